@@ -1,0 +1,62 @@
+/**
+ * What an operation of the API is, as data. No behaviour lives here: routing, decoding, validation,
+ * authorisation, documents, forms and commands are computed from these values.
+ */
+
+export type HttpMethod = 'GET' | 'POST' | 'PATCH' | 'DELETE'
+
+/** RAM access levels of the vendor's authorisation tables. */
+export type AccessLevel = 'create' | 'list' | 'get' | 'update' | 'delete' | 'none'
+
+/**
+ * Which resource a RAM policy must name (api-semantics.md §1.6):
+ * `newInstance` …:Instance/*, `anyInstance` …:instance/*, `instance` …:instance/{instanceId},
+ * `topic` and `group` below it, `any` for `*`.
+ */
+export type ResourceKind = 'newInstance' | 'anyInstance' | 'instance' | 'topic' | 'group' | 'any'
+
+/** A JSON Schema 2020-12 document. */
+export type JsonSchema = Readonly<Record<string, unknown>>
+
+export type ParameterStyle =
+  /** Plain text. */
+  | 'plain'
+  /** Comma-joined in one value, or repeated as `name.1`, `name.2`, or as repeated keys. */
+  | 'list'
+  /** JSON text in the query (a bare value is accepted where `bareValue` says so). */
+  | 'json'
+
+export interface Parameter {
+  readonly name: string
+  readonly in: 'path' | 'query'
+  readonly required: boolean
+  readonly style: ParameterStyle
+  readonly schema: JsonSchema
+  readonly deprecated?: boolean
+  /** A `json` list that may also arrive as one bare value (tag operations' resourceId). */
+  readonly bareValue?: boolean
+}
+
+export interface Operation {
+  readonly action: string
+  readonly method: HttpMethod
+  /** With `{name}` places, e.g. `/instances/{instanceId}/topics/{topicName}`. */
+  readonly path: string
+  readonly summary: string
+  /** File name in catalogue/ and resources/ (without `.ts`). */
+  readonly family: string
+  readonly ramAction: string
+  readonly accessLevel: AccessLevel
+  readonly resource: ResourceKind
+  readonly parameters: readonly Parameter[]
+  /** Schema of the JSON body, or null when the operation takes none. */
+  readonly body: JsonSchema | null
+  /** Schema of the whole reply envelope, as the official SDK models it. */
+  readonly output: JsonSchema
+  /** Error codes the operation can answer besides the front door's. */
+  readonly errors: readonly string[]
+  /** `accessDeniedDetail` is modelled on this operation's reply. */
+  readonly modelsAccessDenied: boolean
+  /** Not in the vendor's published API; only some clients call it. */
+  readonly unpublished?: boolean
+}

@@ -1,0 +1,59 @@
+/**
+ * A handler: what an operation does, over the ledger. Handlers write what is wanted and return; no
+ * handler calls an engine to make something true, the loop does. They know nothing of HTTP.
+ */
+import type { Ledger } from '../ledger/ledger.ts'
+import type { World } from '../world/world.ts'
+
+/** Who is calling, as the front door established it. */
+export interface Principal {
+  readonly kind: 'account' | 'user' | 'role'
+  /** Main account id, digits. */
+  readonly accountId: string
+  /** Account id, RAM user id, or `roleId:session`. */
+  readonly id: string
+  readonly name: string
+  readonly arn: string
+  readonly accessKeyId: string
+}
+
+export interface Call {
+  readonly requestId: string
+  /** Region of the call: the endpoint's. */
+  readonly regionId: string
+  readonly at: number
+  readonly principal: Principal
+  /** Host name under which the caller reached the API, to advertise endpoints it can dial. */
+  readonly reachedHost: string
+}
+
+/** What handlers need besides the call; made once by server.ts. */
+export interface Services {
+  readonly world: World
+  readonly ledger: Ledger
+  readonly settings: {
+    readonly accountId: string
+    readonly defaultRegionId: string
+    /** Regions this server answers for, first the default. */
+    readonly regionIds: readonly string[]
+    /** Offset of the API's date texts from UTC, minutes (vendor: unstated, UTC+8 by default). */
+    readonly timeZoneOffsetMinutes: number
+    /** Host advertised in instance endpoints; null means the host the caller used. */
+    readonly advertisedHost: string | null
+  }
+  /** What the engine in use can do, for refusals that name it. */
+  readonly engine: import('../engines/engine.ts').EngineCapabilities & { readonly name: string }
+  /** Tells the loop that this instance wants looking at. Call after the change is committed. */
+  wake(instanceId: string): void
+  /** Bytes stored and live connections, as last seen by the loop; null when unknown. */
+  usage(instanceId: string): Promise<import('../engines/engine.ts').InstanceUsage | null>
+}
+
+/**
+ * `input` is the decoded and validated request: path, query and body members in one object, lists
+ * and JSON texts already parsed. Answers the reply's `data`; throws `ApiError` to refuse.
+ */
+export type Handler<Input = any, Data = unknown> = (services: Services, call: Call, input: Input) => Promise<Data>
+
+/** action → handler. An operation that is absent answers 501. */
+export type Handlers = Readonly<Record<string, Handler>>
