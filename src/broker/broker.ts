@@ -28,9 +28,21 @@ export interface Broker {
   receive(request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]>
   ack(request: { group: string; topic: string; handles: readonly string[]; clientId: string }): Promise<HandleOutcome[]>
   /** Moves the delivery's deadline to now + `invisibleMs`; the answer's handle and the old one both name the delivery. */
-  changeInvisible(request: { group: string; topic: string; handle: string; invisibleMs: number; clientId: string }): Promise<HandleOutcome & { handle: string }>
+  changeInvisible(request: {
+    group: string
+    topic: string
+    handle: string
+    invisibleMs: number
+    clientId: string
+  }): Promise<HandleOutcome & { handle: string }>
   /** Copies the message to the group's dead letters and acknowledges it, in one durable step. An empty handle is found by message id. Fine when already handled. */
-  forwardToDeadLetter(request: { group: string; topic: string; handle: string; messageId: string; clientId: string }): Promise<void>
+  forwardToDeadLetter(request: {
+    group: string
+    topic: string
+    handle: string
+    messageId: string
+    clientId: string
+  }): Promise<void>
 
   /** The client is alive: its auto-renewed deliveries stay invisible. Called for each heartbeat and open stream. */
   clientAlive(clientId: string): void

@@ -45,7 +45,11 @@ export interface AccessDeniedDetail {
 
 /** `instanceId` → `InstanceId`, `productInfo.msgProcessSpec` → `MsgProcessSpec`, `tags[0].key` → `Key`. */
 export function dynamicCodeOf(field: string): string {
-  const last = field.replace(/\[\d+\]/g, '').split('.').at(-1) ?? field
+  const last =
+    field
+      .replace(/\[\d+\]/g, '')
+      .split('.')
+      .at(-1) ?? field
   return last.charAt(0).toUpperCase() + last.slice(1)
 }
 
@@ -61,26 +65,56 @@ export function invalid(field: string, rule: string): ApiError {
 }
 
 export const instanceNotFound = (instanceId: string): ApiError =>
-  new ApiError(404, 'Instance.NotFound', `The instance cannot be found. No instance "${instanceId}" exists in this region for this account.`, { field: 'instanceId' })
+  new ApiError(
+    404,
+    'Instance.NotFound',
+    `The instance cannot be found. No instance "${instanceId}" exists in this region for this account.`,
+    { field: 'instanceId' },
+  )
 
 export const topicNotFound = (topicName: string): ApiError =>
-  new ApiError(404, 'Topic.NotFound', `The topic cannot be found. The instance has no topic "${topicName}".`, { field: 'topicName' })
+  new ApiError(404, 'Topic.NotFound', `The topic cannot be found. The instance has no topic "${topicName}".`, {
+    field: 'topicName',
+  })
 
 export const topicExisted = (topicName: string): ApiError =>
-  new ApiError(400, 'Topic.Existed', `The topic already exists. The instance has a topic "${topicName}" already.`, { field: 'topicName' })
+  new ApiError(400, 'Topic.Existed', `The topic already exists. The instance has a topic "${topicName}" already.`, {
+    field: 'topicName',
+  })
 
 export const consumerGroupNotFound = (consumerGroupId: string): ApiError =>
-  new ApiError(404, 'ConsumerGroup.NotFound', `The consumer group cannot be found. The instance has no consumer group "${consumerGroupId}".`, { field: 'consumerGroupId' })
+  new ApiError(
+    404,
+    'ConsumerGroup.NotFound',
+    `The consumer group cannot be found. The instance has no consumer group "${consumerGroupId}".`,
+    { field: 'consumerGroupId' },
+  )
 
 export const consumerGroupExisted = (consumerGroupId: string): ApiError =>
-  new ApiError(400, 'ConsumerGroup.Existed', `The consumer group already exists. The instance has a consumer group "${consumerGroupId}" already.`, { field: 'consumerGroupId' })
+  new ApiError(
+    400,
+    'ConsumerGroup.Existed',
+    `The consumer group already exists. The instance has a consumer group "${consumerGroupId}" already.`,
+    { field: 'consumerGroupId' },
+  )
 
 export const accountNotExisted = (username: string): ApiError =>
-  new ApiError(404, 'InstanceAccount.NotExisted', `The account does not exist. The instance has no account "${username}".`, { field: 'username' })
+  new ApiError(
+    404,
+    'InstanceAccount.NotExisted',
+    `The account does not exist. The instance has no account "${username}".`,
+    { field: 'username' },
+  )
 
 /** The instance's state forbids the operation. */
 export const instanceStatusError = (instanceId: string, status: string, needs: string): ApiError =>
-  new ApiError(400, 'InstanceStatus.Error', `Instance "${instanceId}" is ${status}; this operation needs ${needs}.`, { field: 'instanceId' })
+  new ApiError(400, 'InstanceStatus.Error', `Instance "${instanceId}" is ${status}; this operation needs ${needs}.`, {
+    field: 'instanceId',
+  })
 
 export const notImplemented = (action: string): ApiError =>
-  new ApiError(501, 'NotImplemented', `${action} is part of the API but this version of Gantry does not carry it out yet.`)
+  new ApiError(
+    501,
+    'NotImplemented',
+    `${action} is part of the API but this version of Gantry does not carry it out yet.`,
+  )
