@@ -1,0 +1,91 @@
+/**
+ * What the log promises to the shell: records in order, durable in batches, found again by position.
+ *
+ * `log.ts` and `queue-index.ts` keep these promises; `memory.ts`-like fakes may keep them in tests.
+ * A position is one plain number, `segment * 2**32 + offset` (below 2^53), so positions are ordered
+ * across segments and compare with `<`. Nothing here knows what a record means.
+ */
+
+import type { Disk } from '../../world/disk.ts'
+import type { Clock } from '../../world/world.ts'
+
+/** `segment * 2**32 + offset`. */
+export const positionOf = (segment: number, offset: number): number => segment * 2 ** 32 + offset
+export const segmentOf = (position: number): number => Math.floor(position / 2 ** 32)
+
+export interface SealedSegment {
+  readonly segment: number
+  readonly first: number
+  readonly end: number
+}
+
+export interface SegmentLog {
+  /** Appends records in order as one atomic batch; resolves when durable with the position of each. Batches that arrive while a sync runs become one commit. */
+  append(records: readonly Uint8Array[]): Promise<readonly number[]>
+  /**
+   * Same order and the same atomicity, but positions are known synchronously, before durability.
+   * The caller must not touch the bytes afterwards. `durable` rejects when the log failed.
+   */
+  write(records: readonly Uint8Array[]): { positions: readonly number[]; durable: Promise<void> }
+  /** Recent data is served from memory, also before it is durable. */
+  read(position: number): Promise<Uint8Array>
+  readMany(positions: readonly number[]): Promise<Uint8Array[]>
+  /** All records from a position on, in order, for recovery. */
+  scan(from: number): AsyncIterable<{ readonly position: number; readonly payload: Uint8Array }>
+  readonly first: number
+  readonly end: number
+  readonly durableEnd: number
+  /** Saves a checkpoint blob valid up to `position` (atomically replaced, synced); given back by the next open. */
+  checkpoint(blob: Uint8Array, position: number): Promise<void>
+  /** Unlinks sealed segments wholly below `position`. */
+  trim(position: number): Promise<void>
+  /** Sealed segments with their size and first and end position. */
+  segments(): readonly (SealedSegment & { readonly bytes: number })[]
+  onSealed(listener: (segment: SealedSegment) => void): void
+  /** A failed write or sync stops the log for good. */
+  readonly failed: Error | null
+  close(): Promise<void>
+}
+
+/** Encrypts records at rest; null keeps them in clear. */
+export interface RecordCipher {
+  seal(plain: Uint8Array): Uint8Array
+  open(sealed: Uint8Array): Uint8Array
+}
+
+export interface OpenLogOptions {
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly directory: string
+  readonly segmentBytes?: number
+  readonly cipher?: RecordCipher | null
+}
+
+/** A log just opened; the checkpoint covers everything below its `position`. */
+export interface OpenedLog {
+  readonly log: SegmentLog
+  readonly checkpoint: { readonly blob: Uint8Array; readonly position: number } | null
+}
+
+/** Where the messages of each queue are: offset → position, tag hash, store time. Recent entries in memory, sealed ones in index files. */
+export interface QueueIndex {
+  /** Offsets are contiguous for each queue key. */
+  add(queueKey: number, offset: number, position: number, tagHash: number, storeTimeMs: number): void
+  /** Answers at once when all entries are in memory. Fewer than `count` at the queue's end; starts at the minimum offset when `from` lies below it. */
+  lookup(queueKey: number, from: number, count: number): Promise<IndexEntries> | IndexEntries
+  drop(queueKey: number): void
+  /** Forgets entries below a position; answers each touched queue's new minimum offset. */
+  trimBelow(position: number): Promise<Map<number, number>>
+  /** Persists the entries that lie in a sealed segment and releases their memory. */
+  seal(segment: SealedSegment): Promise<void>
+  minimumOffset(queueKey: number): number
+}
+
+export interface IndexEntries {
+  /** Offset of entry 0. */
+  readonly from: number
+  readonly count: number
+  position(i: number): number
+  tagHash(i: number): number
+  storeTimeMs(i: number): number
+}
