@@ -73,6 +73,8 @@ export interface TopicView {
 export interface GroupView extends GroupSpec {
   /** maxRetryTimes + 1. */
   readonly maxAttempts: number
+  /** Pause before the first, second, … retry; the last one repeats. Sent to clients in their settings (core/retry.ts). */
+  readonly retryDelaysMs: readonly number[]
 }
 
 export interface SendRequest {
@@ -80,7 +82,7 @@ export interface SendRequest {
   readonly messages: readonly OutgoingMessage[]
 }
 
-/** A message as the wire checked it. `payload` is the protobuf `apache.rocketmq.v2.Message` to keep, byte for byte. */
+/** A message as the wire checked it. `payload` is opaque to the broker and kept byte for byte (wire/message.ts says what is in it). */
 export interface OutgoingMessage {
   readonly messageId: string
   readonly tag: string | null
