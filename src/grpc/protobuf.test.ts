@@ -1,0 +1,85 @@
+import protobuf from 'protobufjs/minimal.js'
+import { describe, expect, it } from 'vitest'
+import { Code, Endpoints, GetOffsetResponse, Message, SendMessageRequest, Timestamp } from './gen/index.ts'
+
+describe('64 bit integers are numbers', () => {
+  const values = [
+    0,
+    1,
+    127,
+    128,
+    2 ** 28,
+    2 ** 31,
+    2 ** 32 + 5,
+    2 ** 48,
+    2 ** 49 - 1,
+    2 ** 49,
+    2 ** 53 - 1,
+    -1,
+    -(2 ** 40),
+    -(2 ** 53 - 1),
+  ]
+  it.each(values)('%d survives the wire', (offset) => {
+    expect(GetOffsetResponse.decode(GetOffsetResponse.encode({ offset }).finish()).offset).toBe(offset)
+  })
+
+  it('gives the nearest double beyond 2^53, never an object', () => {
+    const writer = protobuf.Writer.create().uint32(0x08).int64('9223372036854775807')
+    expect(Timestamp.decode(writer.finish()).seconds).toBe(2 ** 63)
+  })
+
+  it('refuses one cut short or too long', () => {
+    expect(() => Timestamp.decode(Buffer.from([0x08, 0x80, 0x80]))).toThrow()
+    expect(() => Timestamp.decode(Buffer.from([0x08, ...Array(11).fill(0x80), 0]))).toThrow()
+  })
+
+  it('is an absent field read as 0', () => {
+    expect(Timestamp.decode(Buffer.alloc(0)).seconds).toBe(0)
+  })
+
+  it('leaves the shared protobufjs as it was', () => {
+    expect(protobuf.util.Long).toBeTruthy()
+    expect(protobuf.Reader.create(Buffer.from([1])).int64()).toBeTypeOf('object')
+  })
+})
+
+describe('generated messages', () => {
+  it('tell absent from empty', () => {
+    const empty = Message.decode(Buffer.alloc(0))
+    expect([empty.topic, empty.systemProperties, empty.userProperties, empty.body.length]).toEqual([null, null, {}, 0])
+    const given = Message.decode(Message.encode({ systemProperties: { tag: '' } }).finish())
+    expect([given.systemProperties?.tag, given.systemProperties?.messageGroup]).toEqual(['', null])
+  })
+
+  it('read bytes as a view, from a Buffer and from a plain array', () => {
+    const bytes = Message.encode({ body: Buffer.from('hello') }).finish()
+    expect(Buffer.from(Message.decode(new Uint8Array(bytes)).body).toString()).toBe('hello')
+    const decoded = Message.decode(Buffer.from(bytes))
+    expect(Buffer.from(decoded.body).toString()).toBe('hello')
+  })
+
+  it('skip unknown fields without keeping them', () => {
+    const bytes = Buffer.concat([Endpoints.encode({ scheme: 2 }).finish(), Buffer.from([0xfa, 0x3e, 3, 1, 2, 3])])
+    expect({ ...Endpoints.decode(bytes) }).toEqual({ addresses: [], scheme: 2 })
+  })
+
+  it('survive property names of Object.prototype', () => {
+    const userProperties = JSON.parse('{"__proto__":"a","constructor":"b"}')
+    const [message] = SendMessageRequest.decode(
+      SendMessageRequest.encode({ messages: [{ userProperties }] }).finish(),
+    ).messages
+    expect(Object.entries(message!.userProperties)).toEqual([
+      ['__proto__', 'a'],
+      ['constructor', 'b'],
+    ])
+    expect(({} as Record<string, unknown>)['a']).toBeUndefined()
+  })
+
+  it('refuse text that is not UTF-8 and nesting without end', () => {
+    expect(() => Endpoints.decode(Buffer.from([0x12, 0x02, 0x12, 0xff]))).toThrow()
+  })
+
+  it('name their codes both ways', () => {
+    expect([Code.OK, Code[40402]]).toEqual([20000, 'TOPIC_NOT_FOUND'])
+  })
+})

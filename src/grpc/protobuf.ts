@@ -1,0 +1,87 @@
+/**
+ * The protobuf runtime the generated code of `gen/` runs on: protobufjs's minimal build, with two
+ * decisions made here for every message instead of at each use.
+ *
+ * - A 64 bit integer is a JavaScript number. Everything this protocol counts (offsets, seconds,
+ *   sizes) stays below 2^53; a peer that sends more gets the nearest double, never an object.
+ *   protobufjs would hand out `Long` objects as soon as the package `long` can be loaded, whatever
+ *   `--force-number` says about the types.
+ * - Unknown fields are skipped and not kept (protobufjs's default): a peer cannot make us hold what we
+ *   do not understand.
+ *
+ * `bytes` fields are views into the received frame and pin it: copy what outlives the call. A string
+ * that is not UTF-8, a truncated field or a message nested too deeply throws.
+ */
+import protobuf from 'protobufjs/minimal.js'
+
+export type ProtoWriter = protobuf.Writer
+export type ProtoReader = protobuf.Reader
+
+/** What the transport needs of a generated message: `Out` as decoded, `In` as a handler may write it. */
+export interface Codec<Out, In> {
+  /** Throws on input that is not this message. A `bytes` field is a view into `bytes`. */
+  decode(bytes: Uint8Array): Out
+  encode(message: In, writer?: ProtoWriter): ProtoWriter
+}
+
+/** BufferReader as it behaves; its declaration promises `Long`. */
+interface WideReader extends Omit<protobuf.BufferReader, 'int64' | 'uint64' | 'sint64' | 'fixed64' | 'sfixed64'> {
+  int64(): unknown
+  uint64(): unknown
+  sint64(): unknown
+  fixed64(): unknown
+  sfixed64(): unknown
+}
+const BufferReader = protobuf.BufferReader as unknown as new (buffer: Uint8Array) => WideReader
+
+class NumberReader extends BufferReader {
+  static recursionLimit = protobuf.Reader.recursionLimit
+
+  static create(source: Uint8Array | Buffer): NumberReader {
+    return new NumberReader(
+      Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.length),
+    )
+  }
+
+  override int64(): number {
+    // Seven bytes hold 49 bits: every time in milliseconds, and all but absurd offsets.
+    const { buf, len } = this
+    const limit = Math.min(len, this.pos + 7)
+    let value = 0
+    let factor = 1
+    for (let pos = this.pos; pos < limit; pos++) {
+      const byte = buf[pos]!
+      value += (byte & 127) * factor
+      if (byte < 128) {
+        this.pos = pos + 1
+        return value
+      }
+      factor *= 128
+    }
+    return Number(super.int64())
+  }
+
+  override uint64(): number {
+    return Number(super.uint64())
+  }
+
+  override sint64(): number {
+    return Number(super.sint64())
+  }
+
+  override fixed64(): number {
+    return Number(super.fixed64())
+  }
+
+  override sfixed64(): number {
+    return Number(super.sfixed64())
+  }
+}
+
+/** Handed to the generated code as if it were protobufjs itself; it changes nothing in the shared module. */
+export default {
+  Reader: NumberReader,
+  Writer: protobuf.Writer,
+  util: Object.create(protobuf.util, { Long: { value: null } }) as typeof protobuf.util,
+  roots: {} as Record<string, unknown>,
+}
