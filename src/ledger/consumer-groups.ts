@@ -1,0 +1,107 @@
+/**
+ * Consumer groups in the ledger. A deleted group stays as a row that is wanted absent until the loop
+ * has removed it from the engine; `findConsumerGroup` does not see such rows, `findConsumerGroupRow` does.
+ */
+import type { Reader, Writer } from './ledger.ts'
+import type { ConsumerGroupTable, NewRow, Row } from './schema.ts'
+import { containsText, type Page } from './search.ts'
+
+export type ConsumerGroupRow = Row<'consumer_groups'>
+
+/** What a group is created with. */
+export type ConsumerGroupColumns = Pick<
+  ConsumerGroupTable,
+  | 'delivery_order_type'
+  | 'consume_retry_policy_json'
+  | 'max_receive_tps'
+  | 'remark'
+  | 'message_model'
+  | 'topic_name'
+  | 'create_time_ms'
+  | 'update_time_ms'
+>
+
+/** A group that is wanted. */
+export async function findConsumerGroup(
+  reader: Reader,
+  instanceId: string,
+  consumerGroupId: string,
+): Promise<ConsumerGroupRow | undefined> {
+  const row = await findConsumerGroupRow(reader, instanceId, consumerGroupId)
+  return row?.wanted === 'present' ? row : undefined
+}
+
+/** Also a group that is being removed. */
+export function findConsumerGroupRow(
+  reader: Reader,
+  instanceId: string,
+  consumerGroupId: string,
+): Promise<ConsumerGroupRow | undefined> {
+  return reader
+    .selectFrom('consumer_groups')
+    .selectAll()
+    .where('instance_id', '=', instanceId)
+    .where('consumer_group_id', '=', consumerGroupId)
+    .executeTakeFirst()
+}
+
+export async function insertConsumerGroup(writer: Writer, row: NewRow<'consumer_groups'>): Promise<void> {
+  await writer.insertInto('consumer_groups').values(row).execute()
+}
+
+export async function updateConsumerGroup(
+  writer: Writer,
+  row: Pick<ConsumerGroupRow, 'instance_id' | 'consumer_group_id'>,
+  columns: Partial<ConsumerGroupColumns> &
+    Partial<Pick<ConsumerGroupRow, 'wanted' | 'generation' | 'applied_generation'>>,
+): Promise<void> {
+  await writer
+    .updateTable('consumer_groups')
+    .set(columns)
+    .where('instance_id', '=', row.instance_id)
+    .where('consumer_group_id', '=', row.consumer_group_id)
+    .execute()
+}
+
+/** The instance goes as a whole, so its groups need no removal of their own. */
+export async function deleteConsumerGroupsOf(writer: Writer, instanceId: string): Promise<void> {
+  await writer.deleteFrom('consumer_groups').where('instance_id', '=', instanceId).execute()
+}
+
+/** How many groups are wanted; an instance that is missing in the answer has none. */
+export async function countConsumerGroups(
+  reader: Reader,
+  instanceIds: readonly string[],
+): Promise<Map<string, number>> {
+  if (instanceIds.length === 0) return new Map()
+  const counted = await reader
+    .selectFrom('consumer_groups')
+    .select((of) => ['instance_id', of.fn.countAll<number>().as('count')])
+    .where('instance_id', 'in', instanceIds)
+    .where('wanted', '=', 'present')
+    .groupBy('instance_id')
+    .execute()
+  return new Map(counted.map((row) => [row.instance_id, Number(row.count)]))
+}
+
+/** Newest first, the id deciding between groups of the same millisecond. */
+export async function listConsumerGroups(
+  reader: Reader,
+  query: { readonly instanceId: string; readonly filter?: string | undefined; readonly page: Page },
+): Promise<{ totalCount: number; rows: ConsumerGroupRow[] }> {
+  let matching = reader
+    .selectFrom('consumer_groups')
+    .where('instance_id', '=', query.instanceId)
+    .where('wanted', '=', 'present')
+  const { filter } = query
+  if (filter) matching = matching.where((of) => containsText(of.ref('consumer_group_id'), filter))
+  const counted = await matching.select((of) => of.fn.countAll<number>().as('count')).executeTakeFirstOrThrow()
+  const rows = await matching
+    .selectAll()
+    .orderBy('create_time_ms', 'desc')
+    .orderBy('consumer_group_id', 'asc')
+    .limit(query.page.size)
+    .offset((query.page.number - 1) * query.page.size)
+    .execute()
+  return { totalCount: Number(counted.count), rows }
+}
