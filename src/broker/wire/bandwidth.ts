@@ -1,0 +1,43 @@
+/**
+ * Keeps what leaves through a public address under its bought bandwidth (`flowOutBandwidth`, Mbit/s):
+ * a bucket of one second's worth, refilled continuously. Waiting is bounded by the caller's signal.
+ */
+import type { Clock } from '../../world/world.ts'
+
+export interface Bandwidth {
+  /** Resolves when `bytes` may be sent, or when `signal` aborts. */
+  take(bytes: number, signal: AbortSignal): Promise<void>
+}
+
+export function createBandwidth(megabitsPerSecond: number | null, clock: Clock): Bandwidth {
+  if (megabitsPerSecond === null) return { take: async () => {} }
+  const bytesPerMs = (megabitsPerSecond * 1_000_000) / 8 / 1000
+  const burst = bytesPerMs * 1000
+  let available = burst
+  let seen = clock.monotonic()
+
+  return {
+    async take(bytes, signal) {
+      const now = clock.monotonic()
+      available = Math.min(burst, available + (now - seen) * bytesPerMs)
+      seen = now
+      // Debt is allowed, so a message larger than the bucket passes after its fair wait.
+      available -= bytes
+      if (available >= 0) return
+      await pause(clock, -available / bytesPerMs, signal)
+    },
+  }
+}
+
+function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve()
+  return new Promise((resolve) => {
+    const finish = (): void => {
+      cancel()
+      signal.removeEventListener('abort', finish)
+      resolve()
+    }
+    const cancel = clock.after(ms, finish)
+    signal.addEventListener('abort', finish, { once: true })
+  })
+}

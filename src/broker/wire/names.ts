@@ -1,0 +1,92 @@
+/**
+ * Names and texts that RocketMQ clients may use on the wire, as Apache's proxy checks them
+ * (data-plane limits of the v2 protocol). Every check answers the refusal or null.
+ */
+import { BrokerRefusal } from '../broker.ts'
+import { Code } from './code.ts'
+
+const nameCharacters = /^[%|a-zA-Z0-9_-]+$/
+const systemTopics: ReadonlySet<string> = new Set([
+  'TBW102',
+  'SCHEDULE_TOPIC_XXXX',
+  'BenchmarkTest',
+  'RMQ_SYS_TRANS_HALF_TOPIC',
+  'RMQ_SYS_TRACE_TOPIC',
+  'RMQ_SYS_TRANS_OP_HALF_TOPIC',
+  'TRANS_CHECK_MAX_TIME_TOPIC',
+  'SELF_TEST_TOPIC',
+  'OFFSET_MOVED_EVENT',
+  'CHECKPOINT_TOPIC',
+])
+
+/** Property keys RocketMQ keeps for itself; a client that sets one gets ILLEGAL_MESSAGE_PROPERTY_KEY. */
+const reservedPropertyKeys: ReadonlySet<string> = new Set(
+  `TRACE_ON MSG_REGION KEYS TAGS WAIT DELAY RETRY_TOPIC REAL_TOPIC REAL_QID TRAN_MSG PGROUP MIN_OFFSET MAX_OFFSET BUYER_ID
+   ORIGIN_MESSAGE_ID TRANSFER_FLAG CORRECTION_FLAG MQ2_FLAG RECONSUME_TIME UNIQ_KEY MAX_RECONSUME_TIMES CONSUME_START_TIME
+   POP_CK POP_CK_OFFSET 1ST_POP_TIME TRAN_PREPARED_QUEUE_OFFSET DUP_INFO EXTEND_UNIQ_INFO INSTANCE_ID CORRELATION_ID
+   REPLY_TO_CLIENT TTL ARRIVE_TIME PUSH_REPLY_TIME CLUSTER MSG_TYPE INNER_MULTI_QUEUE_OFFSET TIMER_DELAY_MS TIMER_DELAY_SEC
+   TIMER_DELIVER_MS TIMER_ENQUEUE_MS TIMER_DEQUEUE_MS TIMER_ROLL_TIMES TIMER_OUT_MS TIMER_DEL_UNIQKEY TIMER_DELAY_LEVEL
+   __BORNHOST BORN_TIMESTAMP DLQ_ORIGIN_TOPIC DLQ_ORIGIN_MESSAGE_ID __CRC32# _SYS_MSG_PRIORITY_ __LITE_TOPIC`.split(
+    /\s+/,
+  ),
+)
+
+export const isReservedPropertyKey = (key: string): boolean => reservedPropertyKeys.has(key)
+
+/** Throws ILLEGAL_TOPIC when the name cannot be a topic a client uses. */
+export function checkTopicName(name: string): void {
+  if (name === '') throw new BrokerRefusal(Code.ILLEGAL_TOPIC, 'The topic name is empty.')
+  const limit = /^%(RETRY|DLQ)%/.test(name) ? 255 : 127
+  if (name.length > limit) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_TOPIC,
+      `The topic name has ${name.length} characters; at most ${limit} are allowed.`,
+    )
+  }
+  if (!nameCharacters.test(name)) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_TOPIC,
+      `The topic name ${quoted(name)} may hold letters, digits, "_", "-", "%" and "|" only.`,
+    )
+  }
+  if (systemTopics.has(name) || /^rmq_sys_/i.test(name)) {
+    throw new BrokerRefusal(Code.ILLEGAL_TOPIC, `${quoted(name)} is a system topic; clients cannot use it.`)
+  }
+}
+
+/** Throws ILLEGAL_CONSUMER_GROUP when the name cannot be a consumer group a client uses. */
+export function checkGroupName(name: string): void {
+  if (name === '') throw new BrokerRefusal(Code.ILLEGAL_CONSUMER_GROUP, 'The consumer group name is empty.')
+  if (name.length > 120) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_CONSUMER_GROUP,
+      `The consumer group name has ${name.length} characters; at most 120 are allowed.`,
+    )
+  }
+  if (!nameCharacters.test(name)) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_CONSUMER_GROUP,
+      `The consumer group name ${quoted(name)} may hold letters, digits, "_", "-", "%" and "|" only.`,
+    )
+  }
+  if (/^CID_RMQ_SYS_/i.test(name)) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_CONSUMER_GROUP,
+      `${quoted(name)} is a system consumer group; clients cannot use it.`,
+    )
+  }
+}
+
+/** True for text with an ISO control character (U+0000–U+001F, U+007F–U+009F). */
+export function hasControlCharacter(text: string): boolean {
+  for (let index = 0; index < text.length; index++) {
+    const unit = text.charCodeAt(index)
+    if (unit < 0x20 || (unit >= 0x7f && unit <= 0x9f)) return true
+  }
+  return false
+}
+
+/** A client's text in our sentences: bounded, and safe on a terminal. */
+export function quoted(text: string): string {
+  return JSON.stringify(text.length > 80 ? `${text.slice(0, 80)}…` : text)
+}

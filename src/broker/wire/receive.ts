@@ -1,0 +1,154 @@
+/**
+ * ReceiveMessage: a status, then the messages, then the delivery time, and always an end.
+ *
+ * The queue id a client names is ignored: the broker looks at every queue of the topic. A poll waits
+ * 5 to 20 seconds whatever the client asks, and never past the call's deadline.
+ */
+import type * as gen from '../../grpc/gen/rocketmq.js'
+import type { WritableCall } from '../../grpc/transport.ts'
+import { BrokerRefusal, type Delivery } from '../broker.ts'
+import { enter, type InstanceDoor, type WireCall } from './call.ts'
+import { Code } from './code.ts'
+import { durationMs } from './duration.ts'
+import { parseFilter } from './filter.ts'
+import { deliverySize, encodeDelivery, presentation, timestamp } from './message.ts'
+import { checkGroupName } from './names.ts'
+import { topicOf } from './route.ts'
+import { maxReceiveBatch } from './settings.ts'
+import { statusOf, statusOfError } from './status.ts'
+
+const shortestPollMs = 5000
+const longestPollMs = 20_000
+const shortestInvisibleMs = 10_000
+const longestInvisibleMs = 12 * 3600 * 1000
+/** What the broker grants deliveries it renews itself, before the first renewal. */
+const renewedInvisibleMs = 60_000
+/** Clients' default; only its half enters the poll time when a client names none. */
+const requestTimeoutMs = 3000
+/** Left of the deadline for the answer to travel. */
+const answerMarginMs = 200
+/** After a delivery that could not be written. */
+const giveBackMs = 1000
+
+export async function receiveMessage(
+  call: WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>,
+  request: gen.ReceiveMessageRequest,
+): Promise<void> {
+  let deliveries: Delivery[] = []
+  let status: gen.StatusInit
+  let wire: WireCall | null = null
+  try {
+    wire = enter(call)
+    deliveries = await take(wire, request, call.signal)
+    status = deliveries.length === 0 ? statusOf(Code.MESSAGE_NOT_FOUND, 'no new message') : statusOf(Code.OK)
+  } catch (error) {
+    status = statusOfError(error, call.context.report)
+  }
+  call.write({ status })
+  if (wire !== null) await deliver(call, wire, request, deliveries)
+  call.write({ deliveryTimestamp: timestamp(call.context.clock.now()) })
+}
+
+async function take(wire: WireCall, request: gen.ReceiveMessageRequest, signal: AbortSignal): Promise<Delivery[]> {
+  const { door, clientId } = wire
+  const topic = topicOf(wire, request.messageQueue?.topic ?? null)
+  const group = request.group?.name ?? ''
+  checkGroupName(group)
+  const filter = parseFilter(request.filterExpression)
+  const invisibleMs = request.autoRenew ? renewedInvisibleMs : checkedInvisible(request.invisibleDuration)
+  const waitMs = pollTime(wire, request)
+  door.broker.useGroup(group)
+  door.clients.alive(clientId)
+  return door.broker.receive(
+    {
+      group,
+      topic: topic.topicName,
+      filter,
+      max: Math.min(Math.max(request.batchSize, 1), maxReceiveBatch),
+      waitMs,
+      invisibleMs,
+      autoRenew: request.autoRenew,
+      clientId,
+    },
+    signal,
+  )
+}
+
+async function deliver(
+  call: WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>,
+  wire: WireCall,
+  request: gen.ReceiveMessageRequest,
+  deliveries: readonly Delivery[],
+): Promise<void> {
+  const topic = request.messageQueue?.topic
+  const as = presentation(topic?.name ?? '', topic?.resourceNamespace ?? '')
+  for (const [index, delivery] of deliveries.entries()) {
+    await call.context.bandwidth.take(deliverySize(delivery), call.signal)
+    if (call.signal.aborted) {
+      await giveBack(wire, request, deliveries.slice(index))
+      return
+    }
+    if (!call.writeEncoded([encodeDelivery(delivery, as)])) await call.drained()
+  }
+}
+
+/** Nobody read these: let the group have them again soon. */
+async function giveBack(
+  wire: WireCall,
+  request: gen.ReceiveMessageRequest,
+  deliveries: readonly Delivery[],
+): Promise<void> {
+  const where = {
+    group: request.group?.name ?? '',
+    topic: request.messageQueue?.topic?.name ?? '',
+    clientId: wire.clientId,
+  }
+  for (const { handle } of deliveries) {
+    try {
+      await wire.door.broker.changeInvisible({ ...where, handle, invisibleMs: giveBackMs })
+    } catch (error) {
+      // It stays invisible for its own time instead; nothing is lost.
+      wire.door.report(error)
+      return
+    }
+  }
+}
+
+function checkedInvisible(duration: gen.Duration | null): number {
+  const ms = durationMs(duration)
+  if (ms < shortestInvisibleMs) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_INVISIBLE_TIME,
+      `the invisibleTime is too small: ${ms} ms were asked, at least ${shortestInvisibleMs} ms are needed`,
+    )
+  }
+  if (ms > longestInvisibleMs) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_INVISIBLE_TIME,
+      `the invisibleTime is too large: ${ms} ms were asked, at most ${longestInvisibleMs} ms are allowed`,
+    )
+  }
+  return ms
+}
+
+/** How long this poll may wait, in ms (Apache's formula; the settings' request timeout is the clients' default). */
+function pollTime(wire: WireCall, request: gen.ReceiveMessageRequest): number {
+  const remaining = wire.remainingMs()
+  const asked =
+    request.longPollingTimeout === null ? remaining - requestTimeoutMs / 2 : durationMs(request.longPollingTimeout)
+  const clamped = Math.min(Math.max(asked, shortestPollMs), longestPollMs)
+  if (clamped <= remaining) return Math.min(clamped, remaining - answerMarginMs)
+  if (remaining >= shortestPollMs) return remaining - answerMarginMs
+  throw new BrokerRefusal(
+    olderThan503(wire.version) ? Code.BAD_REQUEST : Code.ILLEGAL_POLLING_TIME,
+    `A poll takes at least ${shortestPollMs} ms and the call's deadline leaves ${Math.round(remaining)} ms; raise the client's await duration or request timeout.`,
+  )
+}
+
+/** Clients before 5.0.3 do not know ILLEGAL_POLLING_TIME. */
+function olderThan503(version: string | undefined): boolean {
+  const match = /^(\d+)\.(\d+)\.(\d+)/.exec(version ?? '')
+  if (match === null) return false
+  const [major, minor, patch] = match.slice(1).map(Number) as [number, number, number]
+  return major < 5 || (major === 5 && minor === 0 && patch < 3)
+}

@@ -1,0 +1,176 @@
+/**
+ * SendMessage: every check a message must pass, in Apache's order, then one durable send.
+ *
+ * The queue id and the delivery attempt a client sets are ignored (the broker chooses), the message
+ * id is the client's own and comes back unchanged.
+ */
+import * as gen from '../../grpc/gen/rocketmq.js'
+import { BrokerRefusal, type OutgoingMessage, type TopicView } from '../broker.ts'
+import type { WireCall } from './call.ts'
+import { Code } from './code.ts'
+import { keep } from './message.ts'
+import { checkTopicName, hasControlCharacter, isReservedPropertyKey, quoted } from './names.ts'
+import { maxBodyBytes } from './settings.ts'
+import { statusOf } from './status.ts'
+
+/** A message without the field: every property at its protobuf default. */
+const noProperties = gen.SystemProperties.decode(new Uint8Array(0))
+
+const maxPropertyBytes = 16 * 1024
+const maxUserProperties = 128
+/** Messages in one call. The public clients send one; Rust's batch sends more. */
+const maxBatch = 1024
+const maxDelayMs = 24 * 3600 * 1000
+
+export async function sendMessage(
+  call: WireCall,
+  request: gen.SendMessageRequest,
+): Promise<gen.SendMessageResponseInit> {
+  const { storeHost } = call
+  const { broker, clients } = call.door
+  const at = call.now()
+  clients.alive(call.clientId)
+  const messages = request.messages ?? []
+  const topicName = sharedTopic(messages)
+  checkTopicName(topicName)
+  for (const message of messages) checkMessage(message, at)
+  const topic = broker.topic(topicName)
+  if (topic === null) {
+    throw new BrokerRefusal(
+      Code.TOPIC_NOT_FOUND,
+      `Topic ${quoted(topicName)} does not exist. Create it with CreateTopic first.`,
+    )
+  }
+  for (const message of messages) checkType(message.systemProperties ?? noProperties, topic)
+
+  const outgoing = messages.map((message) => toOutgoing(message, topic, storeHost, at))
+  const receipts = await broker.send({ topic: topicName, messages: outgoing })
+  const ok = statusOf(Code.OK)
+  return {
+    status: ok,
+    entries: receipts.map((receipt) => ({
+      status: ok,
+      messageId: receipt.messageId,
+      transactionId: '',
+      offset: receipt.offset,
+      recallHandle: '',
+    })),
+  }
+}
+
+function sharedTopic(messages: readonly gen.Message[]): string {
+  const first = messages[0]?.topic?.name ?? ''
+  if (messages.length === 0) throw new BrokerRefusal(Code.MESSAGE_CORRUPTED, 'The request holds no message.')
+  if (messages.length > maxBatch) {
+    throw new BrokerRefusal(
+      Code.MESSAGE_CORRUPTED,
+      `The request holds ${messages.length} messages; at most ${maxBatch} are allowed.`,
+    )
+  }
+  const other = messages.find((message) => (message.topic?.name ?? '') !== first)
+  if (other !== undefined) {
+    throw new BrokerRefusal(
+      Code.MESSAGE_CORRUPTED,
+      `All messages of one request go to one topic; this one names ${quoted(first)} and ${quoted(other.topic?.name ?? '')}.`,
+    )
+  }
+  return first
+}
+
+function checkMessage(message: gen.Message, at: number): void {
+  const system = message.systemProperties ?? noProperties
+  const bodyBytes = message.body.length
+  if (bodyBytes === 0) throw new BrokerRefusal(Code.MESSAGE_BODY_EMPTY, 'The message body is empty.')
+  if (bodyBytes > maxBodyBytes) {
+    throw new BrokerRefusal(
+      Code.MESSAGE_BODY_TOO_LARGE,
+      `The message body has ${bodyBytes} bytes; at most ${maxBodyBytes} are allowed.`,
+    )
+  }
+  const tag = system.tag ?? ''
+  if (tag !== '') checkText(tag, 'tag', Code.ILLEGAL_MESSAGE_TAG)
+  if (tag.includes('|')) throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_TAG, `The tag ${quoted(tag)} must not hold "|".`)
+  for (const key of system.keys ?? []) checkText(key, 'key', Code.ILLEGAL_MESSAGE_KEY)
+  if (system.messageGroup != null && system.messageGroup !== '') {
+    checkText(system.messageGroup, 'message group', Code.ILLEGAL_MESSAGE_GROUP)
+    if (Buffer.byteLength(system.messageGroup) >= 64) {
+      throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_GROUP, 'The message group has 64 bytes or more; fewer are needed.')
+    }
+  }
+  if (system.deliveryTimestamp != null && (system.deliveryTimestamp.seconds ?? 0) * 1000 > at + maxDelayMs) {
+    throw new BrokerRefusal(Code.ILLEGAL_DELIVERY_TIME, 'The delivery time is more than 24 hours ahead.')
+  }
+  checkProperties(message, tag)
+  if (system.messageId.trim() === '') throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message has no id.')
+  if (system.messageId.length > 255)
+    throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message id has more than 255 characters.')
+}
+
+function checkText(text: string, what: string, code: number): void {
+  if (text.trim() === '') throw new BrokerRefusal(code, `A ${what} must not be blank.`)
+  if (hasControlCharacter(text)) throw new BrokerRefusal(code, `The ${what} ${quoted(text)} holds a control character.`)
+}
+
+function checkProperties(message: gen.Message, tag: string): void {
+  const properties = Object.entries(message.userProperties ?? {})
+  if (properties.length > maxUserProperties) {
+    throw new BrokerRefusal(
+      Code.MESSAGE_PROPERTIES_TOO_LARGE,
+      `The message has ${properties.length} user properties; at most ${maxUserProperties} are allowed.`,
+    )
+  }
+  let bytes = Buffer.byteLength(tag)
+  for (const key of message.systemProperties?.keys ?? []) bytes += Buffer.byteLength(key)
+  for (const [key, value] of properties) {
+    if (isReservedPropertyKey(key)) {
+      throw new BrokerRefusal(
+        Code.ILLEGAL_MESSAGE_PROPERTY_KEY,
+        `The user property ${quoted(key)} is reserved by RocketMQ; choose another name.`,
+      )
+    }
+    if (hasControlCharacter(key) || hasControlCharacter(value)) {
+      throw new BrokerRefusal(
+        Code.ILLEGAL_MESSAGE_PROPERTY_KEY,
+        `The user property ${quoted(key)} holds a control character.`,
+      )
+    }
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(value)
+  }
+  if (bytes > maxPropertyBytes) {
+    throw new BrokerRefusal(
+      Code.MESSAGE_PROPERTIES_TOO_LARGE,
+      `User properties, keys and tag have ${bytes} bytes together; at most ${maxPropertyBytes} are allowed.`,
+    )
+  }
+}
+
+const typeTransaction = 4
+
+/** The type the message's own properties make it, first match as in Apache's proxy. */
+function derivedType(system: gen.SystemProperties): 'NORMAL' | 'FIFO' | 'DELAY' | 'TRANSACTION' | 'PRIORITY' | 'LITE' {
+  if (system.messageType === typeTransaction) return 'TRANSACTION'
+  if (system.deliveryTimestamp != null) return 'DELAY'
+  if (system.messageGroup != null && system.messageGroup !== '') return 'FIFO'
+  if (system.priority != null) return 'PRIORITY'
+  if (system.liteTopic != null && system.liteTopic !== '') return 'LITE'
+  return 'NORMAL'
+}
+
+function checkType(system: gen.SystemProperties, topic: TopicView): void {
+  const type = derivedType(system)
+  if (type === topic.messageType) return
+  throw new BrokerRefusal(
+    Code.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE,
+    `This is a ${type} message, and topic ${quoted(topic.topicName)} takes ${topic.messageType} messages only.`,
+  )
+}
+
+function toOutgoing(message: gen.Message, topic: TopicView, storeHost: string, at: number): OutgoingMessage {
+  const system = message.systemProperties ?? noProperties
+  return {
+    messageId: system.messageId,
+    tag: system.tag == null || system.tag === '' ? null : system.tag,
+    payload: keep(message, topic, storeHost, at),
+    bodyBytes: message.body.length,
+  }
+}

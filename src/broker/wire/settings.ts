@@ -1,0 +1,99 @@
+/**
+ * What a client is told when it says who it is: its own settings echoed, with the fields the server
+ * owns filled in. The same oneof case comes back, and always with a back-off strategy.
+ *
+ * The strategy's shape follows the client's language: the Node.js client understands exponential
+ * back-off only — and takes its whole seconds for milliseconds —, the Python client customised
+ * back-off only, the others both; producers of every language want exponential.
+ */
+import type * as gen from '../../grpc/gen/rocketmq.js'
+import { BrokerRefusal, type GroupView } from '../broker.ts'
+import { Code } from './code.ts'
+import { quoted } from './names.ts'
+
+export const maxBodyBytes = 4 * 1024 * 1024
+export const maxReceiveBatch = 32
+export const longPollingMs = 20_000
+const languageNode = 8
+
+const duration = (ms: number): gen.DurationInit => ({
+  seconds: Math.floor(ms / 1000),
+  nanos: (ms % 1000) * 1_000_000,
+})
+
+/** Throws when the settings cannot be answered. */
+export function mergeSettings(
+  given: gen.Settings,
+  group: GroupView | null,
+  language: string | undefined,
+): gen.SettingsInit {
+  checkClientProperties(given.clientProperties ?? {})
+  const merged: gen.SettingsInit = { ...given, metric: { on: false } }
+  if (given.publishing != null) {
+    return {
+      ...merged,
+      backoffPolicy: {
+        maxAttempts: 3,
+        exponentialBackoff: { initial: duration(10), max: duration(1000), multiplier: 2 },
+      },
+      publishing: { topics: given.publishing.topics ?? [], maxBodySize: maxBodyBytes, validateMessageType: true },
+    }
+  }
+  if (given.subscription != null && group !== null) {
+    const node = language === 'HTTP' || given.userAgent?.language === languageNode
+    return {
+      ...merged,
+      backoffPolicy: { maxAttempts: group.maxAttempts, ...backoff(group.retryDelaysMs, node) },
+      subscription: {
+        ...given.subscription,
+        fifo: group.orderly,
+        receiveBatchSize: maxReceiveBatch,
+        longPollingTimeout: duration(longPollingMs),
+        liteSubscriptionQuota: 2000,
+        maxLiteTopicSize: 64,
+      },
+    }
+  }
+  throw new BrokerRefusal(Code.BAD_REQUEST, 'The settings say neither what is published nor what is subscribed.')
+}
+
+function backoff(
+  delaysMs: readonly number[],
+  node: boolean,
+): Pick<gen.RetryPolicyInit, 'exponentialBackoff' | 'customizedBackoff'> {
+  const [first = 1000, second = first] = delaysMs
+  if (!node) return { customizedBackoff: { next: delaysMs.map(duration) } }
+  // Whole seconds are read as milliseconds there, so milliseconds are sent as whole seconds.
+  return {
+    exponentialBackoff: {
+      initial: { seconds: first, nanos: 0 },
+      max: { seconds: delaysMs.at(-1) ?? first, nanos: 0 },
+      multiplier: second === first ? 1 : 2,
+    },
+  }
+}
+
+/** Bounds of `Settings.client_properties` as the protocol states them. */
+function checkClientProperties(properties: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(properties)
+  if (entries.length > 32)
+    throw invalidProperties(`There are ${entries.length} client properties; at most 32 are allowed.`)
+  let bytes = 0
+  for (const [key, value] of entries) {
+    bytes += Buffer.byteLength(key) + Buffer.byteLength(value)
+    if (!/^[a-zA-Z][a-zA-Z0-9_.-]{0,63}$/.test(key)) {
+      throw invalidProperties(
+        `The client property ${quoted(key)} needs a name of 1 to 64 letters, digits, "_", "." or "-" that starts with a letter.`,
+      )
+    }
+    if (key.startsWith('rocketmq.'))
+      throw invalidProperties(`The client property ${quoted(key)} uses the reserved prefix "rocketmq.".`)
+    if (value.length > 256)
+      throw invalidProperties(
+        `The client property ${quoted(key)} has ${value.length} characters; at most 256 are allowed.`,
+      )
+  }
+  if (bytes > 4096) throw invalidProperties(`The client properties have ${bytes} bytes; at most 4096 are allowed.`)
+}
+
+const invalidProperties = (message: string): BrokerRefusal => new BrokerRefusal(Code.INVALID_CLIENT_PROPERTIES, message)
