@@ -1,0 +1,71 @@
+/**
+ * Small helpers for the files of the home that need modes, links or process facts, which `Disk` does
+ * not speak of.
+ */
+import { link, open, rename, rm } from 'node:fs/promises'
+
+export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
+  return codes.includes((error as { code?: string } | null)?.code ?? '')
+}
+
+/** Why a file operation failed, for the middle of a sentence. */
+export function reasonOf(error: unknown): string {
+  switch ((error as { code?: string } | null)?.code) {
+    case 'ENOSPC':
+    case 'EDQUOT':
+      return 'the disk is full'
+    case 'EROFS':
+      return 'the disk is read-only'
+    case 'EACCES':
+    case 'EPERM':
+      return 'permission denied'
+    case 'EIO':
+      return 'the disk reports an input/output error'
+    default:
+      return error instanceof Error ? error.message : String(error)
+  }
+}
+
+/** Makes names that were created, renamed or removed in the folder survive a power cut. */
+export async function syncDirectory(directory: string): Promise<void> {
+  // Windows does not open folders; its file systems keep names in order by themselves.
+  if (process.platform === 'win32') return
+  const handle = await open(directory, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/** A file that holds `bytes` durably under `file`, or fails with EEXIST when that name is taken. Mode 0600. */
+export async function createWhole(file: string, bytes: Uint8Array, uniqueSuffix: string): Promise<void> {
+  const fresh = `${file}.${uniqueSuffix}`
+  await rm(fresh, { force: true })
+  try {
+    const handle = await open(fresh, 'wx', 0o600)
+    try {
+      await handle.chmod(0o600)
+      await handle.writeFile(bytes)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    await linkOnce(fresh, file)
+  } finally {
+    await rm(fresh, { force: true })
+  }
+}
+
+/** `link` fails when the name is taken, where `rename` would replace what is there. */
+async function linkOnce(from: string, to: string): Promise<void> {
+  try {
+    await link(from, to)
+  } catch (error) {
+    if (!hasCode(error, 'EPERM', 'ENOTSUP', 'ENOSYS', 'EOPNOTSUPP')) throw error
+    // A file system without links (FAT): reserve the name, then move over it.
+    const reserved = await open(to, 'wx', 0o600)
+    await reserved.close()
+    await rename(from, to)
+  }
+}

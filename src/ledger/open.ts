@@ -1,0 +1,169 @@
+/**
+ * Opens the ledger: picks the database, brings its schema up to date, checks that the key file
+ * belongs to it, and hands out a `Ledger`.
+ *
+ * The caller holds the home's lock (home.ts) first: this removes what a killed WebAssembly SQLite
+ * left behind, and nobody else may have the file open. Whatever is wrong with the file or the server
+ * is a `HomeError`; a file that is not ours or is damaged is never written to.
+ */
+import path from 'node:path'
+import type { ConnectionProvider, DatabaseConnection } from 'kysely'
+import { CompiledQuery, DummyDriver, Kysely, type KyselyProps, Transaction } from 'kysely'
+import type { Clock, Random } from '../world/world.ts'
+import { HomeError, LedgerError } from './errors.ts'
+import type { Cause, ChangeContext, Ledger, Reader, Writer } from './ledger.ts'
+import { type Migration, migrate, migrations } from './migrations.ts'
+import type { Schema } from './schema.ts'
+import { openSecrets, type Secrets } from './secrets.ts'
+import { openSqliteStore, type SqliteDriverName } from './sqlite.ts'
+import { refuseChangeInsideChange, refuseReadInsideChange, type Store } from './store.ts'
+
+export const LEDGER_FILE = 'gantry.db'
+
+/** The part of a pino logger the ledger uses. */
+export interface LedgerLog {
+  info(fields: object, message: string): void
+  warn(fields: object, message: string): void
+}
+
+export interface OpenLedgerOptions {
+  readonly home: string
+  /** `postgres://…`, or null for SQLite in the home. */
+  readonly databaseUrl: string | null
+  readonly world: { readonly clock: Clock; readonly random: Random }
+  readonly log: LedgerLog
+  /** For tests: another SQLite driver than the one this Node gets. */
+  readonly sqliteDriver?: SqliteDriverName
+  /** For tests: another list of migrations. */
+  readonly migrations?: readonly Migration[]
+}
+
+export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
+  const { home, world, log } = options
+  const started = world.clock.monotonic()
+  const secrets = await openSecrets({ home, world })
+  const store = await openStore(options)
+  try {
+    const applied = await store.migrate((connection) =>
+      migrate(connection, store.dialect, world.clock.now(), options.migrations ?? migrations),
+    )
+    const ledger = ledgerOver(store, secrets)
+    await checkKeyFile(store, secrets)
+    log.info(
+      { database: store.name, migrations: applied, ms: Math.round(world.clock.monotonic() - started) },
+      'the ledger is open',
+    )
+    return ledger
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+async function openStore(options: OpenLedgerOptions): Promise<Store> {
+  const { home, databaseUrl, world, log } = options
+  if (databaseUrl !== null) {
+    const { openPostgresStore } = await import('./postgres.ts')
+    return openPostgresStore({ databaseUrl, world, log })
+  }
+  return openSqliteStore({ file: path.join(home, LEDGER_FILE), clock: world.clock, driver: options.sqliteDriver })
+}
+
+/** A `Ledger` over any store. */
+export function ledgerOver(store: Store, secrets: Secrets): Ledger {
+  const reads: DatabaseConnection = {
+    executeQuery: async (query) => {
+      refuseReadInsideChange()
+      refuseWrite(query)
+      return store.reads.executeQuery(query)
+    },
+    streamQuery: store.reads.streamQuery,
+  }
+  const prototype = new Kysely<Schema>({ dialect: store.kysely })
+  const read: Reader = new Kysely<Schema>(bound(prototype, store, reads))
+
+  return {
+    dialect: store.dialect,
+    read,
+    secrets,
+    change: async (cause, work) => {
+      refuseChangeInsideChange()
+      return store.write((connection) => {
+        const tx: Writer = new Transaction<Schema>(bound(prototype, store, connection))
+        return work(contextOf(tx, cause))
+      })
+    },
+    close: () => store.close(),
+  }
+}
+
+function contextOf(tx: Writer, cause: Cause): ChangeContext {
+  return {
+    tx,
+    cause,
+    record: async (resource, detail) => {
+      await tx
+        .insertInto('changes')
+        .values({
+          at_ms: cause.at,
+          request_id: cause.requestId,
+          principal: cause.principal,
+          action: cause.action,
+          resource,
+          detail_json: JSON.stringify(detail),
+        })
+        .execute()
+    },
+  }
+}
+
+/** Kysely over exactly this connection; its own driver, which would open transactions, refuses. */
+function bound(prototype: Kysely<Schema>, store: Store, connection: DatabaseConnection): KyselyProps {
+  const provider: ConnectionProvider = { provideConnection: (consumer) => consumer(connection) }
+  return {
+    config: { dialect: store.kysely },
+    dialect: store.kysely,
+    driver: new RefusingDriver(),
+    executor: prototype.getExecutor().withConnectionProvider(provider),
+  }
+}
+
+class RefusingDriver extends DummyDriver {
+  override beginTransaction(): Promise<void> {
+    return Promise.reject(new LedgerError('misuse', 'Use `ledger.change` for a transaction.'))
+  }
+}
+
+function refuseWrite(query: CompiledQuery): void {
+  const { kind } = query.query
+  if (kind !== 'SelectQueryNode' && kind !== 'RawNode') {
+    throw new LedgerError('misuse', 'Use `ledger.change` to write: every change has a cause.')
+  }
+}
+
+const KEY_CHECK = 'secret key check'
+
+/** The first open seals a word in the database; a later open with another key file is refused before it does harm. */
+async function checkKeyFile(store: Store, secrets: Secrets): Promise<void> {
+  const [select, insert] =
+    store.dialect === 'sqlite'
+      ? ['select value from meta where key = ?', 'insert into meta (key, value) values (?, ?)']
+      : [
+          'select value from meta where key = $1',
+          'insert into meta (key, value) values ($1, $2) on conflict do nothing',
+        ]
+  const read = async (): Promise<string | undefined> =>
+    (await store.reads.executeQuery<{ value: string }>(CompiledQuery.raw(select, [KEY_CHECK]))).rows[0]?.value
+  if ((await read()) === undefined) {
+    const sealed = secrets.seal('gantry', KEY_CHECK)
+    await store.write((connection) => connection.executeQuery(CompiledQuery.raw(insert, [KEY_CHECK, sealed])))
+  }
+  try {
+    secrets.open((await read()) ?? '', KEY_CHECK)
+  } catch (cause) {
+    throw new HomeError(
+      'The key file secret.key of this home does not belong to this database, so its secrets cannot be opened. Put the key file of the home that made the database here, or use another database.',
+      { cause },
+    )
+  }
+}

@@ -1,0 +1,279 @@
+/**
+ * The ledger's store on PostgreSQL, for when one file on one machine is outgrown.
+ *
+ * Every change is a SERIALIZABLE transaction, so that it may check and then write as if it were
+ * alone, as it is on SQLite. What PostgreSQL refuses for a conflict is run again a bounded number of
+ * times. The pool is bounded, and so is everything one waits for. The URL's password reaches no log
+ * and no message.
+ */
+import {
+  CompiledQuery,
+  type DatabaseConnection,
+  DummyDriver,
+  PostgresAdapter,
+  PostgresIntrospector,
+  PostgresQueryCompiler,
+  type QueryResult,
+} from 'kysely'
+import type { Pool, PoolClient } from 'pg'
+import type { Clock, Random } from '../world/world.ts'
+import { HomeError, LedgerError } from './errors.ts'
+import { CHANGE_LIMIT_MS, MAX_WAITING_CHANGES, MAX_WAITING_READS, runScoped, type Store } from './store.ts'
+import { storedValues } from './values.ts'
+
+const MAX_CONNECTIONS = 10
+const CONNECT_LIMIT_MS = 10_000
+const STATEMENT_LIMIT_MS = 20_000
+const MAX_ATTEMPTS = 10
+/** "gantry" in numbers: the advisory lock under which schemas are brought up to date. */
+const MIGRATION_LOCK = 103_097_110_116
+
+export async function openPostgresStore(options: {
+  readonly databaseUrl: string
+  readonly world: { readonly clock: Clock; readonly random: Random }
+  readonly log: { warn(fields: object, message: string): void }
+}): Promise<Store> {
+  const name = nameOf(options.databaseUrl)
+  const { default: pg } = await import('pg')
+  const pool = new pg.Pool({
+    connectionString: options.databaseUrl,
+    max: MAX_CONNECTIONS,
+    connectionTimeoutMillis: CONNECT_LIMIT_MS,
+    statement_timeout: STATEMENT_LIMIT_MS,
+    query_timeout: STATEMENT_LIMIT_MS + 5_000,
+    lock_timeout: STATEMENT_LIMIT_MS,
+    idle_in_transaction_session_timeout: CHANGE_LIMIT_MS + 5_000,
+    application_name: 'gantry',
+    allowExitOnIdle: true,
+    types: { getTypeParser: wholeNumbers(pg.types.getTypeParser as unknown as GetTypeParser) } as never,
+  })
+  // A connection that breaks while nobody uses it, or between two statements, must not end the process.
+  const report = (error: Error): void =>
+    options.log.warn({ database: name, error: error.message }, 'a database connection broke')
+  pool.on('error', report)
+  pool.on('connect', (client) => client.on('error', report))
+  try {
+    ;(await pool.connect()).release()
+  } catch (error) {
+    await pool.end()
+    throw openingError(error, name)
+  }
+  return new PostgresStore(pool, name, options.world)
+}
+
+class PostgresStore implements Store {
+  readonly dialect = 'postgres'
+  readonly name: string
+  readonly kysely = {
+    createDriver: () => new DummyDriver(),
+    createAdapter: () => new PostgresAdapter(),
+    createQueryCompiler: () => new PostgresQueryCompiler(),
+    createIntrospector: (db: ConstructorParameters<typeof PostgresIntrospector>[0]) => new PostgresIntrospector(db),
+  }
+  readonly reads: DatabaseConnection
+  readonly #pool: Pool
+  readonly #world: { readonly clock: Clock; readonly random: Random }
+  #changes = 0
+  #reads = 0
+  #closed = false
+
+  constructor(pool: Pool, name: string, world: { readonly clock: Clock; readonly random: Random }) {
+    this.#pool = pool
+    this.name = name
+    this.#world = world
+    this.reads = { executeQuery: (query) => this.#read(query), streamQuery: refuseStream }
+  }
+
+  async write<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    if (this.#closed) throw closed()
+    if (this.#changes >= MAX_WAITING_CHANGES) {
+      throw new LedgerError('busy', `${MAX_WAITING_CHANGES} changes are waiting already; try again in a moment.`)
+    }
+    this.#changes++
+    try {
+      return await this.#retried(work)
+    } finally {
+      this.#changes--
+    }
+  }
+
+  async migrate(work: (connection: DatabaseConnection) => Promise<number>): Promise<number> {
+    try {
+      // Not serializable: its snapshot would be taken before the lock is had, and miss what the holder did.
+      return await this.#once('begin isolation level read committed', async (connection) => {
+        await connection.executeQuery(CompiledQuery.raw(`select pg_advisory_xact_lock(${MIGRATION_LOCK})`))
+        return work(connection)
+      })
+    } catch (error) {
+      throw openingError(error, this.name)
+    }
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return
+    this.#closed = true
+    await this.#pool.end()
+  }
+
+  async #retried<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#once('begin isolation level serializable', work)
+      } catch (error) {
+        if (attempt >= MAX_ATTEMPTS || !isConflict(error, attempt)) throw storageError(error)
+        await this.#pause(attempt)
+      }
+    }
+  }
+
+  /** Spreads those who met, so that they do not meet again. */
+  #pause(attempt: number): Promise<void> {
+    const delayMs = 1 + this.#world.random.below(Math.min(2 ** attempt, 64))
+    return new Promise((resolve) => {
+      this.#world.clock.after(delayMs, resolve)
+    })
+  }
+
+  async #once<T>(begin: string, work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
+    const client = await this.#pool.connect()
+    let broken: Error | undefined
+    try {
+      await client.query(begin)
+      const result = await runScoped(connectionOver(client), work, (expired) =>
+        this.#world.clock.after(CHANGE_LIMIT_MS, expired),
+      )
+      await client.query('commit')
+      return result
+    } catch (error) {
+      broken = await client.query('rollback').then(
+        () => undefined,
+        (failure: Error) => failure,
+      )
+      throw error
+    } finally {
+      client.release(broken)
+    }
+  }
+
+  async #read<R>(query: CompiledQuery): Promise<QueryResult<R>> {
+    if (this.#closed) throw closed()
+    if (this.#reads >= MAX_WAITING_READS) {
+      throw new LedgerError('busy', `${MAX_WAITING_READS} reads are waiting already; try again in a moment.`)
+    }
+    this.#reads++
+    try {
+      return await execute<R>(this.#pool, query)
+    } catch (error) {
+      throw storageError(error)
+    } finally {
+      this.#reads--
+    }
+  }
+}
+
+function connectionOver(client: PoolClient): DatabaseConnection {
+  return { executeQuery: (query) => execute(client, query), streamQuery: refuseStream }
+}
+
+async function execute<R>(client: Pool | PoolClient, query: CompiledQuery): Promise<QueryResult<R>> {
+  const { rows, rowCount } = await client.query(query.sql, storedValues(query.parameters))
+  return { rows: rows as R[], numAffectedRows: BigInt(rowCount ?? 0) }
+}
+
+// biome-ignore lint/correctness/useYield: the interface wants a generator; streaming is refused.
+async function* refuseStream(): AsyncIterableIterator<never> {
+  throw new LedgerError('misuse', 'The ledger does not stream; read a page at a time.')
+}
+
+type GetTypeParser = (oid: number, format?: string) => (text: string) => unknown
+
+/** `bigint` as a number: every value of the ledger is below 2^53 (schema.ts). */
+function wholeNumbers(getTypeParser: GetTypeParser): GetTypeParser {
+  const INT8 = 20
+  const NUMERIC = 1700
+  return (oid, format) =>
+    oid === INT8 || (oid === NUMERIC && format !== 'binary') ? wholeNumber : getTypeParser(oid, format)
+}
+
+function wholeNumber(text: string): number {
+  const value = Number(text)
+  if (Number.isInteger(value) && !Number.isSafeInteger(value)) {
+    throw new LedgerError('value', `The database answered ${text}, beyond what can be held exactly.`)
+  }
+  return value
+}
+
+/**
+ * 40001 serialization failure, 40P01 deadlock; 23505 unique violation counts once, because a row that
+ * a neighbour has just committed is seen by the work only when it runs again.
+ */
+function isConflict(error: unknown, attempt: number): boolean {
+  const code = codeOf(error)
+  return code === '40001' || code === '40P01' || (code === '23505' && attempt === 1)
+}
+
+/** Connection lost or refused, server stopping, out of disk, out of memory, statement cancelled by its limit. */
+function storageError(error: unknown): unknown {
+  if (!(error instanceof Error) || error instanceof LedgerError) return error
+  const code = codeOf(error)
+  if (code === '53100') {
+    return new LedgerError('storage', 'The disk of the database server is full. Nothing of this change was stored.', {
+      cause: error,
+    })
+  }
+  if (code === '40001' || code === '40P01') {
+    return new LedgerError('busy', 'The change met others on the same rows too often; try again.', { cause: error })
+  }
+  const away =
+    /^(08|53|57|58|25P03)/.test(code) ||
+    /^E(CONN|PIPE|HOST|TIMEDOUT|NET|NOTFOUND|AI)/.test(code) ||
+    /timeout|terminated|not queryable/i.test(error.message)
+  if (!away) return error
+  return new LedgerError(
+    'storage',
+    'The database server is away or too slow. Whether this change was stored is not known if it was being committed; look before trying again.',
+    { cause: error },
+  )
+}
+
+function openingError(error: unknown, name: string): unknown {
+  if (!(error instanceof Error) || error instanceof HomeError) return error
+  const cause = error instanceof LedgerError && error.cause instanceof Error ? error.cause : error
+  const text = causeText(cause)
+  const todo: Readonly<Record<string, string>> = {
+    '28P01': 'Check the user and the password in GANTRY_DATABASE_URL.',
+    '28000': 'Check the user in GANTRY_DATABASE_URL and the server’s pg_hba.conf.',
+    '3D000': 'Create the database first, or name another in GANTRY_DATABASE_URL.',
+    '42501': 'Let the user create tables in the database’s schema.',
+    '53300': 'The server takes no more connections; raise max_connections or close others.',
+  }
+  const advice = todo[codeOf(cause)] ?? 'Check that the server runs and that GANTRY_DATABASE_URL names it.'
+  return new HomeError(`The PostgreSQL database ${name} cannot be used (${text}). ${advice}`, { cause: error })
+}
+
+/** Several addresses of one host fail with an AggregateError whose own message is empty. */
+function causeText(error: Error): string {
+  const errors = (error as { errors?: unknown }).errors
+  if (Array.isArray(errors) && errors[0] instanceof Error) return errors[0].message
+  return error.message
+}
+
+function codeOf(error: unknown): string {
+  const code = (error as { code?: unknown } | null)?.code
+  return typeof code === 'string' ? code : ''
+}
+
+/** `host:port/database`, without user and password. */
+function nameOf(databaseUrl: string): string {
+  try {
+    const url = new URL(databaseUrl)
+    const host = url.host || url.searchParams.get('host') || 'local socket'
+    return `${host}${url.pathname}`
+  } catch {
+    throw new HomeError('GANTRY_DATABASE_URL is not a URL like postgres://user:password@host:5432/database.')
+  }
+}
+
+function closed(): LedgerError {
+  return new LedgerError('closed', 'The ledger is closed: the server is stopping.')
+}
