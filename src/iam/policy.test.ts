@@ -1,0 +1,173 @@
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { evaluate, type PolicyDocument, policyProblems, type Statement } from './policy.ts'
+import { resourceName } from './resource-name.ts'
+import { matchesWildcard } from './wildcard.ts'
+
+const owner = { regionId: 'cn-hangzhou', accountId: '1000000000000001' }
+const input = { instanceId: 'rmq-cn-1', topicName: 'TopicA', consumerGroupId: 'GroupA' }
+const topic = resourceName('topic', owner, input)
+const everything: Statement = { Effect: 'Allow', Action: '*', Resource: '*' }
+
+const decide = (
+  statements: Statement | readonly Statement[],
+  { action = 'rocketmq:GetTopic', resource = topic, context = {} as Record<string, string> } = {},
+) => evaluate([{ Version: '1', Statement: statements }], { action, resource, context })
+
+describe('resource names', () => {
+  it.each([
+    ['any', '*'],
+    ['newInstance', 'acs:rocketmq:cn-hangzhou:1000000000000001:Instance/*'],
+    ['anyInstance', 'acs:rocketmq:cn-hangzhou:1000000000000001:instance/*'],
+    ['instance', 'acs:rocketmq:cn-hangzhou:1000000000000001:instance/rmq-cn-1'],
+    ['topic', 'acs:rocketmq:cn-hangzhou:1000000000000001:instance/rmq-cn-1/topic/TopicA'],
+    ['group', 'acs:rocketmq:cn-hangzhou:1000000000000001:instance/rmq-cn-1/consumergroup/GroupA'],
+  ] as const)('%s', (kind, name) => expect(resourceName(kind, owner, input)).toBe(name))
+
+  it('takes resourceId where an operation has no instanceId', () =>
+    expect(resourceName('instance', owner, { resourceId: 'rmq-cn-2' })).toMatch(/:instance\/rmq-cn-2$/))
+})
+
+describe('a statement', () => {
+  it.each<[string, Statement | Statement[], 'Allow' | 'ExplicitDeny' | 'ImplicitDeny']>([
+    ['nothing said', [], 'ImplicitDeny'],
+    ['everything', everything, 'Allow'],
+    ['deny after allow', [everything, { ...everything, Effect: 'Deny' }], 'ExplicitDeny'],
+    ['deny before allow', [{ ...everything, Effect: 'Deny' }, everything], 'ExplicitDeny'],
+    ['action in another case', { ...everything, Action: 'ROCKETMQ:gettopic' }, 'Allow'],
+    ['action by wildcard', { ...everything, Action: ['mq:*', 'rocketmq:Get*'] }, 'Allow'],
+    ['action by ?', { ...everything, Action: 'rocketmq:GetTopi?' }, 'Allow'],
+    ['another action', { ...everything, Action: 'rocketmq:List*' }, 'ImplicitDeny'],
+    ['NotAction of another', { Effect: 'Allow', NotAction: 'rocketmq:Delete*', Resource: '*' }, 'Allow'],
+    ['NotAction of this', { Effect: 'Allow', NotAction: 'rocketmq:Get*', Resource: '*' }, 'ImplicitDeny'],
+    ['neither Action nor NotAction', { Effect: 'Allow', Resource: '*' }, 'ImplicitDeny'],
+    ['instance and below', { ...everything, Resource: 'acs:rocketmq:*:*:instance/rmq-cn-1*' }, 'Allow'],
+    ['empty region and account', { ...everything, Resource: 'acs:rocketmq:::instance/rmq-cn-1/topic/*' }, 'Allow'],
+    ['the whole service', { ...everything, Resource: 'acs:rocketmq:*' }, 'Allow'],
+    ['another region', { ...everything, Resource: 'acs:rocketmq:cn-beijing:*:*' }, 'ImplicitDeny'],
+    ['topic name in another case', { ...everything, Resource: '*/topic/topica' }, 'ImplicitDeny'],
+    ['an effect we do not know', { ...everything, Effect: 'Perhaps' as 'Deny' }, 'ExplicitDeny'],
+  ])('%s', (_, statements, decision) => expect(decide(statements)).toBe(decision))
+
+  it('lets instance/* create instances, although the vendor writes Instance/*', () =>
+    expect(
+      decide(
+        { ...everything, Resource: 'acs:rocketmq:*:*:instance/*' },
+        { resource: resourceName('newInstance', owner, {}) },
+      ),
+    ).toBe('Allow'))
+})
+
+describe('a condition', () => {
+  const context = {
+    'acs:SourceIp': '192.0.2.7',
+    'acs:CurrentTime': '2026-01-02T03:04:05Z',
+    'acs:SecureTransport': 'false',
+    'acs:RequestTag/env': 'Test',
+    count: '10',
+    v6: '2001:db8::1',
+    mapped: '::ffff:192.0.2.7',
+  }
+  it.each<[string, string, string | string[], boolean]>([
+    ['IpAddress', 'acs:SourceIp', '192.0.2.0/24', true],
+    ['IpAddress', 'acs:SourceIp', ['10.0.0.0/8', '192.0.2.7'], true],
+    ['IpAddress', 'acs:SourceIp', '192.0.2.8/29', false],
+    ['IpAddress', 'acs:SourceIp', '192.0.2.0/33', false],
+    ['IpAddress', 'acs:SourceIp', '0.0.0.0/0', true],
+    ['IpAddress', 'v6', '2001:db8::/32', true],
+    ['IpAddress', 'v6', '2001:db9::/32', false],
+    ['IpAddress', 'v6', '0.0.0.0/0', false],
+    ['IpAddress', 'mapped', '192.0.2.0/24', true],
+    ['NotIpAddress', 'acs:SourceIp', '192.0.2.0/24', false],
+    ['NotIpAddress', 'acs:SourceIp', '10.0.0.0/8', true],
+    ['StringEquals', 'acs:RequestTag/env', 'test', false],
+    ['StringEqualsIgnoreCase', 'acs:RequestTag/env', 'test', true],
+    ['StringNotEquals', 'acs:RequestTag/env', ['Test', 'Prod'], false],
+    ['StringNotEqualsIgnoreCase', 'acs:RequestTag/env', 'prod', true],
+    ['StringLike', 'acs:RequestTag/env', 'T*t', true],
+    ['StringNotLike', 'acs:RequestTag/env', 'P*', true],
+    ['NumericEquals', 'count', '10.0', true],
+    ['NumericNotEquals', 'count', '10', false],
+    ['NumericLessThan', 'count', '10', false],
+    ['NumericLessThanEquals', 'count', '10', true],
+    ['NumericGreaterThan', 'count', '9', true],
+    ['NumericGreaterThanEquals', 'count', 'ten', false],
+    ['DateLessThan', 'acs:CurrentTime', '2026-01-02T11:04:06+08:00', true],
+    ['DateLessThan', 'acs:CurrentTime', '2026-01-02T11:04:05+08:00', false],
+    ['DateGreaterThanEquals', 'acs:CurrentTime', '2026-01-02T03:04:05Z', true],
+    ['Bool', 'acs:SecureTransport', 'true', false],
+    ['Bool', 'acs:SecureTransport', 'false', true],
+    ['StringEquals', 'absent', 'x', false],
+    ['StringNotEquals', 'absent', 'x', true],
+    ['Bool', 'acs:MFAPresent', 'true', false],
+  ])('%s %s %j → %s', (operator, key, values, holds) => {
+    const statement = { ...everything, Condition: { [operator]: { [key]: values } } }
+    expect(decide(statement, { context })).toBe(holds ? 'Allow' : 'ImplicitDeny')
+    expect(decide([everything, { ...statement, Effect: 'Deny' }], { context })).toBe(holds ? 'ExplicitDeny' : 'Allow')
+  })
+
+  it('needs every operator and every key', () => {
+    const Condition = { StringEquals: { 'acs:RequestTag/env': 'Test', count: '11' } }
+    expect(decide({ ...everything, Condition }, { context })).toBe('ImplicitDeny')
+  })
+
+  it('with an unknown operator works against the caller', () => {
+    const Condition = { StringStartsWith: { 'acs:RequestTag/env': 'T' } }
+    expect(decide({ ...everything, Condition }, { context })).toBe('ImplicitDeny')
+    expect(decide([everything, { ...everything, Effect: 'Deny', Condition }], { context })).toBe('ExplicitDeny')
+  })
+})
+
+it('a Deny is never undone by anything added to it', () => {
+  const statement = fc.record({
+    Effect: fc.constantFrom('Allow', 'Deny') as fc.Arbitrary<'Allow' | 'Deny'>,
+    Action: fc.constantFrom('*', 'rocketmq:Get*', 'rocketmq:List*'),
+    Resource: fc.constantFrom('*', 'acs:rocketmq:*:*:instance/*', 'acs:rocketmq:cn-beijing:*:*'),
+  })
+  fc.assert(
+    fc.property(fc.array(statement), fc.array(statement), (some, more) => {
+      if (decide(some) === 'ExplicitDeny') expect(decide([...more, ...some])).toBe('ExplicitDeny')
+      if (decide(some) === 'Allow') expect(decide([...some, ...more])).not.toBe('ImplicitDeny')
+    }),
+  )
+})
+
+it('wildcards agree with the obvious regular expression, and do not explode', () => {
+  const letters = fc.string({ unit: fc.constantFrom('a', 'b', '*', '?', '/'), maxLength: 12 })
+  fc.assert(
+    fc.property(letters, fc.string({ unit: fc.constantFrom('a', 'b', '/'), maxLength: 12 }), (pattern, text) => {
+      const expression = new RegExp(`^${pattern.replaceAll('*', '.*').replaceAll('?', '.')}$`)
+      expect(matchesWildcard(pattern, text)).toBe(expression.test(text))
+    }),
+  )
+  expect(matchesWildcard(`${'*a'.repeat(50)}b`, 'a'.repeat(5_000))).toBe(false)
+})
+
+describe('policyProblems', () => {
+  it('has nothing against the reference example', () => {
+    const document: PolicyDocument = {
+      Version: '1',
+      Statement: [
+        {
+          Effect: 'Allow',
+          Action: ['rocketmq:Get*', 'rocketmq:ListInstances'],
+          Resource: ['acs:rocketmq:cn-hangzhou:1000000000000001:instance/rmq-cn-x*'],
+          Condition: { IpAddress: { 'acs:SourceIp': ['192.0.2.0/24'] } },
+        },
+      ],
+    }
+    expect(policyProblems(document)).toEqual([])
+  })
+
+  it.each<[unknown, RegExp]>([
+    [null, /JSON object/],
+    [{ Version: 1, Statement: [everything] }, /Version/],
+    [{ Version: '1', Statement: [] }, /empty/],
+    [{ Version: '1', Statement: [{ ...everything, Effect: 'allow' }] }, /Effect/],
+    [{ Version: '1', Statement: [{ ...everything, NotAction: '*' }] }, /exactly one/],
+    [{ Version: '1', Statement: [{ Effect: 'Deny', Action: '*' }] }, /Resource/],
+    [{ Version: '1', Statement: [{ ...everything, Principal: '*' }] }, /Principal/],
+    [{ Version: '1', Statement: [{ ...everything, Condition: { Odd: {} } }] }, /Odd/],
+    [{ Version: '1', Statement: [{ ...everything, Condition: { Bool: { k: 1 } } }] }, /Bool\.k/],
+  ])('%j', (document, problem) => expect(policyProblems(document).join(' ')).toMatch(problem))
+})
