@@ -7,7 +7,7 @@
  */
 
 import type { Disk } from '../../world/disk.ts'
-import type { Clock } from '../../world/world.ts'
+import type { Clock, Random } from '../../world/world.ts'
 
 /** `segment * 2**32 + offset`. */
 export const positionOf = (segment: number, offset: number): number => segment * 2 ** 32 + offset
@@ -57,14 +57,32 @@ export interface OpenLogOptions {
   readonly disk: Disk
   readonly clock: Clock
   readonly directory: string
+  /** 64 MiB unless given; a record with its header must fit. */
   readonly segmentBytes?: number
   readonly cipher?: RecordCipher | null
+  /** Salts the segments; without it the salt comes from the clock and the path. */
+  readonly random?: Random
+  /** Writes beyond this many bytes that wait to become durable are refused with code `busy`. 64 MiB unless given. */
+  readonly maxWaitingBytes?: number
 }
 
 /** A log just opened; the checkpoint covers everything below its `position`. */
 export interface OpenedLog {
   readonly log: SegmentLog
   readonly checkpoint: { readonly blob: Uint8Array; readonly position: number } | null
+  readonly recovery: RecoveryReport
+}
+
+/** What opening had to do; all zero and empty after a clean close with a checkpoint. */
+export interface RecoveryReport {
+  /** Bytes read to find the end of the log. */
+  readonly scannedBytes: number
+  /** Bytes cut off because a crash left them half-written; they were never acknowledged. */
+  readonly tornBytes: number
+  /** Where they were cut; null when nothing was. */
+  readonly tornAt: { readonly path: string; readonly offset: number } | null
+  /** Checkpoint files that were there and could not be used. */
+  readonly damagedCheckpoints: readonly string[]
 }
 
 /** Where the messages of each queue are: offset → position, tag hash, store time. Recent entries in memory, sealed ones in index files. */

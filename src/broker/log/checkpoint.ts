@@ -1,0 +1,168 @@
+/**
+ * The checkpoint: the shell's state as of one position, and what the log knew about its files then.
+ *
+ * It is written to a temporary file, synced, and renamed into place; the one before it stays as
+ * `checkpoint.previous`, to which opening falls back when the newest is damaged. A checkpoint that
+ * fails leaves the log as it was.
+ *
+ *   0  8 bytes "GANTRYCP", u32 version (1), u32 flags: 1 = the blob is encrypted
+ *  16  f64 position up to which the blob is valid
+ *  24  f64 position below which everything was durable, f64 sequence number of the record there
+ *  40  u32 number of sealed segments, u32 length of the blob
+ *  48  per sealed segment: u32 number, u32 end offset; then the blob; then u32 CRC-32 of all before
+ */
+import { crc32 } from 'node:zlib'
+import type { Disk } from '../../world/disk.ts'
+import type { RecordCipher } from './contract.ts'
+import { LogError } from './errors.ts'
+
+export interface Checkpoint {
+  readonly blob: Uint8Array
+  readonly position: number
+  readonly durableEnd: number
+  readonly sequence: number
+  readonly sealed: ReadonlyArray<{ readonly segment: number; readonly end: number }>
+}
+
+const current = 'checkpoint'
+const previous = 'checkpoint.previous'
+const unfinished = 'checkpoint.new'
+const version = 1
+const magic = Buffer.from('GANTRYCP', 'latin1')
+const fixedBytes = 48
+
+/** What opening found: `damaged` names files that were there and could not be used. */
+export interface LoadedCheckpoint {
+  readonly checkpoint: Checkpoint | null
+  readonly from: 'current' | 'previous' | 'none'
+  readonly damaged: readonly string[]
+}
+
+export async function loadCheckpoint(
+  disk: Disk,
+  directory: string,
+  names: readonly string[],
+  cipher: RecordCipher | null,
+): Promise<LoadedCheckpoint> {
+  const damaged: string[] = []
+  for (const [name, from] of [[current, 'current'] as const, [previous, 'previous'] as const]) {
+    if (!names.includes(name)) continue
+    const checkpoint = await readCheckpoint(disk, `${directory}/${name}`, cipher)
+    if (checkpoint) return { checkpoint, from, damaged }
+    damaged.push(`${directory}/${name}`)
+  }
+  return { checkpoint: null, from: 'none', damaged }
+}
+
+/** `replaces`: the current file is sound and becomes the previous one; a damaged one must not take that place. */
+export async function saveCheckpoint(
+  disk: Disk,
+  directory: string,
+  checkpoint: Checkpoint,
+  options: { cipher: RecordCipher | null; replaces: boolean },
+): Promise<void> {
+  const path = `${directory}/${unfinished}`
+  const file = await createAnew(disk, path)
+  try {
+    await file.write([encode(checkpoint, options.cipher)], 0)
+    await file.datasync()
+  } finally {
+    await file.close()
+  }
+  if (options.replaces) await disk.rename(`${directory}/${current}`, `${directory}/${previous}`)
+  await disk.rename(path, `${directory}/${current}`)
+  await disk.syncDirectory(directory)
+}
+
+/** The position of `checkpoint.previous`, or null when there is none to fall back to. */
+export async function previousCheckpointPosition(
+  disk: Disk,
+  directory: string,
+  cipher: RecordCipher | null,
+): Promise<number | null> {
+  const names = await disk.list(directory)
+  if (!names.includes(previous)) return null
+  return (await readCheckpoint(disk, `${directory}/${previous}`, cipher))?.position ?? null
+}
+
+async function createAnew(disk: Disk, path: string) {
+  try {
+    return await disk.open(path, 'create')
+  } catch (error) {
+    if ((error as { code?: string }).code !== 'EEXIST') throw error
+    await disk.unlink(path)
+    return disk.open(path, 'create')
+  }
+}
+
+async function readCheckpoint(disk: Disk, path: string, cipher: RecordCipher | null): Promise<Checkpoint | null> {
+  const file = await disk.open(path, 'read')
+  try {
+    const bytes = Buffer.allocUnsafe(await file.size())
+    const count = await file.read(bytes, 0)
+    return decode(bytes.subarray(0, count), path, cipher)
+  } finally {
+    await file.close()
+  }
+}
+
+function encode(checkpoint: Checkpoint, cipher: RecordCipher | null): Buffer {
+  const blob = cipher ? cipher.seal(checkpoint.blob) : checkpoint.blob
+  const bytes = Buffer.alloc(fixedBytes + checkpoint.sealed.length * 8 + blob.length + 4)
+  magic.copy(bytes)
+  bytes.writeUInt32LE(version, 8)
+  bytes.writeUInt32LE(cipher ? 1 : 0, 12)
+  bytes.writeDoubleLE(checkpoint.position, 16)
+  bytes.writeDoubleLE(checkpoint.durableEnd, 24)
+  bytes.writeDoubleLE(checkpoint.sequence, 32)
+  bytes.writeUInt32LE(checkpoint.sealed.length, 40)
+  bytes.writeUInt32LE(blob.length, 44)
+  let at = fixedBytes
+  for (const { segment, end } of checkpoint.sealed) {
+    bytes.writeUInt32LE(segment, at)
+    bytes.writeUInt32LE(end, at + 4)
+    at += 8
+  }
+  bytes.set(blob, at)
+  bytes.writeUInt32LE(crc32(bytes.subarray(0, bytes.length - 4)), bytes.length - 4)
+  return bytes
+}
+
+function decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Checkpoint | null {
+  if (bytes.length < fixedBytes + 4 || !bytes.subarray(0, 8).equals(magic)) return null
+  if (bytes.readUInt32LE(bytes.length - 4) !== crc32(bytes.subarray(0, bytes.length - 4))) return null
+  if (bytes.readUInt32LE(8) !== version) {
+    throw new LogError('corrupt', `${path} has version ${bytes.readUInt32LE(8)}; this build reads version ${version}`)
+  }
+  const encrypted = (bytes.readUInt32LE(12) & 1) === 1
+  if (encrypted !== (cipher !== null)) throw wrongKey(path, encrypted)
+  const sealedCount = bytes.readUInt32LE(40)
+  const blobAt = fixedBytes + sealedCount * 8
+  const blob = bytes.subarray(blobAt, blobAt + bytes.readUInt32LE(44))
+  return {
+    position: bytes.readDoubleLE(16),
+    durableEnd: bytes.readDoubleLE(24),
+    sequence: bytes.readDoubleLE(32),
+    sealed: Array.from({ length: sealedCount }, (_, i) => ({
+      segment: bytes.readUInt32LE(fixedBytes + i * 8),
+      end: bytes.readUInt32LE(fixedBytes + i * 8 + 4),
+    })),
+    blob: cipher ? unseal(cipher, blob, path) : blob,
+  }
+}
+
+function unseal(cipher: RecordCipher, blob: Uint8Array, path: string): Uint8Array {
+  try {
+    return cipher.open(blob)
+  } catch (cause) {
+    throw new LogError('wrong-key', `${path} cannot be decrypted with the key at hand`, { cause })
+  }
+}
+
+export const wrongKey = (path: string, encrypted: boolean): LogError =>
+  new LogError(
+    'wrong-key',
+    encrypted
+      ? `${path} is encrypted, and the log was opened without a key`
+      : `${path} is not encrypted, and the log was opened with a key; encryption is chosen when an instance is made`,
+  )

@@ -1,0 +1,15 @@
+/** What a log may say no with. Each message is a sentence for the operator; the code tells programs apart. */
+export class LogError extends Error {
+  override readonly name = 'LogError'
+  readonly code: 'failed' | 'corrupt' | 'closed' | 'busy' | 'too-large' | 'no-record' | 'wrong-key'
+  constructor(code: LogError['code'], message: string, options?: { cause?: unknown }) {
+    super(message, options)
+    this.code = code
+  }
+}
+
+export const corrupt = (path: string, offset: number, what: string): LogError =>
+  new LogError(
+    'corrupt',
+    `${path} is damaged at byte ${offset}: ${what}. Nothing was changed; restore the file from a copy, or remove the instance's data.`,
+  )

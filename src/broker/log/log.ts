@@ -1,0 +1,680 @@
+/**
+ * The segment log: records in order, durable in batches, found again by position.
+ *
+ * `write` encodes into memory at once and returns the positions; one loop, the pump, takes what has
+ * come in, writes it with one call, syncs it with another, and resolves `durable`. What comes in
+ * meanwhile is the next commit: the disk's own pace makes the batches, no timer does.
+ *
+ * It must never acknowledge what is not synced, never overwrite what was, and never go on after a
+ * failed write or sync: from then on every call is refused with that first error, and only opening
+ * the log again (which reads what the disk really holds) ends it. One process owns the folder; the
+ * lock is not here. The bytes are in format.ts, recovery in recover.ts, the reasons in
+ * docs/decisions/0001-segment-log.md.
+ */
+import { crc32 } from 'node:zlib'
+import type { Disk, DiskFile } from '../../world/disk.ts'
+import { previousCheckpointPosition, saveCheckpoint } from './checkpoint.ts'
+import type { OpenedLog, OpenLogOptions, RecordCipher, SealedSegment, SegmentLog } from './contract.ts'
+import { positionOf, segmentOf } from './contract.ts'
+import { corrupt, LogError } from './errors.ts'
+import type { SegmentHeader } from './format.ts'
+import {
+  decodeHeader,
+  encodeHeader,
+  finishRecord,
+  headerBytes,
+  marksOf,
+  maxSegment,
+  payloadAt,
+  payloadBytesAt,
+  recordHeaderBytes,
+  recordIsSound,
+  segmentFileName,
+  sequenceAt,
+  startRecord,
+} from './format.ts'
+import { sharedReadFiles } from './read-files.ts'
+import { Block, sharedRecentRecords } from './recent.ts'
+import type { RecoveredLog } from './recover.ts'
+import { checkKey, keyCheckText, recoverLog } from './recover.ts'
+
+export const defaultSegmentBytes = 64 * 2 ** 20
+/** A commit takes what is there up to this many bytes, so that a flood does not make everybody wait for one long write. */
+const maxCommitBytes = 4 * 2 ** 20
+const firstBlockBytes = 16 * 1024
+const largestBlockBytes = 2 ** 20
+/** Neighbours closer than this are read with one call. */
+const readGapBytes = 32 * 1024
+const readSpanBytes = 512 * 1024
+/** Read with a record whose length is not known yet. */
+const readAheadBytes = 4096
+const scanBytes = 512 * 1024
+
+/**
+ * Opens the log in a folder, which need not exist: the first write makes it. Fails with a `LogError`
+ * (`corrupt`, `wrong-key`) that names the file, and then has changed nothing.
+ */
+export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
+  const segmentBytes = options.segmentBytes ?? defaultSegmentBytes
+  if (segmentBytes < 512 || segmentBytes > 2 ** 31) throw new RangeError('segmentBytes must be between 512 and 2^31')
+  const recovered = await recoverLog(options.disk, options.directory, options.cipher ?? null)
+  const { checkpoint, report } = recovered
+  return {
+    log: new Log({ ...options, segmentBytes }, recovered),
+    checkpoint: checkpoint && { blob: checkpoint.blob, position: checkpoint.position },
+    recovery: report,
+  }
+}
+
+/** The segment that takes records, or will once the pump has made its file. */
+interface Segment {
+  readonly header: SegmentHeader
+  /** Where the next record goes. */
+  end: number
+  file: DiskFile | null
+  exists: boolean
+}
+
+/** What becomes durable together: whole batches, back to back in one segment. */
+interface Commit {
+  readonly segment: Segment
+  readonly from: number
+  end: number
+  /** Sequence number of the record after the commit. */
+  nextSequence: number
+  readonly blocks: Block[]
+  readonly durable: Promise<void>
+  readonly resolve: () => void
+  readonly reject: (error: Error) => void
+}
+
+let logsOpened = 0
+
+class Log implements SegmentLog {
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #cipher: RecordCipher | null
+  readonly #options: OpenLogOptions & { readonly segmentBytes: number }
+  readonly #maxWaitingBytes: number
+  /** Names this log among the shared read files. */
+  readonly #owner = String(logsOpened++)
+
+  /** Every segment before the last, oldest first and without gaps; those from `#newestFile` on are still being written. */
+  readonly #sealed: { segment: number; end: number }[]
+  #last: Segment
+  #newestFile: number
+  /** The segment whose file is open for writing. */
+  #writing: Segment | null = null
+  readonly #salts = new Map<number, number>()
+  #nextSequence: number
+
+  readonly #queue: Commit[] = []
+  #openCommit: Commit | null = null
+  #pumping: Promise<void> | null = null
+  #waitingBytes = 0
+  #durableEnd: number
+  #durableSequence: number
+  #failed: LogError | null = null
+  #closed: Promise<void> | null = null
+
+  /** Recent blocks per segment, in order of their start. */
+  readonly #recent = new Map<number, Block[]>()
+  #block: Block | null = null
+  #nextBlockBytes = firstBlockBytes
+
+  readonly #sealedListeners: ((segment: SealedSegment) => void)[] = []
+  #maintenance: Promise<unknown> = Promise.resolve()
+  #checkpointPosition: number | null
+  #checkpointFrom: 'current' | 'previous' | 'none'
+  /** Undefined until somebody must know. */
+  #previousCheckpointPosition: number | null | undefined
+
+  constructor(options: OpenLogOptions & { readonly segmentBytes: number }, recovered: RecoveredLog) {
+    this.#options = options
+    this.#disk = options.disk
+    this.#directory = options.directory
+    this.#cipher = options.cipher ?? null
+    this.#maxWaitingBytes = options.maxWaitingBytes ?? 64 * 2 ** 20
+    this.#sealed = [...recovered.sealed]
+    this.#nextSequence = recovered.nextSequence
+    this.#durableSequence = recovered.nextSequence
+    this.#last = recovered.last
+      ? { header: recovered.last.header, end: recovered.last.end, file: null, exists: true }
+      : this.#segmentAfter(null)
+    this.#newestFile = recovered.last?.header.segment ?? 0
+    this.#salts.set(this.#last.header.segment, this.#last.header.salt)
+    this.#durableEnd = this.end
+    this.#checkpointPosition = recovered.checkpoint?.position ?? null
+    this.#checkpointFrom = recovered.checkpointFrom
+    this.#previousCheckpointPosition = recovered.checkpointFrom === 'current' ? undefined : this.#checkpointPosition
+  }
+
+  get first(): number {
+    return positionOf(this.#sealed[0]?.segment ?? this.#last.header.segment, headerBytes)
+  }
+
+  get end(): number {
+    return positionOf(this.#last.header.segment, this.#last.end)
+  }
+
+  get durableEnd(): number {
+    return this.#durableEnd
+  }
+
+  get failed(): Error | null {
+    return this.#failed
+  }
+
+  segments(): readonly (SealedSegment & { readonly bytes: number })[] {
+    return this.#sealed
+      .filter(({ segment }) => segment < this.#newestFile)
+      .map(({ segment, end }) => ({ ...sealedSegment(segment, end), bytes: end }))
+  }
+
+  onSealed(listener: (segment: SealedSegment) => void): void {
+    this.#sealedListeners.push(listener)
+  }
+
+  async append(records: readonly Uint8Array[]): Promise<readonly number[]> {
+    const { positions, durable } = this.write(records)
+    await durable
+    return positions
+  }
+
+  write(records: readonly Uint8Array[]): { positions: readonly number[]; durable: Promise<void> } {
+    this.#refuseWhenOver()
+    if (records.length === 0) return { positions: [], durable: this.#allDurable() }
+    const payloads = this.#cipher ? records.map((record) => this.#cipher!.seal(record)) : records
+    let bytes = 0
+    for (const payload of payloads) bytes += recordHeaderBytes + payload.length
+    this.#refuseTooMuch(bytes)
+    if (this.#last.end + bytes > this.#options.segmentBytes) this.#roll()
+    const commit = this.#commitFor(bytes)
+    const positions = this.#encode(payloads, commit)
+    this.#waitingBytes += bytes
+    this.#pumping ??= this.#pump()
+    return { positions, durable: commit.durable }
+  }
+
+  async read(position: number): Promise<Uint8Array> {
+    this.#refuseWhenOver()
+    return this.#fromMemory(position) ?? (await this.#readCold([position]))[0]!
+  }
+
+  async readMany(positions: readonly number[]): Promise<Uint8Array[]> {
+    this.#refuseWhenOver()
+    const found: Uint8Array[] = new Array(positions.length)
+    const cold: number[] = []
+    for (let i = 0; i < positions.length; i++) {
+      const recent = this.#fromMemory(positions[i]!)
+      if (recent) found[i] = recent
+      else cold.push(i)
+    }
+    if (cold.length === 0) return found
+    const read = await this.#readCold(cold.map((i) => positions[i]!))
+    for (let i = 0; i < cold.length; i++) found[cold[i]!] = read[i]!
+    return found
+  }
+
+  async *scan(from: number): AsyncGenerator<{ readonly position: number; readonly payload: Uint8Array }> {
+    for await (const records of this.scanChunks(from)) yield* records
+  }
+
+  /** As `scan`, many records at a time: several times faster for millions of them. */
+  async *scanChunks(
+    from: number,
+    below: number = this.end,
+  ): AsyncGenerator<{ readonly position: number; readonly payload: Uint8Array }[]> {
+    this.#refuseWhenOver()
+    if (below > this.#durableEnd) await this.#allDurable()
+    const start = Math.max(from, this.first)
+    for (const { segment, end } of [...this.#sealed, { segment: this.#last.header.segment, end: this.#last.end }]) {
+      const segmentStart = positionOf(segment, headerBytes)
+      const stop = Math.min(below, positionOf(segment, end))
+      if (stop <= start || stop <= segmentStart) continue
+      yield* this.#scanSegment(segment, Math.max(start, segmentStart), stop)
+    }
+  }
+
+  checkpoint(blob: Uint8Array, position: number): Promise<void> {
+    return this.#maintain(async () => {
+      if (position > this.end) throw new RangeError(`A checkpoint at ${position} lies beyond the log's end ${this.end}`)
+      if (position > this.#durableEnd) await this.#allDurable()
+      if (this.#checkpointFrom === 'none') await this.#disk.makeDirectory(this.#directory)
+      const now = {
+        blob,
+        position,
+        durableEnd: this.#durableEnd,
+        sequence: this.#durableSequence,
+        sealed: this.#sealed.filter(({ segment }) => segment < segmentOf(this.#durableEnd)),
+      }
+      await saveCheckpoint(this.#disk, this.#directory, now, {
+        cipher: this.#cipher,
+        replaces: this.#checkpointFrom === 'current',
+      })
+      if (this.#checkpointFrom === 'current') this.#previousCheckpointPosition = this.#checkpointPosition
+      this.#checkpointFrom = 'current'
+      this.#checkpointPosition = position
+    })
+  }
+
+  trim(position: number): Promise<void> {
+    return this.#maintain(async () => {
+      const below = Math.min(position, await this.#neededByCheckpoints())
+      while (this.#sealed.length > 0) {
+        const { segment, end } = this.#sealed[0]!
+        if (positionOf(segment, end) > below || segment >= this.#newestFile) return
+        // Oldest first, each made durable before the next: a power cut must not leave a gap.
+        const path = this.#path(segment)
+        this.#sealed.shift()
+        for (const block of this.#recent.get(segment) ?? []) sharedRecentRecords.remove(block)
+        this.#recent.delete(segment)
+        this.#salts.delete(segment)
+        sharedReadFiles.close(this.#owner, path)
+        await this.#disk.unlink(path)
+        await this.#disk.syncDirectory(this.#directory)
+      }
+    })
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= this.#end()
+    return this.#closed
+  }
+
+  forgetBlock(block: Block): void {
+    if (this.#block === block) {
+      this.#block = null
+      this.#nextBlockBytes = firstBlockBytes
+    }
+    const blocks = this.#recent.get(block.segment)
+    if (!blocks) return
+    const at = blocks.indexOf(block)
+    if (at >= 0) blocks.splice(at, 1)
+    if (blocks.length === 0) this.#recent.delete(block.segment)
+  }
+
+  // Writing ------------------------------------------------------------------------------------
+
+  #refuseWhenOver(): void {
+    if (this.#failed) throw this.#failed
+    if (this.#closed) throw new LogError('closed', `The log in ${this.#directory} is closed`)
+  }
+
+  #refuseTooMuch(bytes: number): void {
+    const most = this.#options.segmentBytes - headerBytes
+    if (bytes > most) {
+      throw new LogError('too-large', `A batch of ${bytes} bytes does not fit in a segment, which holds ${most}`)
+    }
+    if (this.#waitingBytes > 0 && this.#waitingBytes + bytes > this.#maxWaitingBytes) {
+      throw new LogError(
+        'busy',
+        `${this.#waitingBytes} bytes wait for the disk; no more is taken before some of it is durable`,
+      )
+    }
+  }
+
+  #roll(): void {
+    const { header, end } = this.#last
+    this.#sealed.push({ segment: header.segment, end })
+    this.#last = this.#segmentAfter(this.#last)
+    this.#salts.set(this.#last.header.segment, this.#last.header.salt)
+    this.#openCommit = null
+    this.#block = null
+  }
+
+  #segmentAfter(previous: Segment | null): Segment {
+    const segment = (previous?.header.segment ?? 0) + 1
+    if (segment > maxSegment) throw new LogError('too-large', 'The log has used all its segment numbers')
+    const keyCheck = this.#cipher ? this.#cipher.seal(keyCheckText) : null
+    const header = {
+      segment,
+      salt: this.#salt(segment),
+      firstSequence: this.#nextSequence,
+      previousEnd: previous?.end ?? 0,
+      keyCheck,
+    }
+    return { header, end: headerBytes, file: null, exists: false }
+  }
+
+  #salt(segment: number): number {
+    const { random, clock } = this.#options
+    if (random) return Buffer.from(random.bytes(4)).readUInt32LE(0)
+    return crc32(`${this.#directory} ${segment} ${clock.now()} ${clock.monotonic()}`)
+  }
+
+  #commitFor(bytes: number): Commit {
+    const open = this.#openCommit
+    if (open && open.end - open.from + bytes <= maxCommitBytes) return open
+    let resolve!: () => void
+    let reject!: (error: Error) => void
+    const durable = new Promise<void>((yes, no) => {
+      resolve = yes
+      reject = no
+    })
+    // Who does not wait for durability must not bring the process down when it fails.
+    durable.catch(() => {})
+    const from = this.#last.end
+    const commit = { segment: this.#last, from, end: from, nextSequence: 0, blocks: [], durable, resolve, reject }
+    this.#queue.push(commit)
+    this.#openCommit = commit
+    return commit
+  }
+
+  #encode(payloads: readonly Uint8Array[], commit: Commit): number[] {
+    const segment = this.#last
+    const { salt } = segment.header
+    const positions: number[] = new Array(payloads.length)
+    const base = positionOf(segment.header.segment, 0)
+    for (let i = 0; i < payloads.length; i++) {
+      const payload = payloads[i]!
+      const bytes = recordHeaderBytes + payload.length
+      const block = this.#blockFor(bytes)
+      if (commit.blocks.at(-1) !== block) commit.blocks.push(block)
+      startRecord(block.bytes, block.used, payload, this.#nextSequence++, marksOf(salt, i === payloads.length - 1))
+      block.used += bytes
+      positions[i] = base + segment.end
+      segment.end += bytes
+    }
+    commit.end = segment.end
+    commit.nextSequence = this.#nextSequence
+    return positions
+  }
+
+  #blockFor(bytes: number): Block {
+    if (this.#block && this.#block.bytes.length - this.#block.used >= bytes) return this.#block
+    const { header, end } = this.#last
+    const block = new Block(this, header.segment, end, Math.max(this.#nextBlockBytes, bytes))
+    this.#nextBlockBytes = Math.min(this.#nextBlockBytes * 2, largestBlockBytes)
+    const blocks = this.#recent.get(header.segment)
+    if (blocks) blocks.push(block)
+    else this.#recent.set(header.segment, [block])
+    this.#block = block
+    sharedRecentRecords.add(block)
+    return block
+  }
+
+  /** Runs while there is something to commit. Never rejects: a failure stops the log. */
+  async #pump(): Promise<void> {
+    // Whoever writes in the same turn belongs to the same commit.
+    await null
+    try {
+      for (let commit = this.#queue[0]; commit; commit = this.#queue[0]) {
+        if (this.#openCommit === commit) this.#openCommit = null
+        await this.#commit(commit)
+        this.#queue.shift()
+        commit.resolve()
+      }
+    } catch (cause) {
+      this.#fail(cause)
+    } finally {
+      this.#pumping = null
+    }
+  }
+
+  async #commit(commit: Commit): Promise<void> {
+    const { segment, from, end } = commit
+    const chunks = commit.blocks.map((block) => {
+      const first = Math.max(from - block.start, 0)
+      const stop = Math.min(end - block.start, block.used)
+      for (let at = first; at < stop; ) at = finishRecord(block.bytes, at, from, segment.header.salt)
+      return block.bytes.subarray(first, stop)
+    })
+    const file = segment.file ?? (await this.#openForWriting(segment))
+    await file.write(chunks, from)
+    await file.datasync()
+    for (const block of commit.blocks) block.durable = Math.min(end - block.start, block.bytes.length)
+    this.#waitingBytes -= end - from
+    this.#durableEnd = positionOf(segment.header.segment, end)
+    this.#durableSequence = commit.nextSequence
+  }
+
+  async #openForWriting(segment: Segment): Promise<DiskFile> {
+    const path = this.#path(segment.header.segment)
+    const previous = this.#writing
+    this.#writing = segment
+    if (segment.exists) {
+      segment.file = await this.#disk.open(path, 'write')
+      return segment.file
+    }
+    if (this.#newestFile === 0) await this.#disk.makeDirectory(this.#directory)
+    const file = await this.#disk.open(path, 'create')
+    segment.file = file
+    segment.exists = true
+    // The header first: a file with more than a header has a durable one, which recovery relies on.
+    await file.write([encodeHeader(segment.header)], 0)
+    await Promise.all([file.datasync(), this.#disk.syncDirectory(this.#directory)])
+    await previous?.file?.close()
+    this.#newestFile = segment.header.segment
+    if (segment.header.previousEnd > 0) {
+      const sealed = sealedSegment(segment.header.segment - 1, segment.header.previousEnd)
+      for (const listener of this.#sealedListeners) listener(sealed)
+    }
+    return file
+  }
+
+  #fail(cause: unknown): void {
+    if (this.#failed) return
+    const { code, message } = cause as { code?: string; message?: string }
+    const advice = code === 'ENOSPC' ? 'The disk is full: free some space' : 'Check the disk'
+    this.#failed = new LogError(
+      'failed',
+      `The log in ${this.#directory} has stopped, because the disk refused a write: ${message}. ${advice} and start again; nothing acknowledged is lost.`,
+      { cause },
+    )
+    for (const commit of this.#queue.splice(0)) commit.reject(this.#failed)
+    this.#openCommit = null
+    void this.#release()
+  }
+
+  #allDurable(): Promise<void> {
+    if (this.#failed) return Promise.reject(this.#failed)
+    return this.#queue.at(-1)?.durable ?? Promise.resolve()
+  }
+
+  async #end(): Promise<void> {
+    while (this.#pumping) await this.#pumping
+    await this.#maintenance
+    await this.#release()
+  }
+
+  async #release(): Promise<void> {
+    sharedReadFiles.close(this.#owner)
+    for (const blocks of this.#recent.values()) for (const block of blocks) sharedRecentRecords.remove(block)
+    this.#recent.clear()
+    this.#block = null
+    const file = this.#writing?.file
+    this.#writing = null
+    // What matters was synced; a close that fails after that has nothing left to say.
+    await file?.close().catch(() => {})
+  }
+
+  /** Checkpoints and trims run one after another. */
+  #maintain<T>(task: () => Promise<T>): Promise<T> {
+    const run = this.#maintenance.then(() => {
+      if (this.#failed) throw this.#failed
+      return task()
+    })
+    if (this.#closed) return Promise.reject(new LogError('closed', `The log in ${this.#directory} is closed`))
+    this.#maintenance = run.catch(() => {})
+    return run
+  }
+
+  /** Both checkpoints on disk must stay replayable, for opening may have to fall back to the older one. */
+  async #neededByCheckpoints(): Promise<number> {
+    if (this.#checkpointPosition === null) return Number.POSITIVE_INFINITY
+    if (this.#previousCheckpointPosition === undefined) {
+      this.#previousCheckpointPosition = await previousCheckpointPosition(this.#disk, this.#directory, this.#cipher)
+    }
+    return Math.min(this.#checkpointPosition, this.#previousCheckpointPosition ?? Number.POSITIVE_INFINITY)
+  }
+
+  // Reading ------------------------------------------------------------------------------------
+
+  #fromMemory(position: number): Uint8Array | null {
+    const segment = segmentOf(position)
+    const blocks = this.#recent.get(segment)
+    if (!blocks) return null
+    const offset = position - positionOf(segment, 0)
+    let low = 0
+    let high = blocks.length - 1
+    while (low < high) {
+      const middle = (low + high + 1) >> 1
+      if (blocks[middle]!.start <= offset) low = middle
+      else high = middle - 1
+    }
+    const block = blocks[low]!
+    const at = offset - block.start
+    if (at < 0 || at + recordHeaderBytes > block.used) return null
+    if (at + recordHeaderBytes + payloadBytesAt(block.bytes, at) > block.used) throw this.#noRecord(position)
+    return this.#opened(payloadAt(block.bytes, at), position)
+  }
+
+  async #readCold(positions: readonly number[]): Promise<Uint8Array[]> {
+    const found: Uint8Array[] = new Array(positions.length)
+    const spans = this.#spans(positions)
+    let next = 0
+    const worker = async () => {
+      for (let span = spans[next++]; span; span = spans[next++]) await this.#readSpan(span, positions, found)
+    }
+    await Promise.all(Array.from({ length: Math.min(readsAtOnce, spans.length) }, worker))
+    return found
+  }
+
+  /** Positions close to each other, to be read with one call. */
+  #spans(positions: readonly number[]): Span[] {
+    const order = positions.map((_, i) => i).sort((a, b) => positions[a]! - positions[b]!)
+    const spans: Span[] = []
+    for (const i of order) {
+      const position = positions[i]!
+      const segment = segmentOf(position)
+      const offset = position - positionOf(segment, 0)
+      const end = this.#endOf(segment)
+      if (end === null || offset < headerBytes || offset + recordHeaderBytes > end) throw this.#noRecord(position)
+      const span = spans.at(-1)
+      if (span?.segment === segment && offset - span.last <= readGapBytes && offset - span.first <= readSpanBytes) {
+        span.last = offset
+        span.members.push(i)
+      } else spans.push({ segment, first: offset, last: offset, end, members: [i] })
+    }
+    return spans
+  }
+
+  async #readSpan(span: Span, positions: readonly number[], found: Uint8Array[]): Promise<void> {
+    const salt = await this.#saltOf(span.segment)
+    const stop = Math.min(span.last + recordHeaderBytes + readAheadBytes, span.end)
+    const bytes = await this.#readBytes(span.segment, span.first, stop - span.first)
+    for (const i of span.members) {
+      const offset = positions[i]! - positionOf(span.segment, 0)
+      let from = offset - span.first
+      let record = bytes
+      const needed = recordHeaderBytes + payloadBytesAt(bytes, from)
+      if (from + needed > bytes.length && offset + needed <= span.end) {
+        record = await this.#readBytes(span.segment, offset, needed)
+        from = 0
+      }
+      if (!recordIsSound(record, from, salt)) throw this.#unreadable(span.segment, offset)
+      found[i] = this.#opened(payloadAt(record, from), positions[i]!)
+    }
+  }
+
+  async *#scanSegment(
+    segment: number,
+    from: number,
+    stop: number,
+  ): AsyncGenerator<{ readonly position: number; readonly payload: Uint8Array }[]> {
+    const base = positionOf(segment, 0)
+    const salt = await this.#saltOf(segment)
+    let at = from - base
+    const end = stop - base
+    let sequence = -1
+    let wanted = scanBytes
+    while (at < end) {
+      const bytes = await this.#readBytes(segment, at, Math.min(wanted, end - at))
+      const records: { position: number; payload: Uint8Array }[] = []
+      let local = 0
+      wanted = scanBytes
+      while (local < bytes.length) {
+        const left = bytes.length - local
+        const needed = left < recordHeaderBytes ? recordHeaderBytes : recordHeaderBytes + payloadBytesAt(bytes, local)
+        if (needed > left) {
+          if (at + local + needed > end) throw this.#unreadable(segment, at + local)
+          wanted = Math.max(scanBytes, needed)
+          break
+        }
+        if (!recordIsSound(bytes, local, salt)) throw this.#unreadable(segment, at + local)
+        if (sequence >= 0 && sequenceAt(bytes, local) !== sequence) throw this.#unreadable(segment, at + local)
+        sequence = sequenceAt(bytes, local) + 1
+        const position = base + at + local
+        records.push({ position, payload: this.#opened(payloadAt(bytes, local), position) })
+        local += needed
+      }
+      at += local
+      if (records.length > 0) yield records
+    }
+  }
+
+  async #readBytes(segment: number, offset: number, count: number): Promise<Buffer> {
+    const path = this.#path(segment)
+    const bytes = Buffer.allocUnsafe(count)
+    const read = await sharedReadFiles.use(this.#disk, this.#owner, path, (file) => file.read(bytes, offset))
+    if (read < count) throw corrupt(path, offset + read, `the file ends here, and the log goes on`)
+    return bytes
+  }
+
+  async #saltOf(segment: number): Promise<number> {
+    const known = this.#salts.get(segment)
+    if (known !== undefined) return known
+    const header = decodeHeader(await this.#readBytes(segment, 0, headerBytes))
+    if (!header) throw corrupt(this.#path(segment), 0, 'its header is unreadable')
+    checkKey(this.#path(segment), header, this.#cipher)
+    this.#salts.set(segment, header.salt)
+    return header.salt
+  }
+
+  /** Where the segment's durable records end; null when it is not there. */
+  #endOf(segment: number): number | null {
+    if (segment === this.#last.header.segment) return this.#last.end
+    const first = this.#sealed[0]
+    return first === undefined ? null : (this.#sealed[segment - first.segment]?.end ?? null)
+  }
+
+  #opened(payload: Buffer, position: number): Uint8Array {
+    if (!this.#cipher) return payload
+    try {
+      return this.#cipher.open(payload)
+    } catch (cause) {
+      const segment = segmentOf(position)
+      const message = `${this.#path(segment)}: the record at byte ${position - positionOf(segment, 0)} cannot be decrypted`
+      throw new LogError('wrong-key', message, { cause })
+    }
+  }
+
+  #path(segment: number): string {
+    return `${this.#directory}/${segmentFileName(segment)}`
+  }
+
+  #unreadable(segment: number, offset: number): LogError {
+    return corrupt(this.#path(segment), offset, 'no whole record starts there')
+  }
+
+  #noRecord(position: number): LogError {
+    return new LogError('no-record', `The log in ${this.#directory} has no record at position ${position}`)
+  }
+}
+
+interface Span {
+  readonly segment: number
+  readonly first: number
+  last: number
+  readonly end: number
+  readonly members: number[]
+}
+
+const readsAtOnce = 4
+
+const sealedSegment = (segment: number, end: number): SealedSegment => ({
+  segment,
+  first: positionOf(segment, headerBytes),
+  end: positionOf(segment, end),
+})
