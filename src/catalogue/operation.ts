@@ -43,6 +43,8 @@ export interface Operation {
   /** With `{name}` places, e.g. `/instances/{instanceId}/topics/{topicName}`. */
   readonly path: string
   readonly summary: string
+  /** What a caller should know beyond the summary: effects, order, what is answered when. */
+  readonly description?: string
   /** File name in catalogue/ and resources/ (without `.ts`). */
   readonly family: string
   readonly ramAction: string
