@@ -2,7 +2,8 @@
  * Small helpers for the files of the home that need modes, links or process facts, which `Disk` does
  * not speak of.
  */
-import { link, open, rename, rm } from 'node:fs/promises'
+import { link, open, rename } from 'node:fs/promises'
+import path from 'node:path'
 
 export function hasCode(error: unknown, ...codes: readonly string[]): boolean {
   return codes.includes((error as { code?: string } | null)?.code ?? '')
@@ -38,23 +39,21 @@ export async function syncDirectory(directory: string): Promise<void> {
   }
 }
 
-/** A file that holds `bytes` durably under `file`, or fails with EEXIST when that name is taken. Mode 0600. */
-export async function createWhole(file: string, bytes: Uint8Array, uniqueSuffix: string): Promise<void> {
-  const fresh = `${file}.${uniqueSuffix}`
-  await rm(fresh, { force: true })
+/**
+ * Makes `file` hold `bytes` durably, whole or not at all, with mode 0600; fails with EEXIST when the
+ * name is taken. `workshop` is a folder of the caller's own on the same disk, for the unfinished file.
+ */
+export async function createWhole(file: string, bytes: Uint8Array, workshop: string): Promise<void> {
+  const fresh = path.join(workshop, 'whole')
+  const handle = await open(fresh, 'wx', 0o600)
   try {
-    const handle = await open(fresh, 'wx', 0o600)
-    try {
-      await handle.chmod(0o600)
-      await handle.writeFile(bytes)
-      await handle.sync()
-    } finally {
-      await handle.close()
-    }
-    await linkOnce(fresh, file)
+    await handle.chmod(0o600)
+    await handle.writeFile(bytes)
+    await handle.sync()
   } finally {
-    await rm(fresh, { force: true })
+    await handle.close()
   }
+  await linkOnce(fresh, file)
 }
 
 /** `link` fails when the name is taken, where `rename` would replace what is there. */

@@ -6,7 +6,7 @@
  * is made once, never replaced, and belongs into every copy of the home.
  */
 import { createCipheriv, createDecipheriv, hkdfSync } from 'node:crypto'
-import { type FileHandle, open } from 'node:fs/promises'
+import { type FileHandle, mkdtemp, open, rm } from 'node:fs/promises'
 import path from 'node:path'
 import type { Random } from '../world/world.ts'
 import { HomeError } from './errors.ts'
@@ -124,7 +124,12 @@ async function readKey(file: string): Promise<Uint8Array | null> {
 async function makeKey(file: string, random: Random): Promise<Uint8Array> {
   const key = random.bytes(KEY_BYTES)
   try {
-    await createWhole(file, key, 'new')
+    const workshop = await mkdtemp(`${file}.new-`)
+    try {
+      await createWhole(file, key, workshop)
+    } finally {
+      await rm(workshop, { recursive: true, force: true })
+    }
     await syncDirectory(path.dirname(file))
   } catch (error) {
     throw new HomeError(`The key file ${file} cannot be made (${reasonOf(error)}). Check the folder and its disk.`, {

@@ -1,0 +1,284 @@
+/**
+ * The home directory: made with mode 0700, and held by one server at a time.
+ *
+ * The lock is a chain of files `lock.1`, `lock.2`, … of which the highest counts. A starter reads
+ * the highest; if its holder is gone it makes the next one, which only one can do, and then looks
+ * again that nothing higher appeared meanwhile. The highest file is never removed, only superseded
+ * or rewritten as released, so two starters that both find a dead holder cannot both win, and no
+ * lock has to be broken. A lock is forgotten with its process: kill -9 leaves nothing to clean up.
+ *
+ * Nothing in a home that is not ours is ever changed.
+ */
+import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { connect, createServer, type Server } from 'node:net'
+import { hostname } from 'node:os'
+import path from 'node:path'
+import { HomeError } from './errors.ts'
+import { createWhole, hasCode, reasonOf } from './files.ts'
+
+export { HomeError } from './errors.ts'
+
+export interface HeldHome {
+  readonly home: string
+  /** Lets another server have the home; fine when called twice. */
+  release(): Promise<void>
+}
+
+/**
+ * Makes the home if it is absent and locks it for this process.
+ * Throws `HomeError` when another server holds it, or when it cannot be made or written.
+ */
+export async function acquireHome(home: string): Promise<HeldHome> {
+  await makeHome(home)
+  try {
+    return await lockHome(home)
+  } catch (error) {
+    if (error instanceof HomeError) throw error
+    throw new HomeError(
+      `The home ${home} cannot be written (${reasonOf(error)}). Make it writable, free space on its disk, or choose another with --home.`,
+      { cause: error },
+    )
+  }
+}
+
+/** The server that holds the home now, or null; changes nothing. For `gantry doctor`. */
+export async function homeHolder(home: string): Promise<{ readonly pid: number; readonly host: string } | null> {
+  const highest = await highestLock(home)
+  if (highest === 0) return null
+  const record = await readLock(home, highest)
+  return record !== null && (await isHeld(record, home)) ? { pid: record.pid, host: record.host } : null
+}
+
+async function makeHome(home: string): Promise<void> {
+  try {
+    await mkdir(home, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    if (hasCode(error, 'EEXIST', 'ENOTDIR')) {
+      throw new HomeError(
+        `The home ${home} cannot be a folder: a file is in its place. Move the file, or choose another home with --home.`,
+        { cause: error },
+      )
+    }
+    throw new HomeError(
+      `The home ${home} cannot be made (${reasonOf(error)}). Choose a folder you may write with --home or GANTRY_HOME.`,
+      { cause: error },
+    )
+  }
+  if (!(await stat(home)).isDirectory()) {
+    throw new HomeError(`The home ${home} is not a folder. Choose another with --home.`)
+  }
+}
+
+// ---- the lock
+
+interface LockRecord {
+  readonly pid: number
+  /** Start of the process in clock ticks since boot (/proc/<pid>/stat), or null where the system does not tell. */
+  readonly processStart: string | null
+  /** The boot and the pid namespace in which `pid` and `processStart` mean something; null where unknown. */
+  readonly boot: string | null
+  readonly namespace: string | null
+  readonly host: string
+  /** Name of the socket in the home that answers while the holder lives, or null when none could be made. */
+  readonly socket: string | null
+  readonly released?: true
+}
+
+const MAX_TRIES = 100
+
+async function lockHome(home: string): Promise<HeldHome> {
+  const own = await describeSelf()
+  for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
+    const highest = await highestLock(home)
+    await refuseIfHeld(home, highest)
+    const number = highest + 1
+    const socketName = `lock.${number}.${process.pid}.sock`
+    const server = await listen(home, socketName)
+    const record: LockRecord = { ...own, socket: server === null ? null : socketName }
+    if ((await createLock(home, number, record)) && (await highestLock(home)) === number) {
+      await removeOlder(home, number)
+      return heldHome(home, number, record, server)
+    }
+    // Somebody was faster: see who. Ours, if it was made, is below theirs and counts for nothing.
+    await stopListening(server)
+  }
+  throw new HomeError(`The home ${home} is being taken by too many starters at once; try again.`)
+}
+
+async function refuseIfHeld(home: string, number: number): Promise<void> {
+  if (number === 0) return
+  const record = await readLock(home, number)
+  if (record === null || !(await isHeld(record, home))) return
+  const where = record.host === hostname() ? '' : ` on ${record.host}`
+  throw new HomeError(
+    `Another Gantry server (process ${record.pid}${where}) uses the home ${home}. Stop it, or give this one another home with --home. (If no such server runs, remove ${path.join(home, `lock.${number}`)}.)`,
+  )
+}
+
+function heldHome(home: string, number: number, record: LockRecord, server: Server | null): HeldHome {
+  let released: Promise<void> | null = null
+  const release = async (): Promise<void> => {
+    await stopListening(server)
+    const file = lockFile(home, number)
+    try {
+      await writeFile(`${file}.released`, JSON.stringify({ ...record, released: true }), { mode: 0o600 })
+      await rename(`${file}.released`, file)
+    } catch {
+      // A full disk, or a home that was removed: the lock ends with this process instead.
+      await rm(`${file}.released`, { force: true }).catch(() => {})
+    }
+  }
+  return {
+    home,
+    release: () => {
+      released ??= release()
+      return released
+    },
+  }
+}
+
+function lockFile(home: string, number: number): string {
+  return path.join(home, `lock.${number}`)
+}
+
+async function lockNumbers(home: string): Promise<number[]> {
+  const names = await readdir(home)
+  return names.flatMap((name) => {
+    const match = /^lock\.([1-9]\d{0,14})$/.exec(name)
+    return match === null ? [] : [Number(match[1])]
+  })
+}
+
+async function highestLock(home: string): Promise<number> {
+  return Math.max(0, ...(await lockNumbers(home)))
+}
+
+/** False when the number is taken. The file appears whole or not at all. */
+async function createLock(home: string, number: number, record: LockRecord): Promise<boolean> {
+  const workshop = await mkdtemp(path.join(home, 'lock.new-'))
+  try {
+    await createWhole(lockFile(home, number), Buffer.from(`${JSON.stringify(record)}\n`), workshop)
+    return true
+  } catch (error) {
+    if (hasCode(error, 'EEXIST')) return false
+    throw error
+  } finally {
+    await rm(workshop, { recursive: true, force: true })
+  }
+}
+
+/** Null when the file is gone (it was superseded) or is not a lock of ours. */
+async function readLock(home: string, number: number): Promise<LockRecord | null> {
+  try {
+    const record = JSON.parse(await readFile(lockFile(home, number), 'utf8')) as LockRecord
+    return Number.isSafeInteger(record?.pid) && typeof record.host === 'string' ? record : null
+  } catch (error) {
+    if (hasCode(error, 'ENOENT') || error instanceof SyntaxError) return null
+    throw error
+  }
+}
+
+async function removeOlder(home: string, number: number): Promise<void> {
+  for (const name of await readdir(home)) {
+    const match = /^lock\.([1-9]\d{0,14})(\.\d+\.sock|\.released)?$/.exec(name)
+    if (match !== null && Number(match[1]) < number) await rm(path.join(home, name), { force: true })
+  }
+}
+
+// ---- is the holder alive?
+
+async function isHeld(record: LockRecord, home: string): Promise<boolean> {
+  if (record.released === true) return false
+  const own = await describeSelf()
+  if (record.boot !== null && own.boot !== null && record.boot !== own.boot && record.host === own.host) return false
+  if (record.processStart !== null && record.boot === own.boot && record.namespace === own.namespace) {
+    return (await processStart(record.pid)) === record.processStart
+  }
+  // Another container, or a system without /proc: ask the holder's socket, which answers or is dead.
+  if (record.socket !== null) {
+    const answer = await answers(path.join(home, record.socket))
+    if (answer !== 'unknown') return answer === 'yes'
+  }
+  return record.host === own.host && record.namespace === own.namespace ? pidExists(record.pid) : true
+}
+
+async function describeSelf(): Promise<Omit<LockRecord, 'socket'>> {
+  return {
+    pid: process.pid,
+    processStart: await processStart(process.pid),
+    boot: await quietly(async () => (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()),
+    namespace: await quietly(() => readlink('/proc/self/ns/pid')),
+    host: hostname(),
+  }
+}
+
+/** Field 22 of /proc/<pid>/stat; the command's name before it may hold blanks and brackets. Null when there is no such process. */
+function processStart(pid: number): Promise<string | null> {
+  return quietly(async () => {
+    const text = await readFile(`/proc/${pid}/stat`, 'utf8')
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    // A zombie has ended; only its parent has not noticed.
+    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null)
+  })
+}
+
+function pidExists(pid: number): boolean {
+  try {
+    process.kill(pid, 0)
+    return true
+  } catch (error) {
+    return hasCode(error, 'EPERM')
+  }
+}
+
+async function quietly<T>(read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read()
+  } catch {
+    return null
+  }
+}
+
+// ---- the holder's socket
+
+/** Longest path the kernel takes for a socket (sun_path, 104 on BSD and macOS). */
+const MAX_SOCKET_PATH = 103
+
+/** Null where sockets in folders do not work; the lock then rests on process facts alone. */
+async function listen(home: string, name: string): Promise<Server | null> {
+  const file = path.join(home, name)
+  if (process.platform === 'win32' || Buffer.byteLength(file) > MAX_SOCKET_PATH) return null
+  // Left by a starter that was killed between here and its lock, under the process number we have now.
+  await rm(file, { force: true })
+  const server = createServer((socket) => socket.destroy())
+  return new Promise((resolve) => {
+    server.once('error', () => resolve(null))
+    server.listen(file, () => {
+      server.on('error', () => {})
+      server.unref()
+      resolve(server)
+    })
+  })
+}
+
+/** A dead holder's socket refuses at once; a living one's kernel accepts even when the process is stopped. */
+function answers(file: string): Promise<'yes' | 'no' | 'unknown'> {
+  if (process.platform === 'win32' || Buffer.byteLength(file) > MAX_SOCKET_PATH) return Promise.resolve('unknown')
+  return new Promise((resolve) => {
+    const socket = connect(file)
+    const answer = (value: 'yes' | 'no' | 'unknown'): void => {
+      socket.destroy()
+      resolve(value)
+    }
+    socket.setTimeout(2_000, () => answer('unknown'))
+    socket.once('connect', () => answer('yes'))
+    socket.once('error', (error) => answer(hasCode(error, 'ECONNREFUSED', 'ENOENT') ? 'no' : 'unknown'))
+  })
+}
+
+function stopListening(server: Server | null): Promise<void> {
+  return new Promise((resolve) => {
+    if (server === null) resolve()
+    else server.close(() => resolve())
+  })
+}

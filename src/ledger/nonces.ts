@@ -1,0 +1,69 @@
+/**
+ * Signature nonces on disk, so that a replay is refused after a restart too. What is asked on every
+ * request lives in memory (iam/nonces.ts); this is its store: written in batches, read once at start.
+ */
+import type { Reader, Writer } from './ledger.ts'
+import type { Row } from './schema.ts'
+
+/** Rows of one insert; SQLite takes 32,766 parameters a statement. */
+const ROWS_PER_INSERT = 500
+
+/** Rows one call of `pruneNonces` removes at most. */
+export const NONCE_PRUNE_LIMIT = 5_000
+
+export type NonceRow = Row<'used_nonces'>
+
+/** Adds nonces; answers the keys that were there already, each of which is a replay. */
+export async function insertNonces(tx: Writer, nonces: readonly NonceRow[]): Promise<ReadonlySet<string>> {
+  const known = new Set<string>()
+  for (let start = 0; start < nonces.length; start += ROWS_PER_INSERT) {
+    const part = nonces.slice(start, start + ROWS_PER_INSERT)
+    const inserted = await tx
+      .insertInto('used_nonces')
+      .values(part)
+      .onConflict((conflict) => conflict.column('nonce_key').doNothing())
+      .returning('nonce_key')
+      .execute()
+    if (inserted.length === part.length) continue
+    const fresh = new Set(inserted.map((row) => row.nonce_key))
+    for (const { nonce_key } of part) if (!fresh.delete(nonce_key)) known.add(nonce_key)
+  }
+  return known
+}
+
+/** Nonces that still count at `at`, by expiry and key, a page at a time: `after` is the last row of the page before. */
+export function loadNonces(
+  reader: Reader,
+  at: number,
+  page: { readonly after?: NonceRow | undefined; readonly limit: number },
+): Promise<NonceRow[]> {
+  const { after, limit } = page
+  let found = reader.selectFrom('used_nonces').selectAll().where('expire_time_ms', '>', at)
+  if (after !== undefined) {
+    found = found
+      .where('expire_time_ms', '>=', after.expire_time_ms)
+      .where((of) =>
+        of.or([
+          of('expire_time_ms', '>', after.expire_time_ms),
+          of.and([of('expire_time_ms', '=', after.expire_time_ms), of('nonce_key', '>', after.nonce_key)]),
+        ]),
+      )
+  }
+  return found.orderBy('expire_time_ms').orderBy('nonce_key').limit(limit).execute()
+}
+
+/** Removes at most `NONCE_PRUNE_LIMIT` nonces whose time is over at `at`; answers how many. */
+export async function pruneNonces(tx: Writer, at: number): Promise<number> {
+  const { numDeletedRows } = await tx
+    .deleteFrom('used_nonces')
+    .where('nonce_key', 'in', (of) =>
+      of
+        .selectFrom('used_nonces')
+        .select('nonce_key')
+        .where('expire_time_ms', '<=', at)
+        .orderBy('expire_time_ms')
+        .limit(NONCE_PRUNE_LIMIT),
+    )
+    .executeTakeFirst()
+  return Number(numDeletedRows)
+}
