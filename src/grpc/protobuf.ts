@@ -85,3 +85,7 @@ export default {
   util: Object.create(protobuf.util, { Long: { value: null } }) as typeof protobuf.util,
   roots: {} as Record<string, unknown>,
 }
+
+export function createWriter(): ProtoWriter {
+  return protobuf.Writer.create()
+}

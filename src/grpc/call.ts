@@ -1,0 +1,505 @@
+/**
+ * One gRPC call on an HTTP/2 stream: from its headers to its trailers. It reads the request, runs the handler, writes
+ * the answer, and ends exactly once — by the handler, the deadline, the client, or the connection — whichever is first.
+ *
+ * A unary answer is one `respond`, one `end` and one `sendTrailers`; whatever else a call may need (abort signal,
+ * timer, request queue) is made when it is first asked for.
+ */
+import type { IncomingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
+import { promisify } from 'node:util'
+import { gunzip } from 'node:zlib'
+import type { Cancel, Clock } from '../world/world.ts'
+import { encodeFrame, frameHeader, frameHeaderBytes, MessageReader } from './framing.ts'
+import type { Limits } from './limits.ts'
+import { addMetadata, encodeStatusMessage, parseTimeout } from './metadata.ts'
+import {
+  type BidiCall,
+  type Connection,
+  type Metadata,
+  type MetadataInit,
+  type Method,
+  RpcError,
+  Status,
+} from './transport.ts'
+
+/** What a call needs of the connection and the host it belongs to. */
+export interface CallHost {
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly connection: Connection
+  readonly context: unknown
+  /** Counts `bytes` of requests kept in memory (negative: let go); false when that is too much. */
+  hold(bytes: number): boolean
+  onError(error: unknown, path: string): void
+  onEnd(call: ServerCall, status: Status): void
+}
+
+type Headers = Record<string, string | number>
+
+const withTrailers: ServerStreamResponseOptions = { waitForTrailers: true }
+const trailersOnly: ServerStreamResponseOptions = { endStream: true }
+const noHeaders: MetadataInit = {}
+const http2Cancel = 8
+const http2NoError = 0
+
+export class ServerCall implements BidiCall<unknown, unknown, unknown> {
+  readonly path: string
+  readonly metadata: Metadata
+  readonly timeoutMs: number | null
+  readonly arrivedAt: number
+  readonly #host: CallHost
+  readonly #stream: ServerHttp2Stream
+  readonly #method: Method<any>
+  readonly #reader: MessageReader
+
+  #ended = false
+  #started = false
+  /** True until the request of a unary or server-streaming call is here. */
+  #receiving = true
+  #request: RequestMessage | null = null
+  #queue: RequestQueue | null = null
+  #heldBytes = 0
+  #status: Status = Status.OK
+  #statusMessage = ''
+  #headers: MetadataInit = noHeaders
+  #trailers: MetadataInit = noHeaders
+  #abort: AbortController | null = null
+  #cancelTimer: Cancel | null = null
+  #uncorking = false
+
+  constructor(host: CallHost, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: Method<any>) {
+    this.#host = host
+    this.#stream = stream
+    this.#method = method
+    this.path = method.type.path
+    if (headers['set-cookie']) (headers as Record<string, unknown>)['set-cookie'] = headers['set-cookie'].join(', ')
+    this.metadata = headers as Metadata
+    this.arrivedAt = host.clock.monotonic()
+    const timeout = this.metadata['grpc-timeout']
+    this.timeoutMs = timeout === undefined ? null : parseTimeout(timeout)
+    this.#reader = new MessageReader(host.limits.maxMessageBytes, (bytes, compressed) =>
+      this.#onMessage(bytes, compressed),
+    )
+    stream.on('close', () => this.#onClose())
+    stream.on('error', ignore)
+    if (timeout !== undefined && this.timeoutMs === null) {
+      this.end(Status.INTERNAL, `grpc-timeout ${JSON.stringify(timeout)} is malformed`)
+      return
+    }
+    stream.on('data', (chunk: Buffer) => this.#onData(chunk))
+    stream.on('end', () => this.#onRequestEnd())
+    if (method.type.kind === 'bidi') {
+      this.#receiving = false
+      this.#queue = new RequestQueue(this, stream)
+      this.#run(undefined)
+    }
+  }
+
+  get context(): unknown {
+    return this.#host.context
+  }
+
+  get connection(): Connection {
+    return this.#host.connection
+  }
+
+  get ended(): boolean {
+    return this.#ended
+  }
+
+  get receiving(): boolean {
+    return this.#receiving && !this.#ended
+  }
+
+  get kind(): string {
+    return this.#method.type.kind
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController()
+      if (this.#ended) this.#abort.abort(new RpcError(Status.CANCELLED, 'The call has ended'))
+    }
+    return this.#abort.signal
+  }
+
+  get requests(): AsyncIterable<unknown> {
+    if (!this.#queue) throw new TypeError('Only a call with streams both ways has requests to iterate')
+    return this.#queue
+  }
+
+  remainingMs(): number {
+    if (this.timeoutMs === null) return Number.POSITIVE_INFINITY
+    return Math.max(0, this.timeoutMs - (this.#host.clock.monotonic() - this.arrivedAt))
+  }
+
+  setHeaders(metadata: MetadataInit): void {
+    if (this.#stream.headersSent) throw new TypeError('The response headers are on their way already')
+    addMetadata({}, metadata)
+    this.#headers = { ...this.#headers, ...metadata }
+  }
+
+  setTrailers(metadata: MetadataInit): void {
+    addMetadata({}, metadata)
+    this.#trailers = { ...this.#trailers, ...metadata }
+  }
+
+  write(message: unknown): boolean {
+    if (this.#ended) return true
+    return this.#send([encodeFrame(this.#method.type.response, message)])
+  }
+
+  writeEncoded(pieces: readonly Uint8Array[]): boolean {
+    if (this.#ended) return true
+    const bytes = pieces.reduce((sum, piece) => sum + piece.length, 0)
+    return this.#send([frameHeader(bytes), ...pieces])
+  }
+
+  drained(): Promise<void> {
+    if (this.#ended || this.#stream.writableLength < this.#host.limits.writeHighWaterBytes) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = () => {
+        this.#stream.off('drain', done)
+        this.#stream.off('close', done)
+        resolve()
+      }
+      this.#stream.on('drain', done)
+      this.#stream.on('close', done)
+    })
+  }
+
+  /** Ends the call with a status; what was written before it is still sent. Aborts the signal unless the handler is done. */
+  end(status: Status, message: string, trailers: MetadataInit = noHeaders, handlerDone = false): void {
+    if (this.#ended) return
+    this.#finish(status, handlerDone ? null : new RpcError(status, message))
+    this.#status = status
+    this.#statusMessage = message
+    if (trailers !== noHeaders) this.#trailers = { ...this.#trailers, ...trailers }
+    if (this.#unreachable) return
+    if (this.#stream.headersSent) {
+      this.#stream.end()
+    } else {
+      this.#stream.respond(this.#statusHeaders(this.#responseHeaders()), trailersOnly)
+      this.#stopReading()
+    }
+  }
+
+  /** Ends the call at once, without a word to the client. */
+  destroy(): void {
+    if (!this.#ended) this.#finish(Status.UNAVAILABLE, new RpcError(Status.UNAVAILABLE, 'The connection was closed'))
+    this.#stream.close(http2Cancel)
+  }
+
+  /** Lets go of what a consumed request held. */
+  release(bytes: number): void {
+    if (this.#ended) return
+    this.#heldBytes -= bytes
+    this.#host.hold(-bytes)
+  }
+
+  /** The request's value; throws RpcError when it is not what it should be. */
+  async decode(message: RequestMessage): Promise<unknown> {
+    return this.#parse(message.compressed ? await this.#inflate(message.bytes) : message.bytes)
+  }
+
+  #onData(chunk: Buffer): void {
+    if (this.#ended) return
+    this.#heldBytes += chunk.length
+    if (!this.#host.hold(chunk.length)) {
+      this.end(Status.RESOURCE_EXHAUSTED, 'Too many bytes of unanswered requests; send fewer at a time')
+      return
+    }
+    try {
+      this.#reader.push(chunk)
+    } catch (error) {
+      this.#fail(error)
+    }
+  }
+
+  #onMessage(bytes: Buffer, compressed: boolean): void {
+    if (this.#queue) {
+      this.#queue.push({ bytes, compressed })
+    } else if (this.#request) {
+      this.#fail(new RpcError(Status.INTERNAL, `${this.path} takes one request message; a second one arrived`))
+    } else {
+      this.#request = { bytes, compressed }
+    }
+  }
+
+  #onRequestEnd(): void {
+    if (this.#ended) return
+    if (!this.#reader.atBoundary) {
+      this.#fail(new RpcError(Status.INTERNAL, 'The request stream ended inside a message'))
+    } else if (this.#queue) {
+      this.#queue.finish(null)
+    } else if (this.#request) {
+      this.#receiving = false
+      this.#dispatch(this.#request)
+    } else {
+      this.#fail(new RpcError(Status.INTERNAL, `${this.path} takes one request message; none arrived`))
+    }
+  }
+
+  #dispatch(message: RequestMessage): void {
+    this.#request = null
+    if (message.compressed) {
+      this.#inflate(message.bytes).then(
+        (bytes) => this.#dispatch({ bytes, compressed: false }),
+        (error) => this.#fail(error),
+      )
+      return
+    }
+    let request: unknown
+    try {
+      request = this.#parse(message.bytes)
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
+    this.#run(request)
+  }
+
+  #run(request: unknown): void {
+    if (this.#ended || this.#started) return
+    this.#started = true
+    let answer: unknown
+    try {
+      answer = this.#method.handle(this, request)
+    } catch (error) {
+      this.#fail(error, true)
+      return
+    }
+    if (!(answer instanceof Promise)) {
+      this.#answer(answer)
+      return
+    }
+    this.#armDeadline()
+    answer.then(
+      (value) => this.#answer(value),
+      (error) => this.#fail(error, true),
+    )
+  }
+
+  #answer(value: unknown): void {
+    if (this.#ended) return
+    if (this.kind !== 'unary') {
+      this.end(Status.OK, '', noHeaders, true)
+      return
+    }
+    let frame: Buffer
+    let headers: Headers
+    try {
+      frame = encodeFrame(this.#method.type.response, value)
+      headers = this.#responseHeaders()
+    } catch (error) {
+      this.#fail(error)
+      return
+    }
+    this.#finish(Status.OK, null)
+    if (this.#unreachable) return
+    this.#open(headers)
+    this.#stream.end(frame)
+  }
+
+  /** Answers with what a handler or the decoder threw. */
+  #fail(error: unknown, handlerDone = false): void {
+    if (error instanceof RpcError) {
+      this.end(error.status === Status.OK ? Status.UNKNOWN : error.status, error.message, error.trailers, handlerDone)
+      return
+    }
+    // A wait that was aborted because the call has ended is no news.
+    if (!(this.#ended && error instanceof Error && error.name === 'AbortError')) this.#host.onError(error, this.path)
+    this.end(Status.INTERNAL, 'Internal error', noHeaders, handlerDone)
+  }
+
+  #send(chunks: readonly Uint8Array[]): boolean {
+    const stream = this.#stream
+    if (this.#unreachable) return true
+    if (!stream.headersSent) this.#open(this.#responseHeaders())
+    // Messages written in one turn leave together: small ones fill frames and packets instead of one each.
+    if (!this.#uncorking) {
+      this.#uncorking = true
+      stream.cork()
+      process.nextTick(() => {
+        this.#uncorking = false
+        stream.uncork()
+      })
+    }
+    for (const chunk of chunks) stream.write(chunk)
+    if (stream.writableLength > this.#host.limits.maxUnsentBytes) {
+      this.#finish(Status.RESOURCE_EXHAUSTED, new RpcError(Status.RESOURCE_EXHAUSTED, 'The client reads too slowly'))
+      stream.close(http2Cancel)
+    }
+    return stream.writableLength < this.#host.limits.writeHighWaterBytes
+  }
+
+  #open(headers: Headers): void {
+    this.#stream.on('wantTrailers', () => this.#sendTrailers())
+    this.#stream.respond(headers, withTrailers)
+  }
+
+  #sendTrailers(): void {
+    if (this.#unreachable) return
+    this.#stream.sendTrailers(this.#statusHeaders({}))
+    this.#stopReading()
+  }
+
+  /** Tells a client that is still sending that nobody listens; an ended request needs nothing. */
+  #stopReading(): void {
+    if (this.#stream.readableEnded || this.#unreachable) return
+    this.#stream.resume()
+    if (!this.#stream.endAfterHeaders) this.#stream.close(http2NoError)
+  }
+
+  /** The client has reset the stream, or the connection is gone: writing would throw. */
+  get #unreachable(): boolean {
+    return this.#stream.destroyed || this.#stream.closed
+  }
+
+  #responseHeaders(): Headers {
+    const headers: Headers = { ':status': 200, 'content-type': 'application/grpc' }
+    if (this.#headers !== noHeaders) addMetadata(headers, this.#headers)
+    return headers
+  }
+
+  #statusHeaders(headers: Headers): Headers {
+    headers['grpc-status'] = this.#status
+    if (this.#statusMessage) headers['grpc-message'] = encodeStatusMessage(this.#statusMessage)
+    if (this.#status === Status.UNIMPLEMENTED) headers['grpc-accept-encoding'] = 'identity,gzip'
+    if (this.#trailers !== noHeaders) addMetadata(headers, this.#trailers)
+    return headers
+  }
+
+  #armDeadline(): void {
+    if (this.timeoutMs === null || this.#ended) return
+    this.#cancelTimer = this.#host.clock.after(this.remainingMs(), () => {
+      this.end(Status.DEADLINE_EXCEEDED, 'Deadline exceeded')
+    })
+  }
+
+  #onClose(): void {
+    if (!this.#ended) this.#finish(Status.CANCELLED, new RpcError(Status.CANCELLED, 'The client went away'))
+  }
+
+  /** The one place where a call ends. */
+  #finish(status: Status, reason: RpcError | null): void {
+    this.#ended = true
+    this.#request = null
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+    if (this.#heldBytes !== 0) this.#host.hold(-this.#heldBytes)
+    this.#heldBytes = 0
+    this.#queue?.finish(reason ?? new RpcError(Status.CANCELLED, 'The call has ended'))
+    if (reason) this.#abort?.abort(reason)
+    this.#host.onEnd(this, status)
+  }
+
+  #parse(bytes: Buffer): unknown {
+    try {
+      return this.#method.type.request.decode(bytes)
+    } catch (cause) {
+      const why = cause instanceof Error ? cause.message : 'unreadable'
+      throw new RpcError(Status.INTERNAL, `The request of ${this.path} is not the message it should be: ${why}`)
+    }
+  }
+
+  async #inflate(bytes: Buffer): Promise<Buffer> {
+    const encoding = this.metadata['grpc-encoding']
+    if (encoding !== 'gzip') {
+      if (encoding === undefined || encoding === 'identity') {
+        throw new RpcError(Status.INTERNAL, 'A message is marked compressed, but no grpc-encoding was given')
+      }
+      throw new RpcError(
+        Status.UNIMPLEMENTED,
+        `grpc-encoding ${JSON.stringify(encoding)} is not supported; use gzip or identity`,
+      )
+    }
+    const { maxMessageBytes } = this.#host.limits
+    try {
+      return await inflateGzip(bytes, { maxOutputLength: maxMessageBytes })
+    } catch (cause) {
+      if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
+        throw new RpcError(
+          Status.RESOURCE_EXHAUSTED,
+          `A message is larger than the limit of ${maxMessageBytes} bytes once decompressed`,
+        )
+      }
+      throw new RpcError(Status.INTERNAL, 'A compressed message is not gzip')
+    }
+  }
+}
+
+const inflateGzip = promisify(gunzip) as (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>
+
+interface RequestMessage {
+  readonly bytes: Buffer
+  readonly compressed: boolean
+}
+
+/** The client's messages of a bidirectional call, held back by flow control while nobody reads them. */
+class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unknown> {
+  readonly #call: ServerCall
+  readonly #stream: ServerHttp2Stream
+  #messages: RequestMessage[] = []
+  #finished = false
+  #reason: RpcError | null = null
+  #unwanted = false
+  #wake: (() => void) | null = null
+
+  constructor(call: ServerCall, stream: ServerHttp2Stream) {
+    this.#call = call
+    this.#stream = stream
+  }
+
+  [Symbol.asyncIterator](): AsyncIterator<unknown> {
+    return this
+  }
+
+  push(message: RequestMessage): void {
+    if (this.#unwanted) {
+      this.#call.release(message.bytes.length + frameHeaderBytes)
+      return
+    }
+    this.#messages.push(message)
+    if (this.#messages.length > 1) this.#stream.pause()
+    this.#wake?.()
+  }
+
+  /** No more messages; those of an orderly end are still read, after an error none. */
+  finish(reason: RpcError | null): void {
+    if (this.#finished && !reason) return
+    if (reason) {
+      this.#messages = []
+      this.#reason ??= reason
+    }
+    this.#finished = true
+    this.#wake?.()
+  }
+
+  async next(): Promise<IteratorResult<unknown>> {
+    while (true) {
+      const message = this.#messages.shift()
+      if (message) {
+        if (this.#messages.length === 0) this.#stream.resume()
+        this.#call.release(message.bytes.length + frameHeaderBytes)
+        return { done: false, value: await this.#call.decode(message) }
+      }
+      if (this.#reason) throw this.#reason
+      if (this.#finished) return { done: true, value: undefined }
+      await new Promise<void>((resolve) => {
+        this.#wake = resolve
+      })
+      this.#wake = null
+    }
+  }
+
+  /** A handler that stops iterating has what is left thrown away; it may still write. */
+  async return(): Promise<IteratorResult<unknown>> {
+    this.#unwanted = true
+    for (const message of this.#messages.splice(0)) this.#call.release(message.bytes.length + frameHeaderBytes)
+    this.#stream.resume()
+    return { done: true, value: undefined }
+  }
+}
+
+function ignore(): void {}

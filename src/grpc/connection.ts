@@ -1,0 +1,193 @@
+/**
+ * One HTTP/2 connection: it turns streams into calls, refuses what is no gRPC call, and keeps count of what its client
+ * makes us hold. HTTP/2 itself is Node's; the bounds against abuse of it are set here.
+ */
+import {
+  constants,
+  type IncomingHttpHeaders,
+  performServerHandshake,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+  type ServerOptions,
+} from 'node:http2'
+import type { Socket } from 'node:net'
+import type { Clock } from '../world/world.ts'
+import { type CallHost, ServerCall } from './call.ts'
+import type { Limits } from './limits.ts'
+import { type Connection, type Method, Status } from './transport.ts'
+
+/** What all connections of a host share. */
+export interface ConnectionHost {
+  readonly clock: Clock
+  readonly limits: Limits
+  readonly methods: ReadonlyMap<string, Method<any>>
+  hold(bytes: number): boolean
+  onError(error: unknown, path: string): void
+  onCallStart(): void
+  onCallEnd(status: Status): void
+}
+
+/** Node's HTTP/2 options for `limits`. */
+export function http2Options(limits: Limits): ServerOptions & { streamResetBurst: number; streamResetRate: number } {
+  return {
+    settings: {
+      enablePush: false,
+      initialWindowSize: limits.streamWindowBytes,
+      maxConcurrentStreams: limits.maxConcurrentStreams,
+      maxHeaderListSize: limits.maxHeaderListBytes,
+    },
+    maxHeaderListPairs: 100,
+    // Megabytes of HTTP/2 state and unsent frames; 10, the default, refuses streams under ordinary large answers.
+    maxSessionMemory: 128,
+    maxSettings: 32,
+    maxOutstandingPings: 4,
+    maxSessionInvalidFrames: 100,
+    maxSessionRejectedStreams: 100,
+    // Rapid reset: a client that cancels every long poll stays far below; nghttp2 ends one that goes on beyond.
+    streamResetBurst: 2000,
+    streamResetRate: 200,
+  }
+}
+
+export class Http2Connection implements CallHost {
+  readonly connection: Connection
+  readonly #host: ConnectionHost
+  readonly #port: { readonly context: unknown }
+  readonly #session: ServerHttp2Session
+  readonly #bytesRead: () => number
+  readonly #calls = new Set<ServerCall>()
+  #heldBytes = 0
+  #bytesReadAtSweep = 0
+  #pinged = false
+
+  /** Takes over `socket`, whose unread bytes begin with the HTTP/2 preface. */
+  constructor(
+    host: ConnectionHost,
+    port: { readonly context: unknown },
+    socket: Socket,
+    bytesRead: () => number,
+    connection: Connection,
+    options: ServerOptions,
+  ) {
+    this.connection = connection
+    this.#host = host
+    this.#port = port
+    this.#bytesRead = bytesRead
+    this.#session = performServerHandshake(socket, options) as ServerHttp2Session
+    this.#session.on('error', ignore)
+    this.#session.on('stream', (stream, headers) => this.#onStream(stream as ServerHttp2Stream, headers))
+    this.#session.setLocalWindowSize(host.limits.connectionWindowBytes)
+  }
+
+  get clock(): Clock {
+    return this.#host.clock
+  }
+
+  get limits(): Limits {
+    return this.#host.limits
+  }
+
+  get context(): unknown {
+    return this.#port.context
+  }
+
+  get calls(): number {
+    return this.#calls.size
+  }
+
+  hold(bytes: number): boolean {
+    this.#heldBytes += bytes
+    const enough = this.#host.hold(bytes)
+    return enough && this.#heldBytes <= this.limits.maxHeldBytesPerConnection
+  }
+
+  onError(error: unknown, path: string): void {
+    this.#host.onError(error, path)
+  }
+
+  onEnd(call: ServerCall, status: Status): void {
+    this.#calls.delete(call)
+    this.#host.onCallEnd(status)
+  }
+
+  /** Ends requests that do not arrive and pings a silent client; destroys the connection when it stays silent. */
+  sweep(): void {
+    const oldest = this.clock.monotonic() - this.limits.requestMs
+    for (const call of this.#calls) {
+      if (call.receiving && call.arrivedAt < oldest) {
+        call.end(Status.DEADLINE_EXCEEDED, `The request did not arrive within ${this.limits.requestMs} ms`)
+      }
+    }
+    const bytesRead = this.#bytesRead()
+    const silent = bytesRead === this.#bytesReadAtSweep
+    this.#bytesReadAtSweep = bytesRead
+    if (!silent) {
+      this.#pinged = false
+    } else if (this.#pinged) {
+      this.destroy()
+    } else if (!this.#session.destroyed) {
+      this.#pinged = true
+      this.#session.ping(ignore)
+    }
+  }
+
+  /** No new calls; streams both ways, which would never end by themselves, end now. */
+  drain(): void {
+    if (!this.#session.closed && !this.#session.destroyed) this.#session.close()
+    for (const call of this.#calls) if (call.kind === 'bidi') call.end(Status.UNAVAILABLE, 'The server is closing')
+  }
+
+  /** Ends every call with a status; the connection closes once those are sent. */
+  endCalls(): void {
+    for (const call of this.#calls) call.end(Status.UNAVAILABLE, 'The server is closing')
+  }
+
+  destroy(): void {
+    for (const call of this.#calls) call.destroy()
+    this.#session.destroy()
+  }
+
+  #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const contentType = headers['content-type'] ?? ''
+    if (headers[':method'] !== 'POST') {
+      refuse(stream, constants.HTTP_STATUS_METHOD_NOT_ALLOWED)
+      return
+    }
+    if (!/^application\/grpc(?:$|[+;])/.test(contentType)) {
+      refuse(stream, constants.HTTP_STATUS_UNSUPPORTED_MEDIA_TYPE)
+      return
+    }
+    const method = this.#host.methods.get(headers[':path'] ?? '')
+    if (!method) {
+      refuseUnknown(stream, headers[':path'] ?? '')
+      return
+    }
+    this.#host.onCallStart()
+    const call = new ServerCall(this, stream, headers, method)
+    if (!call.ended) this.#calls.add(call)
+  }
+}
+
+/** A plain HTTP answer to what is no gRPC call. */
+function refuse(stream: ServerHttp2Stream, status: number): void {
+  answerAndClose(stream, { ':status': status })
+}
+
+function refuseUnknown(stream: ServerHttp2Stream, path: string): void {
+  answerAndClose(stream, {
+    ':status': constants.HTTP_STATUS_OK,
+    'content-type': 'application/grpc',
+    'grpc-status': Status.UNIMPLEMENTED,
+    'grpc-message': `No such method: ${path.slice(0, 200).replace(/[^\x21-\x24\x26-\x7e]/g, '?')}`,
+  })
+}
+
+function answerAndClose(stream: ServerHttp2Stream, headers: Record<string, string | number>): void {
+  stream.on('error', ignore)
+  if (stream.destroyed || stream.closed) return
+  stream.respond(headers, { endStream: true })
+  stream.resume()
+  if (!stream.endAfterHeaders) stream.close(constants.NGHTTP2_NO_ERROR)
+}
+
+function ignore(): void {}

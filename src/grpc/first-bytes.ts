@@ -1,0 +1,125 @@
+/**
+ * What a new connection speaks, told by its first bytes: TLS, cleartext HTTP/2, or a HAProxy PROXY header (version 1
+ * or 2) in front of either. Pure: bytes in, an answer or "more" out; `more` is never given beyond `maxFirstBytes`.
+ *
+ * The PROXY header's forms are those of HAProxy's proxy-protocol.txt. Apache's proxy accepts them as well.
+ */
+import { isIP } from 'node:net'
+
+export type FirstBytes =
+  | { readonly speaks: 'more' }
+  | { readonly speaks: 'tls' }
+  | { readonly speaks: 'http2' }
+  /** `length` bytes of header; `addresses` is null when the proxy speaks for itself (health checks). */
+  | { readonly speaks: 'proxy'; readonly length: number; readonly addresses: ProxyAddresses | null }
+  | { readonly speaks: 'http1' }
+  | { readonly speaks: 'unknown' }
+
+export interface ProxyAddresses {
+  readonly sourceAddress: string
+  readonly sourcePort: number
+  readonly destinationAddress: string
+  readonly destinationPort: number
+}
+
+/** Enough for a version 2 header with every extension in use; longer ones are refused. */
+export const maxFirstBytes = 4096
+
+const http2Preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
+const proxy1 = Buffer.from('PROXY ')
+const proxy2 = Buffer.from('\r\n\r\n\0\r\nQUIT\n')
+const maxProxy1Bytes = 107
+const http1 = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) /
+
+export function recognise(bytes: Buffer): FirstBytes {
+  if (bytes.length === 0) return more
+  if (bytes[0] === 0x16) {
+    if (bytes.length < 2) return more
+    return { speaks: bytes[1] === 0x03 ? 'tls' : 'unknown' }
+  }
+  if (startsLike(bytes, http2Preface)) return bytes.length < http2Preface.length ? more : { speaks: 'http2' }
+  if (startsLike(bytes, proxy1)) return recogniseProxy1(bytes)
+  if (startsLike(bytes, proxy2)) return recogniseProxy2(bytes)
+  const text = bytes.toString('latin1', 0, 8)
+  if (http1.test(text)) return { speaks: 'http1' }
+  return /^[A-Z]{1,7}$/.test(text) ? more : unknown
+}
+
+const more = { speaks: 'more' } as const
+const unknown = { speaks: 'unknown' } as const
+
+/** True when `bytes` begins with `pattern`, or is the beginning of it. */
+function startsLike(bytes: Buffer, pattern: Buffer): boolean {
+  const length = Math.min(bytes.length, pattern.length)
+  return bytes.compare(pattern, 0, length, 0, length) === 0
+}
+
+function recogniseProxy1(bytes: Buffer): FirstBytes {
+  const end = bytes.subarray(0, maxProxy1Bytes).indexOf('\r\n')
+  if (end < 0) return bytes.length < maxProxy1Bytes ? more : unknown
+  const length = end + 2
+  const words = bytes.toString('latin1', 0, end).split(' ')
+  if (words[1] === 'UNKNOWN') return { speaks: 'proxy', length, addresses: null }
+  const [, family, sourceAddress, destinationAddress, sourcePort, destinationPort] = words
+  const version = family === 'TCP4' ? 4 : family === 'TCP6' ? 6 : -1
+  if (words.length !== 6 || isIP(sourceAddress!) !== version || isIP(destinationAddress!) !== version) return unknown
+  if (!isPort(sourcePort!) || !isPort(destinationPort!)) return unknown
+  return {
+    speaks: 'proxy',
+    length,
+    addresses: {
+      sourceAddress: sourceAddress!,
+      sourcePort: Number(sourcePort),
+      destinationAddress: destinationAddress!,
+      destinationPort: Number(destinationPort),
+    },
+  }
+}
+
+function isPort(text: string): boolean {
+  return /^(?:0|[1-9]\d{0,4})$/.test(text) && Number(text) <= 65535
+}
+
+function recogniseProxy2(bytes: Buffer): FirstBytes {
+  if (bytes.length < 16) return more
+  const length = 16 + bytes.readUInt16BE(14)
+  const version = bytes[12]! >> 4
+  const command = bytes[12]! & 15
+  if (version !== 2 || command > 1 || length > maxFirstBytes) return unknown
+  if (bytes.length < length) return more
+  const [family, addressBytes] = families[bytes[13]!] ?? [null, 0]
+  if (command === 0 || family === null) return { speaks: 'proxy', length, addresses: null }
+  if (length < 16 + 2 * addressBytes + 4) return unknown
+  const at = 16
+  return {
+    speaks: 'proxy',
+    length,
+    addresses: {
+      sourceAddress: family(bytes, at),
+      sourcePort: bytes.readUInt16BE(at + 2 * addressBytes),
+      destinationAddress: family(bytes, at + addressBytes),
+      destinationPort: bytes.readUInt16BE(at + 2 * addressBytes + 2),
+    },
+  }
+}
+
+/** Keyed by the header's family and transport byte: TCP over IPv4 and over IPv6. */
+const families: Record<number, readonly [(bytes: Buffer, at: number) => string, number]> = {
+  17: [(bytes, at) => bytes.subarray(at, at + 4).join('.'), 4],
+  33: [ipv6, 16],
+}
+
+function ipv6(bytes: Buffer, at: number): string {
+  const groups = Array.from({ length: 8 }, (_, index) => bytes.readUInt16BE(at + 2 * index).toString(16))
+  // The shortest form, with the longest run of zeros as `::`, so that the text compares as other tools write it.
+  let longest = ''
+  for (const run of groups.join(':').match(/\b0(?::0)+\b/g) ?? []) if (run.length > longest.length) longest = run
+  if (!longest) return groups.join(':')
+  const [before, ...after] = splitOnce(groups.join(':'), longest)
+  return `${before!.replace(/:$/, '')}::${after[0]!.replace(/^:/, '')}`
+}
+
+function splitOnce(text: string, run: string): [string, string] {
+  const match = new RegExp(`(?:^|:)${run}(?:$|:)`).exec(text)!
+  return [text.slice(0, match.index), text.slice(match.index + match[0].length)]
+}

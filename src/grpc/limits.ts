@@ -1,0 +1,43 @@
+/** Every bound of the gRPC host in one table. Times in milliseconds, sizes in bytes. */
+export interface Limits {
+  /** One message, after decompression. Larger ones end the call RESOURCE_EXHAUSTED. */
+  readonly maxMessageBytes: number
+  /** Open calls per connection, announced to the client; a call beyond is refused by HTTP/2. */
+  readonly maxConcurrentStreams: number
+  /** Request headers of one call, as HTTP/2 counts them. */
+  readonly maxHeaderListBytes: number
+  /** Requests received but not answered, of one connection and of all; a call that crosses it ends RESOURCE_EXHAUSTED. */
+  readonly maxHeldBytesPerConnection: number
+  readonly maxHeldBytes: number
+  /** `write` answers false from here on. */
+  readonly writeHighWaterBytes: number
+  /** A handler that ignores that answer has its call ended here. */
+  readonly maxUnsentBytes: number
+  /** From accepting a connection to knowing what it speaks, TLS handshake included. */
+  readonly firstBytesMs: number
+  /** For the request of a unary or server-streaming call to arrive whole. */
+  readonly requestMs: number
+  /** A connection silent for this long is pinged, and closed when it stays silent for as long again. */
+  readonly keepaliveMs: number
+  /** Flow control: what a client may send ahead, per call and per connection. */
+  readonly streamWindowBytes: number
+  readonly connectionWindowBytes: number
+}
+
+const kib = 1024
+const mib = 1024 * kib
+
+export const defaultLimits: Limits = {
+  maxMessageBytes: 16 * mib,
+  maxConcurrentStreams: 1024,
+  maxHeaderListBytes: 16 * kib,
+  maxHeldBytesPerConnection: 64 * mib,
+  maxHeldBytes: 256 * mib,
+  writeHighWaterBytes: 256 * kib,
+  maxUnsentBytes: 64 * mib,
+  firstBytesMs: 10_000,
+  requestMs: 60_000,
+  keepaliveMs: 60_000,
+  streamWindowBytes: 1 * mib,
+  connectionWindowBytes: 8 * mib,
+}
