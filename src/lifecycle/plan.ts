@@ -1,0 +1,213 @@
+/**
+ * Every choice of the loop, as a pure function: what is wanted, what the engine reported, and what to
+ * do next. perform.ts carries the steps out and has nothing left to decide.
+ *
+ * Each step is idempotent and carries the generation it is for, so a step may be repeated after a
+ * crash at any moment, and a record of an old generation never hides a newer wish. The order is fixed:
+ * the instance, then removals, then topics, then groups (a group may name a topic for its dead
+ * letters), and last the record in the ledger. Nothing is recorded that was not done before it.
+ *
+ * What it must never do: remove something that was neither deleted nor released. An instance the ledger
+ * does not know is removed only when it is half-made or the ledger's history says that it was deleted;
+ * otherwise the messages belong to another ledger (a restored backup, a changed database address).
+ */
+import type { AccountSpec, GroupSpec, InstanceObservation, InstanceSpec, TopicSpec } from '../engines/engine.ts'
+import type { Row } from '../ledger/schema.ts'
+import { groupSpecOf, type InstancePorts, instanceSpecOf, type PortKind, portKindsOf, topicSpecOf } from './spec.ts'
+
+/** What the ledger wants of one instance. */
+export interface Wanted {
+  readonly instance: Row<'instances'>
+  /** Of the instance, with passwords in clear: never to be logged. */
+  readonly accounts: readonly AccountSpec[]
+  readonly topics: readonly Row<'topics'>[]
+  readonly groups: readonly Row<'consumer_groups'>[]
+  /** All topics and groups are listed; otherwise only those that differ from what was recorded as applied. */
+  readonly complete: boolean
+}
+
+export interface PlanInput {
+  readonly instanceId: string
+  /** Null when the ledger does not know the instance. */
+  readonly wanted: Wanted | null
+  /** Null when the engine holds nothing of the instance. */
+  readonly observed: InstanceObservation | null
+  /** The ledger's history says that this instance was deleted; asked for unknown instances only. */
+  readonly knownDeleted: boolean
+  /** Ports set aside for the instance but not recorded yet. */
+  readonly reserved: Partial<Record<PortKind, number>>
+  /** The engine has not been told of the instance since this loop started; it is told in any case. */
+  readonly untold: boolean
+  readonly listenHost: string
+  readonly at: number
+}
+
+export type Step =
+  | { readonly do: 'allocatePorts'; readonly instanceId: string; readonly kinds: readonly PortKind[] }
+  | { readonly do: 'release'; readonly instanceId: string; readonly generation: number }
+  | { readonly do: 'ensureInstance'; readonly spec: InstanceSpec }
+  | { readonly do: 'removeGroup'; readonly instanceId: string; readonly consumerGroupId: string }
+  | { readonly do: 'removeTopic'; readonly instanceId: string; readonly topicName: string }
+  | { readonly do: 'ensureTopics'; readonly instanceId: string; readonly topics: readonly TopicSpec[] }
+  | { readonly do: 'ensureGroups'; readonly instanceId: string; readonly groups: readonly GroupSpec[] }
+  | ({ readonly do: 'recordApplied' } & Applied)
+  | { readonly do: 'removeInstance'; readonly instanceId: string }
+  | { readonly do: 'forget'; readonly instanceId: string }
+  | { readonly do: 'removeOrphan'; readonly instanceId: string }
+  | { readonly do: 'leaveForeign'; readonly instanceId: string }
+
+/** What is true once the steps before it are done; all of it is written in one transaction. */
+export interface Applied {
+  readonly instanceId: string
+  readonly generation: number
+  readonly revision: number
+  readonly ports: InstancePorts
+  readonly topics: readonly Versioned[]
+  readonly groups: readonly Versioned[]
+  /** Deleted rows whose topic or group the engine no longer holds. */
+  readonly goneTopics: readonly Versioned[]
+  readonly goneGroups: readonly Versioned[]
+}
+
+export interface Versioned {
+  readonly name: string
+  readonly generation: number
+}
+
+/** An empty plan means that everything is as wanted and recorded. */
+export function plan(input: PlanInput): readonly Step[] {
+  const { instanceId, wanted, observed, at } = input
+  if (wanted === null) return planUnknown(input)
+  const { instance } = wanted
+  if (instance.wanted === 'absent') {
+    const remove: Step[] = observed === null ? [] : [{ do: 'removeInstance', instanceId }]
+    return [...remove, { do: 'forget', instanceId }]
+  }
+  if (at >= instance.release_time_ms) return [{ do: 'release', instanceId, generation: instance.generation }]
+  return planPresent(input, wanted)
+}
+
+/** After these steps the ledger or the ports have changed, and a new plan is made from a fresh look. */
+export const needsAnotherLook = (steps: readonly Step[]): boolean =>
+  steps.some((step) => step.do === 'allocatePorts' || step.do === 'release')
+
+/**
+ * Only rows that differ from their record are enough to plan with when the engine holds the instance as
+ * it was recorded; otherwise (never made, lost, half-made) every topic and group must be looked at.
+ */
+export const partsSuffice = (observed: InstanceObservation | null): boolean =>
+  observed !== null && observed.generation > 0
+
+function planUnknown({ instanceId, observed, knownDeleted }: PlanInput): Step[] {
+  if (observed === null) return []
+  if (knownDeleted || observed.generation === 0) return [{ do: 'removeOrphan', instanceId }]
+  return [{ do: 'leaveForeign', instanceId }]
+}
+
+function planPresent(input: PlanInput, wanted: Wanted): Step[] {
+  const { instanceId, observed, reserved, listenHost, at } = input
+  const { instance } = wanted
+  const recorded = { vpc: instance.vpc_port, internet: instance.internet_port }
+  const ports: InstancePorts = {
+    vpc: recorded.vpc ?? reserved.vpc ?? null,
+    internet: recorded.internet ?? reserved.internet ?? null,
+  }
+  const missing = portKindsOf(instance).filter((kind) => ports[kind] === null)
+  if (missing.length > 0) return [{ do: 'allocatePorts', instanceId, kinds: missing }]
+
+  const serving = at < instance.expire_time_ms
+  const portsAreNew = ports.vpc !== recorded.vpc || ports.internet !== recorded.internet
+  const steps: Step[] = []
+  if (input.untold || portsAreNew || !isInForce(observed, instance.generation, serving)) {
+    steps.push({
+      do: 'ensureInstance',
+      spec: instanceSpecOf({ instance, accounts: wanted.accounts, ports, listenHost, serving }),
+    })
+  }
+  const topics = compare(
+    wanted.topics.map((row) => ({ row, name: row.topic_name })),
+    new Map(observed?.topics.map((seen) => [seen.topicName, seen.generation])),
+    wanted.complete,
+  )
+  const groups = compare(
+    wanted.groups.map((row) => ({ row, name: row.consumer_group_id })),
+    new Map(observed?.groups.map((seen) => [seen.consumerGroupId, seen.generation])),
+    wanted.complete,
+  )
+  for (const consumerGroupId of groups.remove) steps.push({ do: 'removeGroup', instanceId, consumerGroupId })
+  for (const topicName of topics.remove) steps.push({ do: 'removeTopic', instanceId, topicName })
+  if (topics.ensure.length > 0) {
+    steps.push({ do: 'ensureTopics', instanceId, topics: topics.ensure.map(topicSpecOf) })
+  }
+  if (groups.ensure.length > 0) {
+    steps.push({ do: 'ensureGroups', instanceId, groups: groups.ensure.map(groupSpecOf) })
+  }
+  const isRecorded =
+    instance.applied_generation === instance.generation &&
+    instance.applied_revision === instance.revision &&
+    instance.failure === null &&
+    !portsAreNew &&
+    [topics.applied, topics.gone, groups.applied, groups.gone].every((list) => list.length === 0)
+  if (!isRecorded) {
+    steps.push({
+      do: 'recordApplied',
+      instanceId,
+      generation: instance.generation,
+      revision: instance.revision,
+      ports,
+      topics: topics.applied,
+      groups: groups.applied,
+      goneTopics: topics.gone,
+      goneGroups: groups.gone,
+    })
+  }
+  return steps
+}
+
+function isInForce(observed: InstanceObservation | null, generation: number, serving: boolean): boolean {
+  return observed?.generation === generation && observed.state === (serving ? 'running' : 'stopped')
+}
+
+interface ChildRow {
+  readonly wanted: 'present' | 'absent'
+  readonly generation: number
+  readonly applied_generation: number
+}
+
+interface Comparison<R> {
+  readonly remove: string[]
+  readonly ensure: R[]
+  /** In force once the steps are done, and not recorded as such. */
+  readonly applied: Versioned[]
+  /** Deleted rows that nothing stands behind once the steps are done. */
+  readonly gone: Versioned[]
+}
+
+function compare<R extends ChildRow>(
+  rows: ReadonlyArray<{ readonly row: R; readonly name: string }>,
+  seen: ReadonlyMap<string, number>,
+  complete: boolean,
+): Comparison<R> {
+  const result: Comparison<R> = { remove: [], ensure: [], applied: [], gone: [] }
+  const known = new Set<string>()
+  for (const { row, name } of rows) {
+    known.add(name)
+    const inForce = seen.get(name)
+    if (row.wanted === 'absent') {
+      if (inForce !== undefined) result.remove.push(name)
+      result.gone.push({ name, generation: row.generation })
+      continue
+    }
+    if (inForce !== row.generation) {
+      if (inForce !== undefined && isPredecessor(row, inForce)) result.remove.push(name)
+      result.ensure.push(row)
+    }
+    if (row.applied_generation !== row.generation) result.applied.push({ name, generation: row.generation })
+  }
+  if (complete) for (const name of seen.keys()) if (!known.has(name)) result.remove.push(name)
+  return result
+}
+
+/** See `createdAgain` in status.ts: a negative applied generation marks what belongs to a deleted predecessor. */
+const isPredecessor = (row: ChildRow, inForce: number): boolean =>
+  row.applied_generation < 0 && inForce <= -row.applied_generation

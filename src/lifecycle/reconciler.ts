@@ -1,0 +1,508 @@
+/**
+ * The loop: it compares what the ledger wants with what the engine holds, and takes the next step,
+ * until they are the same. It is the only caller of the engine and the only writer of what was observed.
+ *
+ * It is level-triggered: a wake carries no news, only the advice to look, so a wake that is lost, doubled
+ * or late does no harm. Steps of one instance run one after another, instances run beside each other up to
+ * `concurrency`. Looks happen at once on `wake`, at the next expiry or release, when the engine reports a change,
+ * after a failure with a growing pause, and every 30 seconds for instances with unrecorded wishes; every
+ * ten minutes everything is compared. An instance at rest costs no timer and no work.
+ *
+ * Choices are made in plan.ts and nowhere else; perform.ts carries them out.
+ */
+import type { Engine, InstanceObservation } from '../engines/engine.ts'
+import type { Ledger } from '../ledger/ledger.ts'
+import type { Cancel, World } from '../world/world.ts'
+import { type Outcome, perform, sentenceOf, withLimit } from './perform.ts'
+import { needsAnotherLook, partsSuffice, plan, type Step, type Wanted } from './plan.ts'
+import type { PortSource } from './ports.ts'
+import type { PortKind } from './spec.ts'
+import { createStore, type Store } from './store.ts'
+
+export interface Reconciler {
+  /**
+   * Looks at everything once and resolves when each instance was tried; failures go on being retried
+   * behind it. Rejects when the ledger or the engine cannot be read at all. The engine is started before.
+   */
+  start(): Promise<void>
+  /** This instance wants looking at. Call after the change is committed. Cheap, never throws, may be called at any time. */
+  wake(instanceId: string): void
+  /** Resolves when nothing is queued or under way; instances that wait for their next try do not count. */
+  settled(): Promise<void>
+  /** Takes no new step, and waits (at most ten seconds) for those under way. */
+  stop(): Promise<void>
+}
+
+export interface ReconcilerOptions {
+  readonly ledger: Ledger
+  readonly engine: Engine
+  readonly world: Pick<World, 'clock' | 'random'>
+  readonly log: ReconcilerLog
+  readonly ports: PortSource
+  /** Address instances listen on. */
+  readonly listenHost: string
+  /** Instances worked on at the same time. */
+  readonly concurrency?: number
+  /** Longest wait for one call of the engine, milliseconds. */
+  readonly callLimitMs?: number
+  /** Told of each failed try; the log hears of a failure once, until it changes. */
+  readonly onFailure?: (failure: InstanceFailure) => void
+}
+
+export interface InstanceFailure {
+  readonly instanceId: string
+  /** `children`: only topics or groups in it failed. */
+  readonly scope: 'instance' | 'children'
+  /** Why, as a sentence that says what to do. */
+  readonly failure: string
+  /** Milliseconds until the next try. */
+  readonly retryInMs: number
+}
+
+/** What a pino logger is, as far as the loop needs it. */
+export interface ReconcilerLog {
+  info(fields: object, text: string): void
+  warn(fields: object, text: string): void
+  error(fields: object, text: string): void
+}
+
+/** Hears of the engine's changes from now on; nothing else happens before `start`. */
+export function createReconciler(options: ReconcilerOptions): Reconciler {
+  const loop = new Loop(options)
+  options.engine.onChange((instanceId) => loop.engineChanged(instanceId))
+  return loop
+}
+
+const slowPassMs = 30_000
+/** Slow passes from one comparison of everything to the next: ten minutes. */
+const passesPerSweep = 20
+const firstRetryMs = 200
+const lastRetryMs = 30_000
+const stopLimitMs = 10_000
+/** A plan that asks for another look may do so this often in a row; two are needed for a create. */
+const maxLooks = 5
+/** A timer is never set further ahead than this, so that a moved clock is noticed. */
+const maxTimerMs = 10 * 60_000
+/** Pending instances taken up by one slow pass; the next takes more. */
+const maxPending = 1_000
+
+/** An instance that is queued, under way, or waiting for its next try; others are not in memory. */
+interface Entry {
+  readonly instanceId: string
+  state: 'queued' | 'running' | 'waiting'
+  /** Woken while running: look again afterwards. */
+  again: boolean
+  /** Compare every topic and group, also those recorded as applied. */
+  complete: boolean
+  /** What a look at everything reported; undefined when the instance must be observed by itself. */
+  observed: InstanceObservation | null | undefined
+  failures: number
+  lastFailure: string | null
+  reserved: Partial<Record<PortKind, number>>
+  cancelRetry: Cancel
+}
+
+class Loop implements Reconciler {
+  readonly #options: ReconcilerOptions
+  readonly #store: Store
+  readonly #concurrency: number
+  readonly #callLimitMs: number
+  readonly #entries = new Map<string, Entry>()
+  #queue: Entry[] = []
+  #running = 0
+  /** Instances the engine was told of since the start and has not reported as changed. */
+  readonly #told = new Set<string>()
+  readonly #foreign = new Set<string>()
+  #open = false
+  #stopped = false
+  #sweeping: Promise<void> | null = null
+  #sweepFailures = 0
+  #cancelSweepRetry: Cancel = () => {}
+  #cancelSlowPass: Cancel = () => {}
+  #cancelDue: Cancel = () => {}
+  #passes = 0
+  #nextDueMs = Number.POSITIVE_INFINITY
+  /** Expiries and releases up to here were looked at. */
+  #dueCheckedMs = 0
+  #idle: Array<() => void> = []
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options
+    this.#store = createStore(options.ledger, options.world)
+    this.#concurrency = options.concurrency ?? 32
+    this.#callLimitMs = options.callLimitMs ?? 60_000
+  }
+
+  async start(): Promise<void> {
+    this.#dueCheckedMs = this.#now()
+    await this.#sweep()
+    const { nextMs } = await this.#store.findDue(this.#dueCheckedMs, this.#dueCheckedMs)
+    if (nextMs !== null) this.#expectDue(nextMs)
+    this.#armSlowPass()
+    await this.settled()
+  }
+
+  wake(instanceId: string): void {
+    this.#look(instanceId, { complete: false })
+  }
+
+  settled(): Promise<void> {
+    if (this.#isIdle()) return Promise.resolve()
+    return new Promise((resolve) => {
+      this.#idle.push(resolve)
+    })
+  }
+
+  async stop(): Promise<void> {
+    if (this.#stopped) return
+    this.#stopped = true
+    for (const cancel of [this.#cancelSlowPass, this.#cancelDue, this.#cancelSweepRetry]) cancel()
+    for (const entry of this.#entries.values()) entry.cancelRetry()
+    this.#queue = []
+    const { clock } = this.#options.world
+    let cancel: Cancel = () => {}
+    const limit = new Promise<void>((resolve) => {
+      cancel = clock.after(stopLimitMs, () => {
+        this.#options.log.warn({ underWay: this.#running }, 'The loop stopped while the engine was still busy.')
+        resolve()
+      })
+    })
+    await Promise.race([this.settled(), limit])
+    cancel()
+  }
+
+  engineChanged(instanceId: string | null): void {
+    if (this.#stopped || !this.#open) return
+    if (instanceId === null) {
+      this.#told.clear()
+      void this.#sweepInBackground()
+      return
+    }
+    this.#told.delete(instanceId)
+    this.#look(instanceId, { complete: true })
+  }
+
+  // One instance
+
+  #look(instanceId: string, how: { complete: boolean; observed?: InstanceObservation | null }): void {
+    if (this.#stopped) return
+    const entry = this.#entries.get(instanceId) ?? this.#enter(instanceId)
+    entry.complete ||= how.complete
+    switch (entry.state) {
+      case 'running':
+        entry.again = true
+        return
+      case 'waiting':
+        entry.cancelRetry()
+        entry.observed = how.observed
+        this.#enqueue(entry)
+        return
+      case 'queued':
+        if (how.observed !== undefined) entry.observed = how.observed
+        return
+    }
+  }
+
+  #enter(instanceId: string): Entry {
+    const entry: Entry = {
+      instanceId,
+      state: 'waiting',
+      again: false,
+      complete: false,
+      observed: undefined,
+      failures: 0,
+      lastFailure: null,
+      reserved: {},
+      cancelRetry: () => {},
+    }
+    this.#entries.set(instanceId, entry)
+    return entry
+  }
+
+  #enqueue(entry: Entry): void {
+    entry.state = 'queued'
+    this.#queue.push(entry)
+    this.#pump()
+  }
+
+  /** Nothing runs before the first look at everything: only then it is known which ports are held. */
+  #pump(): void {
+    if (!this.#open) return
+    while (this.#running < this.#concurrency) {
+      const entry = this.#queue.shift()
+      if (entry === undefined) break
+      this.#running += 1
+      entry.state = 'running'
+      void this.#run(entry)
+    }
+    this.#announceIdle()
+  }
+
+  async #run(entry: Entry): Promise<void> {
+    entry.again = false
+    const attempt: Attempt = { wanted: null }
+    let outcome: Outcome
+    try {
+      outcome = await this.#turn(entry, attempt)
+    } catch (cause) {
+      // The ledger or the engine could not be read, or a row makes no sense: the same as a failed step.
+      outcome = { outcome: 'failed', scope: 'instance', at: null, failure: sentenceOf(cause), cause }
+    }
+    if (outcome.outcome === 'failed') await this.#failed(entry, attempt.wanted, outcome)
+    else this.#succeeded(entry)
+    this.#running -= 1
+    this.#pump()
+  }
+
+  /** Looks, plans and performs until the plan needs no further look. */
+  async #turn(entry: Entry, attempt: Attempt): Promise<Outcome> {
+    const { engine, listenHost } = this.#options
+    const { instanceId } = entry
+    for (let look = 0; look < maxLooks && !this.#stopped; look += 1) {
+      const observed = entry.observed === undefined ? await this.#observe(instanceId) : entry.observed
+      entry.observed = undefined
+      const complete = entry.complete || !partsSuffice(observed)
+      const wanted = await this.#store.load({ instanceId, complete })
+      attempt.wanted = wanted
+      if (wanted !== null) this.#expectDueOf(wanted)
+      const steps = plan({
+        instanceId,
+        wanted,
+        observed,
+        knownDeleted: wanted === null && observed !== null && (await this.#store.wasDeleted(instanceId)),
+        reserved: entry.reserved,
+        untold: !this.#told.has(instanceId),
+        listenHost,
+        at: this.#now(),
+      })
+      const outcome = await perform(steps, {
+        engine,
+        ports: this.#options.ports,
+        store: this.#store,
+        clock: this.#options.world.clock,
+        callLimitMs: this.#callLimitMs,
+        reserved: entry.reserved,
+        told: () => this.#told.add(instanceId),
+        foreign: () => this.#warnOfForeign(instanceId),
+      })
+      if (outcome.outcome === 'failed') return outcome
+      this.#settlePorts(entry, wanted, steps)
+      if (!needsAnotherLook(steps)) {
+        entry.complete = false
+        return outcome
+      }
+    }
+    if (this.#stopped) return { outcome: 'done' }
+    throw new Error(`The instance did not come to rest in ${maxLooks} looks.`)
+  }
+
+  #observe(instanceId: string): Promise<InstanceObservation | null> {
+    return this.#limited(this.#options.engine.observeInstance(instanceId), 'observeInstance')
+  }
+
+  #limited<T>(call: Promise<T>, name: string): Promise<T> {
+    return withLimit(call, name, {
+      clock: this.#options.world.clock,
+      engine: this.#options.engine,
+      callLimitMs: this.#callLimitMs,
+    })
+  }
+
+  /** Recorded ports belong to the ledger's row; those of an instance that is gone are free. */
+  #settlePorts(entry: Entry, wanted: Wanted | null, steps: readonly Step[]): void {
+    for (const step of steps) {
+      if (step.do === 'recordApplied') entry.reserved = {}
+      if (step.do !== 'forget') continue
+      const { vpc_port, internet_port } = wanted?.instance ?? { vpc_port: null, internet_port: null }
+      this.#options.ports.release([vpc_port, internet_port].filter((port) => port !== null))
+      this.#releaseReserved(entry)
+      this.#told.delete(entry.instanceId)
+    }
+  }
+
+  #releaseReserved(entry: Entry): void {
+    this.#options.ports.release(Object.values(entry.reserved))
+    entry.reserved = {}
+  }
+
+  #succeeded(entry: Entry): void {
+    if (entry.lastFailure !== null) {
+      this.#options.log.info({ instanceId: entry.instanceId }, 'The instance is as wanted again.')
+    }
+    entry.failures = 0
+    entry.lastFailure = null
+    if (entry.again && !this.#stopped) this.#enqueue(entry)
+    else this.#entries.delete(entry.instanceId)
+  }
+
+  async #failed(entry: Entry, wanted: Wanted | null, outcome: Outcome & { outcome: 'failed' }): Promise<void> {
+    const { instanceId } = entry
+    const { failure, scope } = outcome
+    // The port may be the reason; it was promised to nobody yet, so the next try takes another.
+    if (outcome.at === 'ensureInstance') this.#releaseReserved(entry)
+    if (failure !== entry.lastFailure) {
+      this.#options.log.warn(
+        { instanceId, scope, failure, err: outcome.cause },
+        'The instance could not be made as wanted; trying again.',
+      )
+      entry.lastFailure = failure
+    }
+    if (scope === 'instance' && wanted !== null && wanted.instance.failure !== failure && !this.#stopped) {
+      await this.#store.write({ write: 'failure', instanceId, failure }).catch((cause: unknown) => {
+        this.#options.log.error({ instanceId, err: cause }, 'The failure could not be written to the ledger.')
+      })
+    }
+    entry.complete = true
+    if (this.#stopped) return
+    if (entry.again) {
+      this.#enqueue(entry)
+      return
+    }
+    const retryInMs = this.#pause(entry.failures)
+    entry.failures += 1
+    entry.state = 'waiting'
+    entry.cancelRetry = this.#options.world.clock.after(retryInMs, () => this.#enqueue(entry))
+    try {
+      this.#options.onFailure?.({ instanceId, scope, failure, retryInMs })
+    } catch (cause) {
+      this.#options.log.error({ instanceId, err: cause }, 'A listener to failures threw.')
+    }
+  }
+
+  /** Doubles from 200 ms to 30 s; between half and all of it, so that many failures do not beat in step. */
+  #pause(failures: number): number {
+    const fullMs = Math.min(lastRetryMs, firstRetryMs * 2 ** Math.min(failures, 20))
+    return Math.ceil(fullMs / 2) + this.#options.world.random.below(Math.floor(fullMs / 2) + 1)
+  }
+
+  #warnOfForeign(instanceId: string): void {
+    if (this.#foreign.has(instanceId)) return
+    this.#foreign.add(instanceId)
+    this.#options.log.warn(
+      { instanceId },
+      'The engine holds messages of an instance that this ledger never knew; they are left alone. If another database belongs to this home, use that one; otherwise remove the instance’s data by hand.',
+    )
+  }
+
+  // Everything
+
+  #sweep(): Promise<void> {
+    this.#sweeping ??= this.#lookAtEverything().finally(() => {
+      this.#sweeping = null
+      this.#announceIdle()
+    })
+    return this.#sweeping
+  }
+
+  /** The engine is looked at first: what it holds then and the ledger does not know later is no instance just being made. */
+  async #lookAtEverything(): Promise<void> {
+    const observations = await this.#limited(this.#options.engine.observe(), 'observe')
+    const instances = await this.#store.listInstances()
+    if (this.#stopped) return
+    const observed = new Map(observations.map((one) => [one.instanceId, one]))
+    const isFirst = !this.#open
+    if (isFirst) this.#options.ports.hold(instances.flatMap(({ ports }) => ports))
+    for (const instanceId of new Set([...instances.map((one) => one.instanceId), ...observed.keys()])) {
+      // Later the loop may have acted since the engine was looked at; then each is observed again by itself.
+      if (isFirst) this.#look(instanceId, { complete: true, observed: observed.get(instanceId) ?? null })
+      else this.#look(instanceId, { complete: true })
+    }
+    this.#open = true
+    this.#pump()
+  }
+
+  async #sweepInBackground(): Promise<void> {
+    this.#cancelSweepRetry()
+    try {
+      await this.#sweep()
+      this.#sweepFailures = 0
+    } catch (cause) {
+      if (this.#stopped) return
+      this.#options.log.warn({ err: cause }, 'Could not look at every instance; trying again.')
+      const pauseMs = this.#pause(this.#sweepFailures)
+      this.#sweepFailures += 1
+      this.#cancelSweepRetry = this.#options.world.clock.after(pauseMs, () => void this.#sweepInBackground())
+    }
+  }
+
+  #armSlowPass(): void {
+    if (this.#stopped) return
+    this.#cancelSlowPass = this.#options.world.clock.after(slowPassMs, () => void this.#slowPass())
+  }
+
+  async #slowPass(): Promise<void> {
+    this.#passes += 1
+    try {
+      // A clock that was set back may have un-expired instances: only a look at everything finds them.
+      const clockWentBack = this.#now() < this.#dueCheckedMs
+      if (clockWentBack) this.#dueCheckedMs = this.#now()
+      if (clockWentBack || this.#passes % passesPerSweep === 0) await this.#sweepInBackground()
+      else for (const instanceId of await this.#store.listPending(maxPending)) this.#lookUnlessWaiting(instanceId)
+      await this.#checkDue()
+    } catch (cause) {
+      this.#options.log.warn({ err: cause }, 'The ledger could not be read for pending work; trying again in 30 s.')
+    }
+    this.#armSlowPass()
+  }
+
+  #lookUnlessWaiting(instanceId: string): void {
+    if (!this.#entries.has(instanceId)) this.#look(instanceId, { complete: true })
+  }
+
+  // Expiry and release
+
+  #expectDueOf({ instance }: Wanted): void {
+    const now = this.#now()
+    for (const dueMs of [instance.expire_time_ms, instance.release_time_ms]) if (dueMs > now) this.#expectDue(dueMs)
+  }
+
+  #expectDue(dueMs: number): void {
+    if (dueMs >= this.#nextDueMs || this.#stopped) return
+    this.#nextDueMs = dueMs
+    this.#armDue()
+  }
+
+  #armDue(): void {
+    this.#cancelDue()
+    if (this.#nextDueMs === Number.POSITIVE_INFINITY || this.#stopped) return
+    const delayMs = Math.min(Math.max(0, this.#nextDueMs - this.#now()), maxTimerMs)
+    this.#cancelDue = this.#options.world.clock.after(delayMs, () => {
+      this.#checkDue().catch((cause: unknown) => {
+        this.#options.log.warn({ err: cause }, 'The ledger could not be read for expiries; trying again in 30 s.')
+      })
+    })
+  }
+
+  async #checkDue(): Promise<void> {
+    const untilMs = this.#now()
+    if (untilMs < this.#nextDueMs) return this.#armDue()
+    const { due, nextMs } = await this.#store.findDue(this.#dueCheckedMs, untilMs)
+    this.#dueCheckedMs = untilMs
+    this.#nextDueMs = nextMs ?? Number.POSITIVE_INFINITY
+    for (const instanceId of due) this.#look(instanceId, { complete: false })
+    this.#armDue()
+  }
+
+  // Rest
+
+  #now(): number {
+    return this.#options.world.clock.now()
+  }
+
+  #isIdle(): boolean {
+    if (this.#running > 0 || this.#sweeping !== null) return false
+    return this.#stopped || this.#queue.length === 0
+  }
+
+  #announceIdle(): void {
+    if (this.#idle.length === 0 || !this.#isIdle()) return
+    const waiting = this.#idle
+    this.#idle = []
+    for (const resolve of waiting) resolve()
+  }
+}
+
+/** What the last look of a turn found, also when the turn failed. */
+interface Attempt {
+  wanted: Wanted | null
+}

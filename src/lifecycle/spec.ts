@@ -1,0 +1,152 @@
+/**
+ * From rows of the ledger to what an engine is told: `InstanceSpec`, `TopicSpec`, `GroupSpec`.
+ *
+ * The columns and their JSON hold the API's values after defaults (catalogue/instances.ts); here they
+ * become what the data plane enforces. Nothing that the API accepted may be lost on the way. Passwords
+ * arrive already opened and must never reach a log.
+ */
+import { limits } from '../catalogue/limits.ts'
+import { specificationOfStored } from '../catalogue/specifications.ts'
+import type { AccountSpec, GroupSpec, InstanceSpec, ListenSpec, MessageType, TopicSpec } from '../engines/engine.ts'
+import type { Row } from '../ledger/schema.ts'
+
+export type PortKind = 'vpc' | 'internet'
+
+/** Null while the loop has not found one, or for good when the instance has no public endpoint. */
+export interface InstancePorts {
+  readonly vpc: number | null
+  readonly internet: number | null
+}
+
+export function instanceSpecOf(from: {
+  readonly instance: Row<'instances'>
+  readonly accounts: readonly AccountSpec[]
+  readonly ports: InstancePorts
+  readonly listenHost: string
+  readonly serving: boolean
+}): InstanceSpec {
+  const { instance, accounts, ports, listenHost, serving } = from
+  const product = objectOf(instance.product_info_json) as ProductInfo
+  const acl = objectOf(instance.acl_info_json) as { defaultVpcAuthFree?: boolean }
+  return {
+    instanceId: instance.instance_id,
+    generation: instance.generation,
+    serving,
+    listen: listenOf(instance, ports, listenHost),
+    accounts,
+    vpcAuthFree: acl.defaultVpcAuthFree === true,
+    retentionHours: product.messageRetentionTime || limits.retentionHours.default,
+    ...throughputOf(instance, product),
+    encryptionKeyId: product.storageEncryption === true ? (product.storageSecretKey ?? null) : null,
+  }
+}
+
+export function topicSpecOf(row: Row<'topics'>): TopicSpec {
+  return {
+    topicName: row.topic_name,
+    generation: row.generation,
+    messageType: row.message_type as MessageType,
+    maxSendTps: row.max_send_tps,
+  }
+}
+
+export function groupSpecOf(row: Row<'consumer_groups'>): GroupSpec {
+  const policy = objectOf(row.consume_retry_policy_json) as RetryPolicy
+  const intervalSeconds = policy.retryPolicy === 'FixedRetryPolicy' ? policy.fixedIntervalRetryTime : undefined
+  return {
+    consumerGroupId: row.consumer_group_id,
+    generation: row.generation,
+    orderly: row.delivery_order_type === 'Orderly',
+    maxRetryTimes: policy.maxRetryTimes ?? defaultMaxRetryTimes,
+    retry: intervalSeconds ? { kind: 'fixed', intervalSeconds } : { kind: 'default' },
+    deadLetterTopic: policy.deadLetterTargetTopic || null,
+    maxReceiveTps: row.max_receive_tps,
+  }
+}
+
+/** Which ports an instance needs: the public one exists only with `internetSpec` enable. */
+export function portKindsOf(instance: Pick<Row<'instances'>, 'network_info_json'>): readonly PortKind[] {
+  return internetInfoOf(instance).internetSpec === 'enable' ? ['vpc', 'internet'] : ['vpc']
+}
+
+/**
+ * Messages a second in each direction. Elastic TPS comes on top with `autoScaling`; serverless is elastic by
+ * nature, whatever the switch says (vendor's pages on elastic TPS and on serverless). The ratio divides the
+ * sum, and each direction keeps at least one message a second, so that a ratio of 1 does not read as "no limit".
+ */
+function throughputOf(
+  instance: Row<'instances'>,
+  product: ProductInfo,
+): Pick<InstanceSpec, 'sendTps' | 'receiveTps' | 'maxConnections'> {
+  const specification = specificationOfStored({
+    seriesCode: instance.series_code,
+    subSeriesCode: instance.sub_series_code,
+    msgProcessSpec: product.msgProcessSpec,
+    capacityType: product.capacityType,
+    provisionedCapacity: product.provisionedCapacity,
+  })
+  const isElastic = product.autoScaling === true || specification.subSeriesCode === 'serverless'
+  const tps = specification.maxTps + (isElastic ? specification.elasticTps : 0)
+  const sendTps = Math.round(tps * (product.sendReceiveRatio || limits.sendReceiveRatio.default))
+  return {
+    sendTps: Math.max(1, sendTps),
+    receiveTps: Math.max(1, tps - sendTps),
+    maxConnections: specification.maxConnections,
+  }
+}
+
+const defaultMaxRetryTimes = 16
+
+interface ProductInfo {
+  readonly msgProcessSpec?: string
+  readonly sendReceiveRatio?: number
+  readonly autoScaling?: boolean
+  readonly messageRetentionTime?: number
+  readonly storageEncryption?: boolean
+  readonly storageSecretKey?: string
+  readonly capacityType?: string
+  readonly provisionedCapacity?: number
+}
+
+interface InternetInfo {
+  readonly internetSpec?: string
+  readonly flowOutType?: string
+  readonly flowOutBandwidth?: number
+  readonly ipWhitelist?: readonly string[]
+}
+
+interface RetryPolicy {
+  readonly retryPolicy?: string
+  readonly maxRetryTimes?: number
+  readonly fixedIntervalRetryTime?: number
+  readonly deadLetterTargetTopic?: string
+}
+
+function listenOf(instance: Row<'instances'>, ports: InstancePorts, host: string): ListenSpec[] {
+  const internet = internetInfoOf(instance)
+  const listen: ListenSpec[] = []
+  if (ports.vpc !== null) listen.push({ kind: 'vpc', host, port: ports.vpc, allow: [], bandwidthMbps: null })
+  if (internet.internetSpec === 'enable' && ports.internet !== null) {
+    listen.push({
+      kind: 'internet',
+      host,
+      port: ports.internet,
+      // The list in `internetInfo` is for the public endpoint alone; empty lets everyone in (product-facts §5.3).
+      allow: internet.ipWhitelist ?? [],
+      bandwidthMbps: internet.flowOutType === 'payByBandwidth' ? (internet.flowOutBandwidth ?? null) : null,
+    })
+  }
+  return listen
+}
+
+/** The public endpoint's settings live in `networkInfo.internetInfo`. */
+function internetInfoOf(instance: Pick<Row<'instances'>, 'network_info_json'>): InternetInfo {
+  const network = objectOf(instance.network_info_json) as { internetInfo?: InternetInfo }
+  return network.internetInfo ?? {}
+}
+
+function objectOf(json: string): object {
+  const value: unknown = JSON.parse(json)
+  if (typeof value !== 'object' || value === null) throw new Error(`The ledger holds ${json} where an object belongs.`)
+  return value
+}
