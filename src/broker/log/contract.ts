@@ -99,6 +99,13 @@ export interface QueueIndex {
   minimumOffset(queueKey: number): number
 }
 
+/** What `openQueueIndex` (queue-index.ts) gives. */
+export interface OpenedIndex {
+  readonly index: QueueIndex
+  /** Entries of positions below this came back from index files; the shell adds those from here on again, by scanning the log. */
+  readonly sealedBelow: number
+}
+
 export interface IndexEntries {
   /** Offset of entry 0. */
   readonly from: number

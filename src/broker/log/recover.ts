@@ -54,7 +54,7 @@ export async function recoverLog(disk: Disk, directory: string, cipher: RecordCi
     const known = knownDurable(checkpoint, last)
     const tail = await findTail(last, known)
     const sealed = await endsOfSealed(disk, directory, segments.slice(0, -1), last.header, checkpoint)
-    await mend(last, known, tail)
+    await mend(disk, directory, last, known, tail)
     return {
       checkpoint,
       checkpointFrom: from,
@@ -118,13 +118,15 @@ async function readHeader(file: DiskFile, path: string): Promise<SegmentHeader |
 }
 
 interface Known {
+  /** The checkpoint says that the file is there for good. */
+  readonly fileDurable: boolean
   readonly offset: number
   readonly sequence: number
 }
 
 /** Up to where the newest segment needs no scan. */
 function knownDurable(checkpoint: Checkpoint | null, last: LastSegment): Known {
-  const start = { offset: headerBytes, sequence: last.header.firstSequence }
+  const start = { fileDurable: false, offset: headerBytes, sequence: last.header.firstSequence }
   if (!checkpoint) return start
   const segment = segmentOf(checkpoint.durableEnd)
   if (segment < last.header.segment) return start
@@ -136,7 +138,7 @@ function knownDurable(checkpoint: Checkpoint | null, last: LastSegment): Known {
       `the log ends here, but it was durable up to byte ${offset} of segment ${segment}`,
     )
   }
-  return { offset, sequence: checkpoint.sequence }
+  return { fileDurable: true, offset, sequence: checkpoint.sequence }
 }
 
 interface Tail {
@@ -219,14 +221,14 @@ async function refuseDamage(last: LastSegment, at: number, sequence: number): Pr
  * commit is written again before anybody relies on it. The cut must be durable too, or stale
  * records could show up behind shorter new ones.
  */
-async function mend(last: LastSegment, known: Known, tail: Tail): Promise<void> {
-  if (last.size === known.offset) return
+async function mend(disk: Disk, directory: string, last: LastSegment, known: Known, tail: Tail): Promise<void> {
+  if (known.fileDurable && last.size === known.offset) return
   if (last.size > tail.end) await last.file.truncate(tail.end)
-  if (tail.end > tail.lastCommit) {
-    const bytes = await readWindow(last.file, tail.lastCommit, tail.end - tail.lastCommit)
-    await last.file.write([bytes], tail.lastCommit)
-  }
+  // Without a second commit nothing proves that even the header and the file's name are durable.
+  const from = tail.lastCommit === headerBytes ? 0 : tail.lastCommit
+  if (tail.end > from) await last.file.write([await readWindow(last.file, from, tail.end - from)], from)
   await last.file.datasync()
+  if (!known.fileDurable) await disk.syncDirectory(directory)
 }
 
 /** Each segment's header says where its predecessor ended; the checkpoint saves most of the reading. */
