@@ -99,7 +99,7 @@ export async function listConsumerGroups(
   const rows = await matching
     .selectAll()
     .orderBy('create_time_ms', 'desc')
-    .orderBy('consumer_group_id', 'asc')
+    .orderBy('consumer_group_id', 'desc')
     .limit(query.page.size)
     .offset((query.page.number - 1) * query.page.size)
     .execute()

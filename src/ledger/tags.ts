@@ -90,8 +90,8 @@ export interface TagQuery {
   readonly resourceGroupId?: string | undefined
   /** Instances that carry every pair; only the tags with these keys are listed. */
   readonly tags?: ReadonlyArray<{ readonly key: string; readonly value?: string | undefined }> | undefined
-  /** The last entry of the page before. */
-  readonly after?: { readonly instanceId: string; readonly key: string } | undefined
+  /** Tags of instances that come after this one. */
+  readonly afterInstanceId?: string | undefined
   readonly limit: number
 }
 
@@ -105,7 +105,7 @@ export function listTags(reader: Reader, query: TagQuery): Promise<TagRow[]> {
     .where('tags.resource_type', '=', INSTANCE)
     .where('instances.wanted', '=', 'present')
     .where('instances.release_time_ms', '>', query.at)
-  const { instanceIds, resourceGroupId, tags, after } = query
+  const { instanceIds, resourceGroupId, tags, afterInstanceId } = query
   if (instanceIds) found = found.where('tags.resource_id', 'in', instanceIds)
   if (resourceGroupId) found = found.where('instances.resource_group_id', '=', resourceGroupId)
   if (tags && tags.length > 0) {
@@ -124,13 +124,6 @@ export function listTags(reader: Reader, query: TagQuery): Promise<TagRow[]> {
       })
     }
   }
-  if (after) {
-    found = found.where((of) =>
-      of.or([
-        of('tags.resource_id', '>', after.instanceId),
-        of.and([of('tags.resource_id', '=', after.instanceId), of('tags.tag_key', '>', after.key)]),
-      ]),
-    )
-  }
+  if (afterInstanceId) found = found.where('tags.resource_id', '>', afterInstanceId)
   return found.orderBy('tags.resource_id').orderBy('tags.tag_key').limit(query.limit).execute()
 }

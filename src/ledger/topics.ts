@@ -83,7 +83,7 @@ export async function listTopics(
   const rows = await matching
     .selectAll()
     .orderBy('create_time_ms', 'desc')
-    .orderBy('topic_name', 'asc')
+    .orderBy('topic_name', 'desc')
     .limit(query.page.size)
     .offset((query.page.number - 1) * query.page.size)
     .execute()
