@@ -4,8 +4,8 @@
  * Each file has what readers see and what a power cut leaves. A write changes the first; `datasync`
  * makes the second equal. A name that was made, renamed or removed survives once its folder is synced.
  * `powerCut()` lets chance keep part of what was not synced: nothing, everything, a beginning, or any
- * sectors of it, torn at any byte; changes of a folder survive as a beginning of them, for file
- * systems journal those in order. Files opened before the cut are dead after it.
+ * sectors of it, torn at any byte; of a folder's changes a beginning survives or any of them, for most
+ * file systems journal those in order and none promises to. Files opened before the cut are dead after it.
  *
  * A `datasync` that fails leaves the bytes readable and forgets that they were never written, as Linux
  * does: a later `datasync` succeeds and does not save them.
@@ -312,8 +312,12 @@ class Folder {
   }
 
   powerCut(random: Random): void {
-    const surviving = random.below(this.#changes.length + 1)
-    for (const change of this.#changes.splice(0).slice(0, surviving)) change(this.kept)
+    const changes = this.#changes.splice(0)
+    const inOrder = random.below(2) === 0
+    const surviving = random.below(changes.length + 1)
+    changes.forEach((change, i) => {
+      if (inOrder ? i < surviving : random.below(2) === 0) change(this.kept)
+    })
     for (const content of new Set([...this.kept.values(), ...this.seen.values()])) content.powerCut(random)
     this.seen = new Map(this.kept)
   }
