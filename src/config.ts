@@ -23,6 +23,8 @@ export interface Settings {
   readonly timeZoneOffsetMinutes: number
   readonly readsPerSecond: number | null
   readonly writesPerSecond: number | null
+  /** Minutes the broker process goes on without a server; 0 means for ever. */
+  readonly brokerLingerMinutes: number
   readonly logLevel: string
 }
 
@@ -146,6 +148,13 @@ export const settingRules = {
     'writes a second an account may make; unlimited by default',
     null as number | null,
     wholeNumber(1, 1_000_000),
+  ),
+  brokerLingerMinutes: rule<number>(
+    'brokerLingerMinutes',
+    null,
+    'minutes the broker process serves on after the server died; 0 means for ever',
+    10,
+    wholeNumber(0, 525_600),
   ),
   logLevel: rule<string>(
     'logLevel',

@@ -1,0 +1,176 @@
+/**
+ * Signed calls to the running server, for the commands. The endpoint and the keys come from the home
+ * (`server.json`, `account.json`) unless GANTRY_API_URL names another server.
+ */
+import { readFileSync } from 'node:fs'
+import { request as httpRequest } from 'node:http'
+import path from 'node:path'
+import { readAccount } from '../account.ts'
+import { operationNamed } from '../catalogue/index.ts'
+import type { Operation } from '../catalogue/operation.ts'
+import type { Settings } from '../config.ts'
+import { fillPath, requestTarget, signRequest } from '../iam/sign.ts'
+import { realClock, realRandom } from '../world/real.ts'
+
+export interface Target {
+  readonly apiUrl: string
+  readonly region: string
+  readonly accessKeyId: string
+  readonly accessKeySecret: string
+}
+
+export interface Reply {
+  readonly status: number
+  readonly body: Record<string, unknown>
+}
+
+/** A command that cannot go on, with the sentence the user sees. */
+export class CommandError extends Error {
+  override readonly name = 'CommandError'
+}
+
+const callLimitMs = 30_000
+const replyLimitBytes = 64 * 1024 * 1024
+
+/** Which server to talk to. Throws `CommandError` when none runs on this home. */
+export function findTarget(settings: Settings, env: NodeJS.ProcessEnv = process.env): Target {
+  const account = readAccount(settings.home)
+  const accessKeyId = settings.accessKeyId ?? account?.accessKeyId
+  const accessKeySecret = settings.accessKeySecret ?? account?.accessKeySecret
+  const running = readServerFile(settings.home)
+  const apiUrl = env.GANTRY_API_URL ?? running?.apiUrl
+  if (apiUrl === undefined || apiUrl === '' || accessKeyId === undefined || accessKeySecret === undefined) {
+    throw new CommandError(
+      `No Gantry server runs on ${settings.home}. Start one with "gantry up", or name its home with --home.`,
+    )
+  }
+  return { apiUrl, region: running?.region ?? settings.region, accessKeyId, accessKeySecret }
+}
+
+export function readServerFile(home: string): { apiUrl: string; region: string; pid: number } | null {
+  try {
+    return JSON.parse(readFileSync(path.join(home, 'server.json'), 'utf8')) as {
+      apiUrl: string
+      region: string
+      pid: number
+    }
+  } catch {
+    return null
+  }
+}
+
+/** Calls an operation; `input` holds path, query and body members side by side. Answers whatever the server said. */
+export function callOperation(
+  target: Target,
+  action: string,
+  input: Readonly<Record<string, unknown>>,
+): Promise<Reply> {
+  const operation = operationNamed(action)
+  if (operation === undefined)
+    throw new CommandError(`The API has no operation ${action}. "gantry call --list" shows all of them.`)
+  const url = new URL(target.apiUrl)
+  const { path: requestPath, body } = place(operation, input)
+  const headers = signRequest(target, {
+    method: operation.method,
+    target: requestPath,
+    host: url.host,
+    action: operation.action,
+    body,
+    at: realClock.now(),
+    nonce: realRandom.uuid(),
+  })
+  return send(url, operation.method, requestPath, headers, body)
+}
+
+/** `callOperation`, answering the reply's data; a refusal becomes a `CommandError` with the server's words. */
+export async function callData<Data>(
+  target: Target,
+  action: string,
+  input: Readonly<Record<string, unknown>>,
+): Promise<Data> {
+  const { status, body } = await callOperation(target, action, input)
+  if (status >= 400) throw new CommandError(refusalText(action, status, body))
+  return body.data as Data
+}
+
+export function refusalText(action: string, status: number, body: Readonly<Record<string, unknown>>): string {
+  return `${action} was refused: ${body.Code ?? body.code ?? status}\n  ${body.Message ?? body.message ?? ''}\n  request id ${body.RequestId ?? body.requestId ?? 'unknown'}`
+}
+
+function place(operation: Operation, input: Readonly<Record<string, unknown>>): { path: string; body: string | null } {
+  const rest: Record<string, unknown> = { ...input }
+  const inPath: Record<string, string> = {}
+  const inQuery: Record<string, string> = {}
+  for (const parameter of operation.parameters) {
+    const value = rest[parameter.name]
+    delete rest[parameter.name]
+    if (value === undefined) {
+      if (parameter.in === 'path') throw new CommandError(`${operation.action} needs --${parameter.name}.`)
+      continue
+    }
+    if (parameter.in === 'path') inPath[parameter.name] = String(value)
+    else inQuery[parameter.name] = queryText(parameter.style, value)
+  }
+  const hasBody = operation.body !== null && (operation.method === 'POST' || operation.method === 'PATCH')
+  return { path: requestTarget(fillPath(operation.path, inPath), inQuery), body: hasBody ? JSON.stringify(rest) : null }
+}
+
+function queryText(style: Operation['parameters'][number]['style'], value: unknown): string {
+  if (typeof value === 'string') return value
+  if (style === 'list' && Array.isArray(value)) return value.join(',')
+  return typeof value === 'object' ? JSON.stringify(value) : String(value)
+}
+
+function send(
+  url: URL,
+  method: string,
+  target: string,
+  headers: Record<string, string>,
+  body: string | null,
+): Promise<Reply> {
+  return new Promise((resolve, reject) => {
+    const bytes = body === null ? null : Buffer.from(body)
+    const request = httpRequest(
+      {
+        host: url.hostname.replace(/^\[|\]$/g, ''),
+        port: url.port === '' ? 80 : Number(url.port),
+        method,
+        path: target,
+        headers: { ...headers, ...(bytes === null ? {} : { 'content-length': String(bytes.length) }) },
+        timeout: callLimitMs,
+      },
+      (response) => {
+        const chunks: Buffer[] = []
+        let size = 0
+        response.on('data', (chunk: Buffer) => {
+          size += chunk.length
+          if (size > replyLimitBytes) response.destroy(new CommandError('The reply is larger than 64 MiB.'))
+          else chunks.push(chunk)
+        })
+        response.once('error', reject)
+        response.once('end', () => {
+          try {
+            resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString('utf8')) })
+          } catch {
+            reject(
+              new CommandError(
+                `${url.origin} answered HTTP ${response.statusCode} without JSON; is it a Gantry server?`,
+              ),
+            )
+          }
+        })
+      },
+    )
+    request.once('timeout', () =>
+      request.destroy(new CommandError(`${url.origin} did not answer within ${callLimitMs / 1000} s.`)),
+    )
+    request.once('error', (error: NodeJS.ErrnoException) => {
+      reject(
+        error.code === 'ECONNREFUSED'
+          ? new CommandError(`Nobody listens on ${url.origin}. Start the server with "gantry up".`)
+          : error,
+      )
+    })
+    request.end(bytes ?? undefined)
+  })
+}

@@ -1,0 +1,177 @@
+/**
+ * `gantry demo`: the main job where one can watch it. The management calls go through Alibaba Cloud's
+ * official SDK and the messages through Apache's official client, both unmodified.
+ */
+import { createRequire } from 'node:module'
+import type { Settings } from '../config.ts'
+import { pause, realClock } from '../world/real.ts'
+import { CommandError, findTarget, type Target } from './client.ts'
+import { instanceRequest } from './resources.ts'
+import { bold, dim, shownMs, step } from './terminal.ts'
+import { untilGone, untilRunning } from './waiting.ts'
+
+const topicName = 'demo-events'
+const consumerGroupId = 'demo-readers'
+const receiveLimitMs = 30_000
+/** A demo within the smallest specification's limits. */
+const mostMessages = 1000
+
+export async function demo(settings: Settings, options: { messages: string; keep: boolean }): Promise<void> {
+  const count = Number(options.messages)
+  if (!Number.isInteger(count) || count < 1 || count > mostMessages) {
+    throw new CommandError(`--messages takes a whole number from 1 to ${mostMessages}.`)
+  }
+  const target = findTarget(settings)
+  const started = realClock.monotonic()
+  process.stderr.write(`${bold('Gantry demo', process.stderr)} against ${target.apiUrl}\n`)
+
+  const { sdk, client } = await step('load the official SDK and client', async () => loadSdk(target))
+  const instanceId = await step(
+    'CreateInstance (@alicloud/rocketmq20220801)',
+    async () => (await client.createInstance(new sdk.CreateInstanceRequest(demoInstance(sdk)))).body.data as string,
+    (id) => id,
+  )
+  try {
+    const instance = await step(
+      'waiting until the instance runs',
+      () => untilRunning(target, instanceId),
+      (found) => found.status,
+    )
+    const endpoint = instance.networkInfo!.endpoints[0]!.endpointUrl
+    await step(`CreateTopic ${topicName}`, () =>
+      client.createTopic(instanceId, topicName, new sdk.CreateTopicRequest({ messageType: 'NORMAL' })),
+    )
+    await step(`CreateConsumerGroup ${consumerGroupId}`, () =>
+      client.createConsumerGroup(
+        instanceId,
+        consumerGroupId,
+        new sdk.CreateConsumerGroupRequest({
+          deliveryOrderType: 'Concurrently',
+          consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
+            retryPolicy: 'DefaultRetryPolicy',
+            maxRetryTimes: 16,
+          }),
+        }),
+      ),
+    )
+    await step('waiting for the topic and the group', () => untilChildrenRun(client, instanceId))
+    await exchange(endpoint, count)
+  } finally {
+    if (options.keep) process.stderr.write(dim(`Kept: gantry get instance ${instanceId}\n`, process.stderr))
+    else {
+      await step('DeleteInstance', () => client.deleteInstance(instanceId))
+      await step('waiting until it is gone', () => untilGone(target, instanceId))
+    }
+  }
+  process.stdout.write(
+    `${count} messages sent and received through a new instance in ${shownMs(Math.round(realClock.monotonic() - started))}.\n`,
+  )
+}
+
+async function exchange(endpoint: string, count: number): Promise<void> {
+  const { Producer, SimpleConsumer } = createRequire(import.meta.url)('rocketmq-client-nodejs')
+  const quiet = { info() {}, warn() {}, error() {}, debug() {} }
+  const common = { endpoints: endpoint, namespace: '', logger: quiet }
+  const producer = new Producer({ ...common, topics: [topicName] })
+  const consumer = new SimpleConsumer({
+    ...common,
+    consumerGroup: consumerGroupId,
+    subscriptions: new Map([[topicName, '*']]),
+    awaitDuration: 5000,
+  })
+  await step(`connect rocketmq-client-nodejs to ${endpoint}`, () =>
+    Promise.all([producer.startup(), consumer.startup()]),
+  )
+  try {
+    const sent = await step(
+      `send ${count} messages`,
+      async () => {
+        const ids = new Set<string>()
+        for (let index = 0; index < count; index++) {
+          const receipt = await producer.send({
+            topic: topicName,
+            tag: 'demo',
+            keys: [`key-${index}`],
+            body: Buffer.from(`message ${index}`),
+          })
+          ids.add(receipt.messageId)
+        }
+        return ids
+      },
+      (ids) => `${ids.size} acknowledged`,
+    )
+    await step(
+      'receive and acknowledge them',
+      () => receiveAll(consumer, sent),
+      (received) => `${received} received, each once`,
+    )
+  } finally {
+    await Promise.all([producer.shutdown(), consumer.shutdown()])
+  }
+}
+
+async function receiveAll(consumer: any, sent: ReadonlySet<string>): Promise<number> {
+  const end = realClock.monotonic() + receiveLimitMs
+  const received = new Set<string>()
+  while (received.size < sent.size) {
+    if (realClock.monotonic() > end)
+      throw new CommandError(
+        `Only ${received.size} of ${sent.size} messages arrived within ${receiveLimitMs / 1000} s.`,
+      )
+    for (const message of await consumer.receive(32, 15_000)) {
+      if (!sent.has(message.messageId))
+        throw new CommandError(`A message arrived that was not sent: ${message.messageId}.`)
+      if (received.has(message.messageId)) throw new CommandError(`A message arrived twice: ${message.messageId}.`)
+      received.add(message.messageId)
+      await consumer.ack(message)
+    }
+  }
+  return received.size
+}
+
+async function untilChildrenRun(client: any, instanceId: string): Promise<void> {
+  const end = realClock.monotonic() + receiveLimitMs
+  for (;;) {
+    const topic = await client.getTopic(instanceId, topicName)
+    const group = await client.getConsumerGroup(instanceId, consumerGroupId)
+    if (topic.body.data.status === 'RUNNING' && group.body.data.status === 'RUNNING') return
+    if (realClock.monotonic() > end)
+      throw new CommandError('The topic and the group are still being made; "gantry doctor" may say why.')
+    await pause(15)
+  }
+}
+
+function demoInstance(sdk: any): Record<string, unknown> {
+  const request = instanceRequest('gantry-demo', { series: 'standard', subSeries: 'cluster_ha' }) as any
+  return {
+    ...request,
+    productInfo: new sdk.CreateInstanceRequestProductInfo(request.productInfo),
+    networkInfo: new sdk.CreateInstanceRequestNetworkInfo({
+      vpcInfo: new sdk.CreateInstanceRequestNetworkInfoVpcInfo({
+        vpcId: request.networkInfo.vpcInfo.vpcId,
+        vSwitches: request.networkInfo.vpcInfo.vSwitches.map(
+          (vSwitch: object) => new sdk.CreateInstanceRequestNetworkInfoVpcInfoVSwitches(vSwitch),
+        ),
+      }),
+      internetInfo: new sdk.CreateInstanceRequestNetworkInfoInternetInfo(request.networkInfo.internetInfo),
+    }),
+    aclInfo: new sdk.CreateInstanceRequestAclInfo(request.aclInfo),
+  }
+}
+
+function loadSdk(target: Target): { sdk: any; client: any } {
+  const require = createRequire(import.meta.url)
+  const sdk = require('@alicloud/rocketmq20220801')
+  const { $OpenApiUtil } = require('@alicloud/openapi-core')
+  const url = new URL(target.apiUrl)
+  const client = new sdk.default(
+    new $OpenApiUtil.Config({
+      accessKeyId: target.accessKeyId,
+      accessKeySecret: target.accessKeySecret,
+      regionId: target.region,
+      endpoint: url.host,
+      protocol: url.protocol.replace(':', ''),
+    }),
+  )
+  return { sdk, client }
+}

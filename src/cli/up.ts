@@ -1,0 +1,83 @@
+/** `gantry up`: the server in the foreground. Everything but the card or the ready line goes to stderr. */
+import type { Settings } from '../config.ts'
+import { createLog } from '../observability/log.ts'
+import { type RunningServer, startServer } from '../server.ts'
+import { realClock } from '../world/real.ts'
+import { bold, dim, facts, shownMs } from './terminal.ts'
+
+const stopLimitMs = 30_000
+
+export async function up(settings: Settings, options: { json: boolean }): Promise<void> {
+  if (!isLoopback(settings.host)) {
+    process.stderr.write(`Listening on ${settings.host}: others on the network can reach this server.\n`)
+  }
+  const log = createLog({ level: settings.logLevel })
+  const server = await startServer(settings, log)
+  const stopped = stopOnSignal(server)
+  process.stdout.write(options.json ? readyLine(settings, server) : card(settings, server))
+  await stopped
+}
+
+function stopOnSignal(server: RunningServer): Promise<void> {
+  return new Promise((resolve) => {
+    let stopping = false
+    const stop = (signal: NodeJS.Signals): void => {
+      if (stopping) {
+        process.stderr.write('Stopping at once; what was acknowledged is kept.\n')
+        process.exit(1)
+      }
+      stopping = true
+      if (signal === 'SIGINT') process.stderr.write('\nStopping… (Ctrl-C again stops at once)\n')
+      realClock.after(stopLimitMs, () => {
+        process.stderr.write(`Not everything stopped within ${stopLimitMs / 1000} s; leaving it.\n`)
+        process.exit(1)
+      })
+      void server.stop().then(() => {
+        resolve()
+        process.exit(0)
+      })
+    }
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
+  })
+}
+
+function readyLine(settings: Settings, { apiUrl, account, startupMs }: RunningServer): string {
+  return `${JSON.stringify({
+    event: 'ready',
+    apiUrl,
+    // The console is not part of this version.
+    consoleUrl: null,
+    region: settings.region,
+    accountId: account.accountId,
+    accessKeyId: account.accessKeyId,
+    accessKeySecret: account.accessKeySecret,
+    home: settings.home,
+    pid: process.pid,
+    startupMs,
+  })}\n`
+}
+
+function card(settings: Settings, { apiUrl, account, startupMs }: RunningServer): string {
+  const where = facts([
+    ['API', `${bold(apiUrl)}  ${dim('RocketMQ 2022-08-01, plain HTTP')}`],
+    ['Region', settings.region],
+    ['Account', account.accountId],
+    ['AccessKey id', account.accessKeyId],
+    ['AccessKey secret', account.accessKeySecret],
+    ['Home', settings.home],
+  ])
+  const homeFlag =
+    process.env.GANTRY_HOME === undefined && settings.home !== `${process.env.HOME}/.gantry`
+      ? ` --home ${settings.home}`
+      : ''
+  const next = facts([
+    [`gantry demo${homeFlag}`, 'an instance, a topic, a group, and messages through the official client'],
+    [`eval "$(gantry env${homeFlag})"`, 'point SDKs, the aliyun CLI and Terraform here'],
+    [`gantry create instance orders${homeFlag}`, 'an instance of your own'],
+  ])
+  return `\n${bold('Gantry is ready')} ${dim(`in ${shownMs(startupMs)}`)}\n\n${indent(where)}\n\n${indent(next)}\n\n${dim('gantry is bin/gantry.js here: node bin/gantry.js demo, or npm link. Ctrl-C stops the server.')}\n\n`
+}
+
+const indent = (text: string): string => text.replace(/^/gm, '  ')
+
+const isLoopback = (host: string): boolean => /^(127\.|::1$|localhost$)/.test(host)

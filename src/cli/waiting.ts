@@ -1,0 +1,55 @@
+/** Waiting for the loop: polls an instance until it is what the command wants, within a bound. */
+import { pause, realClock } from '../world/real.ts'
+import { CommandError, callOperation, refusalText, type Target } from './client.ts'
+
+export interface InstanceShown {
+  readonly instanceId: string
+  readonly instanceName: string
+  readonly status: string
+  readonly seriesCode: string
+  readonly subSeriesCode: string
+  readonly paymentType: string
+  readonly createTime: string
+  readonly topicCount: number
+  readonly groupCount: number
+  readonly remark?: string
+  readonly productInfo: Readonly<Record<string, unknown>>
+  readonly networkInfo?: {
+    readonly endpoints: ReadonlyArray<{ readonly endpointType: string; readonly endpointUrl: string }>
+  }
+  readonly accountInfo?: { readonly username: string }
+}
+
+const firstPauseMs = 15
+const longestPauseMs = 500
+const limitMs = 60_000
+
+export async function untilRunning(target: Target, instanceId: string): Promise<InstanceShown> {
+  const instance = await poll(target, instanceId, (found) => found?.status === 'RUNNING')
+  if (instance === null) throw new CommandError(`Instance ${instanceId} vanished while it was made.`)
+  return instance
+}
+
+export async function untilGone(target: Target, instanceId: string): Promise<void> {
+  await poll(target, instanceId, (found) => found === null)
+}
+
+async function poll(
+  target: Target,
+  instanceId: string,
+  done: (instance: InstanceShown | null) => boolean,
+): Promise<InstanceShown | null> {
+  const end = realClock.monotonic() + limitMs
+  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 1.5, longestPauseMs)) {
+    const { status, body } = await callOperation(target, 'GetInstance', { instanceId })
+    if (status >= 400 && status !== 404) throw new CommandError(refusalText('GetInstance', status, body))
+    const found = status === 404 ? null : (body.data as InstanceShown)
+    if (done(found)) return found
+    if (realClock.monotonic() > end) {
+      throw new CommandError(
+        `Instance ${instanceId} is still ${found?.status ?? 'absent'} after ${limitMs / 1000} s. "gantry doctor" may say why.`,
+      )
+    }
+    await pause(pauseMs)
+  }
+}

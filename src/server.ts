@@ -1,0 +1,160 @@
+/**
+ * The management server, put together: the only file that sees every folder.
+ *
+ * Order of starting: the home is ours, the ledger opens while the broker host starts beside it, the
+ * loop brings up what the ledger wants, the API listens. Order of stopping: the reverse, each step
+ * bounded.
+ */
+import { writeFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import path from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { type Account, ensureAccount } from './account.ts'
+import { createApi } from './api/server.ts'
+import type { Settings } from './config.ts'
+import { createEmbeddedEngine } from './engines/embedded/engine.ts'
+import { findOrStartHost } from './engines/embedded/host-process.ts'
+import { noPolicies } from './iam/authorize.ts'
+import { ledgerKeyRing } from './iam/key-ring.ts'
+import { openLedgerNonces } from './iam/ledger-nonces.ts'
+import { ensureAccountKey } from './ledger/access-keys.ts'
+import { acquireHome } from './ledger/home.ts'
+import { openLedger } from './ledger/open.ts'
+import { createPortSource } from './lifecycle/ports.ts'
+import { createReconciler } from './lifecycle/reconciler.ts'
+import type { Log } from './observability/log.ts'
+import { handlers } from './resources/index.ts'
+import { realWorld } from './world/real.ts'
+
+export interface RunningServer {
+  readonly apiUrl: string
+  readonly account: Account
+  readonly startupMs: number
+  stop(): Promise<void>
+}
+
+export const version = process.env.GANTRY_VERSION ?? '0.0.0-source'
+
+/** Starting does not wait longer than this for instances to come up; the loop goes on behind it. */
+const instancesReadyLimitMs = 10_000
+
+/** Starts everything. Rejects with `HomeError`, `SettingError` or an error of listen, each with a sentence. */
+export async function startServer(settings: Settings, log: Log): Promise<RunningServer> {
+  const world = realWorld()
+  const { clock } = world
+  const started = clock.monotonic()
+  const undo: Array<() => Promise<unknown>> = []
+  const stop = async (): Promise<void> => {
+    for (const step of undo.splice(0).reverse()) {
+      try {
+        await step()
+      } catch (error) {
+        log.error({ err: error }, 'a part of the server did not stop cleanly')
+      }
+    }
+  }
+
+  try {
+    const held = await acquireHome(settings.home)
+    undo.push(() => held.release())
+    const account = ensureAccount(settings, world.random)
+
+    let storageKey = (_purpose: string): Uint8Array => {
+      throw new Error('The ledger is not open yet.')
+    }
+    const engine = createEmbeddedEngine({
+      clock,
+      connect: () =>
+        findOrStartHost({
+          home: settings.home,
+          script: path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'broker-host.mjs'),
+          version,
+          lingerMinutes: settings.brokerLingerMinutes,
+          clock,
+        }),
+      storageKey: (instanceId, keyId) => storageKey(`storage ${instanceId} ${keyId}`),
+      report: (error) => log.warn({ err: error }, 'the embedded engine'),
+    })
+    // The process starts while the ledger opens; whoever needs the engine first waits for it.
+    const engineStarted = engine.start()
+    engineStarted.catch(() => {})
+    undo.push(() => engine.stop())
+
+    const ledger = await openLedger({ home: settings.home, databaseUrl: settings.databaseUrl, world, log })
+    undo.push(() => ledger.close())
+    storageKey = (purpose) => ledger.secrets.deriveKey(purpose)
+    await ensureAccountKey(ledger, { ...account, at: clock.now() })
+    const nonces = await openLedgerNonces({
+      ledger,
+      clock,
+      onError: (error) => log.warn({ err: error }, 'used signature nonces could not be written'),
+    })
+    undo.push(() => nonces.close())
+
+    const reconciler = createReconciler({
+      ledger,
+      engine,
+      world,
+      log,
+      ports: createPortSource({ base: settings.firstInstancePort, host: settings.host }),
+      listenHost: settings.host,
+    })
+    undo.push(() => reconciler.stop())
+    const broughtUp = engineStarted.then(() => reconciler.start())
+    broughtUp.catch((error: unknown) => log.error({ err: error }, 'the instances could not be brought up'))
+
+    const api = createApi({
+      handlers,
+      services: {
+        world,
+        ledger,
+        settings: {
+          accountId: account.accountId,
+          defaultRegionId: settings.region,
+          regionIds: [settings.region],
+          timeZoneOffsetMinutes: settings.timeZoneOffsetMinutes,
+          advertisedHost: settings.advertisedHost,
+        },
+        engine: { name: engine.name, ...engine.capabilities },
+        wake: (instanceId) => reconciler.wake(instanceId),
+        usage: (instanceId) => engine.usage(instanceId).catch(() => null),
+      },
+      keyRing: ledgerKeyRing({ ledger, accountId: account.accountId, clock }),
+      nonces,
+      policies: noPolicies,
+      log,
+      version,
+    })
+    const { port } = await api.listen(settings.host, settings.port)
+    undo.push(() => api.close())
+    if (await hasInstances(ledger)) await orAfter(clock, instancesReadyLimitMs, broughtUp)
+
+    const apiUrl = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`
+    const serverFile = path.join(settings.home, 'server.json')
+    writeFileSync(serverFile, `${JSON.stringify({ apiUrl, region: settings.region, pid: process.pid, version })}\n`, {
+      mode: 0o600,
+    })
+    undo.push(() => rm(serverFile, { force: true }))
+    return { apiUrl, account, startupMs: Math.round(clock.monotonic() - started), stop }
+  } catch (error) {
+    await stop()
+    throw error
+  }
+}
+
+async function hasInstances(ledger: Awaited<ReturnType<typeof openLedger>>): Promise<boolean> {
+  const row = await ledger.read.selectFrom('instances').select('instance_id').limit(1).executeTakeFirst()
+  return row !== undefined
+}
+
+/** Waits for `work`, whatever its outcome (it is reported elsewhere), but no longer than the limit. */
+function orAfter(clock: ReturnType<typeof realWorld>['clock'], limitMs: number, work: Promise<unknown>): Promise<void> {
+  return new Promise((resolve) => {
+    const cancel = clock.after(limitMs, resolve)
+    const finish = (): void => {
+      cancel()
+      resolve()
+    }
+    work.then(finish, finish)
+  })
+}
