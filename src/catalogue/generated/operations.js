@@ -3990,6 +3990,2933 @@ export const operations = [
   "modelsAccessDenied": false
  },
  {
+  "action": "DeleteConsumerGroupSubscription",
+  "method": "DELETE",
+  "path": "/instances/{instanceId}/consumerGroups/{consumerGroupId}/subscriptions",
+  "summary": "Remove a subscription nobody uses",
+  "description": "Topic and filter name the subscription exactly. Only an offline one can be removed.",
+  "family": "subscriptions",
+  "ramAction": "rocketmq:DeleteConsumerGroupSubscription",
+  "accessLevel": "delete",
+  "resource": "group",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "consumerGroupId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the consumer group."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Topic of the subscription."
+    }
+   },
+   {
+    "name": "filterType",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "enum": [
+      "TAG",
+      "SQL"
+     ],
+     "description": "Kind of its filter."
+    }
+   },
+   {
+    "name": "filterExpression",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 1024,
+     "description": "Its filter, as subscribed."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "ConsumerGroup.NotFound",
+   "Topic.NotFound"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "GetConsumerGroupSubscription",
+  "method": "GET",
+  "path": "/instances/{instanceId}/consumerGroups/{consumerGroupId}/subscriptions/{topicName}",
+  "summary": "Read how each client of a group subscribes to a topic",
+  "family": "subscriptions",
+  "ramAction": "rocketmq:GetConsumerGroupSubscription",
+  "accessLevel": "get",
+  "resource": "group",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "consumerGroupId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the consumer group."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "array",
+     "items": {
+      "type": "object",
+      "required": [
+       "connectionDTO",
+       "subscriptionDTO"
+      ],
+      "properties": {
+       "connectionDTO": {
+        "type": "object",
+        "required": [
+         "clientId"
+        ],
+        "properties": {
+         "clientId": {
+          "type": "string"
+         },
+         "egressIp": {
+          "type": "string",
+          "description": "Address the client connects from."
+         },
+         "hostname": {
+          "type": "string"
+         },
+         "language": {
+          "type": "string"
+         },
+         "version": {
+          "type": "string"
+         },
+         "messageModel": {
+          "type": "string",
+          "enum": [
+           "CLUSTERING",
+           "BROADCASTING"
+          ]
+         }
+        }
+       },
+       "subscriptionDTO": {
+        "type": "object",
+        "required": [
+         "consumerGroupId",
+         "topicName",
+         "filterExpression",
+         "filterExpressionType",
+         "messageModel",
+         "subscriptionStatus"
+        ],
+        "properties": {
+         "consumerGroupId": {
+          "type": "string"
+         },
+         "topicName": {
+          "type": "string"
+         },
+         "filterExpression": {
+          "type": "string",
+          "description": "`*`, tags joined by `||`, or SQL."
+         },
+         "filterExpressionType": {
+          "type": "string",
+          "enum": [
+           "TAG",
+           "SQL",
+           "UNSPECIFIED"
+          ]
+         },
+         "messageModel": {
+          "type": "string",
+          "enum": [
+           "CLUSTERING",
+           "BROADCASTING"
+          ]
+         },
+         "subscriptionStatus": {
+          "type": "string",
+          "enum": [
+           "ONLINE",
+           "OFFLINE"
+          ],
+          "description": "ONLINE while one consumer is connected."
+         }
+        }
+       }
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "ConsumerGroup.NotFound",
+   "Topic.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListConsumerGroupSubscriptions",
+  "method": "GET",
+  "path": "/instances/{instanceId}/consumerGroups/{consumerGroupId}/subscriptions",
+  "summary": "List the topics a group subscribes to",
+  "family": "subscriptions",
+  "ramAction": "rocketmq:ListConsumerGroupSubscriptions",
+  "accessLevel": "list",
+  "resource": "group",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "consumerGroupId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the consumer group."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 255,
+     "description": "Only this topic."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "array",
+     "items": {
+      "type": "object",
+      "required": [
+       "consumerGroupId",
+       "topicName",
+       "filterExpression",
+       "filterExpressionType",
+       "messageModel",
+       "subscriptionStatus",
+       "consistency",
+       "topicCreated"
+      ],
+      "properties": {
+       "consumerGroupId": {
+        "type": "string"
+       },
+       "topicName": {
+        "type": "string"
+       },
+       "filterExpression": {
+        "type": "string",
+        "description": "`*`, tags joined by `||`, or SQL."
+       },
+       "filterExpressionType": {
+        "type": "string",
+        "enum": [
+         "TAG",
+         "SQL",
+         "UNSPECIFIED"
+        ]
+       },
+       "messageModel": {
+        "type": "string",
+        "enum": [
+         "CLUSTERING",
+         "BROADCASTING"
+        ]
+       },
+       "subscriptionStatus": {
+        "type": "string",
+        "enum": [
+         "ONLINE",
+         "OFFLINE"
+        ],
+        "description": "ONLINE while one consumer is connected."
+       },
+       "consistency": {
+        "type": "boolean",
+        "description": "Whether all clients of the group subscribe alike."
+       },
+       "topicCreated": {
+        "type": "boolean",
+        "description": "Whether the topic exists."
+       }
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "ConsumerGroup.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListTopicSubscriptions",
+  "method": "GET",
+  "path": "/instances/{instanceId}/topics/{topicName}/subscriptions",
+  "summary": "List the groups that subscribe to a topic",
+  "family": "subscriptions",
+  "ramAction": "rocketmq:ListTopicSubscriptions",
+  "accessLevel": "list",
+  "resource": "topic",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "array",
+     "items": {
+      "type": "object",
+      "required": [
+       "consumerGroupId",
+       "topicName",
+       "filterExpression",
+       "filterExpressionType",
+       "messageModel",
+       "subscriptionStatus",
+       "consistency"
+      ],
+      "properties": {
+       "consumerGroupId": {
+        "type": "string"
+       },
+       "topicName": {
+        "type": "string"
+       },
+       "filterExpression": {
+        "type": "string",
+        "description": "`*`, tags joined by `||`, or SQL."
+       },
+       "filterExpressionType": {
+        "type": "string",
+        "enum": [
+         "TAG",
+         "SQL",
+         "UNSPECIFIED"
+        ]
+       },
+       "messageModel": {
+        "type": "string",
+        "enum": [
+         "CLUSTERING",
+         "BROADCASTING"
+        ]
+       },
+       "subscriptionStatus": {
+        "type": "string",
+        "enum": [
+         "ONLINE",
+         "OFFLINE"
+        ],
+        "description": "ONLINE while one consumer is connected."
+       },
+       "consistency": {
+        "type": "string",
+        "enum": [
+         "true",
+         "false"
+        ],
+        "description": "Whether all clients of the group subscribe alike."
+       }
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "Topic.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "GetConsumeTimespan",
+  "method": "GET",
+  "path": "/instances/{instanceId}/consumerGroups/{consumerGroupId}/consumeTimespan/{topicName}",
+  "summary": "Read between which moments the progress of a group can be set",
+  "family": "consumption",
+  "ramAction": "rocketmq:GetConsumeTimespan",
+  "accessLevel": "get",
+  "resource": "group",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "consumerGroupId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the consumer group."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "instanceId",
+      "consumerGroupId",
+      "topicName",
+      "minTimestamp",
+      "maxTimestamp",
+      "consumeTimestamp"
+     ],
+     "properties": {
+      "instanceId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Id of the instance, `rmq-…`."
+      },
+      "consumerGroupId": {
+       "type": "string"
+      },
+      "topicName": {
+       "type": "string"
+      },
+      "minTimestamp": {
+       "type": "integer",
+       "minimum": 0,
+       "maximum": 9007199254740991,
+       "description": "Oldest stored message, milliseconds since 1970."
+      },
+      "maxTimestamp": {
+       "type": "integer",
+       "minimum": 0,
+       "maximum": 9007199254740991,
+       "description": "Newest stored message."
+      },
+      "consumeTimestamp": {
+       "type": "integer",
+       "minimum": 0,
+       "maximum": 9007199254740991,
+       "description": "Newest consumed message."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "ConsumerGroup.NotFound",
+   "Topic.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "GetConsumerGroupLag",
+  "method": "GET",
+  "path": "/instances/{instanceId}/consumerGroups/{consumerGroupId}/lag",
+  "summary": "Read what a group has yet to consume",
+  "family": "consumption",
+  "ramAction": "rocketmq:GetConsumerGroupLag",
+  "accessLevel": "get",
+  "resource": "group",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "consumerGroupId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the consumer group."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 255,
+     "description": "Only this topic."
+    }
+   },
+   {
+    "name": "liteTopicName",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 64,
+     "description": "Only this lite topic."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "instanceId",
+      "consumerGroupId",
+      "regionId",
+      "totalLag",
+      "topicLagMap"
+     ],
+     "properties": {
+      "instanceId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Id of the instance, `rmq-…`."
+      },
+      "consumerGroupId": {
+       "type": "string"
+      },
+      "regionId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 64,
+       "description": "Region, for example `cn-hangzhou`."
+      },
+      "topicName": {
+       "type": "string",
+       "description": "The topic asked for."
+      },
+      "totalLag": {
+       "type": "object",
+       "required": [
+        "readyCount",
+        "inflightCount",
+        "deliveryDuration"
+       ],
+       "properties": {
+        "readyCount": {
+         "type": "integer",
+         "minimum": 0,
+         "maximum": 9007199254740991,
+         "description": "Messages that wait."
+        },
+        "inflightCount": {
+         "type": "integer",
+         "minimum": 0,
+         "maximum": 9007199254740991,
+         "description": "Messages delivered and not yet acknowledged."
+        },
+        "deliveryDuration": {
+         "type": "integer",
+         "minimum": 0,
+         "maximum": 9007199254740991,
+         "description": "Seconds the oldest waiting message has waited."
+        },
+        "lastConsumeTimestamp": {
+         "type": "integer",
+         "minimum": 0,
+         "maximum": 9007199254740991,
+         "description": "When something was last consumed, milliseconds since 1970."
+        }
+       }
+      },
+      "topicLagMap": {
+       "type": "object",
+       "additionalProperties": {
+        "type": "object",
+        "required": [
+         "readyCount",
+         "inflightCount",
+         "deliveryDuration"
+        ],
+        "properties": {
+         "readyCount": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Messages that wait."
+         },
+         "inflightCount": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Messages delivered and not yet acknowledged."
+         },
+         "deliveryDuration": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Seconds the oldest waiting message has waited."
+         },
+         "lastConsumeTimestamp": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "When something was last consumed, milliseconds since 1970."
+         }
+        }
+       },
+       "description": "By topic."
+      },
+      "liteTopicLagMap": {
+       "type": "object",
+       "additionalProperties": {
+        "type": "object",
+        "required": [
+         "readyCount",
+         "deliveryDuration"
+        ],
+        "properties": {
+         "readyCount": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Messages that wait."
+         },
+         "deliveryDuration": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Seconds the oldest waiting message has waited."
+         }
+        }
+       },
+       "description": "By lite topic."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "ConsumerGroup.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "GetConsumerStack",
+  "method": "GET",
+  "path": "/instances/{instanceId}/consumerGroups/{consumerGroupId}/stack",
+  "summary": "Read the thread stacks of a connected client",
+  "family": "consumption",
+  "ramAction": "rocketmq:GetConsumerStack",
+  "accessLevel": "get",
+  "resource": "group",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "consumerGroupId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the consumer group."
+    }
+   },
+   {
+    "name": "clientId",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 512,
+     "description": "Id of the client, as ListConsumerConnections answers it."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "instanceId",
+      "consumerGroupId",
+      "regionId",
+      "stacks"
+     ],
+     "properties": {
+      "instanceId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Id of the instance, `rmq-…`."
+      },
+      "consumerGroupId": {
+       "type": "string"
+      },
+      "regionId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 64,
+       "description": "Region, for example `cn-hangzhou`."
+      },
+      "stacks": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "thread",
+         "tracks"
+        ],
+        "properties": {
+         "thread": {
+          "type": "string"
+         },
+         "tracks": {
+          "type": "array",
+          "items": {
+           "type": "string"
+          }
+         }
+        }
+       }
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "ConsumerGroup.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListConsumerConnections",
+  "method": "GET",
+  "path": "/instances/{instanceId}/consumerGroups/{consumerGroupId}/connections",
+  "summary": "List the clients of a group",
+  "family": "consumption",
+  "ramAction": "rocketmq:ListConsumerConnections",
+  "accessLevel": "list",
+  "resource": "group",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "consumerGroupId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the consumer group."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 255,
+     "description": "Only this topic."
+    }
+   },
+   {
+    "name": "liteTopicName",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 64,
+     "description": "Only this lite topic."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "instanceId",
+      "consumerGroupId",
+      "regionId",
+      "connections"
+     ],
+     "properties": {
+      "instanceId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Id of the instance, `rmq-…`."
+      },
+      "consumerGroupId": {
+       "type": "string"
+      },
+      "regionId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 64,
+       "description": "Region, for example `cn-hangzhou`."
+      },
+      "connections": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "clientId"
+        ],
+        "properties": {
+         "clientId": {
+          "type": "string"
+         },
+         "egressIp": {
+          "type": "string",
+          "description": "Address the client connects from."
+         },
+         "hostname": {
+          "type": "string"
+         },
+         "language": {
+          "type": "string"
+         },
+         "version": {
+          "type": "string"
+         },
+         "messageModel": {
+          "type": "string",
+          "enum": [
+           "CLUSTERING",
+           "BROADCASTING"
+          ]
+         }
+        }
+       }
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "ConsumerGroup.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ResetConsumeOffset",
+  "method": "PATCH",
+  "path": "/instances/{instanceId}/consumerGroups/{consumerGroupId}/consumeOffsets/{topicName}",
+  "summary": "Set the progress of a group",
+  "description": "To the end, or to a moment: what was stored since then is delivered again. The reply has no data.",
+  "family": "consumption",
+  "ramAction": "rocketmq:ResetConsumeOffset",
+  "accessLevel": "update",
+  "resource": "group",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "consumerGroupId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the consumer group."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   }
+  ],
+  "body": {
+   "type": "object",
+   "properties": {
+    "resetType": {
+     "type": "string",
+     "enum": [
+      "LATEST_OFFSET",
+      "SPECIFIED_TIME"
+     ],
+     "description": "Where to go."
+    },
+    "resetTime": {
+     "type": "string",
+     "maxLength": 19,
+     "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+     "x-rule": "YYYY-MM-DD HH:mm:ss",
+     "examples": [
+      "2022-08-01 20:05:50"
+     ],
+     "description": "The moment, with SPECIFIED_TIME."
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "ConsumerGroup.NotFound",
+   "Topic.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "GetMessageDetail",
+  "method": "GET",
+  "path": "/instances/{instanceId}/topics/{topicName}/messages/{messageId}",
+  "summary": "Read a message",
+  "family": "messages",
+  "ramAction": "rocketmq:GetMessageDetail",
+  "accessLevel": "get",
+  "resource": "topic",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   },
+   {
+    "name": "messageId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 128,
+     "description": "Id of the message."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "instanceId",
+      "regionId",
+      "topicName",
+      "messageId"
+     ],
+     "properties": {
+      "instanceId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Id of the instance, `rmq-…`."
+      },
+      "regionId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 64,
+       "description": "Region, for example `cn-hangzhou`."
+      },
+      "topicName": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Name of the topic."
+      },
+      "messageId": {
+       "type": "string"
+      },
+      "body": {
+       "type": "string"
+      },
+      "bornHost": {
+       "type": "string",
+       "description": "Where it was sent from."
+      },
+      "bornTime": {
+       "type": "string",
+       "maxLength": 19,
+       "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+       "x-rule": "YYYY-MM-DD HH:mm:ss",
+       "examples": [
+        "2022-08-01 20:05:50"
+       ],
+       "description": "When it was sent."
+      },
+      "storeHost": {
+       "type": "string",
+       "description": "Where it was stored."
+      },
+      "storeTime": {
+       "type": "string",
+       "maxLength": 19,
+       "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+       "x-rule": "YYYY-MM-DD HH:mm:ss",
+       "examples": [
+        "2022-08-01 20:05:50"
+       ],
+       "description": "When it was stored."
+      },
+      "messageKeys": {
+       "type": "array",
+       "items": {
+        "type": "string"
+       }
+      },
+      "messageTag": {
+       "type": "string"
+      },
+      "messageType": {
+       "type": "string"
+      },
+      "messageGroup": {
+       "type": "string",
+       "description": "FIFO only."
+      },
+      "liteTopicName": {
+       "type": "string"
+      },
+      "userProperties": {
+       "type": "object",
+       "additionalProperties": {
+        "type": "string"
+       },
+       "maxProperties": 128
+      },
+      "bodySize": {
+       "type": "integer",
+       "minimum": 0,
+       "maximum": 9007199254740991,
+       "description": "Bytes."
+      },
+      "systemProperties": {
+       "type": "object",
+       "additionalProperties": {
+        "type": "string"
+       },
+       "maxProperties": 128
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "Topic.NotFound",
+   "Message.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListMessages",
+  "method": "GET",
+  "path": "/instances/{instanceId}/topics/{topicName}/messages",
+  "summary": "Find messages of a topic",
+  "description": "By id, else by key, else by time. `scrollId` of a reply asks for what follows.",
+  "family": "messages",
+  "ramAction": "rocketmq:ListMessages",
+  "accessLevel": "list",
+  "resource": "topic",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   },
+   {
+    "name": "messageId",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 128,
+     "description": "Id of the message."
+    }
+   },
+   {
+    "name": "messageKey",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 1024,
+     "description": "One of its keys."
+    }
+   },
+   {
+    "name": "startTime",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 19,
+     "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+     "x-rule": "YYYY-MM-DD HH:mm:ss",
+     "examples": [
+      "2022-08-01 20:05:50"
+     ],
+     "description": "Stored at this moment or later."
+    }
+   },
+   {
+    "name": "endTime",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 19,
+     "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+     "x-rule": "YYYY-MM-DD HH:mm:ss",
+     "examples": [
+      "2022-08-01 20:05:50"
+     ],
+     "description": "Stored at this moment or earlier."
+    }
+   },
+   {
+    "name": "liteTopicName",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 64,
+     "description": "Lite topic inside a LITE topic."
+    }
+   },
+   {
+    "name": "scrollId",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "Where the previous reply ended."
+    }
+   },
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 1,
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 10,
+     "x-clamp": [
+      1,
+      50
+     ],
+     "description": "Entries in a page, 1 to 50; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "instanceId",
+         "regionId",
+         "topicName",
+         "messageId"
+        ],
+        "properties": {
+         "instanceId": {
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 255,
+          "description": "Id of the instance, `rmq-…`."
+         },
+         "regionId": {
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 64,
+          "description": "Region, for example `cn-hangzhou`."
+         },
+         "topicName": {
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 255,
+          "description": "Name of the topic."
+         },
+         "messageId": {
+          "type": "string"
+         },
+         "body": {
+          "type": "string"
+         },
+         "bornHost": {
+          "type": "string",
+          "description": "Where it was sent from."
+         },
+         "bornTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When it was sent."
+         },
+         "storeHost": {
+          "type": "string",
+          "description": "Where it was stored."
+         },
+         "storeTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When it was stored."
+         },
+         "messageKeys": {
+          "type": "array",
+          "items": {
+           "type": "string"
+          }
+         },
+         "messageTag": {
+          "type": "string"
+         },
+         "messageType": {
+          "type": "string"
+         },
+         "messageGroup": {
+          "type": "string",
+          "description": "FIFO only."
+         },
+         "liteTopicName": {
+          "type": "string"
+         },
+         "userProperties": {
+          "type": "object",
+          "additionalProperties": {
+           "type": "string"
+          },
+          "maxProperties": 128
+         },
+         "bodySize": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Bytes."
+         }
+        }
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      },
+      "scrollId": {
+       "type": "string",
+       "description": "Present when there is more."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "Topic.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "VerifyConsumeMessage",
+  "method": "POST",
+  "path": "/instances/{instanceId}/topics/{topicName}/messages/{messageId}/action/verifyConsume",
+  "summary": "Push a stored message to one client",
+  "family": "messages",
+  "ramAction": "rocketmq:VerifyConsumeMessage",
+  "accessLevel": "update",
+  "resource": "topic",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   },
+   {
+    "name": "messageId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 128,
+     "description": "Id of the message."
+    }
+   },
+   {
+    "name": "consumerGroupId",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Group of the client."
+    }
+   },
+   {
+    "name": "clientId",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 512,
+     "description": "Id of the client, as ListConsumerConnections answers it."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "Topic.NotFound",
+   "ConsumerGroup.NotFound",
+   "Message.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "VerifySendMessage",
+  "method": "POST",
+  "path": "/instances/{instanceId}/topics/{topicName}/messages",
+  "summary": "Send a message to try a topic",
+  "family": "messages",
+  "ramAction": "rocketmq:VerifySendMessage",
+  "accessLevel": "update",
+  "resource": "topic",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   }
+  ],
+  "body": {
+   "type": "object",
+   "properties": {
+    "message": {
+     "type": "string",
+     "maxLength": 4194304,
+     "description": "Body of the message, up to 4 MiB as UTF-8."
+    },
+    "messageKey": {
+     "type": "string",
+     "maxLength": 1024,
+     "description": "Key to find it by."
+    },
+    "messageTag": {
+     "type": "string",
+     "maxLength": 1024,
+     "description": "Tag to filter it by."
+    },
+    "messageGroup": {
+     "type": "string",
+     "maxLength": 64,
+     "description": "Messages of one group keep their order; FIFO."
+    },
+    "deliveryTimeStamp": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "When to deliver it, milliseconds since 1970; DELAY."
+    },
+    "liteTopicName": {
+     "type": "string",
+     "maxLength": 64,
+     "description": "Lite topic inside a LITE topic."
+    },
+    "userProperties": {
+     "type": "object",
+     "additionalProperties": true,
+     "maxProperties": 128,
+     "description": "Properties of your own, 16 KiB together."
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "string",
+     "description": "Id of the message."
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "Topic.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "GetTrace",
+  "method": "GET",
+  "path": "/instances/{instanceId}/topics/{topicName}/traces/{messageId}",
+  "summary": "Read the trace of a message",
+  "family": "traces",
+  "ramAction": "rocketmq:GetTrace",
+  "accessLevel": "get",
+  "resource": "topic",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   },
+   {
+    "name": "messageId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 128,
+     "description": "Id of the message."
+    }
+   },
+   {
+    "name": "startTime",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 19,
+     "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+     "x-rule": "YYYY-MM-DD HH:mm:ss",
+     "examples": [
+      "2022-08-01 20:05:50"
+     ],
+     "description": "Only what happened at this moment or later."
+    }
+   },
+   {
+    "name": "endTime",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 19,
+     "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+     "x-rule": "YYYY-MM-DD HH:mm:ss",
+     "examples": [
+      "2022-08-01 20:05:50"
+     ],
+     "description": "Only what happened at this moment or earlier."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "instanceId",
+      "regionId",
+      "topicName",
+      "messageInfo",
+      "consumerInfos"
+     ],
+     "properties": {
+      "instanceId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Id of the instance, `rmq-…`."
+      },
+      "regionId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 64,
+       "description": "Region, for example `cn-hangzhou`."
+      },
+      "topicName": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Name of the topic."
+      },
+      "messageInfo": {
+       "type": "object",
+       "required": [
+        "instanceId",
+        "regionId",
+        "topicName",
+        "messageId"
+       ],
+       "properties": {
+        "instanceId": {
+         "type": "string",
+         "minLength": 1,
+         "maxLength": 255,
+         "description": "Id of the instance, `rmq-…`."
+        },
+        "regionId": {
+         "type": "string",
+         "minLength": 1,
+         "maxLength": 64,
+         "description": "Region, for example `cn-hangzhou`."
+        },
+        "topicName": {
+         "type": "string",
+         "minLength": 1,
+         "maxLength": 255,
+         "description": "Name of the topic."
+        },
+        "messageId": {
+         "type": "string"
+        },
+        "body": {
+         "type": "string"
+        },
+        "bornHost": {
+         "type": "string",
+         "description": "Where it was sent from."
+        },
+        "bornTime": {
+         "type": "string",
+         "maxLength": 19,
+         "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+         "x-rule": "YYYY-MM-DD HH:mm:ss",
+         "examples": [
+          "2022-08-01 20:05:50"
+         ],
+         "description": "When it was sent."
+        },
+        "storeHost": {
+         "type": "string",
+         "description": "Where it was stored."
+        },
+        "storeTime": {
+         "type": "string",
+         "maxLength": 19,
+         "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+         "x-rule": "YYYY-MM-DD HH:mm:ss",
+         "examples": [
+          "2022-08-01 20:05:50"
+         ],
+         "description": "When it was stored."
+        },
+        "messageKeys": {
+         "type": "array",
+         "items": {
+          "type": "string"
+         }
+        },
+        "messageTag": {
+         "type": "string"
+        },
+        "messageType": {
+         "type": "string"
+        },
+        "messageGroup": {
+         "type": "string",
+         "description": "FIFO only."
+        },
+        "liteTopicName": {
+         "type": "string"
+        },
+        "userProperties": {
+         "type": "object",
+         "additionalProperties": {
+          "type": "string"
+         },
+         "maxProperties": 128
+        },
+        "transactionId": {
+         "type": "string"
+        }
+       }
+      },
+      "producerInfo": {
+       "type": "object",
+       "required": [
+        "records"
+       ],
+       "properties": {
+        "records": {
+         "type": "array",
+         "items": {
+          "type": "object",
+          "properties": {
+           "arriveTime": {
+            "type": "string",
+            "maxLength": 19,
+            "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+            "x-rule": "YYYY-MM-DD HH:mm:ss",
+            "examples": [
+             "2022-08-01 20:05:50"
+            ],
+            "description": "When it reached the instance."
+           },
+           "clientHost": {
+            "type": "string"
+           },
+           "dlqOriginMessageId": {
+            "type": "string",
+            "description": "Dead letters: id of the message it came from."
+           },
+           "dlqOriginTopic": {
+            "type": "string"
+           },
+           "messageSource": {
+            "type": "string",
+            "description": "For example `CONSOLE`."
+           },
+           "produceDuration": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 9007199254740991,
+            "description": "Milliseconds."
+           },
+           "produceStatus": {
+            "type": "string"
+           },
+           "produceTime": {
+            "type": "string",
+            "maxLength": 19,
+            "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+            "x-rule": "YYYY-MM-DD HH:mm:ss",
+            "examples": [
+             "2022-08-01 20:05:50"
+            ],
+            "description": "When it was sent."
+           },
+           "recallTime": {
+            "type": "string",
+            "maxLength": 19,
+            "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+            "x-rule": "YYYY-MM-DD HH:mm:ss",
+            "examples": [
+             "2022-08-01 20:05:50"
+            ],
+            "description": "When it was recalled."
+           },
+           "userName": {
+            "type": "string"
+           }
+          }
+         }
+        }
+       }
+      },
+      "brokerInfo": {
+       "type": "object",
+       "required": [
+        "operations"
+       ],
+       "properties": {
+        "delayStatus": {
+         "type": "string"
+        },
+        "presetDelayTime": {
+         "type": "string",
+         "maxLength": 19,
+         "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+         "x-rule": "YYYY-MM-DD HH:mm:ss",
+         "examples": [
+          "2022-08-01 20:05:50"
+         ],
+         "description": "When it is to be delivered."
+        },
+        "recallResult": {
+         "type": "string"
+        },
+        "operations": {
+         "type": "array",
+         "items": {
+          "type": "object",
+          "required": [
+           "operateType",
+           "operateTime"
+          ],
+          "properties": {
+           "operateType": {
+            "type": "string"
+           },
+           "operateTime": {
+            "type": "string",
+            "maxLength": 19,
+            "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+            "x-rule": "YYYY-MM-DD HH:mm:ss",
+            "examples": [
+             "2022-08-01 20:05:50"
+            ],
+            "description": "When it happened."
+           }
+          }
+         }
+        }
+       }
+      },
+      "consumerInfos": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "consumerGroupId",
+         "records"
+        ],
+        "properties": {
+         "consumerGroupId": {
+          "type": "string"
+         },
+         "consumeStatus": {
+          "type": "string"
+         },
+         "deadMessage": {
+          "type": "boolean"
+         },
+         "deadLetterInfo": {
+          "type": "object",
+          "required": [
+           "messageId",
+           "topicName",
+           "toDlqTime"
+          ],
+          "properties": {
+           "messageId": {
+            "type": "string"
+           },
+           "topicName": {
+            "type": "string"
+           },
+           "toDlqTime": {
+            "type": "string",
+            "maxLength": 19,
+            "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+            "x-rule": "YYYY-MM-DD HH:mm:ss",
+            "examples": [
+             "2022-08-01 20:05:50"
+            ],
+            "description": "When it became a dead letter."
+           }
+          }
+         },
+         "records": {
+          "type": "array",
+          "items": {
+           "type": "object",
+           "properties": {
+            "clientHost": {
+             "type": "string"
+            },
+            "consumeStatus": {
+             "type": "string"
+            },
+            "fifoEnable": {
+             "type": "boolean"
+            },
+            "popCk": {
+             "type": "string",
+             "description": "Handle of the delivery."
+            },
+            "userName": {
+             "type": "string"
+            },
+            "operations": {
+             "type": "array",
+             "items": {
+              "type": "object",
+              "required": [
+               "operateType",
+               "operateTime"
+              ],
+              "properties": {
+               "operateType": {
+                "type": "string"
+               },
+               "operateTime": {
+                "type": "string",
+                "maxLength": 19,
+                "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+                "x-rule": "YYYY-MM-DD HH:mm:ss",
+                "examples": [
+                 "2022-08-01 20:05:50"
+                ],
+                "description": "When it happened."
+               },
+               "invisibleTime": {
+                "type": "integer",
+                "minimum": 0,
+                "maximum": 9007199254740991,
+                "description": "Milliseconds."
+               },
+               "deadMessage": {
+                "type": "boolean"
+               }
+              }
+             }
+            }
+           }
+          }
+         }
+        }
+       },
+       "description": "One for each group."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "Topic.NotFound",
+   "Message.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListTraces",
+  "method": "GET",
+  "path": "/instances/{instanceId}/topics/{topicName}/traces",
+  "summary": "Find traces of a topic",
+  "description": "MESSAGE_ID needs `messageId`, MESSAGE_KEY needs `messageKey`, TOPIC neither.",
+  "family": "traces",
+  "ramAction": "rocketmq:ListTraces",
+  "accessLevel": "get",
+  "resource": "topic",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic."
+    }
+   },
+   {
+    "name": "queryType",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "enum": [
+      "MESSAGE_ID",
+      "MESSAGE_KEY",
+      "TOPIC"
+     ],
+     "description": "How to look."
+    }
+   },
+   {
+    "name": "startTime",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 19,
+     "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+     "x-rule": "YYYY-MM-DD HH:mm:ss",
+     "examples": [
+      "2022-08-01 20:05:50"
+     ],
+     "description": "Sent at this moment or later."
+    }
+   },
+   {
+    "name": "endTime",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 19,
+     "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+     "x-rule": "YYYY-MM-DD HH:mm:ss",
+     "examples": [
+      "2022-08-01 20:05:50"
+     ],
+     "description": "Sent at this moment or earlier."
+    }
+   },
+   {
+    "name": "messageId",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 128,
+     "description": "Id of the message."
+    }
+   },
+   {
+    "name": "messageKey",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 1024,
+     "description": "One of its keys."
+    }
+   },
+   {
+    "name": "liteTopicName",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 64,
+     "description": "Only this lite topic."
+    }
+   },
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "x-clamp": [
+      1,
+      10000
+     ],
+     "description": "Entries in a page, 1 to 10000; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "instanceId",
+         "regionId",
+         "topicName",
+         "messageId"
+        ],
+        "properties": {
+         "instanceId": {
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 255,
+          "description": "Id of the instance, `rmq-…`."
+         },
+         "regionId": {
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 64,
+          "description": "Region, for example `cn-hangzhou`."
+         },
+         "topicName": {
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 255,
+          "description": "Name of the topic."
+         },
+         "messageId": {
+          "type": "string"
+         },
+         "messageKeys": {
+          "type": "array",
+          "items": {
+           "type": "string"
+          }
+         },
+         "messageTag": {
+          "type": "string"
+         },
+         "bornTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When the message was sent."
+         }
+        }
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "Topic.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
   "action": "CreateInstanceAccount",
   "method": "POST",
   "path": "/instances/{instanceId}/accounts",
@@ -4644,5 +7571,4588 @@ export const operations = [
    "InstanceAccount.NotExisted"
   ],
   "modelsAccessDenied": true
+ },
+ {
+  "action": "CreateInstanceAcl",
+  "method": "POST",
+  "path": "/instances/{instanceId}/acl/account/{username}",
+  "summary": "Grant an account a topic or a group",
+  "family": "acls",
+  "ramAction": "rocketmq:CreateInstanceAcl",
+  "accessLevel": "create",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "username",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the account."
+    }
+   }
+  ],
+  "body": {
+   "type": "object",
+   "required": [
+    "resourceType",
+    "resourceName",
+    "actions",
+    "decision"
+   ],
+   "properties": {
+    "resourceType": {
+     "type": "string",
+     "enum": [
+      "Topic",
+      "Group"
+     ],
+     "description": "Kind of the resource."
+    },
+    "resourceName": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic or id of the group."
+    },
+    "actions": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "enum": [
+       "Pub",
+       "Sub",
+       "Pub|Sub"
+      ]
+     },
+     "maxItems": 4,
+     "minItems": 1,
+     "x-single": true,
+     "description": "What is decided about: topics `Pub`, `Sub` or both, groups `Sub`."
+    },
+    "decision": {
+     "type": "string",
+     "enum": [
+      "Allow",
+      "Deny"
+     ],
+     "description": "Whether the actions are allowed."
+    },
+    "ipWhitelists": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "minLength": 1,
+      "maxLength": 43
+     },
+     "maxItems": 200,
+     "description": "IPv4 addresses or CIDR blocks the grant counts for; everywhere when left out."
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "InstanceAccount.NotExisted",
+   "InstanceAcl.Existed"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "DeleteInstanceAcl",
+  "method": "DELETE",
+  "path": "/instances/{instanceId}/acl/account/{username}",
+  "summary": "Take a grant back",
+  "family": "acls",
+  "ramAction": "rocketmq:DeleteInstanceAcl",
+  "accessLevel": "delete",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "username",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the account."
+    }
+   },
+   {
+    "name": "resourceType",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "enum": [
+      "Topic",
+      "Group"
+     ],
+     "description": "Kind of the resource."
+    }
+   },
+   {
+    "name": "resourceName",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic or id of the group."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "InstanceStatus.Error",
+   "Instance.NotFound",
+   "InstanceAccount.NotExisted",
+   "InstanceAcl.NotExisted"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "GetInstanceAcl",
+  "method": "GET",
+  "path": "/instances/{instanceId}/acl/account/{username}",
+  "summary": "Read a grant",
+  "family": "acls",
+  "ramAction": "rocketmq:GetInstanceAcl",
+  "accessLevel": "get",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "username",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the account."
+    }
+   },
+   {
+    "name": "resourceType",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "enum": [
+      "Topic",
+      "Group"
+     ],
+     "description": "Kind of the resource."
+    }
+   },
+   {
+    "name": "resourceName",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic or id of the group."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "instanceId",
+      "regionId",
+      "username",
+      "resourceType",
+      "resourceName",
+      "actions",
+      "decision",
+      "aclType"
+     ],
+     "properties": {
+      "instanceId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Id of the instance, `rmq-…`."
+      },
+      "regionId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 64,
+       "description": "Region, for example `cn-hangzhou`."
+      },
+      "username": {
+       "type": "string"
+      },
+      "resourceType": {
+       "type": "string",
+       "enum": [
+        "Topic",
+        "Group"
+       ]
+      },
+      "resourceName": {
+       "type": "string"
+      },
+      "actions": {
+       "type": "array",
+       "items": {
+        "type": "string"
+       }
+      },
+      "decision": {
+       "type": "string",
+       "enum": [
+        "Allow",
+        "Deny"
+       ]
+      },
+      "ipWhitelists": {
+       "type": "array",
+       "items": {
+        "type": "string"
+       }
+      },
+      "aclType": {
+       "type": "string",
+       "enum": [
+        "apache_acl",
+        "default"
+       ]
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceAccount.NotExisted",
+   "InstanceAcl.NotExisted"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListInstanceAcl",
+  "method": "GET",
+  "path": "/instances/{instanceId}/acl",
+  "summary": "List the grants of an instance",
+  "family": "acls",
+  "ramAction": "rocketmq:ListInstanceAcl",
+  "accessLevel": "list",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "filter",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "Only entries with this text in the user name or the name of the resource."
+    }
+   },
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 1,
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 10,
+     "x-clamp": [
+      10,
+      10000
+     ],
+     "description": "Entries in a page, 10 to 10000; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "instanceId",
+         "regionId",
+         "username",
+         "resourceType",
+         "resourceName",
+         "actions",
+         "decision",
+         "aclType"
+        ],
+        "properties": {
+         "instanceId": {
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 255,
+          "description": "Id of the instance, `rmq-…`."
+         },
+         "regionId": {
+          "type": "string",
+          "minLength": 1,
+          "maxLength": 64,
+          "description": "Region, for example `cn-hangzhou`."
+         },
+         "username": {
+          "type": "string"
+         },
+         "resourceType": {
+          "type": "string",
+          "enum": [
+           "Topic",
+           "Group"
+          ]
+         },
+         "resourceName": {
+          "type": "string"
+         },
+         "actions": {
+          "type": "array",
+          "items": {
+           "type": "string"
+          }
+         },
+         "decision": {
+          "type": "string",
+          "enum": [
+           "Allow",
+           "Deny"
+          ]
+         },
+         "ipWhitelists": {
+          "type": "array",
+          "items": {
+           "type": "string"
+          }
+         },
+         "aclType": {
+          "type": "string",
+          "enum": [
+           "APACHE"
+          ],
+          "description": "Spelt unlike GetInstanceAcl."
+         }
+        }
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "UpdateInstanceAcl",
+  "method": "PATCH",
+  "path": "/instances/{instanceId}/acl/account/{username}",
+  "summary": "Change a grant",
+  "description": "The resource says which grant; what else is left out stays as it is.",
+  "family": "acls",
+  "ramAction": "rocketmq:UpdateInstanceAcl",
+  "accessLevel": "update",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "username",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the account."
+    }
+   }
+  ],
+  "body": {
+   "type": "object",
+   "required": [
+    "resourceType",
+    "resourceName"
+   ],
+   "properties": {
+    "resourceType": {
+     "type": "string",
+     "enum": [
+      "Topic",
+      "Group"
+     ],
+     "description": "Kind of the resource."
+    },
+    "resourceName": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Name of the topic or id of the group."
+    },
+    "actions": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "enum": [
+       "Pub",
+       "Sub",
+       "Pub|Sub"
+      ]
+     },
+     "maxItems": 4,
+     "minItems": 1,
+     "x-single": true,
+     "description": "What is decided about: topics `Pub`, `Sub` or both, groups `Sub`."
+    },
+    "decision": {
+     "type": "string",
+     "enum": [
+      "Allow",
+      "Deny"
+     ],
+     "description": "Whether the actions are allowed."
+    },
+    "ipWhitelists": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "minLength": 1,
+      "maxLength": 43
+     },
+     "maxItems": 200,
+     "description": "IPv4 addresses or CIDR blocks the grant counts for; everywhere when left out."
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "InstanceStatus.Error",
+   "Instance.NotFound",
+   "InstanceAccount.NotExisted",
+   "InstanceAcl.NotExisted"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "CreateInstanceIpWhitelist",
+  "method": "POST",
+  "path": "/instances/{instanceId}/ip/whitelist",
+  "summary": "Add addresses to the whitelist",
+  "description": "Adds to what is there. A new instance lets everyone in, `0.0.0.0/0`.",
+  "family": "whitelists",
+  "ramAction": "rocketmq:CreateInstanceIpWhitelist",
+  "accessLevel": "create",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   }
+  ],
+  "body": {
+   "type": "object",
+   "required": [
+    "ipWhitelists"
+   ],
+   "properties": {
+    "ipWhitelists": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "minLength": 1,
+      "maxLength": 43,
+      "description": "IPv4 address or CIDR block."
+     },
+     "maxItems": 200,
+     "minItems": 1,
+     "description": "Entries to add."
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "InstanceIpOrCidr.Existed"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "DeleteInstanceIpWhitelist",
+  "method": "DELETE",
+  "path": "/instances/{instanceId}/ip/whitelist",
+  "summary": "Take addresses off the whitelist",
+  "family": "whitelists",
+  "ramAction": "rocketmq:DeleteInstanceIpWhitelist",
+  "accessLevel": "delete",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "ipWhitelists",
+    "in": "query",
+    "required": false,
+    "style": "list",
+    "schema": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "minLength": 1,
+      "maxLength": 43,
+      "description": "IPv4 address or CIDR block."
+     },
+     "maxItems": 200,
+     "description": "Entries to take off."
+    }
+   },
+   {
+    "name": "ipWhitelist",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 43,
+     "deprecated": true,
+     "description": "Older form of `ipWhitelists`, one entry."
+    },
+    "deprecated": true
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error",
+   "InstanceIpOrCidr.NotExisted"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "GetInstanceIpWhitelist",
+  "method": "GET",
+  "path": "/instances/{instanceId}/ip/whitelists",
+  "summary": "Read the whitelist",
+  "description": "Without a filter every entry; with one, those entries, each of which must be there.",
+  "family": "whitelists",
+  "ramAction": "rocketmq:GetInstanceIpWhitelist",
+  "accessLevel": "get",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "ipWhitelists",
+    "in": "query",
+    "required": false,
+    "style": "list",
+    "schema": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "minLength": 1,
+      "maxLength": 43,
+      "description": "IPv4 address or CIDR block."
+     },
+     "maxItems": 200,
+     "description": "Only these entries."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "instanceId",
+      "regionId",
+      "ipWhitelists"
+     ],
+     "properties": {
+      "instanceId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 255,
+       "description": "Id of the instance, `rmq-…`."
+      },
+      "regionId": {
+       "type": "string",
+       "minLength": 1,
+       "maxLength": 64,
+       "description": "Region, for example `cn-hangzhou`."
+      },
+      "ipWhitelists": {
+       "type": "array",
+       "items": {
+        "type": "string"
+       }
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceIpOrCidr.NotExisted"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListInstanceIpWhitelist",
+  "method": "GET",
+  "path": "/instances/{instanceId}/ip/whitelist",
+  "summary": "List the whitelist in pages",
+  "family": "whitelists",
+  "ramAction": "rocketmq:ListInstanceIpWhitelist",
+  "accessLevel": "list",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "instanceId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Id of the instance, `rmq-…`."
+    }
+   },
+   {
+    "name": "ipWhitelist",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "Only entries with this text in them."
+    }
+   },
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 1,
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 10,
+     "x-clamp": [
+      10,
+      10000
+     ],
+     "description": "Entries in a page, 10 to 10000; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "string"
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "ListMetricMeta",
+  "method": "GET",
+  "path": "/monitor/metrics/meta",
+  "summary": "List the metrics",
+  "family": "metrics",
+  "ramAction": "rocketmq:ListMetricMeta",
+  "accessLevel": "list",
+  "resource": "any",
+  "parameters": [
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "x-clamp": [
+      1,
+      100
+     ],
+     "description": "Entries in a page, 1 to 100; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "metricName",
+         "category",
+         "description"
+        ],
+        "properties": {
+         "metricName": {
+          "type": "string"
+         },
+         "category": {
+          "type": "string"
+         },
+         "description": {
+          "type": "string"
+         }
+        }
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      }
+     }
+    }
+   }
+  },
+  "errors": [],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "AddDisasterRecoveryItem",
+  "method": "POST",
+  "path": "/disaster_recovery/{planId}/items",
+  "summary": "Add a topic to a replication plan",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:AddDisasterRecoveryItem",
+  "accessLevel": "update",
+  "resource": "topic",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   }
+  ],
+  "body": {
+   "type": "object",
+   "properties": {
+    "topics": {
+     "type": "array",
+     "items": {
+      "type": "object",
+      "properties": {
+       "instanceType": {
+        "type": "string",
+        "enum": [
+         "ALIYUN_ROCKETMQ",
+         "EXTERNAL_ROCKETMQ"
+        ],
+        "description": "Kind of the cluster."
+       },
+       "instanceId": {
+        "type": "string",
+        "maxLength": 255,
+        "description": "Id of the cluster."
+       },
+       "regionId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "Its region."
+       },
+       "topicName": {
+        "type": "string",
+        "maxLength": 255,
+        "description": "Topic on this side."
+       },
+       "deliveryOrderType": {
+        "type": "string",
+        "enum": [
+         "Concurrently",
+         "Orderly"
+        ],
+        "description": "Order of delivery to this side."
+       },
+       "consumerGroupId": {
+        "type": "string",
+        "maxLength": 255,
+        "deprecated": true,
+        "description": "Group that copies."
+       }
+      }
+     },
+     "maxItems": 8,
+     "description": "The two sides of the topic."
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the item."
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryPlanStatus.Error",
+   "Topic.NotFound"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "CreateDisasterRecoveryPlan",
+  "method": "POST",
+  "path": "/disaster_recovery",
+  "summary": "Create a replication plan",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:CreateDisasterRecoveryPlan",
+  "accessLevel": "update",
+  "resource": "instance",
+  "parameters": [],
+  "body": {
+   "type": "object",
+   "properties": {
+    "planName": {
+     "type": "string",
+     "maxLength": 128,
+     "description": "Name of the plan."
+    },
+    "planType": {
+     "type": "string",
+     "enum": [
+      "ACTIVE_PASSIVE",
+      "ACTIVE_ACTIVE"
+     ],
+     "description": "One way, or both ways; fixed for life."
+    },
+    "planDesc": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "A note for people."
+    },
+    "instances": {
+     "type": "array",
+     "items": {
+      "type": "object",
+      "properties": {
+       "instanceType": {
+        "type": "string",
+        "enum": [
+         "ALIYUN_ROCKETMQ",
+         "EXTERNAL_ROCKETMQ"
+        ],
+        "description": "An instance of this service, or another cluster."
+       },
+       "instanceRole": {
+        "type": "string",
+        "enum": [
+         "ACTIVE",
+         "PASSIVE"
+        ],
+        "x-ignore-case": true,
+        "description": "Which side it is, with ACTIVE_PASSIVE."
+       },
+       "instanceId": {
+        "type": "string",
+        "maxLength": 255,
+        "description": "Instance of this service."
+       },
+       "regionId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "Its region."
+       },
+       "authType": {
+        "type": "string",
+        "enum": [
+         "NO_AUTH",
+         "ACL_AUTH"
+        ],
+        "description": "Whether the cluster asks for a user name."
+       },
+       "username": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "User name, with ACL_AUTH."
+       },
+       "password": {
+        "type": "string",
+        "minLength": 0,
+        "maxLength": 64,
+        "format": "password",
+        "description": "Password of another cluster."
+       },
+       "consumerGroupId": {
+        "type": "string",
+        "maxLength": 255,
+        "description": "Group that copies; made by the server."
+       },
+       "endpointUrl": {
+        "type": "string",
+        "maxLength": 512,
+        "description": "Address of another cluster."
+       },
+       "networkType": {
+        "type": "string",
+        "enum": [
+         "TCP_INTERNET",
+         "TCP_VPC"
+        ],
+        "description": "How another cluster is reached."
+       },
+       "vpcId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "With TCP_VPC."
+       },
+       "vSwitchId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "With TCP_VPC."
+       },
+       "securityGroupId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "With TCP_VPC."
+       },
+       "messageProperty": {
+        "type": "object",
+        "properties": {
+         "propertyKey": {
+          "type": "string",
+          "maxLength": 128,
+          "description": "Name of the property."
+         },
+         "propertyValue": {
+          "type": "string",
+          "maxLength": 128,
+          "description": "Its value."
+         }
+        }
+       }
+      }
+     },
+     "maxItems": 8,
+     "description": "The two sides."
+    },
+    "syncCheckpointEnabled": {
+     "type": "boolean",
+     "description": "Whether the progress of groups is carried over."
+    },
+    "autoSyncCheckpoint": {
+     "type": "boolean",
+     "description": "Whether it is carried over by itself; counts with `syncCheckpointEnabled`."
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   }
+  },
+  "errors": [
+   "Instance.NotFound",
+   "InstanceStatus.Error"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "DeleteDisasterRecoveryItem",
+  "method": "DELETE",
+  "path": "/disaster_recovery/{planId}/items/{itemId}",
+  "summary": "Take a topic out of a replication plan",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:DeleteDisasterRecoveryItem",
+  "accessLevel": "delete",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   },
+   {
+    "name": "itemId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the item."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryItem.NotFound",
+   "DisasterRecoveryItemStatus.Error"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "DeleteDisasterRecoveryPlan",
+  "method": "DELETE",
+  "path": "/disaster_recovery/{planId}",
+  "summary": "Delete a replication plan",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:DeleteDisasterRecoveryPlan",
+  "accessLevel": "delete",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryPlanStatus.Error"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "GetDisasterRecoveryItem",
+  "method": "GET",
+  "path": "/disaster_recovery/{planId}/items/{itemId}",
+  "summary": "Read a topic of a replication plan",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:GetDisasterRecoveryItem",
+  "accessLevel": "get",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   },
+   {
+    "name": "itemId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the item."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "itemId",
+      "planId",
+      "itemStatus",
+      "topics",
+      "createTime",
+      "updateTime"
+     ],
+     "properties": {
+      "itemId": {
+       "type": "integer",
+       "minimum": 0,
+       "maximum": 9007199254740991,
+       "description": "Id of the item."
+      },
+      "planId": {
+       "type": "integer",
+       "minimum": 0,
+       "maximum": 9007199254740991,
+       "description": "Id of the plan."
+      },
+      "itemStatus": {
+       "type": "string",
+       "enum": [
+        "CREATING",
+        "CHANGING",
+        "RUNNING",
+        "MANUAL_STOPPED",
+        "OVERDUE_STOPPED"
+       ]
+      },
+      "topics": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "topicName"
+        ],
+        "properties": {
+         "instanceType": {
+          "type": "string"
+         },
+         "instanceId": {
+          "type": "string"
+         },
+         "regionId": {
+          "type": "string"
+         },
+         "topicName": {
+          "type": "string"
+         },
+         "deliveryOrderType": {
+          "type": "string",
+          "enum": [
+           "Concurrently",
+           "Orderly"
+          ]
+         },
+         "consumerGroupId": {
+          "type": "string",
+          "deprecated": true
+         }
+        }
+       }
+      },
+      "extInfo": {
+       "type": "object",
+       "additionalProperties": {
+        "type": "string"
+       },
+       "maxProperties": 128
+      },
+      "createTime": {
+       "type": "string",
+       "maxLength": 19,
+       "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+       "x-rule": "YYYY-MM-DD HH:mm:ss",
+       "examples": [
+        "2022-08-01 20:05:50"
+       ],
+       "description": "When the item was made."
+      },
+      "updateTime": {
+       "type": "string",
+       "maxLength": 19,
+       "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+       "x-rule": "YYYY-MM-DD HH:mm:ss",
+       "examples": [
+        "2022-08-01 20:05:50"
+       ],
+       "description": "When it was last changed."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryItem.NotFound"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "GetDisasterRecoveryPlan",
+  "method": "GET",
+  "path": "/disaster_recovery/{planId}",
+  "summary": "Read a replication plan",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:GetDisasterRecoveryPlan",
+  "accessLevel": "get",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "planId",
+      "planName",
+      "planType",
+      "planStatus",
+      "syncCheckpointEnabled",
+      "autoSyncCheckpoint",
+      "instances",
+      "createTime",
+      "updateTime"
+     ],
+     "properties": {
+      "planId": {
+       "type": "integer",
+       "minimum": 0,
+       "maximum": 9007199254740991,
+       "description": "Id of the plan."
+      },
+      "planName": {
+       "type": "string"
+      },
+      "planDesc": {
+       "type": "string"
+      },
+      "planType": {
+       "type": "string",
+       "enum": [
+        "ACTIVE_PASSIVE",
+        "ACTIVE_ACTIVE"
+       ]
+      },
+      "planStatus": {
+       "type": "string",
+       "enum": [
+        "CREATED",
+        "RUNNING",
+        "DELETED"
+       ]
+      },
+      "syncCheckpointEnabled": {
+       "type": "boolean"
+      },
+      "autoSyncCheckpoint": {
+       "type": "boolean"
+      },
+      "instances": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "instanceType"
+        ],
+        "properties": {
+         "instanceType": {
+          "type": "string",
+          "enum": [
+           "ALIYUN_ROCKETMQ",
+           "EXTERNAL_ROCKETMQ"
+          ]
+         },
+         "instanceRole": {
+          "type": "string",
+          "enum": [
+           "ACTIVE",
+           "PASSIVE"
+          ]
+         },
+         "instanceId": {
+          "type": "string"
+         },
+         "regionId": {
+          "type": "string"
+         },
+         "authType": {
+          "type": "string"
+         },
+         "username": {
+          "type": "string"
+         },
+         "password": {
+          "type": "string",
+          "format": "password"
+         },
+         "consumerGroupId": {
+          "type": "string"
+         },
+         "endpointUrl": {
+          "type": "string"
+         },
+         "networkType": {
+          "type": "string"
+         },
+         "vpcId": {
+          "type": "string"
+         },
+         "vSwitchId": {
+          "type": "string"
+         },
+         "securityGroupId": {
+          "type": "string"
+         },
+         "messageProperty": {
+          "type": "object",
+          "properties": {
+           "propertyKey": {
+            "type": "string"
+           },
+           "propertyValue": {
+            "type": "string"
+           }
+          }
+         }
+        }
+       }
+      },
+      "extInfo": {
+       "type": "object",
+       "additionalProperties": {
+        "type": "string"
+       },
+       "maxProperties": 128
+      },
+      "createTime": {
+       "type": "string",
+       "maxLength": 19,
+       "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+       "x-rule": "YYYY-MM-DD HH:mm:ss",
+       "examples": [
+        "2022-08-01 20:05:50"
+       ],
+       "description": "When the plan was made."
+      },
+      "updateTime": {
+       "type": "string",
+       "maxLength": 19,
+       "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+       "x-rule": "YYYY-MM-DD HH:mm:ss",
+       "examples": [
+        "2022-08-01 20:05:50"
+       ],
+       "description": "When it was last changed."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "ListDisasterRecoveryCheckpoints",
+  "method": "GET",
+  "path": "/disaster_recovery/{planId}/items/{itemId}/checkpoints",
+  "summary": "List the progress of groups on a copied topic",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:ListDisasterRecoveryCheckpoints",
+  "accessLevel": "list",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 20,
+     "description": "Id of the plan; a text in this operation."
+    }
+   },
+   {
+    "name": "itemId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 20,
+     "description": "Id of the item; a text in this operation."
+    }
+   },
+   {
+    "name": "instanceId",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 255,
+     "description": "Instance the topic is copied from."
+    }
+   },
+   {
+    "name": "filter",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "Only entries with this text in the topic or the group."
+    }
+   },
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 1,
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 10,
+     "x-clamp": [
+      1,
+      100
+     ],
+     "description": "Entries in a page, 1 to 100; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "checkpointId",
+         "itemId",
+         "planId",
+         "sourceProgress",
+         "targetProgress"
+        ],
+        "properties": {
+         "checkpointId": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Id of the checkpoint."
+         },
+         "itemId": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Id of the item."
+         },
+         "planId": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Id of the plan."
+         },
+         "lastSyncTime": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Milliseconds since 1970."
+         },
+         "sourceProgress": {
+          "type": "object",
+          "required": [
+           "topicName",
+           "consumerGroupId"
+          ],
+          "properties": {
+           "instanceType": {
+            "type": "string",
+            "enum": [
+             "ALIYUN_ROCKETMQ",
+             "EXTERNAL_ROCKETMQ"
+            ]
+           },
+           "instanceId": {
+            "type": "string"
+           },
+           "regionId": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 64,
+            "description": "Region, for example `cn-hangzhou`."
+           },
+           "topicName": {
+            "type": "string"
+           },
+           "consumerGroupId": {
+            "type": "string"
+           },
+           "lastFetchTime": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 9007199254740991,
+            "description": "Milliseconds since 1970."
+           },
+           "progressData": {
+            "type": "object",
+            "required": [
+             "consumeTimestamp"
+            ],
+            "properties": {
+             "consumeTimestamp": {
+              "type": "integer",
+              "minimum": 0,
+              "maximum": 9007199254740991,
+              "description": "Milliseconds since 1970."
+             }
+            }
+           }
+          }
+         },
+         "targetProgress": {
+          "type": "object",
+          "required": [
+           "topicName",
+           "consumerGroupId"
+          ],
+          "properties": {
+           "instanceType": {
+            "type": "string",
+            "enum": [
+             "ALIYUN_ROCKETMQ",
+             "EXTERNAL_ROCKETMQ"
+            ]
+           },
+           "instanceId": {
+            "type": "string"
+           },
+           "regionId": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": 64,
+            "description": "Region, for example `cn-hangzhou`."
+           },
+           "topicName": {
+            "type": "string"
+           },
+           "consumerGroupId": {
+            "type": "string"
+           },
+           "lastFetchTime": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 9007199254740991,
+            "description": "Milliseconds since 1970."
+           },
+           "progressData": {
+            "type": "object",
+            "required": [
+             "consumeTimestamp"
+            ],
+            "properties": {
+             "consumeTimestamp": {
+              "type": "integer",
+              "minimum": 0,
+              "maximum": 9007199254740991,
+              "description": "Milliseconds since 1970."
+             }
+            }
+           }
+          }
+         }
+        }
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryItem.NotFound",
+   "Instance.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListDisasterRecoveryItems",
+  "method": "GET",
+  "path": "/disaster_recovery/{planId}/items",
+  "summary": "List the topics of a replication plan",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:ListDisasterRecoveryItems",
+  "accessLevel": "list",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   },
+   {
+    "name": "filter",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "Only entries with this text in the name of the topic."
+    }
+   },
+   {
+    "name": "topicName",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 255,
+     "description": "Only this topic."
+    }
+   },
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 1,
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 10,
+     "x-clamp": [
+      1,
+      100
+     ],
+     "description": "Entries in a page, 1 to 100; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "itemId",
+         "planId",
+         "itemStatus",
+         "topics",
+         "createTime",
+         "updateTime"
+        ],
+        "properties": {
+         "itemId": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Id of the item."
+         },
+         "planId": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Id of the plan."
+         },
+         "itemStatus": {
+          "type": "string",
+          "enum": [
+           "CREATING",
+           "CHANGING",
+           "RUNNING",
+           "MANUAL_STOPPED",
+           "OVERDUE_STOPPED"
+          ]
+         },
+         "topics": {
+          "type": "array",
+          "items": {
+           "type": "object",
+           "required": [
+            "topicName"
+           ],
+           "properties": {
+            "instanceType": {
+             "type": "string"
+            },
+            "instanceId": {
+             "type": "string"
+            },
+            "regionId": {
+             "type": "string"
+            },
+            "topicName": {
+             "type": "string"
+            },
+            "deliveryOrderType": {
+             "type": "string",
+             "enum": [
+              "Concurrently",
+              "Orderly"
+             ]
+            },
+            "consumerGroupId": {
+             "type": "string",
+             "deprecated": true
+            }
+           }
+          }
+         },
+         "extInfo": {
+          "type": "object",
+          "additionalProperties": {
+           "type": "string"
+          },
+          "maxProperties": 128
+         },
+         "createTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When the item was made."
+         },
+         "updateTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When it was last changed."
+         }
+        }
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      },
+      "scrollId": {
+       "type": "string",
+       "description": "Answered by the vendor, though no request takes it."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "ListDisasterRecoveryPlans",
+  "method": "GET",
+  "path": "/disaster_recovery",
+  "summary": "List replication plans",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:ListDisasterRecoveryPlans",
+  "accessLevel": "list",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "filter",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "Only entries with this text in the name or the note."
+    }
+   },
+   {
+    "name": "instanceId",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 255,
+     "description": "Only plans of this instance."
+    }
+   },
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 1,
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "default": 10,
+     "x-clamp": [
+      1,
+      100
+     ],
+     "description": "Entries in a page, 1 to 100; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "planId",
+         "planName",
+         "planType",
+         "planStatus",
+         "syncCheckpointEnabled",
+         "autoSyncCheckpoint",
+         "instances",
+         "createTime",
+         "updateTime"
+        ],
+        "properties": {
+         "planId": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Id of the plan."
+         },
+         "planName": {
+          "type": "string"
+         },
+         "planDesc": {
+          "type": "string"
+         },
+         "planType": {
+          "type": "string",
+          "enum": [
+           "ACTIVE_PASSIVE",
+           "ACTIVE_ACTIVE"
+          ]
+         },
+         "planStatus": {
+          "type": "string",
+          "enum": [
+           "CREATED",
+           "RUNNING",
+           "DELETED"
+          ]
+         },
+         "syncCheckpointEnabled": {
+          "type": "boolean"
+         },
+         "autoSyncCheckpoint": {
+          "type": "boolean"
+         },
+         "instances": {
+          "type": "array",
+          "items": {
+           "type": "object",
+           "required": [
+            "instanceType"
+           ],
+           "properties": {
+            "instanceType": {
+             "type": "string",
+             "enum": [
+              "ALIYUN_ROCKETMQ",
+              "EXTERNAL_ROCKETMQ"
+             ]
+            },
+            "instanceRole": {
+             "type": "string",
+             "enum": [
+              "ACTIVE",
+              "PASSIVE"
+             ]
+            },
+            "instanceId": {
+             "type": "string"
+            },
+            "regionId": {
+             "type": "string"
+            },
+            "authType": {
+             "type": "string"
+            },
+            "username": {
+             "type": "string"
+            },
+            "password": {
+             "type": "string",
+             "format": "password"
+            },
+            "consumerGroupId": {
+             "type": "string"
+            },
+            "endpointUrl": {
+             "type": "string"
+            },
+            "networkType": {
+             "type": "string"
+            },
+            "vpcId": {
+             "type": "string"
+            },
+            "vSwitchId": {
+             "type": "string"
+            },
+            "securityGroupId": {
+             "type": "string"
+            },
+            "messageProperty": {
+             "type": "object",
+             "properties": {
+              "propertyKey": {
+               "type": "string"
+              },
+              "propertyValue": {
+               "type": "string"
+              }
+             }
+            }
+           }
+          }
+         },
+         "extInfo": {
+          "type": "object",
+          "additionalProperties": {
+           "type": "string"
+          },
+          "maxProperties": 128
+         },
+         "createTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When the plan was made."
+         },
+         "updateTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When it was last changed."
+         }
+        }
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      },
+      "scrollId": {
+       "type": "string",
+       "description": "Answered by the vendor, though no request takes it."
+      }
+     }
+    }
+   }
+  },
+  "errors": [],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "StartDisasterRecoveryItem",
+  "method": "POST",
+  "path": "/disaster_recovery/{planId}/items/{itemId}/start",
+  "summary": "Go on copying a topic",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:StartDisasterRecoveryItem",
+  "accessLevel": "update",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   },
+   {
+    "name": "itemId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the item."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryItem.NotFound",
+   "DisasterRecoveryItemStatus.Error"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "StopDisasterRecoveryItem",
+  "method": "POST",
+  "path": "/disaster_recovery/{planId}/items/{itemId}/stop",
+  "summary": "Stop copying a topic",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:StopDisasterRecoveryItem",
+  "accessLevel": "update",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   },
+   {
+    "name": "itemId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the item."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryItem.NotFound",
+   "DisasterRecoveryItemStatus.Error"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "SyncDisasterRecoveryCheckpoint",
+  "method": "POST",
+  "path": "/disaster_recovery/{planId}/items/{itemId}/checkpoints/{checkpointId}",
+  "summary": "Carry the progress of a group over, once",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:SyncDisasterRecoveryCheckpoint",
+  "accessLevel": "update",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   },
+   {
+    "name": "itemId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the item."
+    }
+   },
+   {
+    "name": "checkpointId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the checkpoint."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryItem.NotFound",
+   "DisasterRecoveryItemStatus.Error"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "UpdateDisasterRecoveryItem",
+  "method": "PATCH",
+  "path": "/disaster_recovery/{planId}/items/{itemId}",
+  "summary": "Change a topic of a replication plan",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:UpdateDisasterRecoveryItem",
+  "accessLevel": "update",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   },
+   {
+    "name": "itemId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the item."
+    }
+   }
+  ],
+  "body": {
+   "type": "object",
+   "properties": {
+    "topics": {
+     "type": "array",
+     "items": {
+      "type": "object",
+      "properties": {
+       "instanceType": {
+        "type": "string",
+        "enum": [
+         "ALIYUN_ROCKETMQ",
+         "EXTERNAL_ROCKETMQ"
+        ],
+        "description": "Kind of the cluster."
+       },
+       "instanceId": {
+        "type": "string",
+        "maxLength": 255,
+        "description": "Id of the cluster."
+       },
+       "regionId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "Its region."
+       },
+       "topicName": {
+        "type": "string",
+        "maxLength": 255,
+        "description": "Topic on this side."
+       },
+       "deliveryOrderType": {
+        "type": "string",
+        "enum": [
+         "Concurrently",
+         "Orderly"
+        ],
+        "description": "Order of delivery to this side."
+       },
+       "consumerGroupId": {
+        "type": "string",
+        "maxLength": 255,
+        "deprecated": true,
+        "description": "Group that copies."
+       }
+      }
+     },
+     "maxItems": 8,
+     "description": "The two sides of the topic."
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryItem.NotFound",
+   "DisasterRecoveryItemStatus.Error"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "UpdateDisasterRecoveryPlan",
+  "method": "PATCH",
+  "path": "/disaster_recovery/{planId}",
+  "summary": "Change a replication plan",
+  "description": "The instances cannot be exchanged; of each, the added property and the authentication can be changed.",
+  "family": "disaster-recovery",
+  "ramAction": "rocketmq:UpdateDisasterRecoveryPlan",
+  "accessLevel": "update",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "planId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the plan."
+    }
+   }
+  ],
+  "body": {
+   "type": "object",
+   "properties": {
+    "planName": {
+     "type": "string",
+     "maxLength": 128,
+     "description": "Name of the plan."
+    },
+    "planType": {
+     "type": "string",
+     "enum": [
+      "ACTIVE_PASSIVE",
+      "ACTIVE_ACTIVE"
+     ],
+     "description": "One way, or both ways; fixed for life."
+    },
+    "planDesc": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "A note for people."
+    },
+    "instances": {
+     "type": "array",
+     "items": {
+      "type": "object",
+      "properties": {
+       "instanceType": {
+        "type": "string",
+        "enum": [
+         "ALIYUN_ROCKETMQ",
+         "EXTERNAL_ROCKETMQ"
+        ],
+        "description": "An instance of this service, or another cluster."
+       },
+       "instanceRole": {
+        "type": "string",
+        "enum": [
+         "ACTIVE",
+         "PASSIVE"
+        ],
+        "x-ignore-case": true,
+        "description": "Which side it is, with ACTIVE_PASSIVE."
+       },
+       "instanceId": {
+        "type": "string",
+        "maxLength": 255,
+        "description": "Instance of this service."
+       },
+       "regionId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "Its region."
+       },
+       "authType": {
+        "type": "string",
+        "enum": [
+         "NO_AUTH",
+         "ACL_AUTH"
+        ],
+        "description": "Whether the cluster asks for a user name."
+       },
+       "username": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "User name, with ACL_AUTH."
+       },
+       "password": {
+        "type": "string",
+        "minLength": 0,
+        "maxLength": 64,
+        "format": "password",
+        "description": "Password of another cluster."
+       },
+       "consumerGroupId": {
+        "type": "string",
+        "maxLength": 255,
+        "description": "Group that copies; made by the server."
+       },
+       "endpointUrl": {
+        "type": "string",
+        "maxLength": 512,
+        "description": "Address of another cluster."
+       },
+       "networkType": {
+        "type": "string",
+        "enum": [
+         "TCP_INTERNET",
+         "TCP_VPC"
+        ],
+        "description": "How another cluster is reached."
+       },
+       "vpcId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "With TCP_VPC."
+       },
+       "vSwitchId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "With TCP_VPC."
+       },
+       "securityGroupId": {
+        "type": "string",
+        "maxLength": 64,
+        "description": "With TCP_VPC."
+       },
+       "messageProperty": {
+        "type": "object",
+        "properties": {
+         "propertyKey": {
+          "type": "string",
+          "maxLength": 128,
+          "description": "Name of the property."
+         },
+         "propertyValue": {
+          "type": "string",
+          "maxLength": 128,
+          "description": "Its value."
+         }
+        }
+       }
+      }
+     },
+     "maxItems": 8,
+     "description": "The two sides."
+    },
+    "syncCheckpointEnabled": {
+     "type": "boolean",
+     "description": "Whether the progress of groups is carried over."
+    },
+    "autoSyncCheckpoint": {
+     "type": "boolean",
+     "description": "Whether it is carried over by itself; counts with `syncCheckpointEnabled`."
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "accessDeniedDetail": {
+     "type": "string",
+     "description": "Why a policy denied the call."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "DisasterRecoveryPlan.NotFound",
+   "DisasterRecoveryPlanStatus.Error"
+  ],
+  "modelsAccessDenied": true
+ },
+ {
+  "action": "ExecuteMigrationOperation",
+  "method": "POST",
+  "path": "/migrations/{migrationId}/stages/{stageType}/operations/{operationId}/execute",
+  "summary": "Take a step of a migration",
+  "description": "Messages move MIGRATE_WAIT, DOUBLE_READ, SWITCH_WRITE, MIGRATE_FINISH: forward one at a time, back to any.",
+  "family": "migrations",
+  "ramAction": "rocketmq:ExecuteMigrationOperation",
+  "accessLevel": "update",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "migrationId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the migration."
+    }
+   },
+   {
+    "name": "stageType",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 64,
+     "description": "Stage, for example `MIGRATE_MESSAGE`."
+    }
+   },
+   {
+    "name": "operationId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the step."
+    }
+   },
+   {
+    "name": "instanceId",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 255,
+     "description": "Instance that is moved to."
+    }
+   }
+  ],
+  "body": {
+   "type": "object",
+   "properties": {
+    "operationParam": {
+     "type": "object",
+     "properties": {
+      "paramData": {
+       "description": "For messages `{\"action\":\"MIGRATE_FORWARD\",\"targetStage\":…}`."
+      }
+     }
+    }
+   }
+  },
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "migrationId",
+      "operationId",
+      "stageType",
+      "operationType",
+      "operationKey",
+      "operationStatus",
+      "businessStatus",
+      "createTime",
+      "updateTime"
+     ],
+     "properties": {
+      "migrationId": {
+       "type": "integer",
+       "minimum": 0,
+       "maximum": 9007199254740991,
+       "description": "Id of the migration."
+      },
+      "operationId": {
+       "type": "integer",
+       "minimum": 0,
+       "maximum": 9007199254740991,
+       "description": "Id of the step."
+      },
+      "stageType": {
+       "type": "string"
+      },
+      "operationType": {
+       "type": "string"
+      },
+      "operationKey": {
+       "type": "string",
+       "description": "What is moved; for messages the topic."
+      },
+      "operationStatus": {
+       "type": "string",
+       "description": "`DOING`, `DONE`."
+      },
+      "businessStatus": {
+       "type": "string",
+       "description": "Where it stands, for example `MIGRATE_WAIT`."
+      },
+      "operationParam": {
+       "type": "object",
+       "properties": {
+        "paramData": {}
+       }
+      },
+      "operationResult": {
+       "type": "object",
+       "properties": {
+        "resultData": {}
+       }
+      },
+      "createTime": {
+       "type": "string",
+       "maxLength": 19,
+       "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+       "x-rule": "YYYY-MM-DD HH:mm:ss",
+       "examples": [
+        "2022-08-01 20:05:50"
+       ],
+       "description": "When the step was made."
+      },
+      "updateTime": {
+       "type": "string",
+       "maxLength": 19,
+       "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+       "x-rule": "YYYY-MM-DD HH:mm:ss",
+       "examples": [
+        "2022-08-01 20:05:50"
+       ],
+       "description": "When it was last changed."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Migration.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "FinishMigrationStage",
+  "method": "POST",
+  "path": "/migrations/{migrationId}/stages/{stageType}/finish",
+  "summary": "Finish a stage of a migration",
+  "family": "migrations",
+  "ramAction": "rocketmq:FinishMigrationStage",
+  "accessLevel": "update",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "migrationId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the migration."
+    }
+   },
+   {
+    "name": "stageType",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 64,
+     "description": "Stage, for example `MIGRATE_MESSAGE`."
+    }
+   },
+   {
+    "name": "instanceId",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 255,
+     "description": "Instance that is moved to."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "boolean",
+     "description": "Always true; a failure answers an error instead."
+    }
+   }
+  },
+  "errors": [
+   "Migration.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListMigrationOperations",
+  "method": "GET",
+  "path": "/migrations/{migrationId}/stages/{stageType}/operations",
+  "summary": "List the steps of a stage of a migration",
+  "family": "migrations",
+  "ramAction": "rocketmq:ListMigrationOperations",
+  "accessLevel": "list",
+  "resource": "instance",
+  "parameters": [
+   {
+    "name": "migrationId",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "minimum": 0,
+     "maximum": 9007199254740991,
+     "description": "Id of the migration."
+    }
+   },
+   {
+    "name": "stageType",
+    "in": "path",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 64,
+     "description": "Stage, for example `MIGRATE_MESSAGE`."
+    }
+   },
+   {
+    "name": "operationType",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 64,
+     "description": "Kind of step, for example `MIGRATE_MESSAGE`."
+    }
+   },
+   {
+    "name": "operationStatus",
+    "in": "query",
+    "required": false,
+    "style": "list",
+    "schema": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "minLength": 1,
+      "maxLength": 64
+     },
+     "maxItems": 20,
+     "description": "Only steps in these states."
+    }
+   },
+   {
+    "name": "businessStatus",
+    "in": "query",
+    "required": false,
+    "style": "list",
+    "schema": {
+     "type": "array",
+     "items": {
+      "type": "string",
+      "minLength": 1,
+      "maxLength": 64
+     },
+     "maxItems": 20,
+     "description": "Only steps that stand there."
+    }
+   },
+   {
+    "name": "filter",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "Only entries with this text in what is moved."
+    }
+   },
+   {
+    "name": "instanceId",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 255,
+     "description": "Instance that is moved to."
+    }
+   },
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "x-clamp": [
+      1,
+      100
+     ],
+     "description": "Entries in a page, 1 to 100; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "migrationId",
+         "operationId",
+         "stageType",
+         "operationType",
+         "operationKey",
+         "operationStatus",
+         "businessStatus",
+         "createTime",
+         "updateTime"
+        ],
+        "properties": {
+         "migrationId": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Id of the migration."
+         },
+         "operationId": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Id of the step."
+         },
+         "stageType": {
+          "type": "string"
+         },
+         "operationType": {
+          "type": "string"
+         },
+         "operationKey": {
+          "type": "string",
+          "description": "What is moved; for messages the topic."
+         },
+         "operationStatus": {
+          "type": "string",
+          "description": "`DOING`, `DONE`."
+         },
+         "businessStatus": {
+          "type": "string",
+          "description": "Where it stands, for example `MIGRATE_WAIT`."
+         },
+         "operationParam": {
+          "type": "object",
+          "properties": {
+           "paramData": {}
+          }
+         },
+         "operationResult": {
+          "type": "object",
+          "properties": {
+           "resultData": {}
+          }
+         },
+         "createTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When the step was made."
+         },
+         "updateTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When it was last changed."
+         }
+        }
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      }
+     }
+    }
+   }
+  },
+  "errors": [
+   "Migration.NotFound"
+  ],
+  "modelsAccessDenied": false
+ },
+ {
+  "action": "ListMigrations",
+  "method": "GET",
+  "path": "/migrations",
+  "summary": "List migrations",
+  "family": "migrations",
+  "ramAction": "rocketmq:ListMigrations",
+  "accessLevel": "none",
+  "resource": "any",
+  "parameters": [
+   {
+    "name": "migrationType",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "minLength": 1,
+     "maxLength": 64,
+     "description": "Kind, for example `INSTANCE_MIGRATION`."
+    }
+   },
+   {
+    "name": "filter",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 256,
+     "description": "Only entries with this text in the name."
+    }
+   },
+   {
+    "name": "resourceGroupId",
+    "in": "query",
+    "required": false,
+    "style": "plain",
+    "schema": {
+     "type": "string",
+     "maxLength": 64,
+     "description": "Only migrations of this resource group."
+    }
+   },
+   {
+    "name": "pageNumber",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "x-clamp": [
+      1,
+      100000000
+     ],
+     "description": "Page, counted from 1."
+    }
+   },
+   {
+    "name": "pageSize",
+    "in": "query",
+    "required": true,
+    "style": "plain",
+    "schema": {
+     "type": "integer",
+     "x-clamp": [
+      1,
+      100
+     ],
+     "description": "Entries in a page, 1 to 100; a number outside is moved to the bound."
+    }
+   }
+  ],
+  "body": null,
+  "output": {
+   "type": "object",
+   "required": [
+    "requestId",
+    "success",
+    "code",
+    "message",
+    "httpStatusCode",
+    "data"
+   ],
+   "properties": {
+    "requestId": {
+     "type": "string",
+     "description": "Id of this call, for people and logs."
+    },
+    "success": {
+     "type": "boolean",
+     "description": "True when the operation did what was asked."
+    },
+    "code": {
+     "type": "string",
+     "description": "`200`, or the code of the error."
+    },
+    "message": {
+     "type": "string",
+     "description": "`Success`, or what was wrong."
+    },
+    "httpStatusCode": {
+     "type": "integer",
+     "description": "Repeats the HTTP status."
+    },
+    "dynamicCode": {
+     "type": "string",
+     "description": "What the error is about, capitalised."
+    },
+    "dynamicMessage": {
+     "type": "string",
+     "description": "The parameter the error is about."
+    },
+    "data": {
+     "type": "object",
+     "required": [
+      "list",
+      "pageNumber",
+      "pageSize",
+      "totalCount"
+     ],
+     "properties": {
+      "list": {
+       "type": "array",
+       "items": {
+        "type": "object",
+        "required": [
+         "migrationId",
+         "migrationName",
+         "migrationType",
+         "migrationStatus",
+         "userId",
+         "createTime",
+         "updateTime"
+        ],
+        "properties": {
+         "migrationId": {
+          "type": "integer",
+          "minimum": 0,
+          "maximum": 9007199254740991,
+          "description": "Id of the migration."
+         },
+         "migrationName": {
+          "type": "string"
+         },
+         "migrationType": {
+          "type": "string"
+         },
+         "migrationStatus": {
+          "type": "string"
+         },
+         "currentStage": {
+          "type": "object",
+          "required": [
+           "stageType",
+           "stageStatus"
+          ],
+          "properties": {
+           "stageType": {
+            "type": "string"
+           },
+           "stageStatus": {
+            "type": "string"
+           },
+           "stageData": {}
+          }
+         },
+         "migrationSource": {
+          "type": "object",
+          "required": [
+           "sourceType"
+          ],
+          "properties": {
+           "sourceType": {
+            "type": "string"
+           },
+           "sourceData": {}
+          }
+         },
+         "migrationTarget": {
+          "type": "object",
+          "required": [
+           "targetType"
+          ],
+          "properties": {
+           "targetType": {
+            "type": "string"
+           },
+           "targetData": {}
+          }
+         },
+         "userId": {
+          "type": "string"
+         },
+         "createTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When the migration was made."
+         },
+         "updateTime": {
+          "type": "string",
+          "maxLength": 19,
+          "pattern": "^\\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\\d|3[01]) ([01]\\d|2[0-3]):[0-5]\\d:[0-5]\\d$",
+          "x-rule": "YYYY-MM-DD HH:mm:ss",
+          "examples": [
+           "2022-08-01 20:05:50"
+          ],
+          "description": "When it was last changed."
+         }
+        }
+       }
+      },
+      "pageNumber": {
+       "type": "integer"
+      },
+      "pageSize": {
+       "type": "integer"
+      },
+      "totalCount": {
+       "type": "integer",
+       "description": "Entries of all pages together."
+      }
+     }
+    }
+   }
+  },
+  "errors": [],
+  "modelsAccessDenied": false
  }
 ]
