@@ -76,6 +76,7 @@ class PostgresStore implements Store {
   #changes = 0
   #reads = 0
   #closed = false
+  #onIdle: (() => void) | null = null
 
   constructor(pool: Pool, name: string, world: { readonly clock: Clock; readonly random: Random }) {
     this.#pool = pool
@@ -94,6 +95,7 @@ class PostgresStore implements Store {
       return await this.#retried(work)
     } finally {
       this.#changes--
+      this.#left()
     }
   }
 
@@ -109,10 +111,20 @@ class PostgresStore implements Store {
     }
   }
 
+  /** Lets what is under way finish; all of it has a limit. */
   async close(): Promise<void> {
     if (this.#closed) return
     this.#closed = true
+    if (this.#changes + this.#reads > 0) {
+      await new Promise<void>((resolve) => {
+        this.#onIdle = resolve
+      })
+    }
     await this.#pool.end()
+  }
+
+  #left(): void {
+    if (this.#changes + this.#reads === 0) this.#onIdle?.()
   }
 
   async #retried<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T> {
@@ -167,6 +179,7 @@ class PostgresStore implements Store {
       throw storageError(error)
     } finally {
       this.#reads--
+      this.#left()
     }
   }
 }
@@ -266,12 +279,13 @@ function codeOf(error: unknown): string {
 /** `host:port/database`, without user and password. */
 function nameOf(databaseUrl: string): string {
   try {
-    const url = new URL(databaseUrl)
-    const host = url.host || url.searchParams.get('host') || 'local socket'
-    return `${host}${url.pathname}`
+    // `user@/database?host=/run/postgresql` is usual for a socket, though no URL by the book.
+    const url = new URL(databaseUrl.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)\//, '$1local-socket/'))
+    if (/^postgres(ql)?:$/.test(url.protocol)) return `${url.searchParams.get('host') ?? url.host}${url.pathname}`
   } catch {
-    throw new HomeError('GANTRY_DATABASE_URL is not a URL like postgres://user:password@host:5432/database.')
+    // Said below.
   }
+  throw new HomeError('GANTRY_DATABASE_URL is not a URL like postgres://user:password@host:5432/database.')
 }
 
 function closed(): LedgerError {
