@@ -1,0 +1,273 @@
+/**
+ * The path of a request, from its bytes to its answer: `carryOut` is the list of steps, in the order in which
+ * a request can be refused. It knows nothing of sockets or Fastify (server.ts) and never throws: whatever happens
+ * becomes an answer in the vendor's shape.
+ *
+ * Parameters are judged before permission, as the gateway does; nothing is leaked by it, for the rules are public.
+ * An operation without a handler is refused with 501 only after its caller is known and permitted.
+ */
+import { ApiError, invalid, missing, notImplemented } from '../catalogue/errors.ts'
+import type { Operation, Problem, RawRequest } from '../catalogue/index.ts'
+import { type Authenticator, authenticate } from '../iam/authenticate.ts'
+import { authorize, type Policies } from '../iam/authorize.ts'
+import { parseQuery } from '../iam/percent.ts'
+import type { ConditionContext } from '../iam/policy.ts'
+import { formatIsoDate } from '../iam/request-date.ts'
+import { resourceName } from '../iam/resource-name.ts'
+import { API_VERSION } from '../iam/sign.ts'
+import { LedgerError } from '../ledger/errors.ts'
+import type { Log } from '../observability/log.ts'
+import type { Call, Handlers, Principal, Services } from '../resources/handler.ts'
+import { errorReply, successReply } from './envelope.ts'
+import { hostNameOf, regionOf } from './host-header.ts'
+import { isStorable, parseJsonBody } from './json.ts'
+import { type ApiReply, type ApiRequest, headerOf, type Trail } from './request.ts'
+import { createRouter, type Route, type Router } from './routing.ts'
+import { createThrottle, type Rates, throttledServer } from './throttle.ts'
+
+export interface Decoded {
+  readonly input: Record<string, unknown>
+  readonly problems: readonly Problem[]
+}
+
+/** What the front door needs of the catalogue; the module src/catalogue/index.ts is one. */
+export interface Catalogue {
+  readonly operations: readonly Operation[]
+  /** Decodes a request without judging it. */
+  decode(operation: Operation, raw: RawRequest): Decoded
+  /** Decodes and validates it. */
+  read(operation: Operation, raw: RawRequest): Decoded
+}
+
+export interface DoorOptions {
+  readonly catalogue: Catalogue
+  readonly handlers: Handlers
+  readonly services: Services
+  readonly authenticator: Authenticator
+  readonly policies: Policies
+  readonly rates: Rates
+  /** Calls being carried out at once; more are refused as throttled. */
+  readonly inFlight: number
+  /** A handler that takes longer is answered for with 503. */
+  readonly handlerMs: number
+  readonly log: Log
+}
+
+export interface Door {
+  answer(request: ApiRequest): Promise<ApiReply>
+  /** From now on everything is refused with 503, so that clients turn elsewhere while we stop. */
+  closing(): void
+}
+
+/** What a refused caller is told to wait when the server is full, milliseconds. */
+const FULL_RETRY_MS = 1_000
+
+export function createDoor(options: DoorOptions): Door {
+  const { services, log } = options
+  const { clock } = services.world
+  const parts: Parts = {
+    ...options,
+    route: createRouter(options.catalogue.operations),
+    throttle: createThrottle(options.rates, clock),
+  }
+  let inFlight = 0
+  let closing = false
+
+  return {
+    async answer(request) {
+      const trail: Trail = { action: null, caller: null, code: null }
+      const startedAt = clock.monotonic()
+      let reply: ApiReply
+      inFlight++
+      try {
+        if (closing) throw serviceUnavailable('The server is stopping.')
+        if (inFlight > options.inFlight) throw throttledServer(FULL_RETRY_MS)
+        reply = successReply(request.requestId, await carryOut(parts, request, trail))
+      } catch (error) {
+        reply = refuse(log, request, trail, services.settings.defaultRegionId, error)
+      } finally {
+        inFlight--
+      }
+      const { action, caller, code } = trail
+      const ms = Math.round((clock.monotonic() - startedAt) * 10) / 10
+      const { method, requestId } = request
+      log.info({ requestId, action, method, status: reply.status, code, caller, ms }, 'request')
+      return reply
+    },
+    closing() {
+      closing = true
+    },
+  }
+}
+
+interface Parts extends DoorOptions {
+  readonly route: Router
+  readonly throttle: ReturnType<typeof createThrottle>
+}
+
+/** Answers the operation's data; every refusal is thrown. */
+async function carryOut(parts: Parts, request: ApiRequest, trail: Trail): Promise<unknown> {
+  const { services, handlers } = parts
+  const hostName = hostNameOf(headerOf(request, 'host'))
+  const regionId = regionOf(hostName, services.settings.regionIds)
+  const route = parts.route(request.method, request.rawPath)
+  const { operation } = route
+  trail.action = operation.action
+  checkForm(request)
+  const { principal } = await authenticate(parts.authenticator, request, request.at)
+  trail.caller = principal.arn
+  checkVersion(request)
+  const handler = Object.hasOwn(handlers, operation.action) ? handlers[operation.action] : undefined
+  const input = readInput(parts.catalogue, route, request, { judge: handler !== undefined })
+  await checkPermission(parts.policies, operation, principal, regionId, input, request)
+  parts.throttle(principal.accountId, operation.accessLevel)
+  if (handler === undefined) throw notImplemented(operation.action)
+  const reachedHost = hostName ?? request.localAddress ?? '127.0.0.1'
+  const call: Call = { requestId: request.requestId, regionId, at: request.at, principal, reachedHost }
+  return withinLimit(parts, handler(services, call, input))
+}
+
+const MAX_HEADERS = 128
+
+/** Things no signature can mend. */
+function checkForm(request: ApiRequest): void {
+  if (request.headers.size > MAX_HEADERS) {
+    throw new ApiError(400, 'InvalidHeader', `The request has more than ${MAX_HEADERS} headers.`)
+  }
+  const encoding = headerOf(request, 'content-encoding')
+  if (encoding !== undefined && !/^identity$/i.test(encoding)) {
+    throw new ApiError(400, 'InvalidContentEncoding', 'Send the body without a Content-Encoding.')
+  }
+}
+
+function checkVersion(request: ApiRequest): void {
+  const version = headerOf(request, 'x-acs-version')
+  if (version === undefined) {
+    throw new ApiError(400, 'MissingVersion', 'Version is mandatory for this action. Send x-acs-version: 2022-08-01.')
+  }
+  if (version !== API_VERSION) {
+    throw new ApiError(400, 'InvalidVersion', `Specified parameter Version is not valid. It must be ${API_VERSION}.`)
+  }
+}
+
+/** The decoded input. With `judge`, every fault is refused in one answer whose code is the first one's. */
+function readInput(
+  catalogue: Catalogue,
+  route: Route,
+  request: ApiRequest,
+  { judge }: { judge: boolean },
+): Record<string, unknown> {
+  const raw: RawRequest = {
+    path: route.path,
+    query: parseQuery(request.rawQuery),
+    body: request.body.length === 0 ? undefined : parseJsonBody(request.body),
+  }
+  if (!judge) return catalogue.decode(route.operation, raw).input
+  const { input, problems } = catalogue.read(route.operation, raw)
+  const faults = [...problems, ...unstorableTexts(input)]
+  if (faults.length > 0) throw refusalOf(faults)
+  return input
+}
+
+function refusalOf(problems: readonly Problem[]): ApiError {
+  const errors = problems.map(({ field, kind, rule }) =>
+    kind === 'missing' ? missing(field, rule) : invalid(field, rule),
+  )
+  const [first, ...others] = errors
+  if (others.length === 0) return first!
+  return new ApiError(400, first!.code, errors.map((error) => error.message).join(' '), { field: first!.field })
+}
+
+/** Texts that a database would refuse, wherever they came from. JSON in a body was looked at by its parser. */
+function unstorableTexts(value: unknown, field = ''): Problem[] {
+  if (typeof value === 'string') {
+    if (isStorable(value)) return []
+    return [{ field, kind: 'invalid', rule: 'It contains U+0000 or half a surrogate pair.' }]
+  }
+  if (Array.isArray(value)) return value.flatMap((item, index) => unstorableTexts(item, `${field}[${index}]`))
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([name, member]) => {
+    const place = field === '' ? name : `${field}.${name}`
+    return [...(isStorable(name) ? [] : unstorableTexts(name, field)), ...unstorableTexts(member, place)]
+  })
+}
+
+async function checkPermission(
+  policies: Policies,
+  operation: Operation,
+  principal: Principal,
+  regionId: string,
+  input: Readonly<Record<string, unknown>>,
+  request: ApiRequest,
+): Promise<void> {
+  const resource = resourceName(operation.resource, { regionId, accountId: principal.accountId }, input)
+  const context = conditionContext(principal, input, request)
+  await authorize(policies, principal, { action: operation.ramAction, resource, context })
+}
+
+/** Caller-supplied `x-acs-source-ip` and `x-acs-secure-transport` are not believed (auth-and-wire §1.1). */
+function conditionContext(
+  principal: Principal,
+  input: Readonly<Record<string, unknown>>,
+  request: ApiRequest,
+): ConditionContext {
+  const tags = input['tags'] ?? input['tag']
+  const requestTags = Array.isArray(tags) ? tags.filter((tag) => typeof tag?.key === 'string') : []
+  return {
+    'acs:CurrentTime': formatIsoDate(request.at),
+    'acs:SourceIp': request.remoteAddress ?? undefined,
+    'acs:SecureTransport': String(request.secure),
+    'acs:MFAPresent': 'false',
+    'acs:PrincipalARN': principal.arn,
+    'acs:UserAgent': headerOf(request, 'user-agent'),
+    ...Object.fromEntries(requestTags.map((tag) => [`acs:RequestTag/${tag.key}`, String(tag.value ?? '')])),
+  }
+}
+
+function withinLimit<T>({ services, handlerMs }: Parts, work: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const cancel = services.world.clock.after(handlerMs, () =>
+      reject(
+        serviceUnavailable(
+          `It took longer than ${handlerMs} ms; look whether it was carried out before you repeat it.`,
+        ),
+      ),
+    )
+    void work.then(resolve, reject).finally(cancel)
+  })
+}
+
+function serviceUnavailable(what: string, cause?: unknown): ApiError {
+  return new ApiError(
+    503,
+    'ServiceUnavailable',
+    `The request has failed due to a temporary failure of the server. ${what}`,
+    { cause },
+  )
+}
+
+/** Turns whatever was thrown into an answer. What is our fault is logged here, once, with its causes. */
+function refuse(log: Log, request: ApiRequest, trail: Trail, regionId: string, thrown: unknown): ApiReply {
+  const error = asApiError(thrown)
+  trail.code = error.code
+  const ours = (error.httpStatus >= 500 && error.httpStatus !== 501) || thrown instanceof LedgerError
+  if (ours) {
+    log.error({ requestId: request.requestId, action: trail.action, err: thrown }, 'a request failed')
+  }
+  const hostId = hostNameOf(headerOf(request, 'host')) ?? `rocketmq.${regionId}.aliyuncs.com`
+  return errorReply(request.requestId, hostId, error)
+}
+
+function asApiError(thrown: unknown): ApiError {
+  if (thrown instanceof ApiError) return thrown
+  if (thrown instanceof LedgerError) {
+    if (thrown.code === 'value') return invalid('request', 'It contains a value that cannot be stored.')
+    if (thrown.code !== 'misuse') return serviceUnavailable('Nothing was changed.', thrown)
+  }
+  return new ApiError(
+    500,
+    'InternalError',
+    'The request processing has failed due to some unknown error, exception or failure. The cause is in the server log under this request id.',
+    { cause: thrown },
+  )
+}
