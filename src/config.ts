@@ -25,7 +25,7 @@ export interface Settings {
   readonly writesPerSecond: number | null
   /** Minutes the broker process goes on without a server; 0 means for ever. */
   readonly brokerLingerMinutes: number
-  readonly logLevel: string
+  readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
 
 interface SettingRule<T> {
@@ -47,6 +47,14 @@ function wholeNumber(low: number, high: number): (value: string) => number {
       throw new Error(`must be a whole number from ${low} to ${high}`)
     }
     return number
+  }
+}
+
+function oneOf<const T extends string>(values: readonly T[]): (value: string) => T {
+  return (value) => {
+    const found = values.find((known) => known === value)
+    if (found === undefined) throw new Error(`must be one of ${values.join(', ')}`)
+    return found
   }
 }
 
@@ -156,12 +164,12 @@ export const settingRules = {
     10,
     wholeNumber(0, 525_600),
   ),
-  logLevel: rule<string>(
+  logLevel: rule<Settings['logLevel']>(
     'logLevel',
     '--log-level <level>',
-    'trace, debug, info, warn, error or silent',
+    'debug, info, warn, error or silent',
     'info',
-    matching(/^(trace|debug|info|warn|error|silent)$/, 'must be trace, debug, info, warn, error or silent'),
+    oneOf(['debug', 'info', 'warn', 'error', 'silent']),
   ),
 } satisfies { [K in keyof Settings]: SettingRule<Settings[K]> }
 

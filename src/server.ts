@@ -83,7 +83,15 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     const ledger = await openLedger({ home: settings.home, databaseUrl: settings.databaseUrl, world, log })
     undo.push(() => ledger.close())
     storageKey = (purpose) => ledger.secrets.deriveKey(purpose)
-    await ensureAccountKey(ledger, { ...account, at: clock.now() })
+    await ledger.change(
+      { at: clock.now(), requestId: world.random.uuid(), principal: 'system', action: 'Start' },
+      ({ tx }) =>
+        ensureAccountKey(tx, ledger.secrets, {
+          random: world.random,
+          at: clock.now(),
+          wanted: { accessKeyId: account.accessKeyId, secret: account.accessKeySecret },
+        }),
+    )
     const nonces = await openLedgerNonces({
       ledger,
       clock,

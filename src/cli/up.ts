@@ -11,7 +11,7 @@ export async function up(settings: Settings, options: { json: boolean }): Promis
   if (!isLoopback(settings.host)) {
     process.stderr.write(`Listening on ${settings.host}: others on the network can reach this server.\n`)
   }
-  const log = createLog({ level: settings.logLevel })
+  const log = createLog({ clock: realClock, level: settings.logLevel })
   const server = await startServer(settings, log)
   const stopped = stopOnSignal(server)
   process.stdout.write(options.json ? readyLine(settings, server) : card(settings, server))

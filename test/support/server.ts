@@ -1,0 +1,135 @@
+/**
+ * A real Gantry for tests: `bin/gantry.js up --json` in a process of its own over a temporary home. The
+ * home and both processes are gone after `close`; only processes started here are ended, by their id.
+ */
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { createInterface } from 'node:readline'
+import { fileURLToPath } from 'node:url'
+import { connectToHost } from '../../src/engines/embedded/link.ts'
+import { hostPlaces } from '../../src/engines/embedded/places.ts'
+import { realClock } from '../../src/world/real.ts'
+
+export const gantry = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin', 'gantry.js')
+
+export interface Ready {
+  readonly event: 'ready'
+  readonly apiUrl: string
+  readonly region: string
+  readonly accountId: string
+  readonly accessKeyId: string
+  readonly accessKeySecret: string
+  readonly home: string
+  readonly pid: number
+  readonly startupMs: number
+}
+
+export interface TestServer {
+  readonly ready: Ready
+  readonly process: ChildProcess
+  /** What it wrote to stderr so far. */
+  log(): string
+  /** SIGTERM; answers the exit code. */
+  stop(): Promise<number | null>
+  /** SIGKILL to the management server alone. */
+  kill(): Promise<void>
+  /** SIGKILL to the broker process alone. */
+  killBroker(): Promise<void>
+}
+
+export interface TestHome {
+  readonly home: string
+  start(options?: { args?: readonly string[]; env?: Readonly<Record<string, string>> }): Promise<TestServer>
+  close(): Promise<void>
+}
+
+export async function temporaryHome(): Promise<TestHome> {
+  const home = path.join(await mkdtemp(path.join(tmpdir(), 'gantry-test-')), 'home')
+  const servers: TestServer[] = []
+  return {
+    home,
+    async start(options = {}) {
+      const server = await startServer(home, options.args ?? [], options.env ?? {})
+      servers.push(server)
+      return server
+    },
+    async close() {
+      for (const server of servers)
+        if (server.process.exitCode === null && server.process.signalCode === null) await server.stop()
+      await endBroker(home)
+      await rm(path.dirname(home), { recursive: true, force: true })
+    },
+  }
+}
+
+/** Environment of a child: ours without settings that would leak into it. */
+export function cleanEnv(extra: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const inherited = Object.entries(process.env).filter(
+    ([name, value]) => value !== undefined && !name.startsWith('GANTRY_'),
+  )
+  return { ...(Object.fromEntries(inherited) as Record<string, string>), NO_COLOR: '1', ...extra }
+}
+
+async function startServer(
+  home: string,
+  args: readonly string[],
+  env: Readonly<Record<string, string>>,
+): Promise<TestServer> {
+  const child = spawn(process.execPath, [gantry, 'up', '--json', '--home', home, '--port', '0', ...args], {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: cleanEnv({ GANTRY_LOG_LEVEL: 'warn', GANTRY_FIRST_INSTANCE_PORT: '21801', ...env }),
+  })
+  let log = ''
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    log += text
+  })
+  const lines = createInterface({ input: child.stdout! })
+  const first = await Promise.race([
+    once(lines, 'line').then(([line]) => line as string),
+    once(child, 'exit').then(([code]) => {
+      throw new Error(`gantry up ended with code ${code}:\n${log}`)
+    }),
+  ])
+  const ended = async (): Promise<number | null> => {
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+    return child.exitCode
+  }
+  return {
+    ready: JSON.parse(first) as Ready,
+    process: child,
+    log: () => log,
+    async stop() {
+      child.kill('SIGTERM')
+      return ended()
+    },
+    async kill() {
+      child.kill('SIGKILL')
+      await ended()
+    },
+    async killBroker() {
+      const pid = await brokerPid(home)
+      if (pid !== null) process.kill(pid, 'SIGKILL')
+    },
+  }
+}
+
+/** Process id of the home's broker process, or null. */
+export async function brokerPid(home: string): Promise<number | null> {
+  const link = await connectToHost(hostPlaces(home).socket, realClock).catch(() => null)
+  if (link === null) return null
+  const { pid } = await link.host.hello()
+  link.close()
+  return pid
+}
+
+/** A broker process whose server was killed stays; tests leave none behind. */
+async function endBroker(home: string): Promise<void> {
+  const link = await connectToHost(hostPlaces(home).socket, realClock).catch(() => null)
+  if (link === null) return
+  const closed = new Promise<void>((resolve) => link.onClose(resolve))
+  await link.host.shutdown().catch(() => {})
+  await closed
+}
