@@ -124,6 +124,8 @@ export interface Delivery {
   readonly handle: string
   readonly storeTimeMs: number
   readonly invisibleMs: number
+  /** For a dead letter: where the message came from (SystemProperties.dead_letter_queue); absent or null for others. */
+  readonly deadLetterOf?: { readonly topicName: string; readonly messageId: string } | null
 }
 
 export interface HandleOutcome {

@@ -1,0 +1,59 @@
+/**
+ * Dead letters: where a message goes when its retries are used up.
+ *
+ * To the topic the group names, when that exists; else to `%DLQ%<group>`, a one-queue topic made on
+ * first use (data-plane §4.6). The copy and the acknowledgement are one atomic record group: the
+ * message is never in both places, and never in neither. The payload is copied as it is; where it
+ * came from travels beside it.
+ */
+import type { AckedEvent, MessageEvent, TopicEvent } from './events.ts'
+import { limits } from './limits.ts'
+import { decideTopic, messageEvent } from './queue.ts'
+import type { BrokerState, Group, Lease, Queue } from './state.ts'
+
+const PREFIX = '%DLQ%'
+
+export function isDeadLetterTopic(topicName: string): boolean {
+  return topicName.startsWith(PREFIX)
+}
+
+/** The topic to make first, or null when the group's dead letters have one. */
+export function decideDeadLetterTopic(state: BrokerState, group: Group): TopicEvent | null {
+  const topicName = deadLetterTopicName(state, group)
+  if (state.topics.has(topicName)) return null
+  return decideTopic(
+    state,
+    { topicName, generation: 0, messageType: 'NORMAL', maxSendTps: null },
+    limits.queuesPerDeadLetterTopic,
+  )
+}
+
+/** The dead letters' topic exists; `message` is what the lease's record holds. */
+export function decideDeadLetter(
+  state: BrokerState,
+  lease: Lease,
+  message: MessageEvent,
+  at: number,
+): [MessageEvent, AckedEvent] {
+  const { subscription } = lease
+  const topic = state.topics.get(deadLetterTopicName(state, subscription.group))!
+  const queue: Queue = topic.queues[topic.turn++ % topic.queues.length]!
+  const origin = message.origin ?? {
+    topicName: subscription.topic.settings.topicName,
+    messageId: message.messageId,
+  }
+  return [
+    messageEvent(queue, queue.end, message, origin, at),
+    {
+      type: 'acked',
+      subscriptionId: subscription.id,
+      entries: [{ queueId: lease.queueId, offset: lease.offset }],
+    },
+  ]
+}
+
+/** Where the group's dead letters go now. */
+export function deadLetterTopicName(state: BrokerState, group: Group): string {
+  const { deadLetterTopic, consumerGroupId } = group.settings
+  return deadLetterTopic !== null && state.topics.has(deadLetterTopic) ? deadLetterTopic : `${PREFIX}${consumerGroupId}`
+}

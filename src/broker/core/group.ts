@@ -1,0 +1,91 @@
+/**
+ * Consumer groups and where they begin to read.
+ *
+ * An unknown group is made by using it (data-plane §0 row 15), with Apache's defaults and generation
+ * 0; when the management API names it later, it keeps its progress. A group that reads a topic for
+ * the first time begins at the first message if the topic is young, else at the end (§4.5); dead
+ * letters are always read from the first.
+ */
+import { isDeadLetterTopic } from './dead-letter.ts'
+import type { GroupEvent, GroupSettings, SubscribedEvent } from './events.ts'
+import { limits } from './limits.ts'
+import { retained } from './queue.ts'
+import { type BrokerState, type Group, makeGroup, makeSubscription, type Topic } from './state.ts'
+import { setRate } from './throttle.ts'
+
+export function defaultGroup(consumerGroupId: string): GroupSettings {
+  return {
+    consumerGroupId,
+    generation: 0,
+    orderly: false,
+    maxRetryTimes: limits.defaultRetryTimes,
+    retry: { kind: 'default' },
+    deadLetterTopic: null,
+    maxReceiveTps: null,
+  }
+}
+
+/** Null when the group is in force as wanted. */
+export function decideGroup(state: BrokerState, wanted: GroupSettings): GroupEvent | null {
+  const { consumerGroupId, generation, orderly, maxRetryTimes, retry, deadLetterTopic, maxReceiveTps } = wanted
+  const now = state.groups.get(consumerGroupId)?.settings
+  if (
+    now &&
+    now.generation === generation &&
+    now.orderly === orderly &&
+    now.maxRetryTimes === maxRetryTimes &&
+    now.deadLetterTopic === deadLetterTopic &&
+    now.maxReceiveTps === maxReceiveTps &&
+    interval(now) === interval(wanted)
+  )
+    return null
+  return {
+    type: 'group',
+    consumerGroupId,
+    generation,
+    orderly,
+    maxRetryTimes,
+    retry,
+    deadLetterTopic,
+    maxReceiveTps,
+  }
+}
+
+export function decideSubscribe(state: BrokerState, group: Group, topic: Topic): SubscribedEvent {
+  const fromTheFirst =
+    isDeadLetterTopic(topic.settings.topicName) ||
+    (topic.queues.every((queue) => queue.begin === 0) && retained(topic) <= limits.youngTopicMessages)
+  return {
+    type: 'subscribed',
+    subscriptionId: state.nextSubscriptionId,
+    consumerGroupId: group.settings.consumerGroupId,
+    topicName: topic.settings.topicName,
+    starts: topic.queues.map((queue) => (fromTheFirst ? queue.begin : queue.visible)),
+  }
+}
+
+export function applyGroup(state: BrokerState, event: GroupEvent): void {
+  const { type: _, ...settings } = event
+  const known = state.groups.get(event.consumerGroupId)
+  if (!known) {
+    state.groups.set(event.consumerGroupId, makeGroup(settings))
+    return
+  }
+  known.settings = settings
+  setRate(known.receiveBucket, settings.maxReceiveTps, known.receiveBucket.at)
+}
+
+export function applySubscribed(state: BrokerState, event: SubscribedEvent): void {
+  state.nextSubscriptionId = Math.max(state.nextSubscriptionId, event.subscriptionId + 1)
+  const group = state.groups.get(event.consumerGroupId)
+  const topic = state.topics.get(event.topicName)
+  if (!group || !topic) throw new Error('A subscription names a group or a topic that is not there.')
+  const subscription = makeSubscription(event.subscriptionId, group, topic, event.starts)
+  group.subscriptions.set(event.topicName, subscription)
+  topic.subscriptions.set(event.consumerGroupId, subscription)
+  state.subscriptions.set(event.subscriptionId, subscription)
+}
+
+function interval(settings: GroupSettings): number | null {
+  return settings.retry.kind === 'fixed' ? settings.retry.intervalSeconds : null
+}

@@ -1,0 +1,124 @@
+/**
+ * Topics and their queues: making, changing and removing them, and where a new message goes.
+ *
+ * A queue key is never used twice, so a topic that is removed and made again shares nothing with its
+ * former self: neither messages nor progress nor handles.
+ */
+import type { GroupRemovedEvent, MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
+import { dropSubscription } from './lease.ts'
+import { limits } from './limits.ts'
+import { type BrokerState, makeTopic, type Queue, type Topic } from './state.ts'
+import { setRate } from './throttle.ts'
+
+export interface Outgoing {
+  readonly messageId: string
+  readonly tag: string | null
+  readonly payload: Uint8Array
+  readonly bodyBytes: number
+}
+
+/** Null when the topic is in force as wanted. */
+export function decideTopic(
+  state: BrokerState,
+  settings: TopicSettings,
+  queues: number = limits.queuesPerTopic,
+): TopicEvent | null {
+  const topic = state.topics.get(settings.topicName)
+  const { topicName, generation, messageType, maxSendTps } = settings
+  if (!topic)
+    return {
+      type: 'topic',
+      topicName,
+      generation,
+      messageType,
+      maxSendTps,
+      firstQueueKey: state.nextQueueKey,
+      queues,
+    }
+  const now = topic.settings
+  if (now.generation === generation && now.messageType === messageType && now.maxSendTps === maxSendTps) return null
+  return {
+    type: 'topic',
+    topicName,
+    generation,
+    messageType,
+    maxSendTps,
+    firstQueueKey: topic.firstQueueKey,
+    queues: topic.queues.length,
+  }
+}
+
+/** Each message goes to the next queue in turn; what the client wished does not count (data-plane §1.5). */
+export function decideSend(topic: Topic, messages: readonly Outgoing[], at: number): MessageEvent[] {
+  const ends = new Map<Queue, number>()
+  return messages.map((message) => {
+    const queue = topic.queues[topic.turn++ % topic.queues.length]!
+    const offset = ends.get(queue) ?? queue.end
+    if (messages.length > 1) ends.set(queue, offset + 1)
+    return messageEvent(queue, offset, message, null, at)
+  })
+}
+
+export function messageEvent(
+  queue: Queue,
+  offset: number,
+  message: Outgoing,
+  origin: Origin | null,
+  at: number,
+): MessageEvent {
+  return {
+    type: 'message',
+    queueKey: queue.key,
+    offset,
+    storeTimeMs: at,
+    tag: message.tag,
+    messageId: message.messageId,
+    bodyBytes: message.bodyBytes,
+    origin,
+    payload: message.payload,
+  }
+}
+
+export function applyTopic(state: BrokerState, event: TopicEvent): void {
+  const { topicName, generation, messageType, maxSendTps } = event
+  const settings = { topicName, generation, messageType, maxSendTps }
+  const known = state.topics.get(topicName)
+  if (known) {
+    known.settings = settings
+    setRate(known.sendBucket, maxSendTps, known.sendBucket.at)
+    return
+  }
+  const topic = makeTopic(settings, event.firstQueueKey, event.queues)
+  state.topics.set(topicName, topic)
+  for (const queue of topic.queues) state.queues.set(queue.key, queue)
+  state.nextQueueKey = Math.max(state.nextQueueKey, event.firstQueueKey + event.queues)
+}
+
+export function applyTopicRemoved(state: BrokerState, event: TopicRemovedEvent): void {
+  const topic = state.topics.get(event.topicName)
+  if (!topic) return
+  for (const subscription of topic.subscriptions.values()) dropSubscription(state, subscription)
+  for (const queue of topic.queues) state.queues.delete(queue.key)
+  state.topics.delete(event.topicName)
+}
+
+/** The queue is absent when its topic was removed after the message was written. */
+export function applyMessage(state: BrokerState, event: MessageEvent): void {
+  const queue = state.queues.get(event.queueKey)
+  if (queue) queue.end = event.offset + 1
+  if (event.storeTimeMs > state.lastAt) state.lastAt = event.storeTimeMs
+}
+
+export function applyGroupRemoved(state: BrokerState, event: GroupRemovedEvent): void {
+  const group = state.groups.get(event.consumerGroupId)
+  if (!group) return
+  for (const subscription of group.subscriptions.values()) dropSubscription(state, subscription)
+  state.groups.delete(event.consumerGroupId)
+}
+
+/** Messages retained. */
+export function retained(topic: Topic): number {
+  let count = 0
+  for (const queue of topic.queues) count += queue.end - queue.begin
+  return count
+}

@@ -1,0 +1,44 @@
+/**
+ * Retention: messages older than `retentionMs` go, oldest segment of the log first.
+ *
+ * A segment may be unlinked when its newest message is too old. Its messages leave the queues by an
+ * event, and every group's progress follows: what a group had not read yet is lost to it, as
+ * with the vendor. Between unlinkings single messages that are too old are passed over when they
+ * would be taken (`lease.ts`), so that a quiet topic keeps its promise too.
+ */
+import type { TrimmedEvent } from './events.ts'
+import { trimCursor } from './lease.ts'
+import type { BrokerState } from './state.ts'
+
+/** A sealed segment and the time of the last message in it. */
+export interface SegmentAge {
+  readonly segment: number
+  readonly newestMs: number
+}
+
+/** How many segments, from the oldest on, hold nothing that is to be kept. Ages are in order. */
+export function expiredSegments(ages: readonly SegmentAge[], at: number, retentionMs: number): number {
+  let count = 0
+  while (count < ages.length && ages[count]!.newestMs + retentionMs <= at) count++
+  return count
+}
+
+/** Minimum offsets as the index reports them; null when nothing moves. */
+export function decideTrim(state: BrokerState, minimums: ReadonlyMap<number, number>): TrimmedEvent | null {
+  const queues: Array<{ queueKey: number; begin: number }> = []
+  for (const [queueKey, begin] of minimums) {
+    const queue = state.queues.get(queueKey)
+    if (queue && begin > queue.begin) queues.push({ queueKey, begin: Math.min(begin, queue.end) })
+  }
+  return queues.length > 0 ? { type: 'trimmed', queues } : null
+}
+
+export function applyTrimmed(state: BrokerState, event: TrimmedEvent): void {
+  for (const { queueKey, begin } of event.queues) {
+    const queue = state.queues.get(queueKey)
+    if (!queue) continue
+    queue.begin = Math.max(queue.begin, begin)
+    for (const subscription of queue.topic.subscriptions.values())
+      trimCursor(state, subscription.cursors[queue.id]!, queue.begin)
+  }
+}

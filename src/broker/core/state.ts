@@ -1,0 +1,182 @@
+/**
+ * What a broker knows: topics with their queues, groups with their progress, deliveries in flight.
+ *
+ * Nothing here grows with the messages retained: a queue is two offsets, and a group's progress in it
+ * is one offset plus the messages delivered and not yet acknowledged. Every offset below `next` that
+ * is not among those is done with; that set *is* the gaps between the acknowledged ranges, and its
+ * first member the low-water mark.
+ *
+ * Two kinds of fields: those that events set (the same after a replay; `snapshot.ts` writes exactly
+ * them), and those marked volatile, which live only as long as the process: waiting receives, what is
+ * due when, who was heard, token buckets.
+ */
+import { DeadlineHeap, type Due } from './deadline-heap.ts'
+import type { GroupSettings, TopicSettings } from './events.ts'
+import { FifoList, type Linked } from './fifo-list.ts'
+import type { TagFilter } from './filter.ts'
+import { type Bucket, makeBucket } from './throttle.ts'
+
+export interface BrokerState {
+  readonly topics: Map<string, Topic>
+  readonly queues: Map<number, Queue>
+  readonly groups: Map<string, Group>
+  readonly subscriptions: Map<number, Subscription>
+  nextQueueKey: number
+  nextSubscriptionId: number
+  /** The latest time an event carried: the clock never shows less after a restart. */
+  lastAt: number
+  /** Deliveries not acknowledged, over all subscriptions. */
+  unacknowledged: number
+
+  // Volatile from here on.
+  /** Deliveries by the time at which they become visible again. */
+  readonly deliveries: DeadlineHeap<Lease>
+  /** Waiting receives by the time at which they end with nothing. */
+  readonly waiting: DeadlineHeap<Waiter>
+  /** Auto-renewed deliveries by their owner. */
+  readonly owned: Map<string, Set<Lease>>
+  /** When each client was last heard. */
+  readonly heard: Map<string, number>
+}
+
+export interface Topic {
+  settings: TopicSettings
+  readonly firstQueueKey: number
+  readonly queues: readonly Queue[]
+  /** By consumer group. */
+  readonly subscriptions: Map<string, Subscription>
+  /** Volatile: whose turn it is to take the next message. */
+  turn: number
+  /** Volatile: the topic's own send limit. */
+  readonly sendBucket: Bucket
+}
+
+export interface Queue {
+  readonly key: number
+  readonly id: number
+  readonly topic: Topic
+  /** Offset of the first message retained. */
+  begin: number
+  /** Offset of the next message written. */
+  end: number
+  /** Volatile: messages below are durable, hence may be delivered. */
+  visible: number
+}
+
+export interface Group {
+  settings: GroupSettings
+  /** By topic. */
+  readonly subscriptions: Map<string, Subscription>
+  /** Volatile: the group's own receive limit. */
+  readonly receiveBucket: Bucket
+}
+
+/** A group's reading of one incarnation of a topic. */
+export interface Subscription {
+  readonly id: number
+  readonly group: Group
+  readonly topic: Topic
+  readonly cursors: readonly Cursor[]
+  /** Delivered and not acknowledged. */
+  unacknowledged: number
+
+  // Volatile from here on.
+  removed: boolean
+  /** Which queue is asked first next time. */
+  turn: number
+  /** Visible again, in the order in which they became so. */
+  readonly ready: FifoList<Lease>
+  /** Out of retries, on their way to the dead letters. */
+  readonly dying: FifoList<Lease>
+  readonly waiters: FifoList<Waiter>
+}
+
+export interface Cursor {
+  readonly queue: Queue
+  /** Fresh messages begin here. */
+  next: number
+  /** By offset. */
+  readonly leases: Map<number, Lease>
+}
+
+/** `leased`: with a client; `ready`: visible again; `dying`: out of retries; `gone`: acknowledged or dropped. */
+export type Phase = 'leased' | 'ready' | 'dying' | 'gone'
+
+/** A message delivered and not yet acknowledged. */
+export interface Lease extends Due, Linked<Lease> {
+  readonly subscription: Subscription
+  readonly queueId: number
+  readonly offset: number
+  readonly position: number
+  readonly tagHash: number
+  attempt: number
+  session: number
+  /** When this delivery was made. */
+  at: number
+  /** As the last event said; `due` is where renewing has moved it. */
+  deadline: number
+  renewable: boolean
+  owner: string
+  /** Volatile. */
+  phase: Phase
+}
+
+/** A receive that waits. */
+export interface Waiter extends Due, Linked<Waiter> {
+  readonly filter: TagFilter
+  readonly hashes: ReadonlySet<number> | null
+  readonly max: number
+  readonly invisibleMs: number
+  readonly autoRenew: boolean
+  readonly clientId: string
+}
+
+export function emptyState(): BrokerState {
+  return {
+    topics: new Map(),
+    queues: new Map(),
+    groups: new Map(),
+    subscriptions: new Map(),
+    nextQueueKey: 1,
+    nextSubscriptionId: 1,
+    lastAt: 0,
+    unacknowledged: 0,
+    deliveries: new DeadlineHeap(),
+    waiting: new DeadlineHeap(),
+    owned: new Map(),
+    heard: new Map(),
+  }
+}
+
+export function makeTopic(settings: TopicSettings, firstQueueKey: number, queues: number): Topic {
+  const made: Queue[] = []
+  const topic: Topic = {
+    settings,
+    firstQueueKey,
+    queues: made,
+    subscriptions: new Map(),
+    turn: 0,
+    sendBucket: makeBucket(settings.maxSendTps, 0),
+  }
+  for (let id = 0; id < queues; id++) made.push({ key: firstQueueKey + id, id, topic, begin: 0, end: 0, visible: 0 })
+  return topic
+}
+
+export function makeGroup(settings: GroupSettings): Group {
+  return { settings, subscriptions: new Map(), receiveBucket: makeBucket(settings.maxReceiveTps, 0) }
+}
+
+export function makeSubscription(id: number, group: Group, topic: Topic, starts: readonly number[]): Subscription {
+  return {
+    id,
+    group,
+    topic,
+    cursors: topic.queues.map((queue) => ({ queue, next: starts[queue.id] ?? queue.begin, leases: new Map() })),
+    unacknowledged: 0,
+    removed: false,
+    turn: 0,
+    ready: new FifoList(),
+    dying: new FifoList(),
+    waiters: new FifoList(),
+  }
+}

@@ -1,0 +1,180 @@
+/**
+ * The single writer: events go to the log and into the state together, in one order.
+ *
+ * `commit` encodes, writes and applies at once; `durable`, asked right after, resolves when the log has
+ * made the events durable, and that is when a reply may be given. State runs ahead of the disk by at most the batches
+ * under way, which nobody was promised. Messages become visible to receivers only when durable, so no
+ * consumer acts on a message that a power cut then takes back.
+ *
+ * A failed write or sync stops the broker for good (`failed`): what the disk holds is then unknown, and
+ * only opening again can tell.
+ */
+import { apply } from '../core/apply.ts'
+import { Writer } from '../core/bytes.ts'
+import { type BrokerEvent, encodeEvent, type MessageEvent } from '../core/events.ts'
+import { tagHash } from '../core/filter.ts'
+import type { SegmentAge } from '../core/retention.ts'
+import { encodeState } from '../core/snapshot.ts'
+import type { BrokerState, Queue, Topic } from '../core/state.ts'
+import type { QueueIndex, SealedSegment, SegmentLog } from '../log/contract.ts'
+
+/** A checkpoint is written after so much of the log, so that the next start replays little. */
+const CHECKPOINT_BYTES = 64 * 2 ** 20
+const CHECKPOINT_EVENTS = 200_000
+
+export interface JournalOptions {
+  readonly state: BrokerState
+  readonly log: SegmentLog
+  readonly index: QueueIndex
+  /** Sealed segments, oldest first. */
+  readonly ages: SegmentAge[]
+  /** Topics whose messages became visible. */
+  readonly onVisible: (topics: ReadonlySet<Topic>) => void
+  readonly onFailure: (error: Error) => void
+  readonly report: (error: unknown) => void
+}
+
+export class Journal {
+  readonly state: BrokerState
+  readonly log: SegmentLog
+  readonly index: QueueIndex
+  readonly ages: SegmentAge[]
+  readonly #options: JournalOptions
+  #batch: { readonly durable: Promise<void>; readonly arrived: Array<{ queue: Queue; end: number }> }
+  #bytes = 0
+  #events = 0
+  #dirty = false
+  #checkpointing: Promise<void> | null = null
+  #sealing: Promise<void> = Promise.resolve()
+  failed: Error | null = null
+
+  constructor(options: JournalOptions) {
+    this.state = options.state
+    this.log = options.log
+    this.index = options.index
+    this.ages = options.ages
+    this.#options = options
+    this.#batch = { durable: Promise.resolve(), arrived: [] }
+    this.log.onSealed((segment) => this.#sealed(segment))
+  }
+
+  /** One atomic record group. Throws what the log throws (busy, failed), and then nothing has changed. */
+  commit(events: readonly BrokerEvent[]): void {
+    const records = events.map((event) => encodeEvent(event, Buffer.allocUnsafe))
+    const { positions, durable } = this.log.write(records)
+    const batch = this.#batchOf(durable)
+    for (let i = 0; i < events.length; i++) {
+      const event = events[i]!
+      if (event.type === 'topic-removed') this.#dropIndex(event.topicName)
+      apply(this.state, event)
+      if (event.type === 'message') this.#arrive(event, positions[i]!, batch.arrived)
+      this.#bytes += records[i]!.length
+    }
+    this.#events += events.length
+    this.#dirty = true
+    if (this.#bytes >= CHECKPOINT_BYTES || this.#events >= CHECKPOINT_EVENTS) this.#checkpointSoon()
+  }
+
+  /** Resolves when everything committed so far is durable. */
+  get durable(): Promise<void> {
+    return this.#batch.durable
+  }
+
+  /** Writes the state as of now; the log below it is not needed for recovery of the state any more. */
+  checkpoint(): Promise<void> {
+    this.#checkpointing ??= this.#writeCheckpoint().finally(() => {
+      this.#checkpointing = null
+    })
+    return this.#checkpointing
+  }
+
+  async close(): Promise<void> {
+    try {
+      if (!this.failed) {
+        await this.#batch.durable
+        await this.#sealing
+        if (this.#checkpointing) await this.#checkpointing
+        if (this.#dirty) await this.checkpoint()
+      }
+    } catch (error) {
+      // The next start replays what the checkpoint would have saved it from.
+      this.#options.report(error)
+    } finally {
+      await this.log.close()
+    }
+  }
+
+  async #writeCheckpoint(): Promise<void> {
+    const position = this.log.end
+    const blob = encodeCheckpoint(this.state, this.ages)
+    this.#bytes = 0
+    this.#events = 0
+    this.#dirty = false
+    try {
+      await this.log.checkpoint(blob, position)
+    } catch (error) {
+      this.#dirty = true
+      throw error
+    }
+  }
+
+  /** A checkpoint that cannot be written (a full disk) costs nothing but a longer replay. */
+  #checkpointSoon(): void {
+    if (!this.#checkpointing) this.checkpoint().catch(this.#options.report)
+  }
+
+  /** The log gives everything that becomes durable together the same promise: one reaction for all of it. */
+  #batchOf(durable: Promise<void>) {
+    if (this.#batch.durable === durable) return this.#batch
+    const batch = { durable, arrived: [] as Array<{ queue: Queue; end: number }> }
+    this.#batch = batch
+    durable.then(
+      () => this.#becomeVisible(batch.arrived),
+      (error: unknown) => this.#fail(error),
+    )
+    return batch
+  }
+
+  #arrive(event: MessageEvent, position: number, arrived: Array<{ queue: Queue; end: number }>): void {
+    const queue = this.state.queues.get(event.queueKey)
+    if (!queue) return
+    this.index.add(event.queueKey, event.offset, position, tagHash(event.tag), event.storeTimeMs)
+    arrived.push({ queue, end: event.offset + 1 })
+  }
+
+  #becomeVisible(arrived: ReadonlyArray<{ queue: Queue; end: number }>): void {
+    if (arrived.length === 0) return
+    const topics = new Set<Topic>()
+    for (const { queue, end } of arrived) {
+      if (end > queue.visible) queue.visible = end
+      topics.add(queue.topic)
+    }
+    this.#options.onVisible(topics)
+  }
+
+  #dropIndex(topicName: string): void {
+    for (const queue of this.state.topics.get(topicName)?.queues ?? []) this.index.drop(queue.key)
+  }
+
+  #sealed(segment: SealedSegment): void {
+    this.ages.push({ segment: segment.segment, newestMs: this.state.lastAt })
+    this.#sealing = this.#sealing.then(() => this.index.seal(segment)).catch(this.#options.report)
+  }
+
+  #fail(error: unknown): void {
+    if (this.failed) return
+    this.failed = error instanceof Error ? error : new Error(String(error))
+    this.#options.onFailure(this.failed)
+  }
+}
+
+export function encodeCheckpoint(state: BrokerState, ages: readonly SegmentAge[]): Uint8Array {
+  const to = new Writer(1_024)
+  to.whole(ages.length)
+  for (const age of ages) {
+    to.whole(age.segment)
+    to.whole(age.newestMs)
+  }
+  to.raw(encodeState(state))
+  return to.finish()
+}

@@ -1,0 +1,132 @@
+/**
+ * Opens an instance's broker: the log, the state as of the last checkpoint, and what came after it.
+ *
+ * Replaying is applying the same events in the same order as when they happened; there is no other
+ * way by which state comes back. An idle instance opens in a few milliseconds; after a kill at most
+ * one checkpoint's distance is replayed. Fails with a sentence for the operator when the folder is
+ * damaged, and then has changed nothing.
+ */
+import type { World } from '../../world/world.ts'
+import type { Broker, BrokerSettings } from '../broker.ts'
+import { apply } from '../core/apply.ts'
+import { Reader } from '../core/bytes.ts'
+import { decodeEvent, decodeForIndex } from '../core/events.ts'
+import { tagHash } from '../core/filter.ts'
+import { refreshRenewable } from '../core/lease.ts'
+import type { SegmentAge } from '../core/retention.ts'
+import { decodeState } from '../core/snapshot.ts'
+import { type BrokerState, emptyState } from '../core/state.ts'
+import type { OpenedIndex, OpenedLog, QueueIndex, SegmentLog } from '../log/contract.ts'
+import { segmentOf } from '../log/contract.ts'
+import { openLog } from '../log/log.ts'
+import { BrokerShell } from './broker-shell.ts'
+import { recordCipher } from './cipher.ts'
+import { MemoryIndex } from './memory-index.ts'
+import { SteadyTime } from './time.ts'
+
+export interface OpenBrokerOptions {
+  readonly world: World
+  /** The instance's own folder; need not exist. */
+  readonly directory: string
+  readonly settings: BrokerSettings
+  /** 32 bytes when messages are encrypted at rest. */
+  readonly cipherKey?: Uint8Array | null
+  /** Gets what went wrong in the background, once each. */
+  readonly report?: (error: unknown) => void
+  /** 64 MiB unless given. */
+  readonly segmentBytes?: number
+}
+
+export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
+  const shell = await openShell(options)
+  return shell
+}
+
+/** As `openBroker`, for tests that look inside. */
+export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell> {
+  const { clock, random, disk } = options.world
+  const cipher = options.cipherKey ? recordCipher(options.cipherKey, random) : null
+  const opened = await openLog({
+    disk,
+    clock,
+    random,
+    directory: options.directory,
+    cipher,
+    ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
+  })
+  try {
+    const index: OpenedIndex = { index: new MemoryIndex(), sealedBelow: opened.log.first }
+    const { state, ages } = await recover(opened, index)
+    const time = new SteadyTime(clock, state.lastAt)
+    refreshRenewable(state, time.now())
+    return new BrokerShell({
+      clock,
+      time,
+      session: random.below(2 ** 31 - 1) + 1,
+      settings: options.settings,
+      state,
+      log: opened.log,
+      index: index.index,
+      ages,
+      report: options.report ?? (() => {}),
+    })
+  } catch (error) {
+    await opened.log.close()
+    throw error
+  }
+}
+
+async function recover(
+  opened: OpenedLog,
+  { index, sealedBelow }: OpenedIndex,
+): Promise<{ state: BrokerState; ages: SegmentAge[] }> {
+  const { log, checkpoint } = opened
+  const known = checkpoint ? decodeCheckpoint(checkpoint.blob) : { state: emptyState(), ages: [] }
+  const { state } = known
+  const applied = checkpoint?.position ?? log.first
+  const newest = new Map(known.ages.map((age) => [age.segment, age.newestMs]))
+  for await (const { position, payload } of log.scan(Math.min(applied, sealedBelow))) {
+    if (position >= applied) replay(state, index, position, payload, position >= sealedBelow)
+    else if (position >= sealedBelow) addAgain(state, index, position, payload)
+    newest.set(segmentOf(position), state.lastAt)
+  }
+  for (const queue of state.queues.values()) {
+    queue.begin = Math.max(queue.begin, Math.min(index.minimumOffset(queue.key), queue.end))
+    queue.visible = queue.end
+  }
+  return { state, ages: agesOf(log, newest, state.lastAt) }
+}
+
+function replay(
+  state: BrokerState,
+  index: QueueIndex,
+  position: number,
+  payload: Uint8Array,
+  addToIndex: boolean,
+): void {
+  const event = decodeEvent(payload)
+  if (event.type === 'topic-removed')
+    for (const queue of state.topics.get(event.topicName)?.queues ?? []) index.drop(queue.key)
+  apply(state, event)
+  if (event.type === 'message' && addToIndex && state.queues.has(event.queueKey))
+    index.add(event.queueKey, event.offset, position, tagHash(event.tag), event.storeTimeMs)
+}
+
+/** The state counts this message already; only where it lies has to be known again. */
+function addAgain(state: BrokerState, index: QueueIndex, position: number, payload: Uint8Array): void {
+  const message = decodeForIndex(payload)
+  if (message && state.queues.has(message.queueKey))
+    index.add(message.queueKey, message.offset, position, message.tagHash, message.storeTimeMs)
+}
+
+function decodeCheckpoint(blob: Uint8Array): { state: BrokerState; ages: SegmentAge[] } {
+  const from = new Reader(blob)
+  const ages: SegmentAge[] = []
+  for (let count = from.whole(); count > 0; count--) ages.push({ segment: from.whole(), newestMs: from.whole() })
+  return { state: decodeState(from.rest()), ages }
+}
+
+/** A sealed segment whose age nobody noted counts as new: it is kept longer, never shorter. */
+function agesOf(log: SegmentLog, newest: ReadonlyMap<number, number>, lastAt: number): SegmentAge[] {
+  return log.segments().map(({ segment }) => ({ segment, newestMs: newest.get(segment) ?? lastAt }))
+}
