@@ -130,6 +130,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
       keyRing: ledgerKeyRing({ ledger, accountId: account.accountId, clock }),
       nonces,
       policies: noPolicies,
+      limits: { readsPerSecond: settings.readsPerSecond, writesPerSecond: settings.writesPerSecond },
       log,
       version,
     })
