@@ -64,6 +64,7 @@ export class SimulatedEngine implements Engine {
   readonly #held = new Map<string, Holding>()
   readonly #refusedPorts = new Set<number>()
   #births = 0
+  #breakOffNext = false
   #listener: (instanceId: string | null) => void = () => {}
 
   constructor(options: SimulatedEngineOptions) {
@@ -189,6 +190,12 @@ export class SimulatedEngine implements Engine {
     else this.#refusedPorts.delete(port)
   }
 
+  /** Lets one call have half of its effect, as a kill in the middle of it would; the call itself rejects. */
+  async breakOff<T>(call: () => Promise<T>): Promise<T> {
+    this.#breakOffNext = true
+    return call()
+  }
+
   /** What a kill in the middle of a create leaves behind. */
   leaveHalfMade(instanceId: string): void {
     this.#holding(instanceId)
@@ -219,7 +226,8 @@ export class SimulatedEngine implements Engine {
   async #call<T>(call: EngineCall, effect: () => T, midway: () => unknown = () => {}): Promise<T> {
     this.calls.push(call)
     const { clock, delayMs, fault } = this.#options
-    const chosen = fault?.(call) ?? null
+    const chosen = this.#breakOffNext ? 'midway' : (fault?.(call) ?? null)
+    this.#breakOffNext = false
     if (chosen === 'before') throw broken(call, 'refused the call')
     const waitMs = delayMs?.(call) ?? 0
     if (waitMs > 0) await new Promise<void>((resolve) => void clock.after(waitMs, resolve))
