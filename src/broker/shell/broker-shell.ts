@@ -250,6 +250,8 @@ export class BrokerShell implements Broker {
       enter(this.state, subscription, poll, at + Math.max(0, request.waitMs))
       signal.addEventListener('abort', poll.onAbort, { once: true })
       this.#serve(subscription)
+      // A short poll need not wait for a timer to hear that there is nothing.
+      if (request.waitMs <= 0 && poll.linked && !this.#loading.has(subscription)) this.#endPoll(poll)
       this.#arm()
     })
   }

@@ -17,10 +17,10 @@ import type { SegmentAge } from '../core/retention.ts'
 import { decodeState } from '../core/snapshot.ts'
 import { type BrokerState, emptyState } from '../core/state.ts'
 import type { OpenedIndex, OpenedLog, QueueIndex, SegmentLog } from '../log/contract.ts'
+import { createRecordCipher } from '../log/cipher.ts'
 import { segmentOf } from '../log/contract.ts'
 import { openLog } from '../log/log.ts'
 import { BrokerShell } from './broker-shell.ts'
-import { recordCipher } from './cipher.ts'
 import { MemoryIndex } from './memory-index.ts'
 import { SteadyTime } from './time.ts'
 
@@ -45,7 +45,7 @@ export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
 /** As `openBroker`, for tests that look inside. */
 export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell> {
   const { clock, random, disk } = options.world
-  const cipher = options.cipherKey ? recordCipher(options.cipherKey, random) : null
+  const cipher = options.cipherKey ? createRecordCipher(options.cipherKey, random) : null
   const opened = await openLog({
     disk,
     clock,
