@@ -58,7 +58,12 @@ export async function perform(steps: readonly Step[], context: PerformContext): 
 /** A failure as text the ledger can hold: well formed, without NUL, at most 500 characters. */
 export function sentenceOf(cause: unknown): string {
   const text = cause instanceof Error ? cause.message : String(cause)
-  return text.toWellFormed().replaceAll('\0', '').slice(0, 500).toWellFormed() || 'It failed without saying why.'
+  const fitting = text
+    .slice(0, 500)
+    .replaceAll('\0', '')
+    // With `u` this is half a surrogate pair only, as cutting may leave one.
+    .replace(/\p{Surrogate}/gu, '')
+  return fitting === '' ? 'It failed without saying why.' : fitting
 }
 
 interface ChildFailures {

@@ -1,0 +1,432 @@
+/** The planner's choices as transcripts: what is wanted, what the engine holds, and the steps. */
+import { describe, expect, it } from 'vitest'
+import type { InstanceObservation } from '../engines/engine.ts'
+import type { Row } from '../ledger/schema.ts'
+import { needsAnotherLook, type PlanInput, partsSuffice, plan, type Step } from './plan.ts'
+
+const id = 'i1'
+
+interface Case {
+  readonly name: string
+  /** `present 0/1 r0/1 ports -` : wanted, applied/wanted generation, applied/wanted revision, recorded ports. */
+  readonly ledger: string
+  /** `orders 0/1`, `-audit 1/2` (wanted absent); groups begin with `%`. */
+  readonly holds?: string
+  /** `running@1 orders@1 %workers@1`, or `nothing`. */
+  readonly engine: string
+  readonly more?: Partial<PlanInput> & {
+    readonly partial?: boolean
+    readonly public?: boolean
+    readonly failure?: string
+  }
+  readonly steps: readonly string[]
+}
+
+const cases: readonly Case[] = [
+  // Making
+  {
+    name: 'a new instance first needs a port',
+    ledger: 'present 0/1 r0/1 ports -',
+    engine: 'nothing',
+    steps: ['allocatePorts vpc'],
+  },
+  {
+    name: 'and two with a public endpoint',
+    ledger: 'present 0/1 r0/1 ports -',
+    engine: 'nothing',
+    more: { public: true },
+    steps: ['allocatePorts vpc internet'],
+  },
+  {
+    name: 'with a port set aside it is made with all that is in it, then recorded at once',
+    ledger: 'present 0/1 r0/3 ports -',
+    holds: 'orders 0/1, audit 0/2, %workers 0/1',
+    engine: 'nothing',
+    more: { reserved: { vpc: 7801 } },
+    steps: [
+      'ensureInstance @1 serving vpc:7801',
+      'ensureTopics orders@1 audit@2',
+      'ensureGroups workers@1',
+      'recordApplied @1 r3 vpc:7801 topics orders@1 audit@2 groups workers@1',
+    ],
+  },
+  {
+    name: 'a missing public port is found without moving the recorded one',
+    ledger: 'present 1/1 r1/1 ports 7801',
+    engine: 'running@1',
+    more: { public: true, reserved: { vpc: 9999, internet: 7805 } },
+    steps: ['ensureInstance @1 serving vpc:7801 internet:7805', 'recordApplied @1 r1 vpc:7801 internet:7805'],
+  },
+  {
+    name: 'made but not recorded, on a port nobody knows: told again with the port set aside now',
+    ledger: 'present 0/1 r0/1 ports -',
+    engine: 'running@1',
+    more: { reserved: { vpc: 7804 } },
+    steps: ['ensureInstance @1 serving vpc:7804', 'recordApplied @1 r1 vpc:7804'],
+  },
+  {
+    name: 'remains of a half-made instance are completed',
+    ledger: 'present 0/1 r0/1 ports 7801',
+    engine: 'stopped@0',
+    steps: ['ensureInstance @1 serving vpc:7801', 'recordApplied @1 r1 vpc:7801'],
+  },
+
+  // At rest
+  {
+    name: 'as wanted and recorded: nothing',
+    ledger: 'present 4/4 r9/9 ports 7801',
+    holds: 'orders 2/2',
+    engine: 'running@4 orders@2',
+    steps: [],
+  },
+  {
+    name: 'as wanted and recorded, but the engine was not told since the start: told, nothing recorded',
+    ledger: 'present 4/4 r9/9 ports 7801',
+    holds: 'orders 2/2',
+    engine: 'stopped@4 orders@2',
+    more: { untold: true },
+    steps: ['ensureInstance @4 serving vpc:7801'],
+  },
+  {
+    name: 'in force, not recorded',
+    ledger: 'present 3/4 r8/9 ports 7801',
+    holds: 'orders 1/2',
+    engine: 'running@4 orders@2',
+    steps: ['recordApplied @4 r9 vpc:7801 topics orders@2'],
+  },
+  {
+    name: 'a mended failure is taken back',
+    ledger: 'present 1/1 r1/1 ports 7801',
+    engine: 'running@1',
+    more: { failure: 'Port 7801 is taken.' },
+    steps: ['recordApplied @1 r1 vpc:7801'],
+  },
+
+  // Changing
+  {
+    name: 'a wanted change',
+    ledger: 'present 1/2 r1/2 ports 7801',
+    engine: 'running@1',
+    steps: ['ensureInstance @2 serving vpc:7801', 'recordApplied @2 r2 vpc:7801'],
+  },
+  {
+    name: 'a failed instance is tried again',
+    ledger: 'present 1/1 r1/1 ports 7801',
+    engine: 'failed@1',
+    steps: ['ensureInstance @1 serving vpc:7801'],
+  },
+  {
+    name: 'removals come before what is made, groups before topics going and after topics coming',
+    ledger: 'present 1/1 r1/5 ports 7801',
+    holds: '-old 1/2, new 0/1, kept 1/3, -%gone 1/2, %fresh 0/1',
+    engine: 'running@1 old@1 kept@1 %gone@1',
+    steps: [
+      'removeGroup gone',
+      'removeTopic old',
+      'ensureTopics new@1 kept@3',
+      'ensureGroups fresh@1',
+      'recordApplied @1 r5 vpc:7801 topics new@1 kept@3 groups fresh@1 gone old@2 %gone@2',
+    ],
+  },
+  {
+    name: 'deleted before it was ever made: only the row goes',
+    ledger: 'present 1/1 r1/2 ports 7801',
+    holds: '-never 0/2',
+    engine: 'running@1',
+    steps: ['recordApplied @1 r2 vpc:7801 gone never@2'],
+  },
+  {
+    name: 'created again over a deleted predecessor: that one goes first, with its messages',
+    ledger: 'present 1/1 r1/3 ports 7801',
+    holds: 'orders -2/3',
+    engine: 'running@1 orders@1',
+    steps: ['removeTopic orders', 'ensureTopics orders@3', 'recordApplied @1 r3 vpc:7801 topics orders@3'],
+  },
+  {
+    name: 'created again and changed once more after the engine has it: the new one stays',
+    ledger: 'present 1/1 r1/4 ports 7801',
+    holds: 'orders -2/4',
+    engine: 'running@1 orders@3',
+    steps: ['ensureTopics orders@4', 'recordApplied @1 r4 vpc:7801 topics orders@4'],
+  },
+  {
+    name: 'made, never recorded, and changed: it is changed in place',
+    ledger: 'present 1/1 r1/3 ports 7801',
+    holds: 'orders 0/2',
+    engine: 'running@1 orders@1',
+    steps: ['ensureTopics orders@2', 'recordApplied @1 r3 vpc:7801 topics orders@2'],
+  },
+  {
+    name: 'a topic the engine lost is made again, and was recorded already',
+    ledger: 'present 1/1 r2/2 ports 7801',
+    holds: 'orders 1/1',
+    engine: 'running@1',
+    steps: ['ensureTopics orders@1'],
+  },
+  {
+    name: 'a topic and a group the ledger does not know go when all rows are at hand',
+    ledger: 'present 1/1 r2/2 ports 7801',
+    holds: 'orders 1/1',
+    engine: 'running@1 orders@1 stray@4 %stray@1',
+    steps: ['removeGroup stray', 'removeTopic stray'],
+  },
+  {
+    name: 'and stay when only the differing rows are',
+    ledger: 'present 1/1 r1/2 ports 7801',
+    holds: 'orders 1/2',
+    engine: 'running@1 orders@1 audit@1',
+    more: { partial: true },
+    steps: ['ensureTopics orders@2', 'recordApplied @1 r2 vpc:7801 topics orders@2'],
+  },
+
+  // Expiry and release
+  {
+    name: 'one millisecond before the expiry',
+    ledger: 'present 1/1 r1/1 ports 7801',
+    engine: 'running@1',
+    more: { at: 999 },
+    steps: [],
+  },
+  {
+    name: 'at the expiry it stops under the same generation',
+    ledger: 'present 1/1 r1/1 ports 7801',
+    engine: 'running@1',
+    more: { at: 1000 },
+    steps: ['ensureInstance @1 stopped vpc:7801'],
+  },
+  {
+    name: 'stopped stays stopped',
+    ledger: 'present 1/1 r1/1 ports 7801',
+    engine: 'stopped@1',
+    more: { at: 1999 },
+    steps: [],
+  },
+  {
+    name: 'at the release time the wish changes first, and nothing is removed before that is written',
+    ledger: 'present 1/1 r1/1 ports 7801',
+    engine: 'stopped@1',
+    more: { at: 2000 },
+    steps: ['release @1'],
+  },
+
+  // Going
+  {
+    name: 'deleted',
+    ledger: 'absent 1/2 r1/2 ports 7801',
+    engine: 'running@1 orders@1',
+    steps: ['removeInstance', 'forget'],
+  },
+  {
+    name: 'deleted, half of it gone',
+    ledger: 'absent 1/2 r1/2 ports 7801',
+    engine: 'stopped@0',
+    steps: ['removeInstance', 'forget'],
+  },
+  { name: 'deleted, all of it gone', ledger: 'absent 1/2 r1/2 ports 7801', engine: 'nothing', steps: ['forget'] },
+  { name: 'unknown on both sides', ledger: 'unknown', engine: 'nothing', steps: [] },
+  { name: 'unknown and half-made', ledger: 'unknown', engine: 'stopped@0', steps: ['removeOrphan'] },
+  {
+    name: 'unknown, deleted earlier',
+    ledger: 'unknown',
+    engine: 'stopped@3 orders@1',
+    more: { knownDeleted: true },
+    steps: ['removeOrphan'],
+  },
+  {
+    name: 'unknown, never deleted: somebody else’s messages',
+    ledger: 'unknown',
+    engine: 'stopped@3 orders@1',
+    steps: ['leaveForeign'],
+  },
+]
+
+describe('plan', () => {
+  it.each(cases)('$name', (one) => {
+    expect(plan(inputOf(one)).map(textOf)).toEqual(one.steps)
+  })
+
+  it('asks for another look after the steps that change what a plan is made from, and only then', () => {
+    const again = cases.filter((one) => needsAnotherLook(plan(inputOf(one)))).map(({ steps }) => steps)
+    expect(again).toEqual([['allocatePorts vpc'], ['allocatePorts vpc internet'], ['release @1']])
+  })
+
+  it('is content with the differing rows only where the engine holds the instance', () => {
+    expect(['nothing', 'stopped@0', 'running@1', 'failed@2'].map((text) => partsSuffice(observationOf(text)))).toEqual([
+      false,
+      false,
+      true,
+      true,
+    ])
+  })
+})
+
+// Reading and writing the transcripts
+
+function textOf(step: Step): string {
+  const ports = (listen: ReadonlyArray<{ kind: string; port: number }>): string =>
+    listen.map(({ kind, port }) => `${kind}:${port}`).join(' ')
+  const versioned = (list: readonly { name: string; generation: number }[], sign = ''): string =>
+    list.map(({ name, generation }) => ` ${sign}${name}@${generation}`).join('')
+  switch (step.do) {
+    case 'allocatePorts':
+      return `allocatePorts ${step.kinds.join(' ')}`
+    case 'ensureInstance':
+      return `ensureInstance @${step.spec.generation} ${step.spec.serving ? 'serving' : 'stopped'} ${ports(step.spec.listen)}`
+    case 'ensureTopics':
+      return `ensureTopics${versioned(step.topics.map((one) => ({ ...one, name: one.topicName })))}`
+    case 'ensureGroups':
+      return `ensureGroups${versioned(step.groups.map((one) => ({ ...one, name: one.consumerGroupId })))}`
+    case 'removeTopic':
+      return `removeTopic ${step.topicName}`
+    case 'removeGroup':
+      return `removeGroup ${step.consumerGroupId}`
+    case 'recordApplied': {
+      const held = Object.entries(step.ports).flatMap(([kind, port]) => (port === null ? [] : [{ kind, port }]))
+      const part = (word: string, text: string): string => (text === '' ? '' : ` ${word}${text}`)
+      return [
+        `recordApplied @${step.generation} r${step.revision} ${ports(held)}`,
+        part('topics', versioned(step.topics)),
+        part('groups', versioned(step.groups)),
+        part('gone', versioned(step.goneTopics) + versioned(step.goneGroups, '%')),
+      ].join('')
+    }
+    case 'release':
+      return `release @${step.generation}`
+    case 'removeInstance':
+    case 'forget':
+    case 'removeOrphan':
+    case 'leaveForeign':
+      return step.do
+  }
+}
+
+function inputOf({ ledger, holds, engine, more = {} }: Case): PlanInput {
+  const { partial, public: isPublic, failure, ...rest } = more
+  const read = /^(present|absent) (\d+)\/(\d+) r(\d+)\/(\d+) ports (-|\d+)$/.exec(ledger)
+  const [, wanted, applied, generation, appliedRevision, revision, port] = read ?? []
+  const children = holds === undefined ? [] : holds.split(', ').map(childOf)
+  return {
+    instanceId: id,
+    wanted:
+      ledger === 'unknown'
+        ? null
+        : {
+            instance: {
+              ...instance,
+              network_info_json: JSON.stringify({ internetInfo: { internetSpec: isPublic ? 'enable' : 'disable' } }),
+              wanted: wanted as 'present',
+              applied_generation: Number(applied),
+              generation: Number(generation),
+              applied_revision: Number(appliedRevision),
+              revision: Number(revision),
+              vpc_port: port === '-' ? null : Number(port),
+              failure: failure ?? null,
+            },
+            accounts: [],
+            topics: children
+              .filter(({ isGroup }) => !isGroup)
+              .map((child) => ({ ...topic, ...child, topic_name: child.name })),
+            groups: children
+              .filter(({ isGroup }) => isGroup)
+              .map((child) => ({ ...group, ...child, consumer_group_id: child.name })),
+            complete: !partial,
+          },
+    observed: observationOf(engine),
+    knownDeleted: false,
+    reserved: {},
+    untold: false,
+    listenHost: '127.0.0.1',
+    at: 500,
+    ...rest,
+  }
+}
+
+function childOf(text: string) {
+  const [, absent, percent, name, applied, generation] = /^(-?)(%?)(\w+) (-?\d+)\/(\d+)$/.exec(text)!
+  return {
+    isGroup: percent === '%',
+    name: name!,
+    wanted: absent === '-' ? ('absent' as const) : ('present' as const),
+    applied_generation: Number(applied),
+    generation: Number(generation),
+  }
+}
+
+function observationOf(text: string): InstanceObservation | null {
+  if (text === 'nothing') return null
+  const [[state, generation], ...children] = text.split(' ').map((part) => part.split('@')) as [string[], ...string[][]]
+  const seen = children.map(([name, version]) => ({ name: name!, generation: Number(version) }))
+  return {
+    instanceId: id,
+    generation: Number(generation),
+    state: state as 'running',
+    reason: state === 'failed' ? 'It broke.' : null,
+    topics: seen
+      .filter(({ name }) => !name.startsWith('%'))
+      .map((one) => ({ topicName: one.name, generation: one.generation })),
+    groups: seen
+      .filter(({ name }) => name.startsWith('%'))
+      .map((one) => ({ consumerGroupId: one.name.slice(1), generation: one.generation })),
+  }
+}
+
+const instance: Row<'instances'> = {
+  instance_id: id,
+  region_id: 'cn-hangzhou',
+  instance_name: id,
+  remark: null,
+  service_code: 'rmq',
+  series_code: 'standard',
+  sub_series_code: 'cluster_ha',
+  payment_type: 'Subscription',
+  commodity_code: 'ons_rmqsub_public_cn',
+  resource_group_id: 'rg-1',
+  product_info_json: '{"msgProcessSpec":"rmq.s2.2xlarge"}',
+  network_info_json: '{}',
+  acl_info_json: '{}',
+  billing_json: '{}',
+  maintain_time: '02:00-06:00',
+  create_time_ms: 0,
+  update_time_ms: 0,
+  start_time_ms: 0,
+  expire_time_ms: 1000,
+  release_time_ms: 2000,
+  wanted: 'present',
+  generation: 1,
+  revision: 1,
+  vpc_port: null,
+  internet_port: null,
+  applied_generation: 0,
+  applied_revision: 0,
+  failure: null,
+}
+
+const topic: Row<'topics'> = {
+  instance_id: id,
+  topic_name: '',
+  message_type: 'NORMAL',
+  remark: null,
+  max_send_tps: null,
+  lite_topic_expiration: null,
+  create_time_ms: 0,
+  update_time_ms: 0,
+  wanted: 'present',
+  generation: 1,
+  applied_generation: 0,
+}
+
+const group: Row<'consumer_groups'> = {
+  instance_id: id,
+  consumer_group_id: '',
+  delivery_order_type: 'Concurrently',
+  consume_retry_policy_json: '{"retryPolicy":"DefaultRetryPolicy"}',
+  max_receive_tps: null,
+  remark: null,
+  message_model: null,
+  topic_name: null,
+  create_time_ms: 0,
+  update_time_ms: 0,
+  wanted: 'present',
+  generation: 1,
+  applied_generation: 0,
+}
