@@ -5,7 +5,6 @@
  * costs its socket and one timer, and has a bounded time.
  */
 import type { Socket } from 'node:net'
-import { TLSSocket } from 'node:tls'
 import type { Cancel } from '../world/world.ts'
 import { Http2Connection } from './connection.ts'
 import { maxFirstBytes, type ProxyAddresses, recognise } from './first-bytes.ts'
@@ -26,6 +25,7 @@ export class Arrival {
   #proxied: ProxyAddresses | null = null
   #proxySeen = false
   #cancelTimer: Cancel | null
+  #cancelHandshake: Cancel | null = null
   #draining = false
 
   constructor(host: Host<any>, port: Port<any>, socket: Socket, remoteAddress: string) {
@@ -112,21 +112,14 @@ export class Arrival {
   }
 
   #startTls(): void {
-    if (!this.#host.secureContext) {
-      this.destroy()
-      return
-    }
-    const secure = new TLSSocket(this.#handOver(), {
-      isServer: true,
-      secureContext: this.#host.secureContext,
-      ALPNProtocols: ['h2'],
-    })
-    secure.on('error', () => this.destroy())
-    secure.once('secure', () => {
-      // A client without ALPN would not speak HTTP/2 over TLS (RFC 9113 §3.2).
+    this.#cancelHandshake = this.#host.startTls(this.#handOver(), (secure) => {
+      this.#cancelHandshake?.()
+      secure.on('error', () => this.destroy())
+      // A client without ALPN would not speak HTTP/2 over TLS (RFC 9113, section 3.2).
       if (secure.alpnProtocol === 'h2') this.#startHttp2(secure, true)
       else this.destroy()
     })
+    if (!this.#cancelHandshake) this.destroy()
   }
 
   #startHttp2(socket: Socket, encrypted: boolean): void {
@@ -161,6 +154,7 @@ export class Arrival {
   #onClose(): void {
     this.#cancelTimer?.()
     this.#cancelTimer = null
+    this.#cancelHandshake?.()
     this.http2?.destroy()
     this.#port.forget(this)
   }

@@ -227,7 +227,8 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   }
 
   #onRequestEnd(): void {
-    if (this.#ended) return
+    // Node also ends the readable side of a stream that was reset; its `close` follows and tells.
+    if (this.#ended || (this.#stream.closed && this.#stream.rstCode !== http2NoError)) return
     if (!this.#reader.atBoundary) {
       this.#fail(new RpcError(Status.INTERNAL, 'The request stream ended inside a message'))
     } else if (this.#queue) {
@@ -344,11 +345,8 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     this.#stopReading()
   }
 
-  /** Tells a client that is still sending that nobody listens; an ended request needs nothing. */
   #stopReading(): void {
-    if (this.#stream.readableEnded || this.#unreachable) return
-    this.#stream.resume()
-    if (!this.#stream.endAfterHeaders) this.#stream.close(http2NoError)
+    stopReading(this.#stream)
   }
 
   /** The client has reset the stream, or the connection is gone: writing would throw. */
@@ -500,6 +498,18 @@ class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unknown> {
     this.#stream.resume()
     return { done: true, value: undefined }
   }
+}
+
+/**
+ * Tells a client that is still sending that nobody listens, once the status is on its way: a reset in the same turn
+ * would overtake it. A request that has ended needs nothing.
+ */
+export function stopReading(stream: ServerHttp2Stream): void {
+  if (stream.readableEnded || stream.endAfterHeaders) return
+  stream.resume()
+  setImmediate(() => {
+    if (!stream.destroyed && !stream.closed && !stream.readableEnded) stream.close(http2NoError)
+  })
 }
 
 function ignore(): void {}

@@ -117,8 +117,8 @@ async function makeCertificate(key: string, hosts: string[], at: number): Promis
       publicKey: createPublicKey(privateKey).export({ type: 'spki', format: 'pem' }) as string,
     },
     extensions: [
-      { name: 'basicConstraints', cA: true, critical: true },
-      { name: 'keyUsage', digitalSignature: true, keyCertSign: true, critical: true },
+      // Not an authority: clients built on rustls refuse one as a server's certificate.
+      { name: 'basicConstraints', cA: false, critical: true },
       { name: 'extKeyUsage', serverAuth: true },
       { name: 'subjectAltName', altNames },
     ],

@@ -12,7 +12,7 @@ import {
 } from 'node:http2'
 import type { Socket } from 'node:net'
 import type { Clock } from '../world/world.ts'
-import { type CallHost, ServerCall } from './call.ts'
+import { type CallHost, ServerCall, stopReading } from './call.ts'
 import type { Limits } from './limits.ts'
 import { type Connection, type Method, Status } from './transport.ts'
 
@@ -186,8 +186,7 @@ function answerAndClose(stream: ServerHttp2Stream, headers: Record<string, strin
   stream.on('error', ignore)
   if (stream.destroyed || stream.closed) return
   stream.respond(headers, { endStream: true })
-  stream.resume()
-  if (!stream.endAfterHeaders) stream.close(constants.NGHTTP2_NO_ERROR)
+  stopReading(stream)
 }
 
 function ignore(): void {}

@@ -6,7 +6,8 @@
  * Read on in `port.ts` (a port's life), `arrival.ts` (TLS or not, PROXY headers), `connection.ts` (HTTP/2),
  * `call.ts` (one call).
  */
-import { createSecureContext, type SecureContext } from 'node:tls'
+import type { Socket } from 'node:net'
+import { createServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
 import type { Cancel, Clock } from '../world/world.ts'
 import { type ConnectionHost, http2Options } from './connection.ts'
 import { defaultLimits, type Limits } from './limits.ts'
@@ -63,13 +64,14 @@ export class Host<Context> implements GrpcHost<Context>, ConnectionHost {
   readonly http2: ReturnType<typeof http2Options>
   readonly ports = new Set<Port<Context>>()
   readonly onError: (error: unknown, where: string) => void
-  secureContext: SecureContext | null
   accepted = 0
   refused = 0
   #connectionId = 0
   #heldBytes = 0
   #calls = 0
   #startedCalls = 0
+  #tls: TlsServer | null = null
+  readonly #handshakes = new Map<string, (secure: TLSSocket) => void>()
   readonly #endedCalls = new Array<number>(17).fill(0)
   #sweep: Cancel | null = null
 
@@ -79,7 +81,7 @@ export class Host<Context> implements GrpcHost<Context>, ConnectionHost {
     this.methods = routes(options.services)
     this.http2 = http2Options(this.limits)
     this.onError = options.onError
-    this.secureContext = options.tls ? createSecureContext({ ...options.tls }) : null
+    if (options.tls) this.setTls(options.tls)
   }
 
   async listen(options: PortOptions<Context>): Promise<PortHandle<Context>> {
@@ -90,7 +92,29 @@ export class Host<Context> implements GrpcHost<Context>, ConnectionHost {
   }
 
   setTls(keys: TlsKeys): void {
-    this.secureContext = createSecureContext({ ...keys })
+    if (this.#tls) {
+      this.#tls.setSecureContext({ ...keys })
+      return
+    }
+    this.#tls = createServer({ ...keys, ALPNProtocols: ['h2'] })
+    this.#tls.on('secureConnection', (secure) => {
+      const then = this.#handshakes.get(endpoints(secure))
+      if (then) then(secure)
+      else secure.destroy()
+    })
+    this.#tls.on('tlsClientError', (_error, secure) => secure.destroy())
+  }
+
+  /**
+   * Runs the handshake on `socket`; `then` is called when it succeeds, and never otherwise: the caller bounds its time.
+   * Answers how to forget about it, or null without keys. All ports share one TLS server, which never listens.
+   */
+  startTls(socket: Socket, then: (secure: TLSSocket) => void): Cancel | null {
+    if (!this.#tls) return null
+    const key = endpoints(socket)
+    this.#handshakes.set(key, then)
+    this.#tls.emit('connection', socket)
+    return () => this.#handshakes.delete(key)
   }
 
   stats(): HostStats {
@@ -139,6 +163,11 @@ export class Host<Context> implements GrpcHost<Context>, ConnectionHost {
       if (connections > 0) this.keepSweeping()
     })
   }
+}
+
+/** Names a TCP connection: the TLS server hands back another socket object with the same ends. */
+function endpoints(socket: Socket): string {
+  return `${socket.remoteAddress}|${socket.remotePort}|${socket.localAddress}|${socket.localPort}`
 }
 
 function routes(services: readonly Service<any>[]): Map<string, Method<any>> {
