@@ -42,7 +42,9 @@ const families: readonly Readonly<Record<string, unknown>>[] = [
 const isOperation = (value: unknown): value is Operation =>
   typeof value === 'object' && value !== null && 'action' in value && 'output' in value
 
-/** In a module's namespace names are sorted, which makes the order independent of how files are written. */
+/** Sorted within a family, because a bundler keeps no order of a module's exports. */
 export const declarations: readonly Operation[] = families.flatMap((family) =>
-  Object.values(family).filter(isOperation),
+  Object.values(family)
+    .filter(isOperation)
+    .sort((a, b) => (a.action < b.action ? -1 : 1)),
 )

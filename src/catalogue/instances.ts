@@ -89,7 +89,8 @@ export const createInstance = operation({
       }),
     ),
     period: maybe(
-      integer(limits.period.Month.minimum, limits.period.Month.maximum, {
+      // Wider than what a subscription takes: pay-as-you-go ignores it, and the handler knows which it is.
+      integer(1, 36, {
         'x-zero-is-absent': true,
         description: 'Length of a subscription, 1 to 6 months or 1 to 3 years.',
       }),
@@ -162,7 +163,7 @@ export const createInstance = operation({
     aclInfo: maybe(object({ defaultVpcAuthFree: maybe(defaultVpcAuthFree()) })),
   }),
   data: Type.String({ description: 'Id of the new instance.' }),
-  errors: ['InvalidMsgProcessSpec', 'InvalidCommodityCode', 'IdempotentParameterMismatch', 'QuotaExceeded.Instance'],
+  errors: ['InvalidMsgProcessSpec', 'IdempotentParameterMismatch'],
 })
 export type CreateInstanceInput = InputOf<typeof createInstance>
 export type CreateInstanceData = DataOf<typeof createInstance>
@@ -364,12 +365,13 @@ export const deleteInstance = operation({
   action: 'DeleteInstance',
   call: 'DELETE /instances/{instanceId}',
   summary: 'Delete an instance',
-  description: 'Releases a pay-as-you-go instance with its topics, groups and messages. There is no way back.',
+  description:
+    'Releases a pay-as-you-go instance with its topics, groups and messages. There is no way back. A subscription ends by itself and is not deleted.',
   family,
   access: ['delete', 'instance'],
   path: { instanceId: instanceId() },
   data: done(),
-  errors: ['Instance.NotFound', 'InstanceStatus.Error'],
+  errors: ['Instance.NotFound', 'InstanceStatus.Error', 'OrderType.NotSupport'],
 })
 export type DeleteInstanceInput = InputOf<typeof deleteInstance>
 export type DeleteInstanceData = DataOf<typeof deleteInstance>

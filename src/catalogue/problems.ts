@@ -17,7 +17,6 @@ export interface Problem {
 /** A finding of an Ajv validator, as far as it is read here. */
 export interface Finding {
   readonly instancePath: string
-  readonly schemaPath: string
   readonly keyword: string
   readonly params: Readonly<Record<string, unknown>>
 }

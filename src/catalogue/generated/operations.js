@@ -93,7 +93,7 @@ export const operations = [
     "period": {
      "type": "integer",
      "minimum": 1,
-     "maximum": 6,
+     "maximum": 36,
      "x-zero-is-absent": true,
      "description": "Length of a subscription, 1 to 6 months or 1 to 3 years."
     },
@@ -374,9 +374,7 @@ export const operations = [
   },
   "errors": [
    "InvalidMsgProcessSpec",
-   "InvalidCommodityCode",
-   "IdempotentParameterMismatch",
-   "QuotaExceeded.Instance"
+   "IdempotentParameterMismatch"
   ],
   "modelsAccessDenied": false
  },
@@ -385,7 +383,7 @@ export const operations = [
   "method": "DELETE",
   "path": "/instances/{instanceId}",
   "summary": "Delete an instance",
-  "description": "Releases a pay-as-you-go instance with its topics, groups and messages. There is no way back.",
+  "description": "Releases a pay-as-you-go instance with its topics, groups and messages. There is no way back. A subscription ends by itself and is not deleted.",
   "family": "instances",
   "ramAction": "rocketmq:DeleteInstance",
   "accessLevel": "delete",
@@ -452,7 +450,8 @@ export const operations = [
   },
   "errors": [
    "Instance.NotFound",
-   "InstanceStatus.Error"
+   "InstanceStatus.Error",
+   "OrderType.NotSupport"
   ],
   "modelsAccessDenied": false
  },
