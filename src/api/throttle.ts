@@ -17,6 +17,8 @@ interface Bucket {
 }
 
 const MAX_ACCOUNTS = 1_000
+/** Fractions of a token that arithmetic may lose; a caller that waited as told must not be refused for them. */
+const ROUNDING = 1e-6
 
 /** Answers a function that takes one token or throws 400 `Throttling.User`. */
 export function createThrottle(rates: Rates, clock: Clock): (accountId: string, level: AccessLevel) => void {
@@ -68,7 +70,7 @@ function bucketsOf(perSecond: number | null, clock: Clock): (accountId: string) 
     }
     bucket.tokens = Math.min(depth, bucket.tokens + ((now - bucket.filledAt) * perSecond) / 1_000)
     bucket.filledAt = now
-    if (bucket.tokens < 1) return Math.ceil(((1 - bucket.tokens) / perSecond) * 1_000)
+    if (bucket.tokens < 1 - ROUNDING) return Math.ceil(((1 - bucket.tokens - ROUNDING) / perSecond) * 1_000)
     bucket.tokens -= 1
     return 0
   }

@@ -6,6 +6,7 @@
  * in this process whoever changes a key calls `forget`. Absent keys are not cached, so a key works as soon as it
  * is made. Clear secrets live in this cache and nowhere else.
  */
+import { findAccessKey, findRamUser, openSecret, openToken } from '../ledger/access-keys.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Row } from '../ledger/schema.ts'
 import type { Principal } from '../resources/handler.ts'
@@ -20,10 +21,6 @@ export const CACHE_MS = 5_000
 const CACHE_SIZE = 512
 /** The vendor's ids are 16 to 30 letters and digits; `STS.` ids have a dot. Ids of one's own choice may be longer. */
 const ACCESS_KEY_ID = /^[\w.@-]{1,128}$/
-
-/** Contexts under which the ledger's secrets of a key are sealed; whoever writes a key uses the same. */
-export const secretContext = (accessKeyId: string): string => `access_keys/${accessKeyId}/secret`
-export const tokenContext = (accessKeyId: string): string => `access_keys/${accessKeyId}/token`
 
 export function ledgerKeyRing(options: { ledger: Ledger; accountId: string; clock: Clock }): LedgerKeyRing {
   const { ledger, accountId, clock } = options
@@ -48,20 +45,16 @@ export function ledgerKeyRing(options: { ledger: Ledger; accountId: string; cloc
 }
 
 async function readKey(ledger: Ledger, accountId: string, accessKeyId: string): Promise<AccessKey | null> {
-  const row = await ledger.read
-    .selectFrom('access_keys')
-    .selectAll()
-    .where('access_key_id', '=', accessKeyId)
-    .executeTakeFirst()
+  const row = await findAccessKey(ledger.read, accessKeyId)
   if (row === undefined) return null
   const principal = await principalOf(ledger, accountId, row)
   if (principal === null) return null
   return {
     accessKeyId,
-    secret: ledger.secrets.open(row.secret_sealed, secretContext(accessKeyId)),
+    secret: openSecret(ledger.secrets, row),
     publicKeyPem: row.public_key_pem,
     status: row.status,
-    securityToken: row.token_sealed === null ? null : ledger.secrets.open(row.token_sealed, tokenContext(accessKeyId)),
+    securityToken: openToken(ledger.secrets, row),
     expireTimeMs: row.expire_time_ms,
     principal,
   }
@@ -73,11 +66,7 @@ async function principalOf(ledger: Ledger, accountId: string, row: Row<'access_k
   if (row.owner_type === 'account') return accountPrincipal(accountId, accessKeyId)
   const userName = row.user_name
   if (userName === null) return null
-  const user = await ledger.read
-    .selectFrom('ram_users')
-    .select('user_id')
-    .where('user_name', '=', userName)
-    .executeTakeFirst()
+  const user = await findRamUser(ledger.read, userName)
   if (user === undefined) return null
   return {
     kind: 'user',

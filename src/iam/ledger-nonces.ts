@@ -7,6 +7,7 @@
  */
 import { createHash } from 'node:crypto'
 import type { Ledger } from '../ledger/ledger.ts'
+import { insertNonces, pruneNonces } from '../ledger/nonces.ts'
 import type { Cancel, Clock } from '../world/world.ts'
 import { DATE_WINDOW_MS, NonceMemory, type NonceStore, nonceKey } from './nonces.ts'
 
@@ -25,7 +26,6 @@ interface Options {
 }
 
 const DEFAULT_FLUSH_DELAY_MS = 250
-const ROWS_PER_INSERT = 200
 const CLEANING_INTERVAL_MS = 60_000
 
 export async function openLedgerNonces(options: Options): Promise<LedgerNonces> {
@@ -110,13 +110,7 @@ async function save(ledger: Ledger, batch: Map<string, number>, now: number, cle
   const rows = [...batch].map(([nonce_key, expire_time_ms]) => ({ nonce_key, expire_time_ms }))
   const cause = { at: now, requestId: 'none', principal: 'system', action: 'RememberNonces' }
   await ledger.change(cause, async ({ tx }) => {
-    for (let from = 0; from < rows.length; from += ROWS_PER_INSERT) {
-      await tx
-        .insertInto('used_nonces')
-        .values(rows.slice(from, from + ROWS_PER_INSERT))
-        .onConflict((conflict) => conflict.column('nonce_key').doNothing())
-        .execute()
-    }
-    if (clean) await tx.deleteFrom('used_nonces').where('expire_time_ms', '<', now).execute()
+    await insertNonces(tx, rows)
+    if (clean) await pruneNonces(tx, now)
   })
 }

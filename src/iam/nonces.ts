@@ -32,8 +32,9 @@ const DEFAULT_CAPACITY = 360_000
 
 export class NonceMemory {
   readonly #capacity: number
-  readonly #buckets = new Map<number, Set<string>>()
-  #size = 0
+  readonly #known = new Set<string>()
+  /** The known nonces again, by the date of their request in steps of `BUCKET_MS`. */
+  readonly #buckets = new Map<number, string[]>()
   /** Buckets below this index were forgotten before their time. */
   #floor = 0
 
@@ -42,24 +43,19 @@ export class NonceMemory {
   }
 
   get size(): number {
-    return this.#size
+    return this.#known.size
   }
 
   use(key: string, dateMs: number, now: number): NonceVerdict {
     this.#expire(now)
+    if (this.#known.has(key)) return 'used'
+    if (this.#known.size >= this.#capacity) this.#forgetOldest()
     const index = Math.floor(dateMs / BUCKET_MS)
     if (index < this.#floor) return 'stale'
-    let bucket = this.#buckets.get(index)
-    if (bucket?.has(key) === true) return 'used'
-    if (this.#size >= this.#capacity) this.#forgetOldest()
-    if (index < this.#floor) return 'stale'
-    bucket = this.#buckets.get(index)
-    if (bucket === undefined) {
-      bucket = new Set()
-      this.#buckets.set(index, bucket)
-    }
-    bucket.add(key)
-    this.#size++
+    const bucket = this.#buckets.get(index)
+    if (bucket === undefined) this.#buckets.set(index, [key])
+    else bucket.push(key)
+    this.#known.add(key)
     return 'fresh'
   }
 
@@ -76,7 +72,7 @@ export class NonceMemory {
   }
 
   #drop(index: number): void {
-    this.#size -= this.#buckets.get(index)?.size ?? 0
+    for (const key of this.#buckets.get(index) ?? []) this.#known.delete(key)
     this.#buckets.delete(index)
   }
 }

@@ -1,0 +1,74 @@
+import { describe, expect, it } from 'vitest'
+import type { ApiError } from '../catalogue/errors.ts'
+import { operations } from '../catalogue/index.ts'
+import { hostNameOf, regionOf } from './host-header.ts'
+import { createRouter } from './routing.ts'
+
+const route = createRouter(operations)
+
+it('finds every operation of the catalogue by its own path', () => {
+  for (const operation of operations) {
+    const path = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => `value-of-${name}`)
+    const found = route(operation.method, path)
+    expect(found.operation.action).toBe(operation.action)
+    for (const [name, value] of Object.entries(found.path)) expect(value).toBe(`value-of-${name}`)
+  }
+})
+
+describe('paths', () => {
+  it.each<[string, string, string, Record<string, string>]>([
+    ['GET', '/instances', 'ListInstances', {}],
+    [
+      'GET',
+      '/instances/i/topics/%25RETRY%25g%2F1%20~x%2Ay%2Bz',
+      'GetTopic',
+      { instanceId: 'i', topicName: '%RETRY%g/1 ~x*y+z' },
+    ],
+    ['GET', '/instances/i/topics/%RETRY%g', 'GetTopic', { instanceId: 'i', topicName: '%RETRY%g' }],
+    ['GET', '/instances/i/topics/%', 'GetTopic', { instanceId: 'i', topicName: '%' }],
+    ['GET', '/instances/i/topics/%E6%B5%8B%E8', 'GetTopic', { instanceId: 'i', topicName: '%E6%B5%8B%E8' }],
+    ['GET', '/instances/', 'GetInstance', { instanceId: '' }],
+    ['POST', '/instances//topics/t', 'CreateTopic', { instanceId: '', topicName: 't' }],
+    ['GET', '/instances/topics', 'GetInstance', { instanceId: 'topics' }],
+    ['GET', '/instances/__proto__', 'GetInstance', { instanceId: '__proto__' }],
+  ])('%s %s', (method, path, action, places) => {
+    const found = route(method, path)
+    expect([found.operation.action, found.path]).toEqual([action, places])
+  })
+
+  it.each([
+    ['GET', '/', 404, 'InvalidApi.NotFound'],
+    ['GET', '', 404, 'InvalidApi.NotFound'],
+    ['GET', '/Instances', 404, 'InvalidApi.NotFound'],
+    ['GET', '/instances/i/topics/t/x/y', 404, 'InvalidApi.NotFound'],
+    ['GET', '/_gantry/keys', 404, 'InvalidApi.NotFound'],
+    ['DELETE', '/instances', 404, 'InvalidApi.NotFound'],
+    ['GET', `/instances${'/x'.repeat(5_000)}`, 404, 'InvalidApi.NotFound'],
+    ['PUT', '/instances', 403, 'UnsupportedHTTPMethod'],
+    ['OPTIONS', '/instances', 403, 'UnsupportedHTTPMethod'],
+    ['get', '/instances', 403, 'UnsupportedHTTPMethod'],
+  ])('%s %.40s is refused', (method, path, status, code) => {
+    expect(() => route(method, path)).toThrow(expect.objectContaining({ httpStatus: status, code }) as ApiError)
+  })
+})
+
+describe('the Host header', () => {
+  const regions = ['cn-hangzhou', 'cn-beijing']
+  it.each([
+    [undefined, null, 'cn-hangzhou'],
+    ['127.0.0.1:7800', '127.0.0.1', 'cn-hangzhou'],
+    ['[::1]:7800', '::1', 'cn-hangzhou'],
+    ['LocalHost', 'localhost', 'cn-hangzhou'],
+    ['rocketmq.cn-beijing.aliyuncs.com', 'rocketmq.cn-beijing.aliyuncs.com', 'cn-beijing'],
+    ['rocketmq-vpc.cn-beijing.aliyuncs.com:443', 'rocketmq-vpc.cn-beijing.aliyuncs.com', 'cn-beijing'],
+    ['rocketmq.aliyuncs.com', 'rocketmq.aliyuncs.com', 'cn-hangzhou'],
+    ['<script>', null, 'cn-hangzhou'],
+    ['a b', null, 'cn-hangzhou'],
+    ['x'.repeat(300), null, 'cn-hangzhou'],
+  ])('%.50s', (header, name, region) => {
+    expect([hostNameOf(header), regionOf(hostNameOf(header), regions)]).toEqual([name, region])
+  })
+
+  it('of a region that is not served is refused', () =>
+    expect(() => regionOf('rocketmq.eu-west-1.aliyuncs.com', regions)).toThrow(/answers for cn-hangzhou, cn-beijing/))
+})

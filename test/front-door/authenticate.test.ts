@@ -1,0 +1,342 @@
+/**
+ * Everything that can be wrong with who is calling, with the code it must answer, in the order of auth-and-wire §1.6:
+ * each row is also wrong in every later respect, so the row fails when checks change places.
+ */
+import { createHmac } from 'node:crypto'
+import { describe, expect, it } from 'vitest'
+import { ApiError } from '../../src/catalogue/errors.ts'
+import { type AuthenticRequest, authenticate } from '../../src/iam/authenticate.ts'
+import { canonicalRequests, legacyStringsToSign } from '../../src/iam/canonical.ts'
+import type { AccessKey } from '../../src/iam/keys.ts'
+import { memoryNonces } from '../../src/iam/nonces.ts'
+import { requestTarget, signRequest, splitTarget } from '../../src/iam/sign.ts'
+import { readFixture, SECRET, testKey } from './captures.ts'
+import { memoryKeyRing } from './harness.ts'
+
+const NOW = Date.UTC(2026, 0, 2, 3, 4, 5)
+const MINUTE = 60_000
+const examples = readFixture('worked-examples.json')
+
+const sts = (overrides: Partial<AccessKey> = {}) =>
+  testKey({ accessKeyId: 'STS.test', securityToken: 'token-1', expireTimeMs: NOW + MINUTE, ...overrides })
+
+interface Situation {
+  readonly keys?: readonly AccessKey[]
+  readonly accessKeyId?: string
+  readonly secret?: string
+  readonly securityToken?: string
+  readonly at?: number
+  readonly nonce?: string
+  readonly body?: string
+  /** What happens to the headers after signing. */
+  readonly tamper?: (headers: Map<string, string[]>) => void
+}
+
+function signed(situation: Situation = {}): AuthenticRequest {
+  const body = situation.body ?? null
+  const headers = signRequest(
+    {
+      accessKeyId: situation.accessKeyId ?? 'test-ak',
+      accessKeySecret: situation.secret ?? SECRET,
+      ...(situation.securityToken === undefined ? {} : { securityToken: situation.securityToken }),
+    },
+    {
+      method: 'POST',
+      target: '/instances',
+      host: 'h:1',
+      action: 'A',
+      body,
+      at: situation.at ?? NOW,
+      nonce: situation.nonce ?? 'nonce-1',
+    },
+  )
+  const map = new Map(Object.entries(headers).map(([name, value]) => [name, [value]]))
+  situation.tamper?.(map)
+  return { method: 'POST', rawPath: '/instances', rawQuery: '', headers: map, body: Buffer.from(body ?? '') }
+}
+
+function legacy(tamper: (headers: Map<string, string[]>) => void = () => {}, path = '/instances'): AuthenticRequest {
+  const headers = new Map([
+    ['accept', ['application/json']],
+    ['date', ['Fri, 02 Jan 2026 03:04:05 GMT']],
+    ['x-acs-signature-method', ['HMAC-SHA1']],
+    ['x-acs-version', ['2022-08-01']],
+  ])
+  const [rawPath, rawQuery] = splitTarget(path)
+  const request = { method: 'GET', rawPath, rawQuery, headers, body: Buffer.alloc(0) }
+  const [text] = legacyStringsToSign(request)
+  headers.set('authorization', [`acs test-ak:${createHmac('sha1', SECRET).update(text!).digest('base64')}`])
+  tamper(headers)
+  return request
+}
+
+async function outcome(request: AuthenticRequest, keys: readonly AccessKey[] = [testKey()], nonces = memoryNonces()) {
+  try {
+    await authenticate({ keyRing: memoryKeyRing(keys), nonces }, request, NOW)
+    return { code: 'accepted', status: 200, message: '' }
+  } catch (error) {
+    if (error instanceof ApiError) return { code: error.code, status: error.httpStatus, message: error.message }
+    throw error
+  }
+}
+
+const set = (name: string, value: string) => (headers: Map<string, string[]>) => void headers.set(name, [value])
+const drop = (name: string) => (headers: Map<string, string[]>) => void headers.delete(name)
+const replace = (from: string | RegExp, to: string) => (headers: Map<string, string[]>) =>
+  void headers.set('authorization', [headers.get('authorization')![0]!.replace(from, to)])
+
+describe('ACS3', () => {
+  it.each<[string, Situation, number, string, RegExp?]>([
+    ['all in order', {}, 200, 'accepted'],
+    ['with a body', { body: '{"remark":"测试"}' }, 200, 'accepted'],
+    ['anonymous', { tamper: drop('authorization'), at: 0 }, 400, 'MissingAccessKeyId'],
+    [
+      'bearer token',
+      {
+        tamper: (headers) => {
+          headers.delete('authorization')
+          headers.set('x-acs-bearer-token', ['t'])
+          headers.set('x-acs-signature-type', ['BEARERTOKEN'])
+        },
+      },
+      400,
+      'MissingAccessKeyId',
+      /x-acs-bearer-token is not accepted/,
+    ],
+    [
+      'id token',
+      {
+        tamper: (headers) => {
+          headers.delete('authorization')
+          headers.set('x-acs-zero-trust-idtoken', ['t'])
+        },
+      },
+      400,
+      'MissingAccessKeyId',
+      /idtoken is not accepted/,
+    ],
+    ['not a scheme we know', { tamper: set('authorization', 'Basic dXNlcjpwYXNz'), at: 0 }, 400, 'IncompleteSignature'],
+    ['empty header', { tamper: set('authorization', ''), at: 0 }, 400, 'IncompleteSignature'],
+    ['very long header', { tamper: set('authorization', `acs ${'x'.repeat(9_000)}`) }, 400, 'IncompleteSignature'],
+    ['no signature', { tamper: replace(/,Signature=.*/, ''), at: 0 }, 400, 'IncompleteSignature', /no Signature/],
+    ['no signed headers', { tamper: replace(/SignedHeaders=[^,]*,/, ''), at: 0 }, 400, 'IncompleteSignature'],
+    ['no credential', { tamper: replace(/Credential=[^,]*,/, ''), at: 0 }, 400, 'IncompleteSignature'],
+    ['signature not hex', { tamper: replace(/Signature=./, 'Signature=x'), at: 0 }, 400, 'IncompleteSignature'],
+    [
+      'a field twice',
+      { tamper: replace('Credential=', 'Credential=a,Credential='), at: 0 },
+      400,
+      'IncompleteSignature',
+    ],
+    ['blanks after the commas', { tamper: replace(/,/g, ', ') }, 200, 'accepted'],
+    ['ACS4', { tamper: replace('ACS3-HMAC-SHA256', 'ACS4-HMAC-SHA256'), at: 0 }, 400, 'InvalidSignatureMethod'],
+    ['algorithm unknown', { tamper: replace('SHA256', 'MD5'), at: 0 }, 400, 'InvalidSignatureMethod', /ACS3-HMAC-SM3/],
+    ['no date', { tamper: drop('x-acs-date'), accessKeyId: 'nobody' }, 400, 'MissingTimestamp', /x-acs-date/],
+    ['no nonce', { tamper: drop('x-acs-signature-nonce'), accessKeyId: 'nobody' }, 400, 'MissingSignatureNonce'],
+    ['no hash', { tamper: drop('x-acs-content-sha256'), accessKeyId: 'nobody' }, 400, 'MissingContentSha256'],
+    ['endless nonce', { nonce: 'n'.repeat(257), accessKeyId: 'nobody' }, 400, 'IncompleteSignature', /1 to 256/],
+    [
+      'a header twice',
+      { tamper: (h) => void h.get('x-acs-date')!.push('x'), accessKeyId: 'nobody' },
+      400,
+      'IncompleteSignature',
+    ],
+    ...['host', 'x-acs-date', 'x-acs-content-sha256', 'x-acs-signature-nonce', 'x-acs-version', 'x-acs-action'].map(
+      (name): [string, Situation, number, string, RegExp] => [
+        `${name} not signed`,
+        { tamper: replace(new RegExp(`${name};?`), ''), accessKeyId: 'nobody' },
+        400,
+        'IncompleteSignature',
+        new RegExp(`must list ${name}`),
+      ],
+    ),
+    [
+      'token not signed',
+      { tamper: set('x-acs-security-token', 't'), accessKeyId: 'nobody' },
+      400,
+      'IncompleteSignature',
+      /must list x-acs-security-token/,
+    ],
+    ['a signed header absent', { tamper: replace('=host', '=absent;host') }, 400, 'IncompleteSignature', /absent/],
+    ['key unknown', { accessKeyId: 'nobody', at: 0 }, 404, 'InvalidAccessKeyId.NotFound'],
+    ['key disabled', { keys: [testKey({ status: 'Inactive' })], at: 0 }, 403, 'InvalidAccessKeyId.Inactive'],
+    ['temporary key without token', { keys: [sts()], accessKeyId: 'STS.test', at: 0 }, 400, 'MissingSecurityToken'],
+    ['temporary key', { keys: [sts()], accessKeyId: 'STS.test', securityToken: 'token-1' }, 200, 'accepted'],
+    [
+      'token malformed',
+      { keys: [sts()], accessKeyId: 'STS.test', securityToken: 'a b', at: 0 },
+      400,
+      'InvalidSecurityToken.Malformed',
+    ],
+    [
+      'token of another key',
+      { keys: [sts()], accessKeyId: 'STS.test', securityToken: 'token-2', at: 0 },
+      400,
+      'InvalidSecurityToken.MismatchWithAccessKey',
+    ],
+    [
+      'token with a permanent key',
+      { securityToken: 'token-1', at: 0 },
+      400,
+      'InvalidSecurityToken.MismatchWithAccessKey',
+    ],
+    [
+      'token expired this moment',
+      { keys: [sts({ expireTimeMs: NOW })], accessKeyId: 'STS.test', securityToken: 'token-1', at: 0 },
+      400,
+      'InvalidSecurityToken.Expired',
+    ],
+    [
+      'token about to expire',
+      { keys: [sts({ expireTimeMs: NOW + 1 })], accessKeyId: 'STS.test', securityToken: 'token-1' },
+      200,
+      'accepted',
+    ],
+    ...['2026-01-02 03:04:05', '2026-01-02T03:04:05.000Z', '2026-02-30T00:00:00Z', 'now', ''].map(
+      (date): [string, Situation, number, string, RegExp] => [
+        `date ${JSON.stringify(date)}`,
+        { tamper: set('x-acs-date', date), secret: 'wrong' },
+        400,
+        'InvalidTimeStamp.Format',
+        /2026-01-02T03:04:05Z/,
+      ],
+    ),
+    ['15 minutes behind', { at: NOW - 15 * MINUTE }, 200, 'accepted'],
+    ['15 minutes ahead', { at: NOW + 15 * MINUTE }, 200, 'accepted'],
+    ['further behind', { at: NOW - 15 * MINUTE - 1_000, secret: 'wrong' }, 400, 'InvalidTimeStamp.Expired'],
+    ['further ahead', { at: NOW + 15 * MINUTE + 1_000, secret: 'wrong' }, 400, 'InvalidTimeStamp.Expired'],
+    [
+      'wrong secret',
+      { secret: 'wrong' },
+      400,
+      'SignatureDoesNotMatch',
+      /server StringToSign is \[ACS3-HMAC-SHA256\n[0-9a-f]{64}\] server CanonicalRequest is \[POST\n\/instances\n/,
+    ],
+    [
+      'hash of another body',
+      { tamper: set('x-acs-content-sha256', '0'.repeat(64)) },
+      400,
+      'SignatureDoesNotMatch',
+      /The body is not/,
+    ],
+    ['signature cut short', { tamper: replace(/..$/, '') }, 400, 'SignatureDoesNotMatch'],
+    [
+      'an RSA signature without a registered key',
+      { tamper: replace('HMAC-SHA256', 'RSA-SHA256') },
+      400,
+      'InvalidSignatureMethod',
+      /No RSA public key/,
+    ],
+    [
+      'an unreadable public key',
+      { tamper: replace('HMAC-SHA256', 'RSA-SHA256'), keys: [testKey({ publicKeyPem: 'x' })] },
+      400,
+      'InvalidSignatureMethod',
+    ],
+    [
+      'two names for the key',
+      { tamper: set('x-acs-accesskey-id', 'other') },
+      400,
+      'IncompleteSignature',
+      /different access keys/,
+    ],
+  ])('%s', async (_, situation, status, code, message) => {
+    const answer = await outcome(signed(situation), situation.keys ?? [testKey()])
+    expect([answer.status, answer.code]).toEqual([status, code])
+    if (message !== undefined) expect(answer.message).toMatch(message)
+  })
+
+  it('never tells a secret or a stored token', async () => {
+    for (const situation of [
+      { secret: 'wrong' },
+      { keys: [sts()], accessKeyId: 'STS.test', securityToken: 'token-2' },
+    ]) {
+      const { message } = await outcome(signed(situation), [testKey(), sts()])
+      expect(message).not.toMatch(/test-sk|token-1/)
+    }
+  })
+})
+
+describe('the legacy scheme', () => {
+  it.each<[string, AuthenticRequest, string, RegExp?]>([
+    ['all in order', legacy(), 'accepted'],
+    ['the path decoded by the signer', legacy(() => {}, '/instances/a%20b?x=&y=%20'), 'accepted'],
+    ['no date', legacy(drop('date')), 'MissingTimestamp', /Date/],
+    ['ISO date', legacy(set('date', '2026-01-02T03:04:05Z')), 'InvalidTimeStamp.Format', /GMT/],
+    ['wrong weekday', legacy(set('date', 'Mon, 02 Jan 2026 03:04:05 GMT')), 'InvalidTimeStamp.Format'],
+    ['no such day', legacy(set('date', 'Fri, 32 Jan 2026 03:04:05 GMT')), 'InvalidTimeStamp.Format'],
+    ['old date', legacy(set('date', 'Fri, 02 Jan 2026 02:49:04 GMT')), 'InvalidTimeStamp.Expired'],
+    ['another method', legacy(set('x-acs-signature-method', 'HMAC-SHA256')), 'InvalidSignatureMethod'],
+    // The CLI compares what follows these words with its own string.
+    [
+      'wrong signature',
+      legacy(set('x-acs-version', 'x')),
+      'SignatureDoesNotMatch',
+      /server string to sign is:GET\napplication\/json\n/,
+    ],
+    ['MD5 of another body', legacy(set('content-md5', 'x')), 'SignatureDoesNotMatch'],
+  ])('%s', async (_, request, code, message) => {
+    const answer = await outcome(request)
+    expect(answer.code).toBe(code)
+    if (message !== undefined) expect(answer.message).toMatch(message)
+  })
+})
+
+describe('replays', () => {
+  it('are refused, also both at once, and only after the signature was right', async () => {
+    const nonces = memoryNonces()
+    expect((await outcome(signed({ secret: 'wrong' }), [testKey()], nonces)).code).toBe('SignatureDoesNotMatch')
+    const both = await Promise.all([outcome(signed(), [testKey()], nonces), outcome(signed(), [testKey()], nonces)])
+    expect(both.map(({ code }) => code).sort()).toEqual(['SignatureNonceUsed', 'accepted'])
+    expect((await outcome(signed({ at: NOW + MINUTE }), [testKey()], nonces)).code).toBe('SignatureNonceUsed')
+  })
+
+  it('are recognised in another order of date and nonce', async () => {
+    const nonces = memoryNonces()
+    for (const nonce of ['a', 'b', 'c'])
+      expect((await outcome(signed({ nonce }), [testKey()], nonces)).code).toBe('accepted')
+    for (const nonce of ['c', 'a', 'b']) {
+      expect((await outcome(signed({ nonce }), [testKey()], nonces)).code).toBe('SignatureNonceUsed')
+    }
+  })
+})
+
+describe('worked examples', () => {
+  it.each(Object.entries<any>(examples.v3))('%s', async (_, example) => {
+    const headers = new Map(Object.entries<string>(example.headers).map(([name, value]) => [name, [value]]))
+    const [rawPath, rawQuery] = splitTarget(requestTarget(example.path, example.query))
+    const message = { method: example.method, rawPath, rawQuery, headers }
+    const digest = example.canonicalRequest.split('\n').at(-1)
+    expect(canonicalRequests(message, [...headers.keys()], digest)[0]).toBe(example.canonicalRequest)
+    headers.set('authorization', [example.authorization])
+    const token = example.headers['x-acs-security-token'] ?? null
+    const key = testKey({ securityToken: token })
+    expect((await outcome({ ...message, body: Buffer.from(example.body) }, [key])).code).toBe('accepted')
+  })
+
+  it.each(Object.entries<any>(examples.legacyRoa))('%s', async (_, example) => {
+    const headers = new Map(Object.entries<string>(example.headers).map(([name, value]) => [name, [value]]))
+    const [rawPath, rawQuery] = splitTarget(requestTarget(example.path, example.query))
+    const message = { method: example.method, rawPath, rawQuery, headers }
+    expect(legacyStringsToSign(message)).toContain(example.stringToSign)
+    headers.set('authorization', [example.authorization])
+    expect((await outcome({ ...message, body: Buffer.from(example.body ?? '') })).code).toBe('accepted')
+  })
+
+  it('our own signer makes the documented signature', () => {
+    const { v3 } = examples
+    const headers = signRequest(
+      { accessKeyId: 'test-ak', accessKeySecret: SECRET },
+      {
+        method: 'GET',
+        target: requestTarget('/instances', v3.listInstances.query),
+        host: '127.0.0.1:8080',
+        action: 'ListInstances',
+        body: null,
+        at: NOW,
+        nonce: '0123456789abcdef0123456789abcdef',
+      },
+    )
+    expect(headers['authorization']).toBe(v3.listInstances.authorization)
+  })
+})
