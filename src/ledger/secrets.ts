@@ -132,6 +132,8 @@ async function makeKey(file: string, random: Random): Promise<Uint8Array> {
     }
     await syncDirectory(path.dirname(file))
   } catch (error) {
+    const theirs = hasCode(error, 'EEXIST') ? await readKey(file) : null
+    if (theirs !== null) return theirs
     throw new HomeError(`The key file ${file} cannot be made (${reasonOf(error)}). Check the folder and its disk.`, {
       cause: error,
     })

@@ -17,7 +17,8 @@ export interface Store {
   readonly reads: DatabaseConnection
   /**
    * Runs `work` in a transaction that is durable when the promise resolves and has left nothing when
-   * it rejects. PostgreSQL may run the work again after a conflict with another transaction.
+   * it rejects. Changes run one after another. PostgreSQL may run the work again when a stranger's
+   * transaction got in its way.
    */
   write<T>(work: (connection: DatabaseConnection) => Promise<T>): Promise<T>
   /** Runs `work` alone, under a lock that other programs respect, in one transaction. */
