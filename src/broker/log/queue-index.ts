@@ -1,0 +1,697 @@
+/**
+ * Where the messages of each queue lie: offset → position, tag hash, store time.
+ *
+ * Entries of the segment being written are in memory, in typed arrays of sixteen bytes an entry.
+ * When the segment is sealed they go to its index file, and memory keeps 32 bytes a queue and
+ * segment, however many messages that is. A lookup is a search among those and one read of a page,
+ * or none when the page was read lately.
+ *
+ * An index file is never the only place where something stands: one that is missing or damaged is
+ * made again from its segment, with `decode`. What must never happen is an entry that is skipped, so
+ * adding with a gap is refused, and adding to a sealed segment too.
+ */
+import type { Disk } from '../../world/disk.ts'
+import type { IndexEntries, OpenedIndex, QueueIndex, SealedSegment, SegmentLog } from './contract.ts'
+import { positionOf, segmentOf } from './contract.ts'
+import { corrupt, LogError } from './errors.ts'
+import type { IndexDirectory, RunToWrite } from './index-file.ts'
+import {
+  decodeDirectory,
+  directoryBytes,
+  encodeIndexFile,
+  entriesPerPage,
+  entryOffset,
+  entryTagHash,
+  entryTimeMs,
+  indexFileName,
+  pageBytes,
+  pageIsSound,
+  segmentOfIndexFile,
+} from './index-file.ts'
+import { sharedPages } from './pages.ts'
+import { sharedReadFiles } from './read-files.ts'
+
+/** What a record says about the queues it adds to. */
+export interface DecodedEntry {
+  readonly queueKey: number
+  readonly offset: number
+  /** An unsigned 32-bit number. */
+  readonly tagHash: number
+  readonly storeTimeMs: number
+}
+
+export interface OpenQueueIndexOptions {
+  readonly disk: Disk
+  /** The log's folder; index files lie beside the segments. */
+  readonly directory: string
+  readonly log: SegmentLog
+  /** The entries of one record of the log, for making a lost index file again; none for records that are no messages. */
+  readonly decode: (payload: Uint8Array) => readonly DecodedEntry[]
+}
+
+/** What `openQueueIndex` gives: the contract, and what only a persistent index can do. */
+export interface PersistentQueueIndex extends QueueIndex {
+  /**
+   * Saves what is in memory of the unsealed segment and durable in the log, so that the next opening
+   * need not read that segment. Worth calling with each checkpoint and before `close`.
+   */
+  flush(): Promise<void>
+  /** The first offset stored at `timeMs` or later; the offset after the last when there is none. Store times must not fall within a queue. */
+  offsetAtTime(queueKey: number, timeMs: number): Promise<number>
+  /** Queues that have entries, dropped ones of earlier runs included. */
+  queueKeys(): IterableIterator<number>
+  /** Memory held, in bytes, without the shared page cache. */
+  memoryBytes(): number
+  close(): Promise<void>
+}
+
+export async function openQueueIndex(
+  options: OpenQueueIndexOptions,
+): Promise<OpenedIndex & { readonly index: PersistentQueueIndex }> {
+  const index = new Index(options)
+  const sealedBelow = await index.open()
+  return { index, sealedBelow }
+}
+
+/** Entries of one queue in one segment, in memory. */
+class Chunk {
+  readonly segment: number
+  readonly first: number
+  count = 0
+  offsets = new Uint32Array(firstChunkEntries)
+  tagHashes = new Uint32Array(firstChunkEntries)
+  timesMs = new Float64Array(firstChunkEntries)
+
+  constructor(segment: number, first: number) {
+    this.segment = segment
+    this.first = first
+  }
+
+  add(offsetInSegment: number, tagHash: number, timeMs: number): void {
+    if (this.count === this.offsets.length) this.#grow()
+    this.offsets[this.count] = offsetInSegment
+    this.tagHashes[this.count] = tagHash
+    this.timesMs[this.count] = timeMs
+    this.count++
+  }
+
+  #grow(): void {
+    const size = Math.ceil(this.count * 1.5) + 4
+    const [offsets, tagHashes, timesMs] = [new Uint32Array(size), new Uint32Array(size), new Float64Array(size)]
+    offsets.set(this.offsets)
+    tagHashes.set(this.tagHashes)
+    timesMs.set(this.timesMs)
+    this.offsets = offsets
+    this.tagHashes = tagHashes
+    this.timesMs = timesMs
+  }
+}
+
+const firstChunkEntries = 4
+
+/** Sealed runs of one queue, oldest first, as columns; the chunks follow them without a gap. */
+class Queue {
+  min: number
+  next: number
+  readonly runSegments: number[] = []
+  readonly runFirsts: number[] = []
+  readonly runTimes: number[] = []
+  readonly runRows: number[] = []
+  readonly chunks: Chunk[] = []
+
+  constructor(first: number) {
+    this.min = first
+    this.next = first
+  }
+
+  addRun(segment: number, first: number, timeMs: number, row: number): void {
+    this.runSegments.push(segment)
+    this.runFirsts.push(first)
+    this.runTimes.push(timeMs)
+    this.runRows.push(row)
+  }
+
+  removeRuns(count: number): void {
+    for (const column of [this.runSegments, this.runFirsts, this.runTimes, this.runRows]) column.splice(0, count)
+  }
+
+  /** Offset after the last sealed entry. */
+  get sealedEnd(): number {
+    return this.chunks[0]?.first ?? this.next
+  }
+
+  runEnd(run: number): number {
+    return this.runFirsts[run + 1] ?? this.sealedEnd
+  }
+}
+
+interface IndexFile {
+  /** Where its segment ends, as a position. */
+  readonly end: number
+  readonly pagesAt: number
+}
+
+let indexesOpened = 0
+
+class Index implements PersistentQueueIndex {
+  readonly #disk: Disk
+  readonly #directory: string
+  readonly #log: SegmentLog
+  readonly #decode: OpenQueueIndexOptions['decode']
+  readonly #owner = `index ${indexesOpened++}`
+  readonly #queues = new Map<number, Queue>()
+  /** Index files of sealed segments. */
+  readonly #files = new Map<number, IndexFile>()
+  readonly #remaking = new Map<number, Promise<void>>()
+  #sealedThrough = 0
+  /** Sealed segments whose index file is still to be written; more than one only when the disk refuses. */
+  readonly #toSeal: SealedSegment[] = []
+  #work: Promise<unknown> = Promise.resolve()
+  #closed = false
+
+  constructor(options: OpenQueueIndexOptions) {
+    this.#disk = options.disk
+    this.#directory = options.directory
+    this.#log = options.log
+    this.#decode = options.decode
+  }
+
+  /** Answers the position from which on entries must be added again. */
+  async open(): Promise<number> {
+    const segments = this.#log.segments()
+    const last = segmentOf(this.#log.end)
+    const found = new Set<number>()
+    for (const name of await this.#disk.list(this.#directory)) {
+      const segment = segmentOfIndexFile(name)
+      if (segment === null) continue
+      if (segment >= segmentOf(this.#log.first) && segment <= last) found.add(segment)
+      else await this.#disk.unlink(this.#path(segment))
+    }
+    for (const { segment, end } of segments) {
+      const upTo = end - positionOf(segment, 0)
+      const directory = found.has(segment) ? await this.#readDirectory(segment) : null
+      this.#takeDirectory(end, directory?.upTo === upTo ? directory : await this.#remake(segment, end))
+    }
+    return found.has(last) ? this.#loadUnsealed(last) : positionOf(last, 0)
+  }
+
+  add(queueKey: number, offset: number, position: number, tagHash: number, storeTimeMs: number): void {
+    const segment = segmentOf(position)
+    let queue = this.#queues.get(queueKey)
+    if (!queue) {
+      queue = new Queue(offset)
+      this.#queues.set(queueKey, queue)
+    }
+    if (offset < queue.next) return
+    if (offset > queue.next) throw new Error(`Offset ${offset} of queue ${queueKey} does not follow ${queue.next - 1}`)
+    if (segment <= this.#sealedThrough) {
+      throw new Error(`Offset ${offset} of queue ${queueKey} lies in segment ${segment}, which is sealed`)
+    }
+    let chunk = queue.chunks.at(-1)
+    if (chunk?.segment !== segment) {
+      chunk = new Chunk(segment, offset)
+      queue.chunks.push(chunk)
+    }
+    chunk.add(position - positionOf(segment, 0), tagHash, storeTimeMs)
+    queue.next = offset + 1
+  }
+
+  lookup(queueKey: number, from: number, count: number): Promise<IndexEntries> | IndexEntries {
+    const queue = this.#queues.get(queueKey)
+    if (!queue) return new Entries(from, 0)
+    const start = Math.max(from, queue.min)
+    const found = new Entries(start, Math.max(0, Math.min(count, queue.next - start)))
+    if (found.count === 0) return found
+    if (start >= queue.sealedEnd) {
+      gather(queue, found, 0)
+      return found
+    }
+    return this.#lookupSealed(queueKey, from, count)
+  }
+
+  drop(queueKey: number): void {
+    this.#queues.delete(queueKey)
+  }
+
+  minimumOffset(queueKey: number): number {
+    return this.#queues.get(queueKey)?.min ?? 0
+  }
+
+  queueKeys(): IterableIterator<number> {
+    return this.#queues.keys()
+  }
+
+  trimBelow(position: number): Promise<Map<number, number>> {
+    return this.#inTurn(async () => {
+      const minimums = new Map<number, number>()
+      const wholly = [...this.#files].filter(([, file]) => file.end <= position).map(([segment]) => segment)
+      for (const [queueKey, queue] of this.#queues) {
+        const min = await this.#firstFrom(queue, position)
+        if (min > queue.min) {
+          queue.min = min
+          minimums.set(queueKey, min)
+        }
+      }
+      const forgotten = new Set(wholly)
+      for (const queue of this.#queues.values()) {
+        const kept = queue.runSegments.findIndex((segment) => !forgotten.has(segment))
+        queue.removeRuns(kept < 0 ? queue.runSegments.length : kept)
+      }
+      for (const segment of wholly) {
+        this.#files.delete(segment)
+        this.#forgetFile(segment)
+        await this.#disk.unlink(this.#path(segment))
+      }
+      return minimums
+    })
+  }
+
+  /** A refusal of the disk loses nothing: the entries stay in memory, and the next call tries again. */
+  seal(sealed: SealedSegment): Promise<void> {
+    if (sealed.segment > this.#sealedThrough) {
+      this.#sealedThrough = sealed.segment
+      this.#toSeal.push(sealed)
+    }
+    return this.#inTurn(async () => {
+      for (let next = this.#toSeal[0]; next; next = this.#toSeal[0]) {
+        await this.#seal(next)
+        this.#toSeal.shift()
+      }
+    })
+  }
+
+  flush(): Promise<void> {
+    return this.#inTurn(async () => {
+      const durable = this.#log.durableEnd
+      const segment = segmentOf(durable)
+      if (segment <= this.#sealedThrough) return
+      const upTo = durable - positionOf(segment, 0)
+      const runs = this.#runsOf(segment, upTo)
+      if (runs.length > 0) await this.#write(segment, upTo, runs)
+    })
+  }
+
+  async offsetAtTime(queueKey: number, timeMs: number): Promise<number> {
+    const queue = this.#queues.get(queueKey)
+    if (!queue) return 0
+    for (const chunk of queue.chunks.toReversed()) {
+      if (chunk.timesMs[0]! >= timeMs && chunk.first > queue.min) continue
+      return Math.max(queue.min, chunk.first + lowerBound(chunk.timesMs, chunk.count, timeMs))
+    }
+    const run = lowerBound(queue.runTimes, queue.runTimes.length, timeMs) - 1
+    if (run < 0) return queue.min
+    let low = Math.max(queue.runFirsts[run]!, queue.min)
+    let high = queue.runEnd(run)
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      const entry = await this.lookup(queueKey, middle, 1)
+      if (entry.count > 0 && entry.from === middle && entry.storeTimeMs(0) < timeMs) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  memoryBytes(): number {
+    let bytes = 0
+    for (const queue of this.#queues.values()) {
+      bytes += 200 + queue.runSegments.length * 32
+      for (const chunk of queue.chunks) bytes += 150 + chunk.offsets.length * 16
+    }
+    return bytes + this.#files.size * 100
+  }
+
+  async close(): Promise<void> {
+    await this.#work
+    this.#closed = true
+    sharedReadFiles.close(this.#owner)
+    sharedPages.forget(this.#owner)
+    this.#queues.clear()
+  }
+
+  // Lookups in index files ---------------------------------------------------------------------
+
+  async #seal({ segment, end }: SealedSegment): Promise<void> {
+    const runs = this.#runsOf(segment, Number.POSITIVE_INFINITY)
+    const directory = await this.#write(segment, end - positionOf(segment, 0), runs)
+    this.#files.set(segment, { end, pagesAt: directory.pagesAt })
+    for (const run of directory.runs) {
+      const queue = this.#queues.get(run.queueKey)
+      // Dropped meanwhile, or dropped and begun anew.
+      if (queue?.chunks[0]?.segment !== segment || queue.chunks[0].first !== run.firstOffset) continue
+      queue.chunks.shift()
+      queue.addRun(segment, run.firstOffset, run.firstTimeMs, run.row)
+    }
+  }
+
+  async #lookupSealed(queueKey: number, from: number, count: number): Promise<IndexEntries> {
+    for (let attempt = 0; ; attempt++) {
+      const queue = this.#queues.get(queueKey)
+      if (!queue) return new Entries(from, 0)
+      const start = Math.max(from, queue.min)
+      const found = new Entries(start, Math.max(0, Math.min(count, queue.next - start)))
+      let filled = 0
+      let segment = 0
+      try {
+        while (filled < found.count && start + filled < queue.sealedEnd) {
+          const run = lastAtMost(queue.runFirsts, start + filled)
+          if (run < 0) throw new LogError('no-record', `Queue ${queueKey} was trimmed`)
+          segment = queue.runSegments[run]!
+          const length = Math.min(queue.runEnd(run) - start - filled, found.count - filled)
+          await this.#readRows(
+            segment,
+            queue.runRows[run]! + start + filled - queue.runFirsts[run]!,
+            length,
+            found,
+            filled,
+          )
+          filled += length
+        }
+        if (this.#queues.get(queueKey) === queue && queue.min <= start) {
+          if (filled < found.count) gather(queue, found, filled)
+          return found
+        }
+      } catch (error) {
+        // Trimmed while it was read: the next round sees the new minimum. Damaged: made again from its segment.
+        if (attempt >= 2 || this.#closed) throw error
+        if (this.#files.has(segment) || this.#remaking.has(segment)) await this.#mend(segment)
+      }
+    }
+  }
+
+  async #readRows(segment: number, row: number, count: number, found: Entries, at: number): Promise<void> {
+    const firstPage = Math.floor(row / entriesPerPage)
+    const lastPage = Math.floor((row + count - 1) / entriesPerPage)
+    const base = positionOf(segment, 0)
+    const pages = await this.#pages(segment, firstPage, lastPage)
+    for (let i = 0; i < count; i++) {
+      const page = pages[Math.floor((row + i) / entriesPerPage) - firstPage]!
+      found.set(at + i, base + entryOffset(page, row + i), entryTagHash(page, row + i), entryTimeMs(page, row + i))
+    }
+  }
+
+  async #pages(segment: number, first: number, last: number): Promise<Buffer[]> {
+    const known: Buffer[] = []
+    for (let page = first; page <= last; page++) {
+      const cached = sharedPages.get(this.#owner, segment, page)
+      if (!cached) return this.#readPages(segment, first, last)
+      known.push(cached)
+    }
+    return known
+  }
+
+  async #readPages(segment: number, first: number, last: number): Promise<Buffer[]> {
+    const file = this.#files.get(segment)
+    const path = this.#path(segment)
+    if (!file) throw new LogError('no-record', `${path} was removed`)
+    const bytes = Buffer.allocUnsafeSlow((last - first + 1) * pageBytes)
+    const at = file.pagesAt + first * pageBytes
+    const read = await sharedReadFiles.use(this.#disk, this.#owner, path, (open) => open.read(bytes, at))
+    const pages: Buffer[] = []
+    for (let page = first; page <= last; page++) {
+      const from = (page - first) * pageBytes
+      const one = bytes.subarray(from, from + pageBytes)
+      if (from + pageBytes > read || !pageIsSound(one))
+        throw corrupt(path, at + from, 'a page of the index is unreadable')
+      // A page of its own, so that a kept one does not keep its neighbours.
+      if (this.#files.get(segment) === file)
+        sharedPages.put(this.#owner, segment, page, first === last ? one : Buffer.from(one))
+      pages.push(one)
+    }
+    return pages
+  }
+
+  /** One at a time for each file; whoever needs it meanwhile waits for the same. */
+  #mend(segment: number): Promise<void> {
+    const running = this.#remaking.get(segment)
+    if (running) return running
+    const mending = this.#inTurn(() => this.#mendNow(segment)).finally(() => this.#remaking.delete(segment))
+    this.#remaking.set(segment, mending)
+    return mending
+  }
+
+  /**
+   * Rows may come out otherwise than before, for a queue dropped since is in the segment still: nobody
+   * may read between the new file and the new rows.
+   */
+  async #mendNow(segment: number): Promise<void> {
+    const file = this.#files.get(segment)
+    if (!file) return
+    this.#files.delete(segment)
+    try {
+      const { pagesAt, runs } = await this.#remake(segment, file.end)
+      for (const { queueKey, row, firstOffset } of runs) {
+        const queue = this.#queues.get(queueKey)
+        const run = queue?.runSegments.indexOf(segment) ?? -1
+        if (queue && queue.runFirsts[run] === firstOffset) queue.runRows[run] = row
+      }
+      this.#files.set(segment, { end: file.end, pagesAt })
+    } catch (error) {
+      this.#files.set(segment, file)
+      throw error
+    }
+  }
+
+  // Index files --------------------------------------------------------------------------------
+
+  async #readDirectory(segment: number): Promise<IndexDirectory | null> {
+    const path = this.#path(segment)
+    return sharedReadFiles.use(this.#disk, this.#owner, path, async (file) => {
+      const size = await file.size()
+      let bytes = Buffer.allocUnsafe(Math.min(size, pageBytes))
+      bytes = bytes.subarray(0, await file.read(bytes, 0))
+      const needed = directoryBytes(bytes)
+      if (needed === null || needed > size) return null
+      if (needed > bytes.length) {
+        bytes = Buffer.allocUnsafe(needed)
+        bytes = bytes.subarray(0, await file.read(bytes, 0))
+      }
+      const directory = decodeDirectory(bytes, size)
+      return directory?.segment === segment ? directory : null
+    })
+  }
+
+  #takeDirectory(end: number, directory: IndexDirectory): void {
+    const { segment } = directory
+    this.#sealedThrough = Math.max(this.#sealedThrough, segment)
+    this.#files.set(segment, { end, pagesAt: directory.pagesAt })
+    for (const run of directory.runs) {
+      let queue = this.#queues.get(run.queueKey)
+      // One that was dropped and begun anew under the same key: only the newest part counts.
+      if (queue?.next !== run.firstOffset) {
+        queue = new Queue(run.firstOffset)
+        this.#queues.set(run.queueKey, queue)
+      }
+      queue.addRun(segment, run.firstOffset, run.firstTimeMs, run.row)
+      queue.next = run.firstOffset + run.count
+    }
+  }
+
+  /** Takes back what `flush` saved of the segment being written. */
+  async #loadUnsealed(segment: number): Promise<number> {
+    const start = positionOf(segment, 0)
+    const directory = await this.#readDirectory(segment)
+    if (!directory || start + directory.upTo > this.#log.end) return start
+    this.#files.set(segment, { end: this.#log.end, pagesAt: directory.pagesAt })
+    try {
+      const pages =
+        directory.entries === 0
+          ? []
+          : await this.#readPages(segment, 0, Math.floor((directory.entries - 1) / entriesPerPage))
+      for (const { queueKey, firstOffset, row, count } of directory.runs) {
+        for (let i = 0; i < count; i++) {
+          const page = pages[Math.floor((row + i) / entriesPerPage)]!
+          this.add(
+            queueKey,
+            firstOffset + i,
+            start + entryOffset(page, row + i),
+            entryTagHash(page, row + i),
+            entryTimeMs(page, row + i),
+          )
+        }
+      }
+    } catch (error) {
+      if (!(error instanceof LogError)) throw error
+      return start
+    } finally {
+      this.#files.delete(segment)
+      this.#forgetFile(segment)
+    }
+    return start + directory.upTo
+  }
+
+  /** Makes the index file of a sealed segment again, from the segment. */
+  async #remake(segment: number, end: number): Promise<IndexDirectory> {
+    const chunks = new Map<number, Chunk>()
+    for await (const { position, payload } of this.#log.scan(positionOf(segment, 0))) {
+      if (position >= end) break
+      for (const { queueKey, offset, tagHash, storeTimeMs } of this.#decode(payload)) {
+        let chunk = chunks.get(queueKey)
+        if (!chunk || offset !== chunk.first + chunk.count) {
+          chunk = new Chunk(segment, offset)
+          chunks.set(queueKey, chunk)
+        }
+        chunk.add(position - positionOf(segment, 0), tagHash, storeTimeMs)
+      }
+    }
+    return this.#write(segment, end - positionOf(segment, 0), asRuns(chunks))
+  }
+
+  #runsOf(segment: number, upTo: number): RunToWrite[] {
+    const chunks = new Map<number, Chunk>()
+    for (const [queueKey, queue] of this.#queues) {
+      const chunk = queue.chunks.find((one) => one.segment === segment)
+      if (chunk) chunks.set(queueKey, chunk)
+    }
+    return asRuns(chunks, upTo)
+  }
+
+  /** A whole file under another name, synced, then renamed: a crash leaves the old one or none, and none is made again. */
+  async #write(segment: number, upTo: number, runs: readonly RunToWrite[]): Promise<IndexDirectory> {
+    const bytes = encodeIndexFile(segment, upTo, runs)
+    const unfinished = `${this.#directory}/index.new`
+    await this.#disk.unlink(unfinished)
+    const file = await this.#disk.open(unfinished, 'create')
+    try {
+      await file.write([bytes], 0)
+      await file.datasync()
+    } finally {
+      await file.close()
+    }
+    this.#forgetFile(segment)
+    await this.#disk.rename(unfinished, this.#path(segment))
+    this.#forgetFile(segment)
+    return decodeDirectory(bytes, bytes.length)!
+  }
+
+  /** The first offset of the queue at `position` or later. */
+  async #firstFrom(queue: Queue, position: number): Promise<number> {
+    const runs = queue.runSegments.length
+    for (let run = 0; run < runs; run++) {
+      const segment = queue.runSegments[run]!
+      if (this.#files.get(segment)!.end <= position) continue
+      if (positionOf(segment, 0) >= position) return Math.max(queue.min, queue.runFirsts[run]!)
+      const first = await this.#firstInRun(queue, run, position).catch(async () => {
+        await this.#mendNow(segment)
+        return this.#firstInRun(queue, run, position)
+      })
+      return Math.max(queue.min, first)
+    }
+    for (const chunk of queue.chunks) {
+      const start = positionOf(chunk.segment, 0)
+      const below = lowerBound(chunk.offsets, chunk.count, position - start)
+      if (below < chunk.count) return Math.max(queue.min, chunk.first + below)
+    }
+    return queue.next
+  }
+
+  async #firstInRun(queue: Queue, run: number, position: number): Promise<number> {
+    let low = queue.runFirsts[run]!
+    let high = queue.runEnd(run)
+    const segment = queue.runSegments[run]!
+    const found = new Entries(0, 1)
+    while (low < high) {
+      const middle = Math.floor((low + high) / 2)
+      await this.#readRows(segment, queue.runRows[run]! + middle - queue.runFirsts[run]!, 1, found, 0)
+      if (found.position(0) < position) low = middle + 1
+      else high = middle
+    }
+    return low
+  }
+
+  #forgetFile(segment: number): void {
+    sharedReadFiles.close(this.#owner, this.#path(segment))
+    sharedPages.forget(this.#owner, segment)
+  }
+
+  #path(segment: number): string {
+    return `${this.#directory}/${indexFileName(segment)}`
+  }
+
+  /** Sealing, trimming and mending change files and summaries: one at a time. */
+  #inTurn<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new LogError('closed', `The index in ${this.#directory} is closed`))
+    const run = this.#work.then(task)
+    this.#work = run.catch(() => {})
+    return run
+  }
+}
+
+class Entries implements IndexEntries {
+  readonly from: number
+  readonly count: number
+  readonly #positions: Float64Array
+  readonly #tagHashes: Uint32Array
+  readonly #timesMs: Float64Array
+
+  constructor(from: number, count: number) {
+    this.from = from
+    this.count = count
+    this.#positions = new Float64Array(count)
+    this.#tagHashes = new Uint32Array(count)
+    this.#timesMs = new Float64Array(count)
+  }
+
+  set(i: number, position: number, tagHash: number, timeMs: number): void {
+    this.#positions[i] = position
+    this.#tagHashes[i] = tagHash
+    this.#timesMs[i] = timeMs
+  }
+
+  position(i: number): number {
+    return this.#positions[i]!
+  }
+
+  tagHash(i: number): number {
+    return this.#tagHashes[i]!
+  }
+
+  storeTimeMs(i: number): number {
+    return this.#timesMs[i]!
+  }
+}
+
+/** Fills `found` from entry `at` on out of the queue's chunks. */
+function gather(queue: Queue, found: Entries, at: number): void {
+  let filled = at
+  for (const chunk of queue.chunks) {
+    if (filled === found.count) return
+    let i = found.from + filled - chunk.first
+    if (i >= chunk.count) continue
+    const base = positionOf(chunk.segment, 0)
+    for (; i < chunk.count && filled < found.count; i++, filled++) {
+      found.set(filled, base + chunk.offsets[i]!, chunk.tagHashes[i]!, chunk.timesMs[i]!)
+    }
+  }
+}
+
+function asRuns(chunks: ReadonlyMap<number, Chunk>, upTo = Number.POSITIVE_INFINITY): RunToWrite[] {
+  return [...chunks]
+    .sort(([a], [b]) => a - b)
+    .map(([queueKey, chunk]) => ({
+      queueKey,
+      firstOffset: chunk.first,
+      count: upTo === Number.POSITIVE_INFINITY ? chunk.count : lowerBound(chunk.offsets, chunk.count, upTo),
+      offsets: chunk.offsets,
+      tagHashes: chunk.tagHashes,
+      timesMs: chunk.timesMs,
+    }))
+    .filter((run) => run.count > 0)
+}
+
+/** How many of the first `count` ascending values are below `value`. */
+function lowerBound(values: ArrayLike<number>, count: number, value: number): number {
+  let low = 0
+  let high = count
+  while (low < high) {
+    const middle = (low + high) >> 1
+    if (values[middle]! < value) low = middle + 1
+    else high = middle
+  }
+  return low
+}
+
+/** The last of ascending values that is at most `value`; the first is. */
+const lastAtMost = (values: readonly number[], value: number): number => {
+  const above = lowerBound(values, values.length, value)
+  return values[above] === value ? above : above - 1
+}
