@@ -76,6 +76,44 @@ describe('figures', () => {
     expect(row.supportAutoScaling).toBe(row.elasticTps > 0)
   })
 
+  const rows = (['standard', 'professional', 'ultimate'] as const).map((seriesCode) =>
+    specificationCodes(seriesCode, 'cluster_ha').map(
+      (msgProcessSpec) => found({ ...standard, seriesCode, msgProcessSpec }).specification,
+    ),
+  )
+
+  it('grow with the size, whose number says the TPS', () => {
+    for (const row of rows.flat()) expect(row.msgProcessSpec).toMatch(new RegExp(`\\.${row.maxTps / 1000}xlarge$`))
+    for (const edition of rows)
+      for (const figure of ['maxTps', 'elasticTps', 'maxConnections', 'maxTopics'] as const) {
+        const column = edition.map((row) => row[figure])
+        expect(column).toEqual([...column].sort((a, b) => a - b))
+      }
+  })
+
+  it('agree with what other sources say', () => {
+    // Connections by TPS on the vendor's limits page for 4.x, which was not where the table came from.
+    const connections = {
+      50000: 14_000,
+      100000: 26_000,
+      200000: 50_000,
+      400000: 54_000,
+      600000: 80_000,
+      1000000: 134_000,
+    }
+    for (const row of rows.flat())
+      if (row.maxTps in connections)
+        expect(row.maxConnections).toBe(connections[row.maxTps as keyof typeof connections])
+    expect(rows.map((edition) => [...new Set(edition.map((row) => row.maxTopics))])).toEqual([
+      [300, 500],
+      [500, 1_000, 2_000],
+      [3_000],
+    ])
+    expect(rows.map((edition) => edition.map((row) => row.elasticTps).reduce((a, b) => a + b))).toEqual([
+      0, 256_000, 1_610_000,
+    ])
+  })
+
   it('allow storage encryption in one edition only', () => {
     const editions = allCombinations().filter((each) => found(each).specification.storageEncryption)
     expect(new Set(editions.map((each) => each.seriesCode))).toEqual(new Set(['ultimate']))
