@@ -549,7 +549,7 @@ class Log implements SegmentLog {
       const position = positions[i]!
       const segment = segmentOf(position)
       const offset = position - positionOf(segment, 0)
-      const end = this.#endOf(segment)
+      const end = this.#onDisk(segment)
       if (end === null || offset < headerBytes || offset + recordHeaderBytes > end) throw this.#noRecord(position)
       const span = spans.at(-1)
       if (span?.segment === segment && offset - span.last <= readGapBytes && offset - span.first <= readSpanBytes) {
@@ -637,6 +637,14 @@ class Log implements SegmentLog {
     if (segment === this.#last.header.segment) return this.#last.end
     const first = this.#sealed[0]
     return first === undefined ? null : (this.#sealed[segment - first.segment]?.end ?? null)
+  }
+
+  /** Where the segment's file may end for a reader: what is not durable yet is in memory only, and reading ahead into it would find nothing. */
+  #onDisk(segment: number): number | null {
+    const end = this.#endOf(segment)
+    return end !== null && segment === segmentOf(this.#durableEnd)
+      ? Math.min(end, this.#durableEnd - positionOf(segment, 0))
+      : end
   }
 
   #opened(payload: Buffer, position: number): Uint8Array {
