@@ -155,7 +155,7 @@ describe('a kill at every step', () => {
       const undisturbed = await run(scenario, null, false)
       expect(undisturbed.result).toEqual(wantedEnd(scenario))
       const { points } = undisturbed
-      expect(points.length).toBeGreaterThan(2)
+      expect(points.length).toBeGreaterThan(0)
       for (const [point, step] of points.entries()) {
         for (const when of ['before', 'midway', 'after'] as const) {
           for (const engineDies of [false, true]) {

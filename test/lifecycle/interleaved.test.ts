@@ -28,7 +28,8 @@ const how = fc.constantFrom<Fault>('before', 'midway', 'after')
 const act = fc.oneof(
   { weight: 3, arbitrary: fc.record({ act: fc.constant('create' as const), isPublic: fc.boolean() }) },
   { weight: 4, arbitrary: fc.record({ act: fc.constant('addTopic' as const), instance, topic }) },
-  { weight: 3, arbitrary: fc.record({ act: fc.constant('dropTopic' as const), instance, topic }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('dropTopic' as const), instance, topic }) },
+  { weight: 2, arbitrary: fc.record({ act: fc.constant('recreateTopic' as const), instance, topic }) },
   { weight: 2, arbitrary: fc.record({ act: fc.constant('change' as const), instance }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('drop' as const), instance }) },
   { weight: 6, arbitrary: fc.record({ act: fc.constant('wake' as const), instance }) },
@@ -97,10 +98,12 @@ class Story {
 
   async carryOut(one: Act): Promise<void> {
     const bench = this.#bench
-    const id = 'instance' in one ? this.#ids[one.instance % Math.max(1, this.#ids.length)] : undefined
+    const live = [...this.#wanted.keys()]
+    const id = 'instance' in one ? live[one.instance % Math.max(1, live.length)] : undefined
     switch (one.act) {
       case 'create': {
-        const made = `rmq-cn-${this.#ids.length}`
+        if (this.#wanted.size >= 3) break
+        const made = `rmq-cn-${String(this.#ids.length).padStart(2, '0')}`
         this.#ids.push(made)
         this.#wanted.set(made, new Set())
         await addInstance(bench, made, { public: one.isPublic })
@@ -120,13 +123,19 @@ class Story {
         if (id === undefined || !this.#wanted.get(id)?.delete(one.topic)) break
         await dropTopic(bench, id, one.topic)
         break
+      case 'recreateTopic':
+        await this.carryOut({ ...one, act: 'dropTopic' })
+        await this.carryOut({ ...one, act: 'addTopic' })
+        return
       case 'change':
         if (id === undefined || !this.#wanted.has(id)) break
         await changeRetention(bench, id, 24)
         break
       case 'drop':
-        if (id === undefined || !this.#wanted.delete(id)) break
+        if (id === undefined) break
+        this.#wanted.delete(id)
         await dropInstance(bench, id)
+        this.#loop.wake(id)
         break
       case 'wake':
         if (id !== undefined) this.#loop.wake(id)
