@@ -6,7 +6,7 @@
  * it has expired or does not name a host it should.
  */
 import { createPrivateKey, createPublicKey, generateKeyPairSync, X509Certificate } from 'node:crypto'
-import { link, mkdir, open, readFile, rename, rm } from 'node:fs/promises'
+import { link, mkdir, mkdtemp, open, readFile, rename, rm } from 'node:fs/promises'
 import { isIP } from 'node:net'
 import path from 'node:path'
 import { realClock } from '../world/real.ts'
@@ -87,17 +87,15 @@ function readKey(key: string, keyFile: string) {
 async function createKey(keyFile: string): Promise<string> {
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
   const key = privateKey.export({ type: 'pkcs8', format: 'pem' }) as string
-  const temporary = `${keyFile}.${process.pid}`
-  await writeDurably(temporary, key, 0o600)
-  try {
-    await link(temporary, keyFile)
-    return key
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    return await readFile(keyFile, 'utf8')
-  } finally {
-    await rm(temporary, { force: true })
-  }
+  return await withTemporary(keyFile, key, 0o600, async (temporary) => {
+    try {
+      await link(temporary, keyFile)
+      return key
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+      return await readFile(keyFile, 'utf8')
+    }
+  })
 }
 
 async function makeCertificate(key: string, hosts: string[], at: number): Promise<string> {
@@ -136,18 +134,28 @@ async function readIfThere(file: string): Promise<string | null> {
 }
 
 async function replaceFile(file: string, text: string, mode: number): Promise<void> {
-  const temporary = `${file}.${process.pid}`
-  await writeDurably(temporary, text, mode)
-  await rename(temporary, file)
+  await withTemporary(file, text, mode, (temporary) => rename(temporary, file))
 }
 
-async function writeDurably(file: string, text: string, mode: number): Promise<void> {
-  await rm(file, { force: true })
-  const handle = await open(file, 'wx', mode)
+/** Writes `text` durably beside `file`, for `use` to put it in place in one step. */
+async function withTemporary<T>(
+  file: string,
+  text: string,
+  mode: number,
+  use: (path: string) => Promise<T>,
+): Promise<T> {
+  const folder = await mkdtemp(path.join(path.dirname(file), '.new-'))
   try {
-    await handle.writeFile(text)
-    await handle.sync()
+    const temporary = path.join(folder, path.basename(file))
+    const handle = await open(temporary, 'wx', mode)
+    try {
+      await handle.writeFile(text)
+      await handle.sync()
+    } finally {
+      await handle.close()
+    }
+    return await use(temporary)
   } finally {
-    await handle.close()
+    await rm(folder, { recursive: true, force: true })
   }
 }

@@ -180,8 +180,13 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
   drained(): Promise<void> {
     if (this.signal.aborted || !this.#call.writableNeedDrain) return Promise.resolve()
     return new Promise((resolve) => {
-      this.#call.once('drain', resolve)
-      this.#call.once('cancelled', resolve)
+      const done = () => {
+        this.#call.off('drain', done)
+        this.#call.off('cancelled', done)
+        resolve()
+      }
+      this.#call.on('drain', done)
+      this.#call.on('cancelled', done)
     })
   }
 }
