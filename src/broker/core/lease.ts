@@ -108,7 +108,11 @@ function takeFresh(
         missing = queue.key
         break
       }
-      if (found.count === 0) throw new Error(`Queue ${queue.key} has no entry for its offset ${next}.`)
+      if (found.count === 0) {
+        if (found.from <= next) throw new Error(`Queue ${queue.key} has no entry for its offset ${next}.`)
+        // Retention is about to say that these are gone.
+        next = Math.min(found.from, queue.visible)
+      }
       let i = 0
       for (; i < found.count && found.from + i < queue.visible && room > 0; i++) {
         next = found.from + i + 1

@@ -43,15 +43,14 @@ import { maxAttempts, retryDelaysMs } from '../core/retry.ts'
 import type { BrokerState, Group, Lease, Subscription, Topic, Waiter } from '../core/state.ts'
 import { type Bucket, makeBucket, open, opensAt, sendWeight, setRate, spend, units } from '../core/throttle.ts'
 import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../core/waiters.ts'
-import { positionOf, type QueueIndex, type SegmentLog, segmentOf } from '../log/contract.ts'
+import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { LogError } from '../log/errors.ts'
+import type { PersistentQueueIndex } from '../log/queue-index.ts'
 import { Journal } from './journal.ts'
 import type { SteadyTime } from './time.ts'
 
 /** Deliveries that run out are handled in portions, so that a great many do not hold up everything else. */
 const EXPIRE_PORTION = 4_096
-/** Index entries asked for at once: those of sealed segments cost a read of the disk. */
-const LOAD_ENTRIES = 256
 /** How soon a receive looks again when the log was busy, or an expiring poll whose index entries are being read. */
 const RETRY_MS = 5
 /** How often clients that fell silent are forgotten. */
@@ -64,7 +63,7 @@ export interface BrokerShellOptions {
   readonly settings: BrokerSettings
   readonly state: BrokerState
   readonly log: SegmentLog
-  readonly index: QueueIndex
+  readonly index: PersistentQueueIndex
   readonly ages: SegmentAge[]
   readonly report: (error: unknown) => void
 }
@@ -203,6 +202,15 @@ export class BrokerShell implements Broker {
 
   useGroup(consumerGroupId: string): GroupView {
     return groupView(this.#group(consumerGroupId))
+  }
+
+  /** The broker's own time: never back, whatever the machine's clock does. */
+  now(): number {
+    return this.#time.now()
+  }
+
+  get log(): SegmentLog {
+    return this.#journal.log
   }
 
   // Messages -------------------------------------------------------------------------------------
@@ -461,7 +469,7 @@ export class BrokerShell implements Broker {
       loaded.delete(queueKey)
       if (loaded.size === 0) this.#loaded.delete(subscription)
     }
-    const found = this.#journal.index.lookup(queueKey, from, Math.max(count, LOAD_ENTRIES))
+    const found = this.#journal.index.lookup(queueKey, from, count)
     if (!(found instanceof Promise)) return found
     this.#lookup = found
     return null

@@ -16,7 +16,8 @@ import { tagHash } from '../core/filter.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { encodeState } from '../core/snapshot.ts'
 import type { BrokerState, Queue, Topic } from '../core/state.ts'
-import type { QueueIndex, SealedSegment, SegmentLog } from '../log/contract.ts'
+import type { SealedSegment, SegmentLog } from '../log/contract.ts'
+import type { PersistentQueueIndex } from '../log/queue-index.ts'
 
 /** A checkpoint is written after so much of the log, so that the next start replays little. */
 const CHECKPOINT_BYTES = 64 * 2 ** 20
@@ -25,7 +26,7 @@ const CHECKPOINT_EVENTS = 200_000
 export interface JournalOptions {
   readonly state: BrokerState
   readonly log: SegmentLog
-  readonly index: QueueIndex
+  readonly index: PersistentQueueIndex
   /** Sealed segments, oldest first. */
   readonly ages: SegmentAge[]
   /** Topics whose messages became visible. */
@@ -37,7 +38,7 @@ export interface JournalOptions {
 export class Journal {
   readonly state: BrokerState
   readonly log: SegmentLog
-  readonly index: QueueIndex
+  readonly index: PersistentQueueIndex
   readonly ages: SegmentAge[]
   readonly #options: JournalOptions
   #batch: { readonly durable: Promise<void>; readonly arrived: Array<{ queue: Queue; end: number }> }
@@ -94,12 +95,16 @@ export class Journal {
         await this.#batch.durable
         await this.#sealing
         if (this.#checkpointing) await this.#checkpointing
-        if (this.#dirty) await this.checkpoint()
+        if (this.#dirty) {
+          await this.checkpoint()
+          await this.index.flush()
+        }
       }
     } catch (error) {
       // The next start replays what the checkpoint would have saved it from.
       this.#options.report(error)
     } finally {
+      await this.index.close()
       await this.log.close()
     }
   }

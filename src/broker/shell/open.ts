@@ -16,12 +16,12 @@ import { refreshRenewable } from '../core/lease.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { decodeState } from '../core/snapshot.ts'
 import { type BrokerState, emptyState } from '../core/state.ts'
-import type { OpenedIndex, OpenedLog, QueueIndex, SegmentLog } from '../log/contract.ts'
 import { createRecordCipher } from '../log/cipher.ts'
+import type { OpenedIndex, OpenedLog, QueueIndex, SegmentLog } from '../log/contract.ts'
 import { segmentOf } from '../log/contract.ts'
 import { openLog } from '../log/log.ts'
+import { openQueueIndex } from '../log/queue-index.ts'
 import { BrokerShell } from './broker-shell.ts'
-import { MemoryIndex } from './memory-index.ts'
 import { SteadyTime } from './time.ts'
 
 export interface OpenBrokerOptions {
@@ -55,7 +55,15 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
   })
   try {
-    const index: OpenedIndex = { index: new MemoryIndex(), sealedBelow: opened.log.first }
+    const index = await openQueueIndex({
+      disk,
+      directory: options.directory,
+      log: opened.log,
+      decode(payload) {
+        const entry = decodeForIndex(payload)
+        return entry ? [entry] : []
+      },
+    })
     const { state, ages } = await recover(opened, index)
     const time = new SteadyTime(clock, state.lastAt)
     refreshRenewable(state, time.now())
