@@ -43,15 +43,15 @@ export async function acquireHome(home: string): Promise<HeldHome> {
 
 /** The server that holds the home now, or null; changes nothing. For `gantry doctor`. */
 export async function homeHolder(home: string): Promise<{ readonly pid: number; readonly host: string } | null> {
+  if (!(await isFolder(home))) return null
   const highest = await highestLock(home)
-  if (highest === 0) return null
-  const record = await readLock(home, highest)
+  const record = highest === 0 ? null : await readLock(home, highest)
   return record !== null && (await isHeld(record, home)) ? { pid: record.pid, host: record.host } : null
 }
 
 async function makeHome(home: string): Promise<void> {
   try {
-    await mkdir(home, { recursive: true, mode: 0o700 })
+    await makeFolder(path.resolve(home))
   } catch (error) {
     if (hasCode(error, 'EEXIST', 'ENOTDIR')) {
       throw new HomeError(
@@ -64,8 +64,30 @@ async function makeHome(home: string): Promise<void> {
       { cause: error },
     )
   }
-  if (!(await stat(home)).isDirectory()) {
-    throw new HomeError(`The home ${home} is not a folder. Choose another with --home.`)
+}
+
+/** Not `mkdir` with `recursive`: that never ends where a file system answers ENOENT to any new folder, as /proc does. */
+async function makeFolder(folder: string): Promise<void> {
+  const missing: string[] = []
+  let parent = folder
+  while (!(await isFolder(parent))) {
+    missing.push(parent)
+    parent = path.dirname(parent)
+  }
+  for (const next of missing.reverse()) {
+    await mkdir(next, { mode: 0o700 }).catch(async (error: unknown) => {
+      // Another starter may have made it meanwhile.
+      if (!hasCode(error, 'EEXIST') || !(await isFolder(next))) throw error
+    })
+  }
+}
+
+async function isFolder(name: string): Promise<boolean> {
+  try {
+    return (await stat(name)).isDirectory()
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR') && path.dirname(name) !== name) return false
+    throw error
   }
 }
 

@@ -231,7 +231,11 @@ export class SqliteStore implements Store {
       })
     }
     if (this.#closed) throw closed()
-    return this.#execute(query)
+    try {
+      return this.#execute(query)
+    } catch (error) {
+      throw storageError(error)
+    }
   }
 
   #execute<R>(query: CompiledQuery): QueryResult<R> {
