@@ -89,6 +89,9 @@ export interface Api {
 /** Keep-Alive as the gateway announces it; we keep the connection a little longer, so that no client races us. */
 const KEEP_ALIVE_HEADER = 'timeout=25'
 
+/** Connections the system may hold before we accept them: a crowd must not make others wait for a retransmission. */
+const BACKLOG = 2_048
+
 export function createApi(options: ApiOptions): Api {
   const limits: ApiLimits = { ...defaultLimits, ...options.limits }
   const { clock } = options.services.world
@@ -104,11 +107,12 @@ export function createApi(options: ApiOptions): Api {
     handlerMs: limits.handlerMs,
     log: options.log,
   })
-  const host: Host = { ...options, limits, connections, door }
+  const host: Host = { ...options, limits, connections, door, closing: false }
   const app = createHost(host)
   let closed: Promise<void> | null = null
 
   const close = async (): Promise<void> => {
+    host.closing = true
     door.closing()
     connections.closeIdle()
     const cancel = clock.after(limits.closeMs, () => connections.closeAll())
@@ -118,7 +122,7 @@ export function createApi(options: ApiOptions): Api {
   }
   return {
     async listen(address, port) {
-      await app.listen({ host: address, port })
+      await app.listen({ host: address, port, backlog: BACKLOG })
       return { port: (app.server.address() as AddressInfo).port }
     },
     close() {
@@ -132,6 +136,8 @@ interface Host extends ApiOptions {
   readonly limits: ApiLimits
   readonly connections: Connections
   readonly door: Door
+  /** From then on every answer ends its connection. */
+  closing: boolean
 }
 
 function createHost(host: Host): FastifyInstance {
@@ -172,6 +178,8 @@ function createHttpServer(host: Host, handler: (request: IncomingMessage, respon
     if (fits) response.writeContinue()
     handler(request, response)
   })
+  // Expectations we do not know are no reason to refuse, least of all with Node's empty 417.
+  server.on('checkExpectation', handler)
   return server
 }
 
@@ -181,7 +189,7 @@ async function handle(host: Host, request: FastifyRequest, reply: FastifyReply):
   const { connections, limits, services } = host
   const target = originOf((raw as { originalUrl?: string }).originalUrl ?? '/')
   const requestId = services.world.random.uuid()
-  if (target === '/_gantry/health' && raw.method === 'GET') return send(reply, healthReply(host, requestId))
+  if (target === '/_gantry/health' && raw.method === 'GET') return send(host, reply, healthReply(host, requestId))
 
   const body = await readBody(raw, {
     limitBytes: limits.bodyBytes,
@@ -191,11 +199,11 @@ async function handle(host: Host, request: FastifyRequest, reply: FastifyReply):
   if (body === 'aborted') return reply.hijack()
   if (body === 'tooLarge') {
     void reply.header('connection', 'close')
-    return send(reply, errorReply(requestId, hostIdOf(host), bodyTooLarge(limits.bodyBytes)))
+    return send(host, reply, errorReply(requestId, hostIdOf(host), bodyTooLarge(limits.bodyBytes)))
   }
   connections.began(raw.socket)
   reply.raw.once('close', () => connections.ended(raw.socket))
-  return send(reply, await host.door.answer(toApiRequest(host, raw, target, body, requestId)))
+  return send(host, reply, await host.door.answer(toApiRequest(host, raw, target, body, requestId)))
 }
 
 function toApiRequest(
@@ -243,8 +251,9 @@ function asUtf8(latin1: string): string {
   return /^[\x00-\x7f]*$/.test(latin1) ? latin1 : Buffer.from(latin1, 'latin1').toString('utf8')
 }
 
-function send(reply: FastifyReply, { status, headers, body }: ApiReply): FastifyReply {
-  if (reply.raw.shouldKeepAlive) void reply.header('keep-alive', KEEP_ALIVE_HEADER)
+function send({ closing }: Host, reply: FastifyReply, { status, headers, body }: ApiReply): FastifyReply {
+  if (closing) void reply.header('connection', 'close')
+  else if (reply.raw.shouldKeepAlive) void reply.header('keep-alive', KEEP_ALIVE_HEADER)
   return reply.code(status).headers(headers).send(body)
 }
 

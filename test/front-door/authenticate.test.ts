@@ -2,11 +2,11 @@
  * Everything that can be wrong with who is calling, with the code it must answer, in the order of auth-and-wire §1.6:
  * each row is also wrong in every later respect, so the row fails when checks change places.
  */
-import { createHmac } from 'node:crypto'
+import { createHash, createHmac } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import { ApiError } from '../../src/catalogue/errors.ts'
 import { type AuthenticRequest, authenticate } from '../../src/iam/authenticate.ts'
-import { canonicalRequests, legacyStringsToSign } from '../../src/iam/canonical.ts'
+import { canonicalRequests, legacyStringsToSign, stringToSign } from '../../src/iam/canonical.ts'
 import type { AccessKey } from '../../src/iam/keys.ts'
 import { memoryNonces } from '../../src/iam/nonces.ts'
 import { requestTarget, signRequest, splitTarget } from '../../src/iam/sign.ts'
@@ -244,6 +244,17 @@ describe('ACS3', () => {
     const answer = await outcome(signed(situation), situation.keys ?? [testKey()])
     expect([answer.status, answer.code]).toEqual([status, code])
     if (message !== undefined) expect(answer.message).toMatch(message)
+  })
+
+  it('refuses a hash header that is not the body, even when the signature is right otherwise', async () => {
+    const request = signed({ body: '{}', tamper: set('x-acs-content-sha256', '0'.repeat(64)) })
+    const names = [...request.headers.keys()].filter((name) => !['accept', 'authorization'].includes(name)).sort()
+    const sha256 = (data: string | Uint8Array) => createHash('sha256').update(data).digest('hex')
+    const text = stringToSign('ACS3-HMAC-SHA256', canonicalRequests(request, names, sha256(request.body))[0]!, sha256)
+    const signature = createHmac('sha256', SECRET).update(text).digest('hex')
+    replace(/Signature=.*/, `Signature=${signature}`)(request.headers as Map<string, string[]>)
+    const answer = await outcome(request)
+    expect(answer).toMatchObject({ code: 'SignatureDoesNotMatch', message: expect.stringContaining('The body is not') })
   })
 
   it('never tells a secret or a stored token', async () => {
