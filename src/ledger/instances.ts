@@ -9,6 +9,7 @@ import { type SqlBool, sql } from 'kysely'
 import type { Reader, Writer } from './ledger.ts'
 import type { InstanceTable, NewRow, Row } from './schema.ts'
 import { containsText, type Page } from './search.ts'
+import { automaticRenewal, type Billing, RENEWED_BEFORE_EXPIRY_MS } from './service-period.ts'
 
 export type InstanceRow = Row<'instances'>
 
@@ -143,16 +144,50 @@ function matchingInstances(reader: Reader, query: InstanceQuery) {
     found = found.where(sql<SqlBool>`replace(product_info_json, ${member}, '') <> product_info_json`)
   }
   for (const tag of query.tags ?? []) {
-    found = found.where((of) => {
+    found = found.where('instance_id', 'in', (of) => {
       const carrying = of
         .selectFrom('tags')
-        .select('tags.tag_key')
-        .whereRef('tags.resource_id', '=', 'instances.instance_id')
+        .select('tags.resource_id')
         .where('tags.region_id', '=', query.regionId)
         .where('tags.resource_type', '=', 'instance')
         .where('tags.tag_key', '=', tag.key)
-      return of.exists(tag.value === undefined ? carrying : carrying.where('tags.tag_value', '=', tag.value))
+      return tag.value === undefined ? carrying : carrying.where('tags.tag_value', '=', tag.value)
     })
   }
   return found
+}
+
+/** Instances one call of `renewDueSubscriptions` renews at most. */
+export const RENEW_LIMIT = 1_000
+
+/**
+ * Renews the subscriptions with `autoRenew` whose time has come at `at` (nine days before they expire, or later
+ * if the server was away), and answers their ids: the loop must be woken for each, since one may have stopped
+ * meanwhile. Renewing twice at the same time does nothing the second time.
+ */
+export async function renewDueSubscriptions(writer: Writer, at: number, zoneMinutes: number): Promise<string[]> {
+  const due = await writer
+    .selectFrom('instances')
+    .selectAll()
+    .where('expire_time_ms', '<=', at + RENEWED_BEFORE_EXPIRY_MS)
+    .where('release_time_ms', '>', at)
+    .where('wanted', '=', 'present')
+    .where('payment_type', '=', 'Subscription')
+    .where('billing_json', 'like', '%"autoRenew":true%')
+    .orderBy('expire_time_ms')
+    .limit(RENEW_LIMIT)
+    .execute()
+  const renewed: string[] = []
+  for (const row of due) {
+    const current = { expireMs: row.expire_time_ms, releaseMs: row.release_time_ms }
+    const next = automaticRenewal(current, JSON.parse(row.billing_json) as Billing, at, zoneMinutes)
+    if (next === null) continue
+    await writer
+      .updateTable('instances')
+      .set({ expire_time_ms: next.expireMs, release_time_ms: next.releaseMs, revision: row.revision + 1 })
+      .where('instance_id', '=', row.instance_id)
+      .execute()
+    renewed.push(row.instance_id)
+  }
+  return renewed
 }

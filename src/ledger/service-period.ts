@@ -28,7 +28,7 @@ export interface Billing {
 const DAY_MS = 86_400_000
 const KEPT_AFTER_EXPIRY_MS = 7 * DAY_MS
 /** The vendor first tries to renew nine days before the expiry (product-facts §6.2). */
-const RENEWED_BEFORE_EXPIRY_MS = 9 * DAY_MS
+export const RENEWED_BEFORE_EXPIRY_MS = 9 * DAY_MS
 const PAY_AS_YOU_GO_YEARS = 100
 
 /** A subscription ends at the same time of day, so many calendar months later; the 31st becomes the month's last day. */

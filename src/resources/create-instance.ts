@@ -41,7 +41,7 @@ export const createInstance: Handler<CreateInstanceInput, string> = async (servi
   const instanceId = await ledger.change(causeOf(call, 'CreateInstance'), async ({ tx, record }) => {
     const make = async (): Promise<string> => {
       const id = await freeInstanceId(tx, world.random)
-      await insertInstance(tx, { instance_id: id, ...columns, instance_name: input.instanceName ?? id })
+      await insertInstance(tx, { instance_id: id, ...columns, instance_name: input.instanceName || id })
       await insertAccount(tx, ledger.secrets, defaultAccount(id, call.at, world.random))
       await putTags(tx, { regionId: call.regionId, instanceId: id, at: call.at }, tags)
       await record(instanceResource(id), { created: detailOf(columns, tags) })

@@ -7,6 +7,7 @@ import { invalid } from '../catalogue/errors.ts'
 import type { UpdateInstanceInput } from '../catalogue/instances.ts'
 import type { Specification } from '../catalogue/specifications.ts'
 import type { InstanceColumns, InstanceRow } from '../ledger/instances.ts'
+import { isBlank, shown } from './check.ts'
 import { checkAutoScaling, publicWhitelistOf, traceOnOf } from './instance-rules.ts'
 import { type AclInfo, aclInfoOf, networkInfoOf, productInfoOf } from './instance-values.ts'
 
@@ -37,7 +38,9 @@ export function changeOf(
   return { columns, specification: concernsEngine(row, wanted) }
 }
 
-const nameOf = (input: UpdateInstanceInput, row: InstanceRow): string => input.instanceName ?? row.instance_name
+/** An empty name is what a client sends that no longer sets one: back to the default, the id. */
+const nameOf = ({ instanceName }: UpdateInstanceInput, row: InstanceRow): string =>
+  instanceName === undefined ? row.instance_name : isBlank(instanceName) ? row.instance_id : instanceName
 
 function productOf(
   row: InstanceRow,
@@ -70,12 +73,21 @@ function aclOf(row: InstanceRow, asked: NonNullable<UpdateInstanceInput['aclInfo
   }
 }
 
-/** At least one of the two kinds this product documents; `aliyun_ram`, seen in a vendor's test only, needs the cloud's own identities. */
+/**
+ * `default` is recognition by the account every instance has, `apache_acl` by accounts with grants; both may be
+ * on. Without `default` nobody could connect while this server makes no other accounts, so it stays. The
+ * third kind, `aliyun_ram`, seen in a vendor's test only, needs the cloud's own identities.
+ */
 function aclTypesOf(asked: readonly string[]): AclInfo['aclTypes'] {
   const field = 'aclInfo.aclTypes'
-  if (asked.length === 0) throw invalid(field, 'It is empty; name at least one of default and apache_acl.')
   if (asked.includes('aliyun_ram')) {
-    throw invalid(field, 'aliyun_ram is not available on this server; accepted: default, apache_acl, or both.')
+    throw invalid(field, 'aliyun_ram is not available on this server; accepted: default, or default and apache_acl.')
+  }
+  if (!asked.includes('default')) {
+    throw invalid(
+      field,
+      `It is ${shown(asked)}; it must contain default, because the default account is the only one clients of this server have.`,
+    )
   }
   return [...new Set(asked)] as AclInfo['aclTypes'][number][]
 }

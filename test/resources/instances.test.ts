@@ -1,5 +1,6 @@
 /** Reading, listing, changing and deleting instances; resource groups; regions and zones. */
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { renewDueSubscriptions } from '../../src/ledger/instances.ts'
 import { ledgerTargets, titleOf } from '../support/ledger.ts'
 import { clean, instanceBody, Subject, stop } from './harness.ts'
 
@@ -141,6 +142,7 @@ describe('UpdateInstance', () => {
     ],
     ['no way to be recognised', { aclInfo: { aclTypes: [] } }, 'InvalidAclTypes'],
     ['the identities of the cloud', { aclInfo: { aclTypes: ['default', 'aliyun_ram'] } }, 'InvalidAclTypes'],
+    ['only accounts with grants', { aclInfo: { aclTypes: ['apache_acl'] } }, 'InvalidAclTypes'],
     ['an unknown way', { aclInfo: { aclTypes: ['magic'] } }, 'InvalidAclTypes'],
     ['a bad name', { instanceName: 'a b' }, 'InvalidInstanceName'],
   ])('refuses %s', async (_, body, code) => {
@@ -252,6 +254,43 @@ describe('DeleteInstance', () => {
     await subject.refused('DeleteInstance', elsewhere, 404, 'Instance.NotFound')
     await subject.refused('UpdateInstance', { ...elsewhere, body: { remark: 'x' } }, 404, 'Instance.NotFound')
     expect((await subject.get(instanceId)).status).toBe('RUNNING')
+  })
+})
+
+describe('automatic renewal', () => {
+  const renew = () =>
+    subject.ledger.change(
+      { at: subject.clock.now(), requestId: 'loop', principal: 'system', action: 'Renew' },
+      ({ tx }) => renewDueSubscriptions(tx, subject.clock.now(), subject.settings.timeZoneOffsetMinutes),
+    )
+  const times = async (instanceId: string) => {
+    const { expireTime, releaseTime, status } = await subject.get(instanceId)
+    return [expireTime, releaseTime, status]
+  }
+
+  it('moves expiry and release nine days ahead of time, again and again, and wakes the loop', async () => {
+    const instanceId = await subject.running({ ...subscription(), autoRenew: true, autoRenewPeriod: 2 })
+    const other = await subject.running(subscription())
+    expect(await renew()).toEqual([])
+    subject.clock.jump(21 * DAY_MS - 1)
+    expect(await renew()).toEqual([])
+    subject.clock.jump(1)
+    expect(await renew()).toEqual([instanceId])
+    expect(await renew()).toEqual([])
+    expect(await times(instanceId)).toEqual(['2026-06-30 10:20:30', '2026-07-07 10:20:30', 'RUNNING'])
+    expect(await subject.row(instanceId)).toMatchObject({ generation: 1, revision: 2 })
+    expect((await times(other))[0]).toBe('2026-04-30 10:20:30')
+  })
+
+  it('brings back what expired while the server was away, but not what was released', async () => {
+    const instanceId = await subject.running({ ...subscription(), autoRenew: true })
+    subject.clock.jump(36 * DAY_MS)
+    expect((await times(instanceId))[2]).toBe('STOPPED')
+    expect(await renew()).toEqual([instanceId])
+    expect(await times(instanceId)).toEqual(['2026-05-30 10:20:30', '2026-06-06 10:20:30', 'RUNNING'])
+    subject.clock.jump(60 * DAY_MS)
+    expect(await renew()).toEqual([])
+    expect((await times(instanceId))[2]).toBe('RELEASED')
   })
 })
 
