@@ -38,7 +38,7 @@ const act = fc.oneof(
   { weight: 2, arbitrary: fc.record({ act: fc.constant('kill' as const), how, point: fc.nat({ max: 4 }) }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('restartEngine' as const) }) },
   { weight: 1, arbitrary: fc.record({ act: fc.constant('pass' as const), ms: fc.nat({ max: 2_000 }) }) },
-  { weight: 1, arbitrary: fc.record({ act: fc.constant('calm' as const) }) },
+  { weight: 4, arbitrary: fc.record({ act: fc.constant('calm' as const) }) },
 )
 type Act = typeof act extends fc.Arbitrary<infer T> ? T : never
 
