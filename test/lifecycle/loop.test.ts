@@ -11,6 +11,7 @@ import {
   changeRetention,
   day,
   dropInstance,
+  dropTopic,
   makeBench,
   minute,
   moveExpiry,
@@ -120,6 +121,22 @@ describe('create, change and delete', () => {
     await loop.settled()
     expect(methods(b).filter((method) => method === 'ensureTopics')).toHaveLength(2)
     expect([...b.engine.held(id)!.topics.keys()].sort()).toEqual(['a', 'b', 'c', 'd', 'e', 'first'])
+  })
+
+  it('does not record what it did over a wish that came meanwhile', async () => {
+    const b = await bench({ delayMs: ({ method }) => (method === 'ensureTopics' ? 100 : 0) })
+    const loop = await b.startLoop()
+    await addInstance(b, id, { topics: ['orders'] })
+    loop.wake(id)
+    await b.clock.advance(50)
+    // Deleted and created again while the first one is being made: the second must not inherit its messages.
+    await dropTopic(b, id, 'orders')
+    await addTopic(b, id, 'orders')
+    loop.wake(id)
+    await b.clock.advance(500)
+    await loop.settled()
+    expect(methods(b).slice(4)).toEqual(['ensureTopics', 'observeInstance', 'removeTopic', 'ensureTopics'])
+    expect((await transcript(b)).ledger).toEqual([`${id} present 1/1, settled, vpc 7801, topic orders present 3/3`])
   })
 
   it('works on the same instance one step at a time, and on different ones beside each other', async () => {
