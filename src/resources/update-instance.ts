@@ -7,7 +7,7 @@ import { invalid } from '../catalogue/errors.ts'
 import type { UpdateInstanceInput } from '../catalogue/instances.ts'
 import type { Specification } from '../catalogue/specifications.ts'
 import type { InstanceColumns, InstanceRow } from '../ledger/instances.ts'
-import { isBlank, shown } from './check.ts'
+import { shown } from './check.ts'
 import { checkAutoScaling, publicWhitelistOf, traceOnOf } from './instance-rules.ts'
 import { type AclInfo, aclInfoOf, networkInfoOf, productInfoOf } from './instance-values.ts'
 
@@ -25,7 +25,7 @@ export function changeOf(
   specification: Specification,
 ): InstanceChange | null {
   const wanted = {
-    instance_name: nameOf(input, row),
+    instance_name: input.instanceName || row.instance_name,
     remark: input.remark === undefined ? row.remark : input.remark || null,
     product_info_json: JSON.stringify(productOf(row, input.productInfo ?? {}, specification)),
     network_info_json: JSON.stringify(networkOf(row, input.networkInfo?.internetInfo?.ipWhitelist)),
@@ -37,10 +37,6 @@ export function changeOf(
   if (Object.keys(columns).length === 0) return null
   return { columns, specification: concernsEngine(row, wanted) }
 }
-
-/** An empty name is what a client sends that no longer sets one: back to the default, the id. */
-const nameOf = ({ instanceName }: UpdateInstanceInput, row: InstanceRow): string =>
-  instanceName === undefined ? row.instance_name : isBlank(instanceName) ? row.instance_id : instanceName
 
 function productOf(
   row: InstanceRow,

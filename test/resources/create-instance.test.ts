@@ -195,13 +195,21 @@ describe('what is refused', () => {
     ['a list for an object', { networkInfo: [] }, 'InvalidNetworkInfo'],
   ]
 
-  it.each(refusals)('%s', async (_, change, code, says) => {
-    await subject.refused('CreateInstance', { body: body(change), query: { clientToken: 'token-1' } }, 400, code, says)
-    // Nothing was written, and the token is still free for a request that is accepted.
-    expect((await subject.call('ListInstances')).totalCount).toBe(0)
-    expect(subject.woken).toEqual([])
-    await subject.create(body(), { clientToken: 'token-1' })
-  })
+  for (const [what, change, code, says] of refusals) {
+    it(what, async () => {
+      await subject.refused(
+        'CreateInstance',
+        { body: body(change), query: { clientToken: 'token-1' } },
+        400,
+        code,
+        says,
+      )
+      // Nothing was written, and the token is still free for a request that is accepted.
+      expect((await subject.call('ListInstances')).totalCount).toBe(0)
+      expect(subject.woken).toEqual([])
+      await subject.create(body(), { clientToken: 'token-1' })
+    })
+  }
 
   it('what the engine cannot do, naming the engine', async () => {
     subject.engine = { ...subject.engine, name: 'embedded', storageEncryption: false }
