@@ -131,7 +131,9 @@ const MAX_HEADERS = 128
 
 /** Things no signature can mend. */
 function checkForm(request: ApiRequest): void {
-  if (request.headers.size > MAX_HEADERS) {
+  let count = 0
+  for (const values of request.headers.values()) count += values.length
+  if (count > MAX_HEADERS) {
     throw new ApiError(400, 'InvalidHeader', `The request has more than ${MAX_HEADERS} headers.`)
   }
   const encoding = headerOf(request, 'content-encoding')

@@ -276,6 +276,17 @@ describe('requests', () => {
     ],
     ['with 200 headers', () => unsigned((h) => Object.assign(h, flood(200))), 400, 'InvalidHeader'],
     [
+      'with one header 200 times',
+      () =>
+        door.send({
+          method: 'GET',
+          target: '/regions',
+          headers: Array.from({ length: 200 }, () => ['x', 'y'] as const),
+        }),
+      400,
+      'InvalidHeader',
+    ],
+    [
       'with a head of 200 KB',
       () => unsigned((h) => Object.assign(h, { 'x-long': 'x'.repeat(200_000) })),
       431,
