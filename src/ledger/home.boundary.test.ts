@@ -15,7 +15,7 @@ import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from
 import { buildChild, Child } from '../../test/support/child.ts'
 import { aCause, LedgerPlaces, ledgerTargets, titleOf } from '../../test/support/ledger.ts'
 import { HomeError } from './errors.ts'
-import { acquireHome, homeHolder } from './home.ts'
+import { acquireHome, type HeldHome, homeHolder } from './home.ts'
 
 const places = new LedgerPlaces()
 let program: Awaited<ReturnType<typeof buildChild>>
@@ -105,6 +105,40 @@ describe('the lock of a home', () => {
     const winners = attempts.flatMap((attempt) => (attempt.status === 'fulfilled' ? [attempt.value] : []))
     expect(winners).toHaveLength(1)
     await winners[0]!.release()
+  })
+
+  it('does not go to a starter that looked before others came and went', async () => {
+    let holder: HeldHome | undefined
+    const slow = acquireHome(home, {
+      beforeTaking: async () => {
+        if (holder !== undefined) return
+        // Two come and go, a third stays: the number the slow one wants to take is free again.
+        await (await acquireHome(home)).release()
+        await (await acquireHome(home)).release()
+        holder = await acquireHome(home)
+        expect(readdirSync(home)).not.toContain('lock.1')
+      },
+    })
+    await expect(slow).rejects.toThrow(HomeError)
+    expect(await homeHolder(home)).toMatchObject({ pid: process.pid })
+    await holder?.release()
+  })
+
+  it('goes to one of two that looked at the same time', async () => {
+    let arrived = 0
+    let meet = (): void => {}
+    const met = new Promise<void>((resolve) => {
+      meet = resolve
+    })
+    const beforeTaking = (): Promise<void> => {
+      if (++arrived === 2) meet()
+      return met
+    }
+    const outcomes = await Promise.allSettled([
+      acquireHome(home, { beforeTaking }),
+      acquireHome(home, { beforeTaking }),
+    ])
+    expect(outcomes.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
   })
 
   // Boots, process starts and namespaces come from /proc.

@@ -24,14 +24,19 @@ export interface HeldHome {
   release(): Promise<void>
 }
 
+export interface AcquireOptions {
+  /** For tests of the race: runs once a free lock was seen and before it is taken. */
+  readonly beforeTaking?: () => Promise<void>
+}
+
 /**
  * Makes the home if it is absent and locks it for this process.
  * Throws `HomeError` when another server holds it, or when it cannot be made or written.
  */
-export async function acquireHome(home: string): Promise<HeldHome> {
+export async function acquireHome(home: string, options: AcquireOptions = {}): Promise<HeldHome> {
   await makeHome(home)
   try {
-    return await lockHome(home)
+    return await lockHome(home, options)
   } catch (error) {
     if (error instanceof HomeError) throw error
     throw new HomeError(
@@ -108,11 +113,12 @@ interface LockRecord {
 
 const MAX_TRIES = 100
 
-async function lockHome(home: string): Promise<HeldHome> {
+async function lockHome(home: string, options: AcquireOptions): Promise<HeldHome> {
   const own = await describeSelf()
   for (let attempt = 0; attempt < MAX_TRIES; attempt++) {
     const highest = await highestLock(home)
     await refuseIfHeld(home, highest)
+    await options.beforeTaking?.()
     const number = highest + 1
     const socketName = `lock.${number}.${process.pid}.sock`
     const server = await listen(home, socketName)
