@@ -628,6 +628,21 @@ describe('a clientToken', () => {
     expect(await listed()).toBe(1)
   })
 
+  it('stays free, and nothing is left behind, when the creation breaks off half way', async () => {
+    const whole = subject.ledger
+    const seal = () => {
+      throw new Error('the key file is gone')
+    }
+    subject.ledger = { ...whole, change: whole.change.bind(whole), secrets: { ...whole.secrets, seal } }
+    await expect(subject.create(body(), token)).rejects.toThrow('the key file is gone')
+    subject.ledger = whole
+    expect(await listed()).toBe(0)
+    expect(await whole.read.selectFrom('instances').selectAll().execute()).toEqual([])
+    expect(subject.woken).toEqual([])
+    await subject.create(body({ remark: 'other' }), token)
+    expect(await listed()).toBe(1)
+  })
+
   it('is refused with other parameters', async () => {
     await subject.create(body(), token)
     await subject.refused(
