@@ -123,11 +123,10 @@ export class Arrival {
   }
 
   #startHttp2(socket: Socket, encrypted: boolean): void {
-    this.#cancelTimer?.()
-    this.#cancelTimer = null
     // With a trusted proxy the client is known only now.
     if (
       this.#socket.destroyed ||
+      socket.destroyed ||
       this.#draining ||
       (this.#port.trustProxy && !this.#port.accepts(this.remoteAddress))
     ) {
@@ -135,7 +134,10 @@ export class Arrival {
       return
     }
     const { connection, bytesRead } = this.#describe(encrypted)
-    this.http2 = new Http2Connection(this.#host, this.#port, socket, bytesRead, connection, this.#host.http2)
+    this.http2 = new Http2Connection(this.#host, this.#port, socket, bytesRead, connection, this.#host.http2, () => {
+      this.#cancelTimer?.()
+      this.#cancelTimer = null
+    })
   }
 
   #describe(encrypted: boolean): { connection: Connection; bytesRead: () => number } {

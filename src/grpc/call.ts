@@ -30,6 +30,8 @@ export interface CallHost {
   readonly context: unknown
   /** Counts `bytes` of requests kept in memory (negative: let go); false when that is too much. */
   hold(bytes: number): boolean
+  /** Answers written but not taken by the client, of all calls of the connection. */
+  unsentBytes(): number
   onError(error: unknown, path: string): void
   onEnd(call: ServerCall, status: Status): void
 }
@@ -109,6 +111,10 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   get receiving(): boolean {
     return this.#receiving && !this.#ended
+  }
+
+  get unsentBytes(): number {
+    return this.#stream.writableLength
   }
 
   get kind(): string {
@@ -327,11 +333,13 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       })
     }
     for (const chunk of chunks) stream.write(chunk)
-    if (stream.writableLength > this.#host.limits.maxUnsentBytes) {
+    const { maxUnsentBytes, writeHighWaterBytes } = this.#host.limits
+    if (stream.writableLength < writeHighWaterBytes) return true
+    if (this.#host.unsentBytes() > maxUnsentBytes) {
       this.#finish(Status.RESOURCE_EXHAUSTED, new RpcError(Status.RESOURCE_EXHAUSTED, 'The client reads too slowly'))
       stream.close(http2Cancel)
     }
-    return stream.writableLength < this.#host.limits.writeHighWaterBytes
+    return false
   }
 
   #open(headers: Headers): void {

@@ -60,7 +60,11 @@ export class Http2Connection implements CallHost {
   #bytesReadAtSweep = 0
   #pinged = false
 
-  /** Takes over `socket`, whose unread bytes begin with the HTTP/2 preface. */
+  /**
+   * Takes over `socket`, whose unread bytes begin with the HTTP/2 preface. `onReady` is called when the client has
+   * acknowledged our SETTINGS; until then the caller bounds the time: Node 20 does not report a protocol error in
+   * bytes that were read before it took over, and would leave such a connection open.
+   */
   constructor(
     host: ConnectionHost,
     port: { readonly context: unknown },
@@ -68,6 +72,7 @@ export class Http2Connection implements CallHost {
     bytesRead: () => number,
     connection: Connection,
     options: ServerOptions,
+    onReady: () => void,
   ) {
     this.connection = connection
     this.#host = host
@@ -75,6 +80,7 @@ export class Http2Connection implements CallHost {
     this.#bytesRead = bytesRead
     this.#session = performServerHandshake(socket, options) as ServerHttp2Session
     this.#session.on('error', ignore)
+    this.#session.once('localSettings', onReady)
     this.#session.on('stream', (stream, headers) => this.#onStream(stream as ServerHttp2Stream, headers))
     this.#session.setLocalWindowSize(host.limits.connectionWindowBytes)
   }
@@ -99,6 +105,12 @@ export class Http2Connection implements CallHost {
     this.#heldBytes += bytes
     const enough = this.#host.hold(bytes)
     return enough && this.#heldBytes <= this.limits.maxHeldBytesPerConnection
+  }
+
+  unsentBytes(): number {
+    let bytes = 0
+    for (const call of this.#calls) bytes += call.unsentBytes
+    return bytes
   }
 
   onError(error: unknown, path: string): void {

@@ -11,9 +11,9 @@ export interface Limits {
   readonly maxHeldBytes: number
   /** `write` answers false from here on. */
   readonly writeHighWaterBytes: number
-  /** A handler that ignores that answer has its call ended here. */
+  /** Answers waiting for a client that reads slowly, of one connection; the call that crosses it is ended. */
   readonly maxUnsentBytes: number
-  /** From accepting a connection to knowing what it speaks, TLS handshake included. */
+  /** From accepting a connection to its client having acknowledged our SETTINGS, TLS handshake included. */
   readonly firstBytesMs: number
   /** For the request of a unary or server-streaming call to arrive whole. */
   readonly requestMs: number

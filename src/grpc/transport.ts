@@ -48,7 +48,8 @@ export class RpcError extends Error {
 
 /**
  * Request headers, names in lower case, as received; repeated ones are joined by `, `. The value of a name ending
- * in `-bin` is base64: read it with `binaryMetadata`. Has no prototype, so a hostile name finds nothing.
+ * in `-bin` is base64: read it with `binaryMetadata`. `:authority` is what the client dialled, as it says itself.
+ * Has no prototype, so a hostile name finds nothing.
  */
 export type Metadata = Readonly<Record<string, string | undefined>>
 
@@ -78,7 +79,7 @@ export interface Call<Context = unknown> {
 export interface WritableCall<Context, In> extends Call<Context> {
   /**
    * Sends a message; false when enough is waiting for a slow client: await `drained()` before more. Whoever
-   * ignores that has the call ended RESOURCE_EXHAUSTED at the host's limit. Does nothing on an ended call.
+   * ignores that has the call reset at the host's limit (`signal` aborts). Does nothing on an ended call.
    */
   write(message: In): boolean
   /** The same for a message encoded already, given in pieces that together are the message. */

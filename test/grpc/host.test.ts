@@ -15,7 +15,7 @@ import { encodeFrame } from '../../src/grpc/framing.ts'
 import { createGrpcHost, type GrpcHost, type PortHandle, type PortOptions } from '../../src/grpc/host.ts'
 import type { Limits } from '../../src/grpc/limits.ts'
 import { Status } from '../../src/grpc/transport.ts'
-import { SimulatedClock } from '../../src/world/simulated.ts'
+import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import { aborted, drain, event, NoteClient, type NoteHandlers, noteCodec, notes } from './harness.ts'
 
 let tls: LoadedCertificate
@@ -208,6 +208,7 @@ describe('one port', () => {
     ['stops in the preface', Buffer.from('PRI * HT')],
     ['stops in the TLS handshake', Buffer.from([0x16, 3, 1, 2, 0])],
     ['stops in a PROXY header', Buffer.from('PROXY TCP4 1.2.3.4')],
+    ['stops after the preface', Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')],
   ])('closes a connection that %s, after its time and not before', async (_name, bytes) => {
     const handle = await serve(who, { limits: { firstBytesMs: 1000 } })
     const socket = raw(handle.port)
@@ -419,7 +420,8 @@ describe('a call', () => {
   it('leaves no timer behind when it ends before its deadline', async () => {
     const { port } = await serve({ ask: (_call, request) => Promise.resolve(request) })
     await answerOf(openCall(http2(port), { 'grpc-timeout': '20S' }).end(frame('')))
-    expect(clock.pending).toBe(1) // The sweep over connections.
+    // Only the sweep over connections is left, once the client has acknowledged our settings.
+    await until(() => clock.pending === 1)
   })
 
   it('with a malformed deadline is refused', async () => {
@@ -469,11 +471,12 @@ describe('a call', () => {
 
   it('whose handler does not mind a slow reader is ended at the limit', async () => {
     const ended = event<unknown>()
+    let written = 0
     const { port } = await serve(
       {
         list: (call) => {
           const big = 'x'.repeat(100_000)
-          for (let i = 0; i < 1000 && !call.signal.aborted; i++) call.write({ text: big })
+          for (; written < 1000 && !call.signal.aborted; written++) call.write({ text: big })
           ended.fire(call.signal.reason)
         },
       },
@@ -482,6 +485,7 @@ describe('a call', () => {
     const stream = openCall(http2(port), {}, 'List')
     stream.end(frame(''))
     expect(await ended.promise).toMatchObject({ status: Status.RESOURCE_EXHAUSTED })
+    expect(written).toBeLessThan(20)
     await until(() => host.stats().calls === 0)
     stream.resume()
     await answerOf(stream)
@@ -513,6 +517,30 @@ describe('a call', () => {
   })
 })
 
+/** A client's preface with empty SETTINGS, and its acknowledgement of ours. */
+const hello = Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), Buffer.from('000000040000000000', 'hex')])
+const settingsAck = Buffer.from('000000040100000000', 'hex')
+
+/** A frame of a likely type for a likely stream with a body of noise, or a call's HEADERS as a client would send. */
+function randomFrame(random: SimulatedRandom): Buffer {
+  const body =
+    random.below(3) === 0 ? callHeaders : Buffer.concat([Buffer.from([0, 0, 0, 0]), random.bytes(random.below(40))])
+  const header = Buffer.alloc(9)
+  header.writeUIntBE(body.length, 0, 3)
+  header[3] = body === callHeaders ? 1 : random.below(11)
+  header[4] = body === callHeaders ? 4 + random.below(2) : random.below(64)
+  header.writeUInt32BE(2 * random.below(6) + random.below(2), 5)
+  return Buffer.concat([header, body])
+}
+
+/** :method POST, :scheme http, :path /test.Notes/Ask, content-type application/grpc; HPACK without a dynamic table. */
+const callHeaders = Buffer.concat([
+  Buffer.from([0x83, 0x86, 0x04, 15]),
+  Buffer.from('/test.Notes/Ask'),
+  Buffer.from([0x0f, 0x10, 16]),
+  Buffer.from('application/grpc'),
+])
+
 describe('a connection', () => {
   it('carries so many calls at a time', async () => {
     const { port } = await serve({ ask: () => new Promise(() => {}) }, { limits: { maxConcurrentStreams: 5 } })
@@ -530,6 +558,26 @@ describe('a connection', () => {
     const answer = await answerOf(stream.end(frame('')))
     expect(answer.grpcStatus).toBeUndefined()
     expect(await answerOf(openCall(http2(port)).end(frame('')))).toMatchObject(grpcStatus(0))
+  })
+
+  it('may send any frames whatever: the host lives on', async () => {
+    const handle = await serve()
+    const { port } = handle
+    const random = new SimulatedRandom(7)
+    for (let round = 0; round < 20; round++) {
+      const sockets = Array.from({ length: 10 }, () => raw(port))
+      for (const socket of sockets) {
+        socket.write(Buffer.concat([hello, ...Array.from({ length: 10 }, () => randomFrame(random))]))
+        socket.end(settingsAck)
+      }
+      await until(() => host.stats().acceptedConnections === 10 * (round + 1))
+      while (handle.connections() > 0) await clock.advance(1000)
+      await Promise.all(sockets.map((socket) => socket.gone))
+    }
+    expect(await answerOf(openCall(http2(port)).end(frame('alive')))).toMatchObject(grpcStatus(0))
+    await until(() => host.stats().calls === 0)
+    expect(host.stats().heldBytes).toBe(0)
+    expect(errors).toEqual([])
   })
 
   it('that resets streams without end is closed', async () => {
@@ -567,10 +615,9 @@ describe('a connection', () => {
     const alive = http2(handle.port)
     await new Promise((resolve) => alive.on('remoteSettings', resolve))
     const silent = raw(handle.port)
-    silent.write(
-      Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), Buffer.from('000000040000000000', 'hex')]),
-    )
+    silent.write(hello)
     await new Promise((resolve) => silent.once('data', resolve))
+    silent.write(settingsAck)
     // Both have spoken before the first sweep; the second finds them silent and pings.
     await clock.advance(60_000)
     const pinged = new Promise((resolve) => alive.once('ping', resolve))
@@ -616,6 +663,16 @@ describe('closing', () => {
     expect(clock.pending).toBeLessThanOrEqual(1)
   })
 
+  it('says so to the client', async () => {
+    const handle = await serve()
+    const session = http2(handle.port)
+    await answerOf(openCall(session).end(frame('')))
+    const goaway = new Promise((resolve) => session.on('goaway', resolve))
+    const closed = handle.close()
+    expect(await goaway).toBe(constants.NGHTTP2_NO_ERROR)
+    await closed
+  })
+
   it('ends what has not finished after the grace, whatever handlers and clients do', async () => {
     const begun = event<AbortSignal>()
     const handle = await serve({
@@ -626,9 +683,7 @@ describe('closing', () => {
     })
     const asked = client(handle.port).ask({ text: '' })
     const rude = raw(handle.port)
-    rude.write(
-      Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'), Buffer.from('000000040000000000', 'hex')]),
-    )
+    rude.write(hello)
     await until(() => handle.connections() === 2)
     const signal = await begun.promise
     const closed = handle.close({ graceMs: 5000 })
