@@ -24,6 +24,7 @@ import { createPortSource } from './lifecycle/ports.ts'
 import { createReconciler } from './lifecycle/reconciler.ts'
 import type { Log } from './observability/log.ts'
 import { handlers } from './resources/index.ts'
+import { publishedRegionIds } from './resources/region-table.ts'
 import { realWorld } from './world/real.ts'
 
 export interface RunningServer {
@@ -119,7 +120,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
         settings: {
           accountId: account.accountId,
           defaultRegionId: settings.region,
-          regionIds: [settings.region],
+          regionIds: [settings.region, ...publishedRegionIds().filter((regionId) => regionId !== settings.region)],
           timeZoneOffsetMinutes: settings.timeZoneOffsetMinutes,
           advertisedHost: settings.advertisedHost,
         },
