@@ -21,8 +21,8 @@ export interface PerformContext {
   readonly callLimitMs: number
   /** Ports set aside for this instance and not recorded yet; kept by the caller between plans. */
   readonly reserved: Partial<Record<PortKind, number>>
-  /** Called when the engine was told of the instance and took it. */
-  told(): void
+  /** Called when the engine was told of the instance and took it, with what is in force then. */
+  told(observed: InstanceObservation): void
   /** Called when the plan says to leave an instance that the ledger does not know. */
   foreign(): void
 }
@@ -81,7 +81,7 @@ async function carryOut(step: Step, context: PerformContext, failed: ChildFailur
     case 'ensureInstance': {
       const observed = await limited(engine.ensureInstance(step.spec))
       assertTaken(observed, step.spec.generation)
-      context.told()
+      context.told(observed)
       return
     }
     case 'removeGroup':
@@ -117,6 +117,8 @@ async function carryOut(step: Step, context: PerformContext, failed: ChildFailur
       return store.write({ write: 'forget', instanceId: step.instanceId })
     case 'leaveForeign':
       return context.foreign()
+    case 'planAgain':
+      return
   }
 }
 

@@ -8,8 +8,9 @@
  * letters), and last the record in the ledger. Nothing is recorded that was not done before it.
  *
  * What it must never do: remove something that was neither deleted nor released. An instance the ledger
- * does not know is removed only when it is half-made or the ledger's history says that it was deleted;
- * otherwise the messages belong to another ledger (a restored backup, a changed database address).
+ * does not know is removed only when the ledger's history says that it was deleted; otherwise the messages
+ * belong to another ledger (a restored backup, a changed database address). Half-made instances are always
+ * known, because the ledger hears of an instance before any engine does.
  */
 import type { AccountSpec, GroupSpec, InstanceObservation, InstanceSpec, TopicSpec } from '../engines/engine.ts'
 import type { Row } from '../ledger/schema.ts'
@@ -55,6 +56,8 @@ export type Step =
   | { readonly do: 'forget'; readonly instanceId: string }
   | { readonly do: 'removeOrphan'; readonly instanceId: string }
   | { readonly do: 'leaveForeign'; readonly instanceId: string }
+  /** Last of a plan that can only be continued from what its steps bring to light. */
+  | { readonly do: 'planAgain' }
 
 /** What is true once the steps before it are done; all of it is written in one transaction. */
 export interface Applied {
@@ -83,13 +86,11 @@ export function plan(input: PlanInput): readonly Step[] {
     const remove: Step[] = observed === null ? [] : [{ do: 'removeInstance', instanceId }]
     return [...remove, { do: 'forget', instanceId }]
   }
-  if (at >= instance.release_time_ms) return [{ do: 'release', instanceId, generation: instance.generation }]
+  if (at >= instance.release_time_ms) {
+    return [{ do: 'release', instanceId, generation: instance.generation }, { do: 'planAgain' }]
+  }
   return planPresent(input, wanted)
 }
-
-/** After these steps the ledger or the ports have changed, and a new plan is made from a fresh look. */
-export const needsAnotherLook = (steps: readonly Step[]): boolean =>
-  steps.some((step) => step.do === 'allocatePorts' || step.do === 'release')
 
 /**
  * Only rows that differ from their record are enough to plan with when the engine holds the instance as
@@ -100,8 +101,7 @@ export const partsSuffice = (observed: InstanceObservation | null): boolean =>
 
 function planUnknown({ instanceId, observed, knownDeleted }: PlanInput): Step[] {
   if (observed === null) return []
-  if (knownDeleted || observed.generation === 0) return [{ do: 'removeOrphan', instanceId }]
-  return [{ do: 'leaveForeign', instanceId }]
+  return [{ do: knownDeleted ? 'removeOrphan' : 'leaveForeign', instanceId }]
 }
 
 function planPresent(input: PlanInput, wanted: Wanted): Step[] {
@@ -113,7 +113,7 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
     internet: recorded.internet ?? reserved.internet ?? null,
   }
   const missing = portKindsOf(instance).filter((kind) => ports[kind] === null)
-  if (missing.length > 0) return [{ do: 'allocatePorts', instanceId, kinds: missing }]
+  if (missing.length > 0) return [{ do: 'allocatePorts', instanceId, kinds: missing }, { do: 'planAgain' }]
 
   const serving = at < instance.expire_time_ms
   const portsAreNew = ports.vpc !== recorded.vpc || ports.internet !== recorded.internet
@@ -124,6 +124,9 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
       spec: instanceSpecOf({ instance, accounts: wanted.accounts, ports, listenHost, serving }),
     })
   }
+  // Remains do not show which topics they hold, and what does not show cannot be removed. Brought up, they do.
+  if (observed?.generation === 0) return [...steps, { do: 'planAgain' }]
+
   const topics = compare(
     wanted.topics.map((row) => ({ row, name: row.topic_name })),
     new Map(observed?.topics.map((seen) => [seen.topicName, seen.generation])),

@@ -14,7 +14,7 @@ import type { Engine, InstanceObservation } from '../engines/engine.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Cancel, World } from '../world/world.ts'
 import { type Outcome, perform, sentenceOf, withLimit } from './perform.ts'
-import { needsAnotherLook, partsSuffice, plan, type Step, type Wanted } from './plan.ts'
+import { partsSuffice, plan, type Step, type Wanted } from './plan.ts'
 import type { PortSource } from './ports.ts'
 import type { PortKind } from './spec.ts'
 import { createStore, type Store } from './store.ts'
@@ -79,8 +79,8 @@ const passesPerSweep = 20
 const firstRetryMs = 200
 const lastRetryMs = 30_000
 const stopLimitMs = 10_000
-/** A plan that asks for another look may do so this often in a row; two are needed for a create. */
-const maxLooks = 5
+/** Plans made in a row for one instance; a create needs two, remains without ports three. */
+const maxPlans = 5
 /** A timer is never set further ahead than this, so that a moved clock is noticed. */
 const maxTimerMs = 10 * 60_000
 /** Pending instances taken up by one slow pass; the next takes more. */
@@ -254,16 +254,16 @@ class Loop implements Reconciler {
     this.#pump()
   }
 
-  /** Looks, plans and performs until the plan needs no further look. */
+  /** Looks, then plans and performs until a plan is complete. */
   async #turn(entry: Entry, attempt: Attempt): Promise<Outcome> {
-    const { engine, listenHost } = this.#options
     const { instanceId } = entry
-    for (let look = 0; look < maxLooks && !this.#stopped; look += 1) {
-      const observed = entry.observed === undefined ? await this.#observe(instanceId) : entry.observed
-      entry.observed = undefined
-      const complete = entry.complete || !partsSuffice(observed)
-      const wanted = await this.#store.load({ instanceId, complete })
-      attempt.wanted = wanted
+    let observed = entry.observed === undefined ? await this.#observe(instanceId) : entry.observed
+    entry.observed = undefined
+    const complete = entry.complete || !partsSuffice(observed)
+    const load = (): Promise<Wanted | null> => this.#store.load({ instanceId, complete })
+    attempt.wanted = await load()
+    for (let plans = 0; plans < maxPlans && !this.#stopped; plans += 1) {
+      const { wanted } = attempt
       if (wanted !== null) this.#expectDueOf(wanted)
       const steps = plan({
         instanceId,
@@ -272,28 +272,32 @@ class Loop implements Reconciler {
         knownDeleted: wanted === null && observed !== null && (await this.#store.wasDeleted(instanceId)),
         reserved: entry.reserved,
         untold: !this.#told.has(instanceId),
-        listenHost,
+        listenHost: this.#options.listenHost,
         at: this.#now(),
       })
       const outcome = await perform(steps, {
-        engine,
+        engine: this.#options.engine,
         ports: this.#options.ports,
         store: this.#store,
         clock: this.#options.world.clock,
         callLimitMs: this.#callLimitMs,
         reserved: entry.reserved,
-        told: () => this.#told.add(instanceId),
+        told: (inForce) => {
+          this.#told.add(instanceId)
+          observed = inForce
+        },
         foreign: () => this.#warnOfForeign(instanceId),
       })
       if (outcome.outcome === 'failed') return outcome
       this.#settlePorts(entry, wanted, steps)
-      if (!needsAnotherLook(steps)) {
+      if (steps.at(-1)?.do !== 'planAgain') {
         entry.complete = false
         return outcome
       }
+      if (steps[0]?.do === 'release') attempt.wanted = await load()
     }
     if (this.#stopped) return { outcome: 'done' }
-    throw new Error(`The instance did not come to rest in ${maxLooks} looks.`)
+    throw new Error(`No complete plan was found for the instance in ${maxPlans} attempts.`)
   }
 
   #observe(instanceId: string): Promise<InstanceObservation | null> {

@@ -1,7 +1,7 @@
 /**
  * The server is killed at every step of every kind of change, in three ways (before the step had an
- * effect, in the middle of it, after it and before the answer), with an engine that dies with it and
- * with one that lives on. A new loop over what remains must end where an undisturbed one does: the
+ * effect, in the middle of it, after it and before the answer), with an engine that lives on, one that
+ * restarts, and one that after a restart shows nothing of what it holds before it is told again. A new loop over what remains must end where an undisturbed one does: the
  * wanted state, the same port, nothing orphaned, nothing lost, no topic that was made a second time.
  */
 import { describe, expect, it } from 'vitest'
@@ -152,16 +152,16 @@ const neighbourLine = {
 describe('a kill at every step', () => {
   for (const scenario of scenarios) {
     it(`${scenario.name}`, async () => {
-      const undisturbed = await run(scenario, null, false)
+      const undisturbed = await run(scenario, null, 'lives on')
       expect(undisturbed.result).toEqual(wantedEnd(scenario))
       const { points } = undisturbed
       expect(points.length).toBeGreaterThan(0)
       for (const [point, step] of points.entries()) {
         for (const when of ['before', 'midway', 'after'] as const) {
-          for (const engineDies of [false, true]) {
+          for (const engine of ['lives on', 'restarts', 'restarts with the data only'] as const) {
             if (when === 'midway' && step === 'ledger.change') continue
-            const where = `${when} ${step} (point ${point})${engineDies ? ', the engine dies too' : ''}`
-            const { result } = await run(scenario, { point, when }, engineDies)
+            const where = `${when} ${step} (point ${point}), the engine ${engine}`
+            const { result } = await run(scenario, { point, when }, engine)
             expect({ where, ...result }).toEqual({ where, ...wantedEnd(scenario) })
           }
         }
@@ -177,9 +177,9 @@ function wantedEnd({ ends }: Scenario): Awaited<ReturnType<typeof transcript>> &
 async function run(
   scenario: Scenario,
   blowAt: { readonly point: number; readonly when: Fault } | null,
-  engineDies: boolean,
+  engine: 'lives on' | 'restarts' | 'restarts with the data only',
 ): Promise<{ points: readonly string[]; result: Awaited<ReturnType<typeof transcript>> & { remade: string[] } }> {
-  const bench = await makeBench()
+  const bench = await makeBench({ forgetful: engine === 'restarts with the data only' })
   try {
     await addInstance(bench, neighbour, { topics: ['keep'] })
     await rest(bench)
@@ -196,7 +196,7 @@ async function run(
     if (blowAt === null) await doomed.stop()
     else {
       expect(fuse.isDead).toBe(true)
-      if (engineDies) bench.engine.restart()
+      if (engine !== 'lives on') bench.engine.restart()
       await rest(bench)
     }
     return {

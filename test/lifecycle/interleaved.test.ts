@@ -54,7 +54,7 @@ describe('whatever happens in whatever order', () => {
 
 async function live(acts: Act[], seed: number): Promise<void> {
   const faults: Array<Fault | null> = []
-  const bench = await makeBench({ fault: () => faults.shift() ?? null }, seed)
+  const bench = await makeBench({ fault: () => faults.shift() ?? null, forgetful: seed % 2 === 1 }, seed)
   const story = new Story(bench, faults)
   try {
     await story.takeOver()

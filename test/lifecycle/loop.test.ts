@@ -50,14 +50,7 @@ describe('create, change and delete', () => {
     await loop.settled()
     expect(await statusOf(b, id)).toBe('RUNNING')
     expect(b.changes() - before).toBe(1)
-    expect(methods(b)).toEqual([
-      'observe',
-      'observeInstance',
-      // The first plan only asks for ports; the second look makes the instance.
-      'observeInstance',
-      'ensureInstance',
-      'ensureTopics',
-    ])
+    expect(methods(b)).toEqual(['observe', 'observeInstance', 'ensureInstance', 'ensureTopics'])
     expect(b.engine.held(id)?.spec).toEqual({
       instanceId: id,
       generation: 1,
@@ -135,7 +128,7 @@ describe('create, change and delete', () => {
     loop.wake(id)
     await b.clock.advance(500)
     await loop.settled()
-    expect(methods(b).slice(4)).toEqual(['ensureTopics', 'observeInstance', 'removeTopic', 'ensureTopics'])
+    expect(methods(b).slice(3)).toEqual(['ensureTopics', 'observeInstance', 'removeTopic', 'ensureTopics'])
     expect((await transcript(b)).ledger).toEqual([`${id} present 1/1, settled, vpc 7801, topic orders present 3/3`])
   })
 
@@ -194,28 +187,34 @@ describe('create, change and delete', () => {
 })
 
 describe('restart', () => {
-  it('brings up a hundred instances on their ports with one look, and writes nothing', async () => {
-    const b = await bench()
-    const first = await b.startLoop()
-    const ids = Array.from({ length: 100 }, (_, n) => `rmq-cn-${String(n).padStart(3, '0')}`)
-    await Promise.all(ids.map((each) => addInstance(b, each, { topics: ['orders'] })))
-    for (const each of ids) first.wake(each)
-    await first.settled()
-    const before = await transcript(b)
-    expect(before.engine[99]).toMatch(/^rmq-cn-099 running @1, vpc \d+, topic orders@1$/)
-    await first.stop()
+  it.each([
+    ['keeps its specifications', false],
+    ['keeps only the data', true],
+  ])(
+    'brings up a hundred instances on their ports with one look, and writes nothing: the engine %s',
+    async (_, forgetful) => {
+      const b = await bench({ forgetful })
+      const first = await b.startLoop()
+      const ids = Array.from({ length: 100 }, (_, n) => `rmq-cn-${String(n).padStart(3, '0')}`)
+      await Promise.all(ids.map((each) => addInstance(b, each, { topics: ['orders'] })))
+      for (const each of ids) first.wake(each)
+      await first.settled()
+      const before = await transcript(b)
+      expect(before.engine[99]).toMatch(/^rmq-cn-099 running @1, vpc \d+, topic orders@1$/)
+      await first.stop()
 
-    b.engine.restart()
-    const changes = b.changes()
-    const calls = b.engine.calls.length
-    await b.startLoop()
-    expect(await transcript(b)).toEqual(before)
-    expect(b.changes()).toBe(changes)
-    const made = methods(b, calls)
-    expect(made.filter((method) => method === 'observe')).toHaveLength(1)
-    expect(made.filter((method) => method === 'ensureInstance')).toHaveLength(100)
-    expect(made).toHaveLength(101)
-  })
+      b.engine.restart()
+      const changes = b.changes()
+      const calls = b.engine.calls.length
+      await b.startLoop()
+      expect(await transcript(b)).toEqual(before)
+      expect(b.changes()).toBe(changes)
+      const made = methods(b, calls)
+      expect(made.filter((method) => method === 'observe')).toHaveLength(1)
+      expect(made.filter((method) => method === 'ensureInstance')).toHaveLength(100)
+      expect(made).toHaveLength(101)
+    },
+  )
 
   it('makes everything again in an engine that lost all it held', async () => {
     const b = await bench()
@@ -297,7 +296,7 @@ describe('restart', () => {
 })
 
 describe('what the ledger does not know', () => {
-  it('removes what was deleted and came back, and what is half-made', async () => {
+  it('removes what was deleted and came back', async () => {
     const b = await bench()
     const first = await b.startLoop()
     await addInstance(b, id)
@@ -310,19 +309,22 @@ describe('what the ledger does not know', () => {
     await first.stop()
     // A power cut took back the engine's removal, which was not on its disk yet.
     await b.engine.ensureInstance(spec)
-    b.engine.leaveHalfMade('rmq-cn-half')
     await b.startLoop()
     expect(b.engine.heldIds()).toEqual([])
   })
 
-  it('leaves alone, and names once, an instance of another ledger', async () => {
+  it.each([
+    ['with its specification', false],
+    ['as remains', true],
+  ])('leaves alone, and names once, an instance of another ledger: the engine shows it %s', async (_, forgetful) => {
     const stranger = await bench()
     const loop = await stranger.startLoop()
     await addInstance(stranger, id, { topics: ['orders'] })
     loop.wake(id)
     await loop.settled()
-    const b = await bench()
+    const b = await bench({ forgetful })
     await b.engine.ensureInstance(stranger.engine.held(id)!.spec!)
+    b.engine.restart()
     await b.startLoop()
     await b.clock.advance(25 * minute)
     expect(b.engine.heldIds()).toEqual([id])

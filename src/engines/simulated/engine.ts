@@ -43,6 +43,8 @@ export interface SimulatedEngineOptions {
   readonly delayMs?: (call: EngineCall) => number
   readonly fault?: (call: EngineCall) => Fault | null
   readonly capabilities?: Partial<EngineCapabilities>
+  /** After a restart instances show as remains (generation 0, nothing listed) until they are ensured again. */
+  readonly forgetful?: boolean
 }
 
 export interface Held {
@@ -79,7 +81,7 @@ export class SimulatedEngine implements Engine {
 
   async start(): Promise<void> {}
   async stop(): Promise<void> {
-    for (const holding of this.#held.values()) holding.state = 'stopped'
+    for (const holding of this.#held.values()) this.#end(holding)
   }
   onChange(listener: (instanceId: string | null) => void): void {
     this.#listener = listener
@@ -141,7 +143,7 @@ export class SimulatedEngine implements Engine {
   removeTopic(instanceId: string, topicName: string): Promise<void> {
     return this.#call(
       { method: 'removeTopic', instanceId },
-      () => void this.#held.get(instanceId)?.topics.delete(topicName),
+      () => void this.#opened(instanceId)?.topics.delete(topicName),
     )
   }
 
@@ -166,7 +168,7 @@ export class SimulatedEngine implements Engine {
   removeGroup(instanceId: string, consumerGroupId: string): Promise<void> {
     return this.#call(
       { method: 'removeGroup', instanceId },
-      () => void this.#held.get(instanceId)?.groups.delete(consumerGroupId),
+      () => void this.#opened(instanceId)?.groups.delete(consumerGroupId),
     )
   }
 
@@ -211,7 +213,7 @@ export class SimulatedEngine implements Engine {
 
   /** The process behind the engine died: what is on its disk is there, nothing serves. */
   restart(): void {
-    for (const holding of this.#held.values()) holding.state = 'stopped'
+    for (const holding of this.#held.values()) this.#end(holding)
     this.#listener(null)
   }
 
@@ -240,8 +242,14 @@ export class SimulatedEngine implements Engine {
     return result
   }
 
+  #end(holding: Holding): void {
+    holding.state = 'stopped'
+    holding.open = this.#options.forgetful !== true
+  }
+
   #ensure(spec: InstanceSpec): Holding {
     const holding = this.#holding(spec.instanceId)
+    holding.open = true
     const taken = spec.listen.find(({ port }) => spec.serving && this.#isTaken(port, holding))
     if (taken !== undefined) {
       holding.state = 'failed'
@@ -268,6 +276,7 @@ export class SimulatedEngine implements Engine {
     if (known !== undefined) return known
     const made: Holding = {
       instanceId,
+      open: true,
       spec: null,
       state: 'stopped',
       reason: null,
@@ -278,8 +287,13 @@ export class SimulatedEngine implements Engine {
     return made
   }
 
-  #present(instanceId: string): Holding {
+  #opened(instanceId: string): Holding | undefined {
     const holding = this.#held.get(instanceId)
+    return holding?.open ? holding : undefined
+  }
+
+  #present(instanceId: string): Holding {
+    const holding = this.#opened(instanceId)
     if (holding === undefined || holding.spec === null) {
       throw new EngineError('absent', `The simulated engine has no instance "${instanceId}".`)
     }
@@ -288,6 +302,8 @@ export class SimulatedEngine implements Engine {
 }
 
 interface Holding extends Held {
+  /** False while only the data is there, not read yet. */
+  open: boolean
   spec: InstanceSpec | null
   state: InstanceObservation['state']
   reason: string | null
@@ -296,13 +312,14 @@ interface Holding extends Held {
 }
 
 function observationOf(holding: Holding): InstanceObservation {
+  const held = <T>(map: ReadonlyMap<string, T>): T[] => (holding.open ? [...map.values()] : [])
   return {
     instanceId: holding.instanceId,
-    generation: holding.spec?.generation ?? 0,
+    generation: (holding.open && holding.spec?.generation) || 0,
     state: holding.state,
     reason: holding.reason,
-    topics: [...holding.topics.values()].map(({ topicName, generation }) => ({ topicName, generation })),
-    groups: [...holding.groups.values()].map(({ consumerGroupId, generation }) => ({ consumerGroupId, generation })),
+    topics: held(holding.topics).map(({ topicName, generation }) => ({ topicName, generation })),
+    groups: held(holding.groups).map(({ consumerGroupId, generation }) => ({ consumerGroupId, generation })),
   }
 }
 
