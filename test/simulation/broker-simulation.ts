@@ -72,6 +72,7 @@ class Simulation {
   /** Set when a check failed in the background. */
   #broken: Error | null = null
   readonly #clients = new Set<string>()
+  /** Handles clients still hold, from before crashes too. */
   readonly #old: Array<{ reader: Reader; delivery: Delivery }> = []
 
   constructor(seed: number) {
@@ -298,7 +299,6 @@ class Simulation {
 
   async #open(): Promise<void> {
     this.#life++
-    this.#old.length = 0
     this.#process = new Mortal(this.#clock, this.#disk.boot())
     const opening = openShell({
       world: { clock: this.#process.clock, disk: this.#process.disk, random: this.#random },
