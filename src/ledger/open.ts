@@ -16,7 +16,7 @@ import { type Migration, migrate, migrations } from './migrations.ts'
 import type { Schema } from './schema.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
 import { openSqliteStore, type SqliteDriverName } from './sqlite.ts'
-import { refuseChangeInsideChange, refuseReadInsideChange, type Store } from './store.ts'
+import { refuseChangeInsideChange, refuseReadInsideChange, type Store, TRACKING_IS_FREE } from './store.ts'
 
 export const LEDGER_FILE = 'gantry.db'
 
@@ -34,6 +34,8 @@ export interface OpenLedgerOptions {
   readonly log: LedgerLog
   /** For tests: another SQLite driver than the one this Node gets. */
   readonly sqliteDriver?: SqliteDriverName
+  /** Refuses at once a read or a change that a change waits for, instead of when its time is over; by default where that is free. */
+  readonly track?: boolean
   /** For tests: another list of migrations. */
   readonly migrations?: readonly Migration[]
 }
@@ -61,12 +63,17 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
 }
 
 async function openStore(options: OpenLedgerOptions): Promise<Store> {
-  const { home, databaseUrl, world, log } = options
+  const { home, databaseUrl, world, log, track = TRACKING_IS_FREE } = options
   if (databaseUrl !== null) {
     const { openPostgresStore } = await import('./postgres.ts')
-    return openPostgresStore({ databaseUrl, world, log })
+    return openPostgresStore({ databaseUrl, world, log, track })
   }
-  return openSqliteStore({ file: path.join(home, LEDGER_FILE), clock: world.clock, driver: options.sqliteDriver })
+  return openSqliteStore({
+    file: path.join(home, LEDGER_FILE),
+    clock: world.clock,
+    driver: options.sqliteDriver,
+    track,
+  })
 }
 
 /** A `Ledger` over any store. */

@@ -39,6 +39,7 @@ export async function openPostgresStore(options: {
   readonly databaseUrl: string
   readonly world: { readonly clock: Clock; readonly random: Random }
   readonly log: { warn(fields: object, message: string): void }
+  readonly track: boolean
 }): Promise<Store> {
   const name = nameOf(options.databaseUrl)
   const { default: pg } = await import('pg')
@@ -65,7 +66,7 @@ export async function openPostgresStore(options: {
     await pool.end()
     throw openingError(error, name)
   }
-  return new PostgresStore(pool, name, options.world)
+  return new PostgresStore(pool, name, options)
 }
 
 /** Acknowledged must mean durable; a server told otherwise is refused, or at least named. */
@@ -98,6 +99,7 @@ class PostgresStore implements Store {
   }
   readonly reads: DatabaseConnection
   readonly #pool: Pool
+  readonly #track: boolean
   readonly #world: { readonly clock: Clock; readonly random: Random }
   /** Ends when the change before has ended. */
   #turn: Promise<unknown> = Promise.resolve()
@@ -106,10 +108,15 @@ class PostgresStore implements Store {
   #closed = false
   #onIdle: (() => void) | null = null
 
-  constructor(pool: Pool, name: string, world: { readonly clock: Clock; readonly random: Random }) {
+  constructor(
+    pool: Pool,
+    name: string,
+    options: { readonly world: { readonly clock: Clock; readonly random: Random }; readonly track: boolean },
+  ) {
     this.#pool = pool
     this.name = name
-    this.#world = world
+    this.#world = options.world
+    this.#track = options.track
     this.reads = { executeQuery: (query) => this.#read(query), streamQuery: refuseStream }
   }
 
@@ -177,9 +184,10 @@ class PostgresStore implements Store {
     let broken: Error | undefined
     try {
       await client.query(BEGIN_ALONE)
-      const result = await runScoped(connectionOver(client), work, (expired) =>
-        this.#world.clock.after(CHANGE_LIMIT_MS, expired),
-      )
+      const result = await runScoped(connectionOver(client), work, {
+        limit: (expired) => this.#world.clock.after(CHANGE_LIMIT_MS, expired),
+        track: this.#track,
+      })
       await client.query('commit')
       return result
     } catch (error) {

@@ -53,6 +53,7 @@ export async function openSqliteStore(options: {
   readonly file: string
   readonly clock: Clock
   readonly driver?: SqliteDriverName | undefined
+  readonly track: boolean
 }): Promise<SqliteStore> {
   const { file, clock, driver = sqliteDriverName() } = options
   // What the WebAssembly build leaves when it is killed; nobody else has the file, we hold the home.
@@ -63,7 +64,7 @@ export async function openSqliteStore(options: {
     binding.exec(PRAGMAS)
     refuseOtherModes(binding, file)
     await refuseDamaged(binding, file)
-    return new SqliteStore(binding, clock, file)
+    return new SqliteStore(binding, options)
   } catch (error) {
     closeQuietly(binding)
     throw openingError(error, file)
@@ -94,6 +95,7 @@ export class SqliteStore implements Store {
   readonly #file: string
   readonly #binding: SqliteBinding
   readonly #clock: Clock
+  readonly #track: boolean
   readonly #direct: DatabaseConnection
   readonly #waiting: WaitingChange[] = []
   #readers: Array<() => void> = []
@@ -103,10 +105,14 @@ export class SqliteStore implements Store {
   #closed = false
   #onIdle: (() => void) | null = null
 
-  constructor(binding: SqliteBinding, clock: Clock, file: string) {
-    this.#file = file
+  constructor(
+    binding: SqliteBinding,
+    options: { readonly file: string; readonly clock: Clock; readonly track: boolean },
+  ) {
+    this.#file = options.file
     this.#binding = binding
-    this.#clock = clock
+    this.#clock = options.clock
+    this.#track = options.track
     this.#direct = { executeQuery: async (query) => this.#execute(query), streamQuery: refuseStream }
     this.reads = { executeQuery: (query) => this.#read(query), streamQuery: refuseStream }
   }
@@ -192,7 +198,10 @@ export class SqliteStore implements Store {
   async #runChange(change: WaitingChange): Promise<Outcome> {
     this.#binding.exec('savepoint change')
     try {
-      const result = await runScoped(this.#direct, change.run, (expired) => this.#clock.after(CHANGE_LIMIT_MS, expired))
+      const result = await runScoped(this.#direct, change.run, {
+        limit: (expired) => this.#clock.after(CHANGE_LIMIT_MS, expired),
+        track: this.#track,
+      })
       this.#binding.exec('release change')
       return { ok: true, result }
     } catch (error) {

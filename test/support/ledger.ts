@@ -98,6 +98,7 @@ export class LedgerPlaces {
           databaseUrl,
           world: { clock: testClock, random: testRandom },
           log: quietLog,
+          track: true,
           ...(target.sqliteDriver === undefined ? {} : { sqliteDriver: target.sqliteDriver }),
           ...more,
         })
