@@ -1,0 +1,345 @@
+/** The small rules of the core, each as rows. */
+import fc from 'fast-check'
+import { describe, expect, it } from 'vitest'
+import { Reader, Writer } from './bytes.ts'
+import { DeadlineHeap, type Due } from './deadline-heap.ts'
+import { type BrokerEvent, decodeEvent, decodeForIndex, encodeEvent } from './events.ts'
+import { FifoList, type Linked } from './fifo-list.ts'
+import { filterHashes, matches, tagHash } from './filter.ts'
+import { formatHandle, parseHandle } from './handle.ts'
+import { expiredSegments } from './retention.ts'
+import { maxAttempts, retryDelayMs } from './retry.ts'
+import { makeBucket, open, opensAt, setRate, spend, units } from './throttle.ts'
+
+const whole = fc.nat({ max: Number.MAX_SAFE_INTEGER })
+const small = fc.nat({ max: 70_000 })
+const text = fc.string({ unit: 'binary', maxLength: 200 })
+const names = fc.array(fc.record({ queueId: small, offset: whole }), { maxLength: 40 })
+const nullable = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null })
+const payload = fc.uint8Array({ maxLength: 5_000 })
+
+const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
+  fc.record({
+    type: fc.constant('message' as const),
+    queueKey: whole,
+    offset: whole,
+    storeTimeMs: whole,
+    tag: nullable(text),
+    messageId: text,
+    bodyBytes: whole,
+    origin: nullable(fc.record({ topicName: text, messageId: text })),
+    payload,
+  }),
+  fc.record({
+    type: fc.constant('topic' as const),
+    topicName: text,
+    generation: whole,
+    messageType: text,
+    maxSendTps: nullable(whole),
+    firstQueueKey: whole,
+    queues: small,
+  }),
+  fc.record({ type: fc.constant('topic-removed' as const), topicName: text }),
+  fc.record({
+    type: fc.constant('group' as const),
+    consumerGroupId: text,
+    generation: whole,
+    orderly: fc.boolean(),
+    maxRetryTimes: small,
+    retry: fc.oneof(
+      fc.constant({ kind: 'default' as const }),
+      fc.record({ kind: fc.constant('fixed' as const), intervalSeconds: small }),
+    ),
+    deadLetterTopic: nullable(text),
+    maxReceiveTps: nullable(whole),
+  }),
+  fc.record({ type: fc.constant('group-removed' as const), consumerGroupId: text }),
+  fc.record({
+    type: fc.constant('subscribed' as const),
+    subscriptionId: whole,
+    consumerGroupId: text,
+    topicName: text,
+    starts: fc.array(whole, { maxLength: 16 }),
+  }),
+  fc.record({
+    type: fc.constant('leased' as const),
+    subscriptionId: whole,
+    at: whole,
+    deadline: whole,
+    renewable: fc.boolean(),
+    session: whole,
+    owner: text,
+    nexts: fc.array(fc.record({ queueId: small, next: whole }), { maxLength: 8 }),
+    entries: fc.array(
+      fc.record({
+        queueId: small,
+        offset: whole,
+        attempt: small,
+        position: whole,
+        tagHash: fc.nat({ max: 2 ** 32 - 1 }),
+      }),
+      { maxLength: 40 },
+    ),
+  }),
+  fc.record({ type: fc.constant('acked' as const), subscriptionId: whole, entries: names }),
+  fc.record({ type: fc.constant('deadline' as const), subscriptionId: whole, deadline: whole, entries: names }),
+  fc.record({
+    type: fc.constant('trimmed' as const),
+    queues: fc.array(fc.record({ queueKey: whole, begin: whole }), { maxLength: 40 }),
+  }),
+)
+
+describe('events', () => {
+  it('come back as they were written', () => {
+    fc.assert(
+      fc.property(events, (event) => {
+        expect(decodeEvent(encodeEvent(event))).toEqual(event)
+      }),
+    )
+  })
+
+  it('say what the index needs of a message, and nothing for others', () => {
+    fc.assert(
+      fc.property(events, (event) => {
+        const entry = decodeForIndex(encodeEvent(event))
+        if (event.type !== 'message') expect(entry).toBeNull()
+        else {
+          const { queueKey, offset, storeTimeMs, tag } = event
+          expect(entry).toEqual({ queueKey, offset, storeTimeMs, tagHash: tagHash(tag) })
+        }
+      }),
+    )
+  })
+
+  it('refuse what was cut off or is of a later version, with a sentence', () => {
+    const record = encodeEvent({ type: 'group-removed', consumerGroupId: 'group' })
+    expect(() => decodeEvent(record.subarray(0, 3))).toThrow(/longer than the record/)
+    expect(() => decodeEvent(Uint8Array.of(200))).toThrow(/later version/)
+    expect(() => decodeEvent(new Uint8Array())).toThrow(/ends before/)
+  })
+})
+
+describe('numbers and texts', () => {
+  it('come back, whatever they are', () => {
+    fc.assert(
+      fc.property(whole, text, (number, string) => {
+        const to = new Writer(1)
+        to.whole(number)
+        to.text(string)
+        const from = new Reader(to.finish())
+        expect([from.whole(), from.text(), from.done]).toEqual([number, string, true])
+      }),
+    )
+  })
+
+  it.each(['', 'a'.repeat(127), 'a'.repeat(128), 'ü', 'a\u{1f680}b', '\ud800', 'x\udc00y'])('text %j', (string) => {
+    const to = new Writer()
+    to.text(string)
+    expect(new Reader(to.finish()).text()).toBe(string)
+  })
+})
+
+describe('receipt handles', () => {
+  it('name the delivery they were made for', () => {
+    const name = fc.record({
+      subscriptionId: whole,
+      queueId: fc.nat({ max: 1_000 }),
+      offset: whole,
+      attempt: fc.nat({ max: 1_001 }),
+      session: fc.nat({ max: 2 ** 31 - 1 }),
+    })
+    fc.assert(
+      fc.property(name, (each) => {
+        expect(parseHandle(formatHandle(each))).toEqual(each)
+      }),
+    )
+  })
+
+  it.each(['', 'g1', 'g1.1.2.3.4', 'g1.1.2.3.4.5.6', 'g2.1.2.3.4.5', 'g1.1.2.-3.4.5', 'g1.1.2.3.4.5 ', 'G1.1.2.3.4.5'])(
+    '%j is none',
+    (handle) => expect(parseHandle(handle)).toBeNull(),
+  )
+
+  it('are none of somebody else', () => {
+    fc.assert(
+      fc.property(fc.string(), (handle) => {
+        expect(parseHandle(handle)).toBeNull()
+      }),
+    )
+  })
+})
+
+describe('tag filters', () => {
+  it.each([
+    [null, null, true],
+    [null, 'a', true],
+    [new Set(['a']), 'a', true],
+    [new Set(['a', 'b']), 'b', true],
+    [new Set(['a']), 'A', false],
+    [new Set(['a']), null, false],
+    [new Set<string>(), 'a', false],
+    // Java's string hash cannot tell these two apart.
+    [new Set(['BB']), 'Aa', false],
+  ])('%o lets %j through: %s', (filter, tag, expected) => expect(matches(filter, tag)).toBe(expected))
+
+  it('pass the hash of every tag they let through', () => {
+    fc.assert(
+      fc.property(fc.array(text, { minLength: 1 }), (all) => {
+        const hashes = filterHashes(new Set(all))
+        expect(all.every((tag) => hashes?.has(tagHash(tag)))).toBe(true)
+        expect(hashes?.has(tagHash(null))).toBe(false)
+      }),
+    )
+  })
+})
+
+describe('retries', () => {
+  it.each([
+    [{ kind: 'default' } as const, 1, 10_000],
+    [{ kind: 'default' } as const, 2, 30_000],
+    [{ kind: 'default' } as const, 3, 60_000],
+    [{ kind: 'default' } as const, 14, 30 * 60_000],
+    [{ kind: 'default' } as const, 15, 3_600_000],
+    [{ kind: 'default' } as const, 16, 7_200_000],
+    [{ kind: 'default' } as const, 500, 7_200_000],
+    [{ kind: 'fixed', intervalSeconds: 5 } as const, 1, 5_000],
+    [{ kind: 'fixed', intervalSeconds: 5 } as const, 9, 5_000],
+  ])('%o after attempt %i: %i ms', (policy, attempt, expected) => expect(retryDelayMs(policy, attempt)).toBe(expected))
+
+  it('sixteen mean seventeen deliveries', () => expect(maxAttempts(16)).toBe(17))
+})
+
+describe('throttles', () => {
+  it.each([
+    [0, 1],
+    [1, 1],
+    [4_096, 1],
+    [4_097, 2],
+    [16_384, 4],
+    [4_194_304, 1_024],
+  ])('a body of %i bytes counts %i', (bytes, expected) => expect(units(bytes)).toBe(expected))
+
+  it('hold the long-run rate, whatever the sizes', () => {
+    fc.assert(
+      fc.property(fc.array(fc.tuple(fc.integer({ min: 1, max: 50 }), fc.integer({ min: 0, max: 400 }))), (asked) => {
+        const bucket = makeBucket(10, 0)
+        let at = 0
+        let passed = 0
+        let largest = 0
+        for (const [cost, pauseMs] of asked) {
+          at += pauseMs
+          if (!open(bucket, at)) continue
+          spend(bucket, cost)
+          passed += cost
+          largest = Math.max(largest, cost)
+        }
+        expect(passed).toBeLessThanOrEqual(10 + (at / 1_000) * 10 + largest)
+      }),
+    )
+  })
+
+  it('open when they say they will, and not before', () => {
+    const bucket = makeBucket(10, 0)
+    spend(bucket, 25)
+    const at = opensAt(bucket, 0)
+    expect(at).toBe(1_501)
+    expect([open(bucket, at - 2), open(bucket, at)]).toEqual([false, true])
+  })
+
+  it('no limit is always open; a rate of zero never, once it is spent', () => {
+    expect(opensAt(makeBucket(null, 0), 5)).toBe(5)
+    expect(opensAt(makeBucket(0, 0), 5)).toBe(Number.POSITIVE_INFINITY)
+  })
+
+  it('a new rate begins with what was left, in proportion', () => {
+    const bucket = makeBucket(100, 0)
+    spend(bucket, 50)
+    setRate(bucket, 10, 0)
+    expect(bucket.tokens).toBe(5)
+  })
+})
+
+describe('the deadline heap', () => {
+  it('gives what is due in order, through any moves and removals', () => {
+    const operation = fc.tuple(fc.nat({ max: 20 }), fc.nat({ max: 50 }), fc.boolean())
+    fc.assert(
+      fc.property(fc.array(operation, { maxLength: 200 }), (operations) => {
+        const heap = new DeadlineHeap<Due>()
+        const items = Array.from({ length: 21 }, (): Due => ({ due: 0, heapIndex: -1 }))
+        const expected = new Map<Due, number>()
+        for (const [which, due, removes] of operations) {
+          const item = items[which]!
+          if (removes) {
+            heap.remove(item)
+            expected.delete(item)
+          } else {
+            heap.set(item, due)
+            expected.set(item, due)
+          }
+          expect(heap.earliest).toBe(Math.min(Number.POSITIVE_INFINITY, ...expected.values()))
+        }
+        const popped: number[] = []
+        for (let item = heap.pop(50); item; item = heap.pop(50)) popped.push(item.due)
+        expect(popped).toEqual([...expected.values()].sort((a, b) => a - b))
+        expect(heap.size).toBe(0)
+      }),
+    )
+  })
+
+  it('gives nothing before its time', () => {
+    const heap = new DeadlineHeap<Due>()
+    heap.set({ due: 0, heapIndex: -1 }, 10)
+    expect([heap.pop(9), heap.pop(10)?.due]).toEqual([null, 10])
+  })
+})
+
+describe('the list', () => {
+  interface Item extends Linked<Item> {
+    readonly name: number
+  }
+
+  it('keeps its order through removals anywhere', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.tuple(fc.nat({ max: 9 }), fc.constantFrom('push', 'unshift', 'remove'))),
+        (operations) => {
+          const list = new FifoList<Item>()
+          const items = Array.from(
+            { length: 10 },
+            (_, name): Item => ({ name, previous: null, next: null, linked: false }),
+          )
+          let expected: number[] = []
+          for (const [which, what] of operations) {
+            const item = items[which]!
+            if (what === 'remove') {
+              list.remove(item)
+              expected = expected.filter((name) => name !== which)
+            } else if (!item.linked) {
+              if (what === 'push') list.push(item)
+              else list.unshift(item)
+              expected = what === 'push' ? [...expected, which] : [which, ...expected]
+            }
+            const there: number[] = []
+            for (let each = list.first; each; each = each.next) there.push(each.name)
+            expect([there, list.size]).toEqual([expected, expected.length])
+          }
+        },
+      ),
+    )
+  })
+})
+
+describe('retention', () => {
+  const ages = [10, 20, 20, 30].map((newestMs, i) => ({ segment: i + 1, newestMs }))
+  it.each([
+    [109, 0],
+    [110, 1],
+    [120, 3],
+    [129, 3],
+    [130, 4],
+  ])('at %i, %i segments are too old', (at, expected) => expect(expiredSegments(ages, at, 100)).toBe(expected))
+
+  it('an old segment behind a young one stays: segments go oldest first', () => {
+    expect(expiredSegments([{ segment: 1, newestMs: 500 }, ...ages], 300, 100)).toBe(0)
+  })
+})
