@@ -59,13 +59,11 @@ export async function claimClientToken<T>(
     .values(row)
     // Only a token older than 24 hours can be in the way here: a younger one was found above.
     .onConflict((conflict) =>
-      conflict
-        .columns(['operation', 'region_id', 'client_token'])
-        .doUpdateSet({
-          fingerprint: row.fingerprint,
-          result_json: row.result_json,
-          create_time_ms: row.create_time_ms,
-        }),
+      conflict.columns(['operation', 'region_id', 'client_token']).doUpdateSet({
+        fingerprint: row.fingerprint,
+        result_json: row.result_json,
+        create_time_ms: row.create_time_ms,
+      }),
     )
     .execute()
   return { kind: 'made', result }

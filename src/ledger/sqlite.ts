@@ -55,7 +55,7 @@ export async function openSqliteStore(options: {
   readonly driver?: SqliteDriverName | undefined
   readonly track: boolean
 }): Promise<SqliteStore> {
-  const { file, clock, driver = sqliteDriverName() } = options
+  const { file, driver = sqliteDriverName() } = options
   // What the WebAssembly build leaves when it is killed; nobody else has the file, we hold the home.
   await removeStaleLock(`${file}.lock`)
   let binding: SqliteBinding | null = null
