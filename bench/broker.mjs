@@ -4,6 +4,8 @@
  * Prints one JSON line a measurement. Sends are durable (fdatasync) on the disk of `TMPDIR`. Growth
  * is measured too: the same operations with 1×, 10×, 100× retained, unacknowledged and waiting.
  */
+
+import { setMaxListeners } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -30,6 +32,7 @@ const { realWorld } = await import(path.join(home, 'built/real.mjs'))
 const world = realWorld()
 const settings = { retentionMs: 72 * 3_600_000, sendTps: 1e12, receiveTps: 1e12 }
 const never = new AbortController().signal
+setMaxListeners(0, never)
 const payload = Buffer.alloc(1_024, 7)
 let brokers = 0
 let messages = 0
@@ -198,7 +201,16 @@ async function fill(broker, count) {
 }
 
 function want(max, waitMs, invisibleMs = 60_000) {
-  return { group: 'group', topic: 'topic', filter: null, max, waitMs, invisibleMs, autoRenew: false, clientId: 'client' }
+  return {
+    group: 'group',
+    topic: 'topic',
+    filter: null,
+    max,
+    waitMs,
+    invisibleMs,
+    autoRenew: false,
+    clientId: 'client',
+  }
 }
 
 function receive(broker, max, waitMs, invisibleMs) {
@@ -214,7 +226,10 @@ async function drain(broker) {
   for (;;) {
     const got = await receive(broker, 1_000, 0)
     if (got.length === 0) return
-    await ackAll(broker, got.map((delivery) => delivery.handle))
+    await ackAll(
+      broker,
+      got.map((delivery) => delivery.handle),
+    )
   }
 }
 

@@ -65,6 +65,7 @@ export interface BrokerShellOptions {
   readonly log: SegmentLog
   readonly index: PersistentQueueIndex
   readonly ages: SegmentAge[]
+  readonly newestMs: number
   readonly report: (error: unknown) => void
 }
 
@@ -124,6 +125,7 @@ export class BrokerShell implements Broker {
       log: options.log,
       index: options.index,
       ages: options.ages,
+      newestMs: options.newestMs,
       onVisible: (topics) => this.#wakeTopics(topics),
       onFailure: (error) => this.#stop(error),
       report: options.report,

@@ -16,7 +16,7 @@ import { tagHash } from '../core/filter.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { encodeState } from '../core/snapshot.ts'
 import type { BrokerState, Queue, Topic } from '../core/state.ts'
-import type { SealedSegment, SegmentLog } from '../log/contract.ts'
+import { type SealedSegment, type SegmentLog, segmentOf } from '../log/contract.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 
 /** A checkpoint is written after so much of the log, so that the next start replays little. */
@@ -29,6 +29,8 @@ export interface JournalOptions {
   readonly index: PersistentQueueIndex
   /** Sealed segments, oldest first. */
   readonly ages: SegmentAge[]
+  /** Time of the newest message in the segment being written. */
+  readonly newestMs: number
   /** Topics whose messages became visible. */
   readonly onVisible: (topics: ReadonlySet<Topic>) => void
   readonly onFailure: (error: Error) => void
@@ -47,6 +49,8 @@ export class Journal {
   #dirty = false
   #checkpointing: Promise<void> | null = null
   #sealing: Promise<void> = Promise.resolve()
+  /** Time of the newest message in each segment that is not sealed yet. */
+  readonly #newest: Map<number, number>
   failed: Error | null = null
 
   constructor(options: JournalOptions) {
@@ -55,6 +59,7 @@ export class Journal {
     this.index = options.index
     this.ages = options.ages
     this.#options = options
+    this.#newest = new Map([[segmentOf(options.log.end), options.newestMs]])
     this.#batch = { durable: Promise.resolve(), arrived: [] }
     this.log.onSealed((segment) => this.#sealed(segment))
   }
@@ -111,7 +116,7 @@ export class Journal {
 
   async #writeCheckpoint(): Promise<void> {
     const position = this.log.end
-    const blob = encodeCheckpoint(this.state, this.ages)
+    const blob = encodeCheckpoint(this.state, this.ages, this.#newest)
     this.#bytes = 0
     this.#events = 0
     this.#dirty = false
@@ -144,6 +149,7 @@ export class Journal {
     const queue = this.state.queues.get(event.queueKey)
     if (!queue) return
     this.index.add(event.queueKey, event.offset, position, tagHash(event.tag), event.storeTimeMs)
+    this.#newest.set(segmentOf(position), event.storeTimeMs)
     arrived.push({ queue, end: event.offset + 1 })
   }
 
@@ -162,7 +168,9 @@ export class Journal {
   }
 
   #sealed(segment: SealedSegment): void {
-    this.ages.push({ segment: segment.segment, newestMs: this.state.lastAt })
+    // One without messages may go as soon as those before it.
+    this.ages.push({ segment: segment.segment, newestMs: this.#newest.get(segment.segment) ?? 0 })
+    this.#newest.delete(segment.segment)
     this.#sealing = this.#sealing.then(() => this.index.seal(segment)).catch(this.#options.report)
   }
 
@@ -173,12 +181,18 @@ export class Journal {
   }
 }
 
-export function encodeCheckpoint(state: BrokerState, ages: readonly SegmentAge[]): Uint8Array {
+/** The ages of all segments, the one being written included, then the state. */
+function encodeCheckpoint(
+  state: BrokerState,
+  ages: readonly SegmentAge[],
+  unsealed: ReadonlyMap<number, number>,
+): Uint8Array {
   const to = new Writer(1_024)
-  to.whole(ages.length)
-  for (const age of ages) {
-    to.whole(age.segment)
-    to.whole(age.newestMs)
+  const all = [...ages.map(({ segment, newestMs }) => [segment, newestMs] as const), ...unsealed]
+  to.whole(all.length)
+  for (const [segment, newestMs] of all) {
+    to.whole(segment)
+    to.whole(newestMs)
   }
   to.raw(encodeState(state))
   return to.finish()

@@ -64,7 +64,7 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
         return entry ? [entry] : []
       },
     })
-    const { state, ages } = await recover(opened, index)
+    const { state, newest } = await recover(opened, index)
     const time = new SteadyTime(clock, state.lastAt)
     refreshRenewable(state, time.now())
     return new BrokerShell({
@@ -75,7 +75,8 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
       state,
       log: opened.log,
       index: index.index,
-      ages,
+      ages: agesOf(opened.log, newest),
+      newestMs: newest.get(segmentOf(opened.log.end)) ?? 0,
       report: options.report ?? (() => {}),
     })
   } catch (error) {
@@ -87,26 +88,24 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
 async function recover(
   opened: OpenedLog,
   { index, sealedBelow }: OpenedIndex,
-): Promise<{ state: BrokerState; ages: SegmentAge[] }> {
+): Promise<{ state: BrokerState; newest: ReadonlyMap<number, number> }> {
   const { log, checkpoint } = opened
-  const known = checkpoint ? decodeCheckpoint(checkpoint.blob) : { state: emptyState(), ages: [] }
+  const known: Known = checkpoint ? decodeCheckpoint(checkpoint.blob) : { state: emptyState(), newest: new Map() }
   const { state } = known
   const applied = checkpoint?.position ?? log.first
-  const newest = new Map(known.ages.map((age) => [age.segment, age.newestMs]))
   for await (const { position, payload } of log.scan(Math.min(applied, sealedBelow))) {
-    if (position >= applied) replay(state, index, position, payload, position >= sealedBelow)
+    if (position >= applied) replay(known, index, position, payload, position >= sealedBelow)
     else if (position >= sealedBelow) addAgain(state, index, position, payload)
-    newest.set(segmentOf(position), state.lastAt)
   }
   for (const queue of state.queues.values()) {
     queue.begin = Math.max(queue.begin, Math.min(index.minimumOffset(queue.key), queue.end))
     queue.visible = queue.end
   }
-  return { state, ages: agesOf(log, newest, state.lastAt) }
+  return known
 }
 
 function replay(
-  state: BrokerState,
+  { state, newest }: Known,
   index: QueueIndex,
   position: number,
   payload: Uint8Array,
@@ -116,7 +115,9 @@ function replay(
   if (event.type === 'topic-removed')
     for (const queue of state.topics.get(event.topicName)?.queues ?? []) index.drop(queue.key)
   apply(state, event)
-  if (event.type === 'message' && addToIndex && state.queues.has(event.queueKey))
+  if (event.type !== 'message') return
+  newest.set(segmentOf(position), event.storeTimeMs)
+  if (addToIndex && state.queues.has(event.queueKey))
     index.add(event.queueKey, event.offset, position, tagHash(event.tag), event.storeTimeMs)
 }
 
@@ -127,14 +128,20 @@ function addAgain(state: BrokerState, index: QueueIndex, position: number, paylo
     index.add(message.queueKey, message.offset, position, message.tagHash, message.storeTimeMs)
 }
 
-function decodeCheckpoint(blob: Uint8Array): { state: BrokerState; ages: SegmentAge[] } {
-  const from = new Reader(blob)
-  const ages: SegmentAge[] = []
-  for (let count = from.whole(); count > 0; count--) ages.push({ segment: from.whole(), newestMs: from.whole() })
-  return { state: decodeState(from.rest()), ages }
+/** What recovery builds up: the state, and the time of the newest message in each segment. */
+interface Known {
+  readonly state: BrokerState
+  readonly newest: Map<number, number>
 }
 
-/** A sealed segment whose age nobody noted counts as new: it is kept longer, never shorter. */
-function agesOf(log: SegmentLog, newest: ReadonlyMap<number, number>, lastAt: number): SegmentAge[] {
-  return log.segments().map(({ segment }) => ({ segment, newestMs: newest.get(segment) ?? lastAt }))
+function decodeCheckpoint(blob: Uint8Array): Known {
+  const from = new Reader(blob)
+  const newest = new Map<number, number>()
+  for (let count = from.whole(); count > 0; count--) newest.set(from.whole(), from.whole())
+  return { state: decodeState(from.rest()), newest }
+}
+
+/** A segment without messages may go as soon as those before it. */
+function agesOf(log: SegmentLog, newest: ReadonlyMap<number, number>): SegmentAge[] {
+  return log.segments().map(({ segment }) => ({ segment, newestMs: newest.get(segment) ?? 0 }))
 }
