@@ -868,6 +868,8 @@ function instanceThrottled(what: 'sends' | 'receives', tps: number): Refusal {
 function asRefusal(error: unknown): Refusal {
   if (error instanceof BrokerRefusal) return error
   if (error instanceof LogError && error.code === 'busy') return { code: codes.tooManyRequests, message: error.message }
+  if (error instanceof LogError && error.code === 'too-large')
+    return { code: codes.payloadTooLarge, message: `${error.message}; send fewer messages at a time` }
   return {
     code: codes.internal,
     message: `the broker cannot use its log: ${error instanceof Error ? error.message : String(error)}`,
