@@ -379,9 +379,11 @@ describe.each([ours, reference])('$name', (implementation) => {
   })
 
   it('holds back a client whose handler reads slowly, and loses nothing', async () => {
+    const begun = event()
     const go = event()
     const client = await serve({
       chat: async (call) => {
+        begun.fire()
         await go.promise
         let sum = 0
         for await (const note of call.requests) sum += note.n!
@@ -393,6 +395,9 @@ describe.each([ours, reference])('$name', (implementation) => {
     let acceptedAll = true
     for (let i = 0; i < 300; i++) acceptedAll = call.write({ text: 'x'.repeat(32_768), n: i }) && acceptedAll
     call.end()
+    // Turns enough for everything that may be sent ahead to arrive and wait.
+    await begun.promise
+    for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve))
     go.fire()
     expect((await answers).notes).toEqual([{ text: 'sum', n: (299 * 300) / 2 }])
     expect(acceptedAll).toBe(false)

@@ -248,6 +248,13 @@ describe('one port', () => {
     expect(noteCodec.decode(secured.body.subarray(5)).text).toBe('["ctx","192.0.2.7","198.51.100.1",8081,true]')
   })
 
+  it('believes one PROXY header, not a second one behind it', async () => {
+    const { port } = await serve(who, { trustProxy: true })
+    const socket = raw(port)
+    socket.write('PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\nPROXY TCP4 192.0.2.8 198.51.100.1 1 2\r\n')
+    expect(await socket.gone).toBe('')
+  })
+
   it("asks whether an address may connect: the socket's, and the PROXY header's where one is believed", async () => {
     const asked: string[] = []
     const accept = (address: string) => {
@@ -442,6 +449,27 @@ describe('a call', () => {
     await clock.advance(61_001)
     expect(await answer).toMatchObject(grpcStatus(Status.DEADLINE_EXCEEDED))
     expect(host.stats().heldBytes).toBe(0)
+  })
+
+  it('whose request has arrived may take as long as it likes', async () => {
+    const go = event()
+    const begun = event()
+    const { port } = await serve({
+      ask: async (_call, request) => {
+        begun.fire()
+        await go.promise
+        return request
+      },
+    })
+    const session = http2(port)
+    const answer = answerOf(openCall(session).end(frame('slow')))
+    await begun.promise
+    for (let minute = 0; minute < 10; minute++) {
+      await clock.advance(60_000)
+      await new Promise((resolve) => session.ping(resolve))
+    }
+    go.fire()
+    expect(await answer).toMatchObject({ ...grpcStatus(0), body: frame('slow') })
   })
 
   it('reset by its client aborts the signal and wakes whoever reads', async () => {
