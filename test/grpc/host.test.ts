@@ -15,6 +15,7 @@ import { encodeFrame } from '../../src/grpc/framing.ts'
 import { createGrpcHost, type GrpcHost, type PortHandle, type PortOptions } from '../../src/grpc/host.ts'
 import type { Limits } from '../../src/grpc/limits.ts'
 import { Status } from '../../src/grpc/transport.ts'
+import { realClock } from '../../src/world/real.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import { aborted, drain, event, NoteClient, type NoteHandlers, noteCodec, notes } from './harness.ts'
 
@@ -326,7 +327,7 @@ describe('one port', () => {
     host.setTls(next)
     await client(port, { tls: next.cert }).ask({ text: '' })
     await expect(
-      client(port, { tls: tls.cert }).ask({ text: '' }, { deadline: Date.now() + 5000 }),
+      client(port, { tls: tls.cert }).ask({ text: '' }, { deadline: realClock.now() + 5000 }),
     ).rejects.toMatchObject({ code: Status.UNAVAILABLE })
   })
 })
