@@ -9,7 +9,7 @@ import { type Engine, EngineError, type InstanceObservation } from '../engines/e
 import type { Clock } from '../world/world.ts'
 import type { Applied, Step } from './plan.ts'
 import type { PortSource } from './ports.ts'
-import type { PortKind } from './spec.ts'
+import type { InstancePorts, PortKind } from './spec.ts'
 import type { Store } from './store.ts'
 
 export interface PerformContext {
@@ -22,7 +22,7 @@ export interface PerformContext {
   /** Ports set aside for this instance and not recorded yet; kept by the caller between plans. */
   readonly reserved: Partial<Record<PortKind, number>>
   /** Called when the engine was told of the instance and took it, with what is in force then. */
-  told(observed: InstanceObservation): void
+  told(observed: InstanceObservation, ports: InstancePorts): void
   /** Called when the plan says to leave an instance that the ledger does not know. */
   foreign(): void
 }
@@ -81,7 +81,8 @@ async function carryOut(step: Step, context: PerformContext, failed: ChildFailur
     case 'ensureInstance': {
       const observed = await limited(engine.ensureInstance(step.spec))
       assertTaken(observed, step.spec.generation)
-      context.told(observed)
+      const portOf = (kind: PortKind): number | null => step.spec.listen.find((one) => one.kind === kind)?.port ?? null
+      context.told(observed, { vpc: portOf('vpc'), internet: portOf('internet') })
       return
     }
     case 'removeGroup':

@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { InstanceObservation } from '../engines/engine.ts'
 import type { Row } from '../ledger/schema.ts'
-import { type PlanInput, partsSuffice, plan, type Step } from './plan.ts'
+import { type PlanInput, plan, presume, type Step, type Wanted } from './plan.ts'
 
 const id = 'i1'
 
@@ -12,7 +12,7 @@ interface Case {
   readonly ledger: string
   /** `orders 0/1`, `-audit 1/2` (wanted absent); groups begin with `%`. */
   readonly holds?: string
-  /** `running@1 orders@1 %workers@1`, or `nothing`. */
+  /** `running@1 orders@1 %workers@1`, `nothing`, or `unseen` when it was not told since the start. */
   readonly engine: string
   readonly more?: Partial<PlanInput> & {
     readonly partial?: boolean
@@ -38,13 +38,20 @@ const cases: readonly Case[] = [
     steps: ['allocatePorts vpc internet', 'planAgain'],
   },
   {
-    name: 'with a port set aside it is made with all that is in it, then recorded at once',
+    name: 'with a port set aside it is made first',
     ledger: 'present 0/1 r0/3 ports -',
     holds: 'orders 0/1, audit 0/2, %workers 0/1',
-    engine: 'nothing',
+    engine: 'unseen',
     more: { reserved: { vpc: 7801 } },
+    steps: ['ensureInstance @1 serving vpc:7801', 'planAgain'],
+  },
+  {
+    name: 'then what is in it, and all is recorded at once with its port',
+    ledger: 'present 0/1 r0/3 ports -',
+    holds: 'orders 0/1, audit 0/2, %workers 0/1',
+    engine: 'running@1',
+    more: { reserved: { vpc: 7801 }, toldPorts: { vpc: 7801, internet: null } },
     steps: [
-      'ensureInstance @1 serving vpc:7801',
       'ensureTopics orders@1 audit@2',
       'ensureGroups workers@1',
       'recordApplied @1 r3 vpc:7801 topics orders@1 audit@2 groups workers@1',
@@ -58,7 +65,7 @@ const cases: readonly Case[] = [
     steps: ['ensureInstance @1 serving vpc:7801 internet:7805', 'recordApplied @1 r1 vpc:7801 internet:7805'],
   },
   {
-    name: 'made but not recorded, on a port nobody knows: told again with the port set aside now',
+    name: 'made on a port that the ledger does not know: told the one set aside now',
     ledger: 'present 0/1 r0/1 ports -',
     engine: 'running@1',
     more: { reserved: { vpc: 7804 } },
@@ -88,12 +95,18 @@ const cases: readonly Case[] = [
     steps: [],
   },
   {
-    name: 'as wanted and recorded, but the engine was not told since the start: told, nothing recorded',
+    name: 'as wanted and recorded, but not seen since the start: told, and compared with what it answers',
     ledger: 'present 4/4 r9/9 ports 7801',
     holds: 'orders 2/2',
-    engine: 'stopped@4 orders@2',
-    more: { untold: true },
-    steps: ['ensureInstance @4 serving vpc:7801'],
+    engine: 'unseen',
+    steps: ['ensureInstance @4 serving vpc:7801', 'planAgain'],
+  },
+  {
+    name: 'lost by the engine: the same',
+    ledger: 'present 4/4 r9/9 ports 7801',
+    holds: 'orders 2/2',
+    engine: 'nothing',
+    steps: ['ensureInstance @4 serving vpc:7801', 'planAgain'],
   },
   {
     name: 'in force, not recorded',
@@ -230,7 +243,12 @@ const cases: readonly Case[] = [
     engine: 'stopped@0',
     steps: ['removeInstance', 'forget'],
   },
-  { name: 'deleted, all of it gone', ledger: 'absent 1/2 r1/2 ports 7801', engine: 'nothing', steps: ['forget'] },
+  {
+    name: 'deleted, not seen since the start',
+    ledger: 'absent 1/2 r1/2 ports 7801',
+    engine: 'unseen',
+    steps: ['removeInstance', 'forget'],
+  },
   { name: 'unknown on both sides', ledger: 'unknown', engine: 'nothing', steps: [] },
   {
     name: 'unknown, deleted earlier',
@@ -252,13 +270,26 @@ describe('plan', () => {
     expect(plan(inputOf(one)).map(textOf)).toEqual(one.steps)
   })
 
-  it('is content with the differing rows only where the engine holds the instance', () => {
-    expect(['nothing', 'stopped@0', 'running@1', 'failed@2'].map((text) => partsSuffice(observationOf(text)))).toEqual([
-      false,
-      false,
-      true,
-      true,
-    ])
+  it.each([
+    ['what is recorded', 'orders 1/2, -audit 1/2, %workers 1/1', {}, 'orders@1 audit@1 %workers@1'],
+    ['nothing of what was just created', 'orders 0/1, %workers 0/1', {}, ''],
+    ['nothing certain about a topic that changed before its record', 'orders 1/2, audit 0/2', {}, null],
+    ['nothing certain about one that was created again', 'orders -2/3', {}, null],
+    ['nothing certain about a group deleted before its record', '-%workers 0/2', {}, null],
+    ['nothing when everything is to be compared', 'orders 1/2', { partial: false }, null],
+  ] as const)('presumes %s', (_, holds, more, expected) => {
+    const { wanted } = inputOf({
+      name: '',
+      ledger: 'present 1/1 r1/2 ports 7801',
+      holds,
+      engine: 'nothing',
+      more: { partial: true, ...more },
+      steps: [],
+    })
+    const told = observationOf('running@1')!
+    expect(presume(wanted as Wanted, told)).toEqual(
+      expected === null ? null : observationOf(`running@1 ${expected}`.trim()),
+    )
   })
 })
 
@@ -334,10 +365,10 @@ function inputOf({ ledger, holds, engine, more = {} }: Case): PlanInput {
               .map((child) => ({ ...group, ...child, consumer_group_id: child.name })),
             complete: !partial,
           },
-    observed: observationOf(engine),
+    observed: engine === 'unseen' ? undefined : observationOf(engine),
     knownDeleted: false,
+    toldPorts: { vpc: port === '-' || port === undefined ? null : Number(port), internet: null },
     reserved: {},
-    untold: false,
     listenHost: '127.0.0.1',
     at: 500,
     ...rest,

@@ -31,14 +31,14 @@ export interface PlanInput {
   readonly instanceId: string
   /** Null when the ledger does not know the instance. */
   readonly wanted: Wanted | null
-  /** Null when the engine holds nothing of the instance. */
-  readonly observed: InstanceObservation | null
+  /** Null when the engine holds nothing of the instance, undefined when it was not told of it since this loop started. */
+  readonly observed: InstanceObservation | null | undefined
   /** The ledger's history says that this instance was deleted; asked for unknown instances only. */
   readonly knownDeleted: boolean
+  /** Ports the engine was told when `observed` is defined. */
+  readonly toldPorts: InstancePorts
   /** Ports set aside for the instance but not recorded yet. */
   readonly reserved: Partial<Record<PortKind, number>>
-  /** The engine has not been told of the instance since this loop started; it is told in any case. */
-  readonly untold: boolean
   readonly listenHost: string
   readonly at: number
 }
@@ -79,12 +79,14 @@ export interface Versioned {
 
 /** An empty plan means that everything is as wanted and recorded. */
 export function plan(input: PlanInput): readonly Step[] {
-  const { instanceId, wanted, observed, at } = input
+  const { instanceId, wanted, at } = input
   if (wanted === null) return planUnknown(input)
   const { instance } = wanted
   if (instance.wanted === 'absent') {
-    const remove: Step[] = observed === null ? [] : [{ do: 'removeInstance', instanceId }]
-    return [...remove, { do: 'forget', instanceId }]
+    return [
+      { do: 'removeInstance', instanceId },
+      { do: 'forget', instanceId },
+    ]
   }
   if (at >= instance.release_time_ms) {
     return [{ do: 'release', instanceId, generation: instance.generation }, { do: 'planAgain' }]
@@ -93,14 +95,27 @@ export function plan(input: PlanInput): readonly Step[] {
 }
 
 /**
- * Only rows that differ from their record are enough to plan with when the engine holds the instance as
- * it was recorded; otherwise (never made, lost, half-made) every topic and group must be looked at.
+ * What the engine must hold of an instance it was told of, without asking it: the instance as it was then, and of
+ * the topics and groups what is recorded. Null where the record may lag behind (a row that was changed while an
+ * earlier generation of it was being made), and when all rows are to be compared: then the engine is asked.
  */
-export const partsSuffice = (observed: InstanceObservation | null): boolean =>
-  observed !== null && observed.generation > 0
+export function presume(wanted: Wanted, told: InstanceObservation): InstanceObservation | null {
+  const rows: readonly ChildRow[] = [...wanted.topics, ...wanted.groups]
+  if (wanted.complete || rows.some((row) => row.applied_generation <= 0 && row.generation > 1)) return null
+  const recorded = (row: ChildRow): boolean => row.applied_generation > 0
+  return {
+    ...told,
+    topics: wanted.topics
+      .filter(recorded)
+      .map((row) => ({ topicName: row.topic_name, generation: row.applied_generation })),
+    groups: wanted.groups
+      .filter(recorded)
+      .map((row) => ({ consumerGroupId: row.consumer_group_id, generation: row.applied_generation })),
+  }
+}
 
 function planUnknown({ instanceId, observed, knownDeleted }: PlanInput): Step[] {
-  if (observed === null) return []
+  if (observed == null) return []
   return [{ do: knownDeleted ? 'removeOrphan' : 'leaveForeign', instanceId }]
 }
 
@@ -116,25 +131,24 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
   if (missing.length > 0) return [{ do: 'allocatePorts', instanceId, kinds: missing }, { do: 'planAgain' }]
 
   const serving = at < instance.expire_time_ms
-  const portsAreNew = ports.vpc !== recorded.vpc || ports.internet !== recorded.internet
   const steps: Step[] = []
-  if (input.untold || portsAreNew || !isInForce(observed, instance.generation, serving)) {
+  if (!samePorts(ports, input.toldPorts) || !isInForce(observed, instance.generation, serving)) {
     steps.push({
       do: 'ensureInstance',
       spec: instanceSpecOf({ instance, accounts: wanted.accounts, ports, listenHost, serving }),
     })
   }
   // Remains do not show which topics they hold, and what does not show cannot be removed. Brought up, they do.
-  if (observed?.generation === 0) return [...steps, { do: 'planAgain' }]
+  if (observed == null || observed.generation === 0) return [...steps, { do: 'planAgain' }]
 
   const topics = compare(
     wanted.topics.map((row) => ({ row, name: row.topic_name })),
-    new Map(observed?.topics.map((seen) => [seen.topicName, seen.generation])),
+    new Map(observed.topics.map((seen) => [seen.topicName, seen.generation])),
     wanted.complete,
   )
   const groups = compare(
     wanted.groups.map((row) => ({ row, name: row.consumer_group_id })),
-    new Map(observed?.groups.map((seen) => [seen.consumerGroupId, seen.generation])),
+    new Map(observed.groups.map((seen) => [seen.consumerGroupId, seen.generation])),
     wanted.complete,
   )
   for (const consumerGroupId of groups.remove) steps.push({ do: 'removeGroup', instanceId, consumerGroupId })
@@ -149,7 +163,7 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
     instance.applied_generation === instance.generation &&
     instance.applied_revision === instance.revision &&
     instance.failure === null &&
-    !portsAreNew &&
+    samePorts(ports, recorded) &&
     [topics.applied, topics.gone, groups.applied, groups.gone].every((list) => list.length === 0)
   if (!isRecorded) {
     steps.push({
@@ -167,9 +181,12 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
   return steps
 }
 
-function isInForce(observed: InstanceObservation | null, generation: number, serving: boolean): boolean {
+function isInForce(observed: PlanInput['observed'], generation: number, serving: boolean): boolean {
   return observed?.generation === generation && observed.state === (serving ? 'running' : 'stopped')
 }
+
+const samePorts = (one: InstancePorts, other: InstancePorts): boolean =>
+  one.vpc === other.vpc && one.internet === other.internet
 
 interface ChildRow {
   readonly wanted: 'present' | 'absent'

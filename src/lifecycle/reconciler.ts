@@ -14,9 +14,9 @@ import type { Engine, InstanceObservation } from '../engines/engine.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Cancel, World } from '../world/world.ts'
 import { type Outcome, perform, sentenceOf, withLimit } from './perform.ts'
-import { partsSuffice, plan, type Step, type Wanted } from './plan.ts'
+import { type PlanInput, plan, presume, type Step, type Wanted } from './plan.ts'
 import type { PortSource } from './ports.ts'
-import type { PortKind } from './spec.ts'
+import type { InstancePorts, PortKind } from './spec.ts'
 import { createStore, type Store } from './store.ts'
 
 export interface Reconciler {
@@ -29,7 +29,7 @@ export interface Reconciler {
   wake(instanceId: string): void
   /** Resolves when nothing is queued or under way; instances that wait for their next try do not count. */
   settled(): Promise<void>
-  /** Takes no new step, and waits (at most ten seconds) for those under way. */
+  /** Begins no further instance, and waits (at most ten seconds) for those under way. */
   stop(): Promise<void>
 }
 
@@ -41,7 +41,7 @@ export interface ReconcilerOptions {
   readonly ports: PortSource
   /** Address instances listen on. */
   readonly listenHost: string
-  /** Instances worked on at the same time. */
+  /** Instances worked on at the same time; most of that time is spent waiting for shared transactions. */
   readonly concurrency?: number
   /** Longest wait for one call of the engine, milliseconds. */
   readonly callLimitMs?: number
@@ -73,6 +73,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   return loop
 }
 
+const noPorts: InstancePorts = { vpc: null, internet: null }
 const slowPassMs = 30_000
 /** Slow passes from one comparison of everything to the next: ten minutes. */
 const passesPerSweep = 20
@@ -94,8 +95,6 @@ interface Entry {
   again: boolean
   /** Compare every topic and group, also those recorded as applied. */
   complete: boolean
-  /** What a look at everything reported; undefined when the instance must be observed by itself. */
-  observed: InstanceObservation | null | undefined
   failures: number
   lastFailure: string | null
   reserved: Partial<Record<PortKind, number>>
@@ -110,8 +109,8 @@ class Loop implements Reconciler {
   readonly #entries = new Map<string, Entry>()
   #queue: Entry[] = []
   #running = 0
-  /** Instances the engine was told of since the start and has not reported as changed. */
-  readonly #told = new Set<string>()
+  /** What the engine answered when it was last told of an instance; none before the start and after it reported a change. */
+  readonly #told = new Map<string, { readonly inForce: InstanceObservation; readonly ports: InstancePorts }>()
   readonly #foreign = new Set<string>()
   #open = false
   #stopped = false
@@ -129,7 +128,7 @@ class Loop implements Reconciler {
   constructor(options: ReconcilerOptions) {
     this.#options = options
     this.#store = createStore(options.ledger, options.world)
-    this.#concurrency = options.concurrency ?? 32
+    this.#concurrency = options.concurrency ?? 128
     this.#callLimitMs = options.callLimitMs ?? 60_000
   }
 
@@ -184,23 +183,15 @@ class Loop implements Reconciler {
 
   // One instance
 
-  #look(instanceId: string, how: { complete: boolean; observed?: InstanceObservation | null }): void {
+  /** `complete`: all topics and groups are compared with what the engine holds, not only those with a new wish. */
+  #look(instanceId: string, how: { readonly complete: boolean }): void {
     if (this.#stopped) return
     const entry = this.#entries.get(instanceId) ?? this.#enter(instanceId)
     entry.complete ||= how.complete
-    switch (entry.state) {
-      case 'running':
-        entry.again = true
-        return
-      case 'waiting':
-        entry.cancelRetry()
-        entry.observed = how.observed
-        this.#enqueue(entry)
-        return
-      case 'queued':
-        if (how.observed !== undefined) entry.observed = how.observed
-        return
-    }
+    if (entry.state === 'running') entry.again = true
+    if (entry.state !== 'waiting') return
+    entry.cancelRetry()
+    this.#enqueue(entry)
   }
 
   #enter(instanceId: string): Entry {
@@ -209,7 +200,6 @@ class Loop implements Reconciler {
       state: 'waiting',
       again: false,
       complete: false,
-      observed: undefined,
       failures: 0,
       lastFailure: null,
       reserved: {},
@@ -240,7 +230,7 @@ class Loop implements Reconciler {
 
   async #run(entry: Entry): Promise<void> {
     entry.again = false
-    const attempt: Attempt = { wanted: null }
+    const attempt: Attempt = { instanceId: entry.instanceId, wanted: null }
     let outcome: Outcome
     try {
       outcome = await this.#turn(entry, attempt)
@@ -257,21 +247,19 @@ class Loop implements Reconciler {
   /** Looks, then plans and performs until a plan is complete. */
   async #turn(entry: Entry, attempt: Attempt): Promise<Outcome> {
     const { instanceId } = entry
-    let observed = entry.observed === undefined ? await this.#observe(instanceId) : entry.observed
-    entry.observed = undefined
-    const complete = entry.complete || !partsSuffice(observed)
-    const load = (): Promise<Wanted | null> => this.#store.load({ instanceId, complete })
-    attempt.wanted = await load()
-    for (let plans = 0; plans < maxPlans && !this.#stopped; plans += 1) {
+    const complete = entry.complete || !this.#told.has(instanceId)
+    attempt.wanted = await this.#store.load({ instanceId, complete })
+    let observed = await this.#lookAtEngine(attempt)
+    for (let plans = 0; plans < maxPlans; plans += 1) {
       const { wanted } = attempt
       if (wanted !== null) this.#expectDueOf(wanted)
       const steps = plan({
         instanceId,
         wanted,
         observed,
-        knownDeleted: wanted === null && observed !== null && (await this.#store.wasDeleted(instanceId)),
+        knownDeleted: wanted === null && observed != null && (await this.#store.wasDeleted(instanceId)),
+        toldPorts: this.#told.get(instanceId)?.ports ?? noPorts,
         reserved: entry.reserved,
-        untold: !this.#told.has(instanceId),
         listenHost: this.#options.listenHost,
         at: this.#now(),
       })
@@ -282,8 +270,8 @@ class Loop implements Reconciler {
         clock: this.#options.world.clock,
         callLimitMs: this.#callLimitMs,
         reserved: entry.reserved,
-        told: (inForce) => {
-          this.#told.add(instanceId)
+        told: (inForce, ports) => {
+          this.#told.set(instanceId, { inForce: { ...inForce, topics: [], groups: [] }, ports })
           observed = inForce
         },
         foreign: () => this.#warnOfForeign(instanceId),
@@ -294,14 +282,24 @@ class Loop implements Reconciler {
         entry.complete = false
         return outcome
       }
-      if (steps[0]?.do === 'release') attempt.wanted = await load()
+      if (steps[0]?.do === 'release') attempt.wanted = await this.#store.load({ instanceId, complete })
     }
-    if (this.#stopped) return { outcome: 'done' }
     throw new Error(`No complete plan was found for the instance in ${maxPlans} attempts.`)
   }
 
-  #observe(instanceId: string): Promise<InstanceObservation | null> {
-    return this.#limited(this.#options.engine.observeInstance(instanceId), 'observeInstance')
+  /** The engine is asked only where neither telling it (its answer shows all) nor the record can say what it holds. */
+  async #lookAtEngine(attempt: Attempt): Promise<PlanInput['observed']> {
+    const { instanceId, wanted } = attempt
+    if (wanted !== null) {
+      const told = this.#told.get(instanceId)
+      if (wanted.instance.wanted === 'absent' || told === undefined) return undefined
+      const presumed = presume(wanted, told.inForce)
+      if (presumed !== null) return presumed
+    }
+    const observed = await this.#limited(this.#options.engine.observeInstance(instanceId), 'observeInstance')
+    const isLost = wanted !== null && (observed === null || observed.generation === 0)
+    if (isLost && !wanted.complete) attempt.wanted = await this.#store.load({ instanceId, complete: true })
+    return observed
   }
 
   #limited<T>(call: Promise<T>, name: string): Promise<T> {
@@ -403,13 +401,12 @@ class Loop implements Reconciler {
     const observations = await this.#limited(this.#options.engine.observe(), 'observe')
     const instances = await this.#store.listInstances()
     if (this.#stopped) return
-    const observed = new Map(observations.map((one) => [one.instanceId, one]))
-    const isFirst = !this.#open
-    if (isFirst) this.#options.ports.hold(instances.flatMap(({ ports }) => ports))
-    for (const instanceId of new Set([...instances.map((one) => one.instanceId), ...observed.keys()])) {
-      // Later the loop may have acted since the engine was looked at; then each is observed again by itself.
-      if (isFirst) this.#look(instanceId, { complete: true, observed: observed.get(instanceId) ?? null })
-      else this.#look(instanceId, { complete: true })
+    if (!this.#open) this.#options.ports.hold(instances.flatMap(({ ports }) => ports))
+    for (const instanceId of new Set([
+      ...instances.map((one) => one.instanceId),
+      ...observations.map((one) => one.instanceId),
+    ])) {
+      this.#look(instanceId, { complete: true })
     }
     this.#open = true
     this.#pump()
@@ -508,5 +505,6 @@ class Loop implements Reconciler {
 
 /** What the last look of a turn found, also when the turn failed. */
 interface Attempt {
+  readonly instanceId: string
   wanted: Wanted | null
 }

@@ -50,7 +50,7 @@ describe('create, change and delete', () => {
     await loop.settled()
     expect(await statusOf(b, id)).toBe('RUNNING')
     expect(b.changes() - before).toBe(1)
-    expect(methods(b)).toEqual(['observe', 'observeInstance', 'ensureInstance', 'ensureTopics'])
+    expect(methods(b)).toEqual(['observe', 'ensureInstance', 'ensureTopics'])
     expect(b.engine.held(id)?.spec).toEqual({
       instanceId: id,
       generation: 1,
@@ -128,7 +128,7 @@ describe('create, change and delete', () => {
     loop.wake(id)
     await b.clock.advance(500)
     await loop.settled()
-    expect(methods(b).slice(3)).toEqual(['ensureTopics', 'observeInstance', 'removeTopic', 'ensureTopics'])
+    expect(methods(b).slice(2)).toEqual(['ensureTopics', 'observeInstance', 'removeTopic', 'ensureTopics'])
     expect((await transcript(b)).ledger).toEqual([`${id} present 1/1, settled, vpc 7801, topic orders present 3/3`])
   })
 
@@ -512,7 +512,7 @@ describe('rest', () => {
     expect(b.clock.pending).toBe(0)
   })
 
-  it('takes no new step once it is stopped, and waits for the one under way', async () => {
+  it('begins no further instance once it is stopped, and finishes the one under way', async () => {
     const b = await bench({ delayMs: ({ method }) => (method === 'ensureInstance' ? 100 : 0) })
     const loop = b.makeLoop(undefined, { concurrency: 1 })
     await loop.start()
