@@ -53,7 +53,7 @@ try {
   await opens()
   await index()
   if (json) console.log(JSON.stringify(results, null, 2))
-  else for (const [name, value] of Object.entries(results)) console.log(`${name.padEnd(62)} ${value}`)
+  else for (const [name, value] of Object.entries(results)) console.log(`${name.padEnd(76)} ${value}`)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }
@@ -103,10 +103,9 @@ async function appends(inFlight, { cipher = null, label = '' } = {}) {
   }
   const name = `${label}durable 1 KiB puts/s, ${inFlight} in flight`
   results[name] = round(median(rates))
-  results[`  CPU µs a put (process)`.padEnd(30) + name] = round(median(cpu))
-  results[`  ms p50 / p99`.padEnd(30) + name] =
-    `${round(percentile(latencies, 0.5))} / ${round(percentile(latencies, 0.99))}`
-  results[`  bytes written / payload`.padEnd(30) + name] = round(amplification)
+  results[`${name}: CPU µs a put (process)`] = round(median(cpu))
+  results[`${name}: ms p50 / p99`] = `${round(percentile(latencies, 0.5))} / ${round(percentile(latencies, 0.99))}`
+  results[`${name}: bytes written / payload`] = round(amplification)
   latencies = []
 }
 
@@ -123,8 +122,8 @@ async function reads() {
 
   start = seconds()
   const opened = await openLog({ disk, clock, random, directory })
-  results[`recovery without checkpoint: ms`] = round((seconds() - start) * 1000)
-  results[`  MB it read`] = round(opened.recovery.scannedBytes / 2 ** 20)
+  results['recovery without checkpoint: ms'] = round((seconds() - start) * 1000)
+  results['recovery without checkpoint: MB it read'] = round(opened.recovery.scannedBytes / 2 ** 20)
   const again = opened.log
   start = seconds()
   let count = 0

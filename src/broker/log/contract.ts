@@ -97,6 +97,9 @@ export interface QueueIndex {
   /** Persists the entries that lie in a sealed segment and releases their memory. */
   seal(segment: SealedSegment): Promise<void>
   minimumOffset(queueKey: number): number
+  /** Saves what is in memory and durable in the log, so that the next opening need not read the newest segment. Worth calling before each checkpoint. */
+  flush?(): Promise<void>
+  close?(): Promise<void>
 }
 
 /** What `openQueueIndex` (queue-index.ts) gives. */

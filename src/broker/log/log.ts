@@ -316,8 +316,9 @@ class Log implements SegmentLog {
 
   #roll(): void {
     const { header, end } = this.#last
+    const next = this.#segmentAfter(this.#last)
     this.#sealed.push({ segment: header.segment, end })
-    this.#last = this.#segmentAfter(this.#last)
+    this.#last = next
     this.#salts.set(this.#last.header.segment, this.#last.header.salt)
     this.#openCommit = null
     this.#block = null
@@ -437,6 +438,8 @@ class Log implements SegmentLog {
       segment.file = await this.#disk.open(path, 'write')
       return segment.file
     }
+    // All of it is durable: the pump is done with a segment before it begins the next.
+    await previous?.file?.close()
     if (this.#newestFile === 0) await this.#disk.makeDirectory(this.#directory)
     const file = await this.#disk.open(path, 'create')
     segment.file = file
@@ -444,13 +447,24 @@ class Log implements SegmentLog {
     // The header first: a file with more than a header has a durable one, which recovery relies on.
     await file.write([encodeHeader(segment.header)], 0)
     await Promise.all([file.datasync(), this.#disk.syncDirectory(this.#directory)])
-    await previous?.file?.close()
     this.#newestFile = segment.header.segment
     if (segment.header.previousEnd > 0) {
-      const sealed = sealedSegment(segment.header.segment - 1, segment.header.previousEnd)
-      for (const listener of this.#sealedListeners) listener(sealed)
+      this.#announce(sealedSegment(segment.header.segment - 1, segment.header.previousEnd))
     }
     return file
+  }
+
+  /** A listener that throws is a fault of the program, and the process hears of it; the log is not to blame and goes on. */
+  #announce(sealed: SealedSegment): void {
+    for (const listener of this.#sealedListeners) {
+      try {
+        listener(sealed)
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error
+        })
+      }
+    }
   }
 
   #fail(cause: unknown): void {
