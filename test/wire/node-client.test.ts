@@ -20,7 +20,12 @@ describe('rocketmq-client-nodejs', () => {
     server = await home.start()
     client = sdkClient(server.ready)
   })
-  afterAll(() => home?.close())
+  // A push consumer that leaves waits for its last poll, up to 20 seconds: they leave together at the end.
+  const leaving: Promise<unknown>[] = []
+  afterAll(async () => {
+    await Promise.all(leaving)
+    await home?.close()
+  })
 
   it('sends 1,000 messages and receives exactly those with a simple consumer', async () => {
     const { endpoint } = await runningInstance(client, { topic: 'simple', group: 'simple-group' })
@@ -75,7 +80,7 @@ describe('rocketmq-client-nodejs', () => {
       expect(received).toEqual(sent)
       expect(repeats).toBe(0)
     } finally {
-      await Promise.all([producer.shutdown(), consumer.shutdown()])
+      leaving.push(producer.shutdown(), consumer.shutdown())
     }
   })
 
@@ -143,42 +148,75 @@ describe('rocketmq-client-nodejs', () => {
   it('finds a message in the dead letters once its retries are used up', async () => {
     const { endpoint } = await runningInstance(client, { topic: 'poison', group: 'poison-group', maxRetryTimes: 1 })
     const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['poison'] }))
-    let attempts = 0
-    const consumer = new rocketmq.PushConsumer(
+    const consumer = new rocketmq.SimpleConsumer(
       clientOptions(endpoint, {
         consumerGroup: 'poison-group',
         subscriptions: new Map([['poison', '*']]),
+        awaitDuration: 5000,
+      }),
+    )
+    await Promise.all([producer.startup(), consumer.startup()])
+    const { messageId } = await producer.send({ topic: 'poison', tag: 'bad', body: Buffer.from('bad') })
+    const attempts: number[] = []
+    for (
+      let received = await consumer.receive(1, 30_000);
+      received.length > 0;
+      received = await consumer.receive(1, 30_000)
+    ) {
+      attempts.push(received[0].deliveryAttempt)
+      // The nack: visible again at once.
+      await consumer.changeInvisibleDuration(received[0], 1)
+    }
+    expect(attempts).toEqual([1, 2])
+
+    const coroner = new rocketmq.SimpleConsumer(
+      clientOptions(endpoint, {
+        consumerGroup: 'coroner',
+        subscriptions: new Map([['%DLQ%poison-group', '*']]),
+        awaitDuration: 5000,
+      }),
+    )
+    await coroner.startup()
+    try {
+      const [dead] = await coroner.receive(1, 30_000)
+      expect([dead.messageId, dead.topic, dead.tag, dead.body.toString()]).toEqual([
+        messageId,
+        '%DLQ%poison-group',
+        'bad',
+        'bad',
+      ])
+      await coroner.ack(dead)
+    } finally {
+      await Promise.all([producer.shutdown(), consumer.shutdown(), coroner.shutdown()])
+    }
+  })
+
+  it('redelivers what a push listener failed on, after the group pause', async () => {
+    const { endpoint } = await runningInstance(client, { topic: 'retry', group: 'retry-group' })
+    const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['retry'] }))
+    const attempts: number[] = []
+    let succeeded = (): void => {}
+    const success = new Promise<void>((resolve) => {
+      succeeded = resolve
+    })
+    const consumer = new rocketmq.PushConsumer(
+      clientOptions(endpoint, {
+        consumerGroup: 'retry-group',
+        subscriptions: new Map([['retry', '*']]),
         messageListener: {
-          async consume() {
-            attempts++
-            return rocketmq.ConsumeResult.FAILURE
+          async consume(message: any) {
+            attempts.push(message.deliveryAttempt)
+            if (message.deliveryAttempt === 1) return rocketmq.ConsumeResult.FAILURE
+            succeeded()
+            return rocketmq.ConsumeResult.SUCCESS
           },
         },
       }),
     )
     await Promise.all([producer.startup(), consumer.startup()])
-    const { messageId } = await producer.send({ topic: 'poison', body: Buffer.from('bad') })
-    let letters: any
-    for (let tries = 0; letters === undefined && tries < 10; tries++) {
-      letters = new rocketmq.SimpleConsumer(
-        clientOptions(endpoint, {
-          consumerGroup: 'coroner',
-          subscriptions: new Map([['%DLQ%poison-group', '*']]),
-          awaitDuration: 5000,
-        }),
-      )
-      await letters.startup().catch(async () => {
-        await letters.shutdown().catch(() => {})
-        letters = undefined
-      })
-    }
-    try {
-      const [dead] = await letters.receive(1, 30_000)
-      expect(dead.messageId).toBe(messageId)
-      expect(dead.body.toString()).toBe('bad')
-      expect(attempts).toBe(2)
-    } finally {
-      await Promise.all([producer.shutdown(), consumer.shutdown(), letters?.shutdown()])
-    }
+    await producer.send({ topic: 'retry', body: Buffer.from('again') })
+    await success
+    expect(attempts).toEqual([1, 2])
+    leaving.push(producer.shutdown(), consumer.shutdown())
   })
 })
