@@ -7,6 +7,7 @@
  */
 import { BrokerRefusal, type BrokerSettings, type Delivery, type TagFilter } from '../../src/broker/broker.ts'
 import { encodeState } from '../../src/broker/core/snapshot.ts'
+import { segmentOf } from '../../src/broker/log/contract.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
 import { openShell } from '../../src/broker/shell/open.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
@@ -43,6 +44,8 @@ export interface Outcome {
   readonly deadLetters: number
   readonly crashes: number
   readonly replaysCompared: number
+  /** Segments that retention removed. */
+  readonly trimmed: number
 }
 
 /** Throws with a sentence when a promise was broken. */
@@ -62,6 +65,7 @@ class Simulation {
   readonly #settings: BrokerSettings
   readonly #cipherKey: Uint8Array | null
   readonly #maxRetryTimes: number
+  readonly #segmentBytes: number
   #process!: Mortal
   #shell!: BrokerShell
   /** Rises with each start: what a former broker still answers was heard by nobody. */
@@ -89,6 +93,7 @@ class Simulation {
     }
     this.#cipherKey = this.#oneIn(5) ? this.#random.bytes(32) : null
     this.#maxRetryTimes = this.#random.below(4)
+    this.#segmentBytes = 4_096 << this.#random.below(5)
   }
 
   async start(): Promise<void> {
@@ -140,6 +145,7 @@ class Simulation {
       deadLetters: this.#model.deadLetters,
       crashes: this.#model.crashes,
       replaysCompared: this.#replaysCompared,
+      trimmed: segmentOf(this.#shell.log.first) - 1,
     }
   }
 
@@ -305,7 +311,7 @@ class Simulation {
       directory: DIRECTORY,
       settings: this.#settings,
       cipherKey: this.#cipherKey,
-      segmentBytes: 64 * 1_024,
+      segmentBytes: this.#segmentBytes,
     })
     // As soon as it is open, before it does anything by itself.
     const opened = opening.then((shell) => {

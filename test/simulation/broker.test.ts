@@ -35,6 +35,14 @@ describe('a broker through kills, power cuts and careless clients', () => {
       deadLetters: total((each) => each.deadLetters) > outcomes.length,
       crashes: total((each) => each.crashes) > 2 * outcomes.length,
       replaysCompared: total((each) => each.replaysCompared) > outcomes.length,
-    }).toEqual({ deliveries: true, acknowledged: true, deadLetters: true, crashes: true, replaysCompared: true })
+      trimmed: total((each) => each.trimmed) > outcomes.length / 2,
+    }).toEqual({
+      deliveries: true,
+      acknowledged: true,
+      deadLetters: true,
+      crashes: true,
+      replaysCompared: true,
+      trimmed: true,
+    })
   })
 })

@@ -82,7 +82,13 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     ),
   }),
   fc.record({ type: fc.constant('acked' as const), subscriptionId: whole, entries: names }),
-  fc.record({ type: fc.constant('deadline' as const), subscriptionId: whole, deadline: whole, entries: names }),
+  fc.record({
+    type: fc.constant('deadline' as const),
+    subscriptionId: whole,
+    deadline: whole,
+    untouched: fc.boolean(),
+    entries: names,
+  }),
   fc.record({
     type: fc.constant('trimmed' as const),
     queues: fc.array(fc.record({ queueKey: whole, begin: whole }), { maxLength: 40 }),

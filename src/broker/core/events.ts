@@ -107,11 +107,15 @@ export interface AckedEvent {
   readonly entries: readonly MessageName[]
 }
 
-/** Deliveries got another deadline from outside (a client, or the broker nacking for it); they are no longer renewed. */
+/**
+ * Deliveries got another deadline from outside (a client, or the broker nacking for it); they are no
+ * longer renewed. `untouched`: nobody was given them after all, so the attempt does not count.
+ */
 export interface DeadlineEvent {
   readonly type: 'deadline'
   readonly subscriptionId: number
   readonly deadline: number
+  readonly untouched: boolean
   readonly entries: readonly MessageName[]
 }
 
@@ -209,6 +213,7 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
       to.u8(DEADLINE)
       to.whole(event.subscriptionId)
       to.whole(event.deadline)
+      to.u8(event.untouched ? 1 : 0)
       writeNames(to, event.entries)
       break
     case 'trimmed':
@@ -251,7 +256,13 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
     case ACKED:
       return { type: 'acked', subscriptionId: from.whole(), entries: readNames(from) }
     case DEADLINE:
-      return { type: 'deadline', subscriptionId: from.whole(), deadline: from.whole(), entries: readNames(from) }
+      return {
+        type: 'deadline',
+        subscriptionId: from.whole(),
+        deadline: from.whole(),
+        untouched: from.u8() === 1,
+        entries: readNames(from),
+      }
     case TRIMMED:
       return {
         type: 'trimmed',

@@ -167,8 +167,20 @@ export function decideDeadline(leases: readonly Lease[], deadline: number): Dead
     type: 'deadline' as const,
     subscriptionId,
     deadline,
+    untouched: false,
     entries,
   }))
+}
+
+/** Deliveries that nobody was given: visible at once, as if they had not been made. */
+export function decideUntouched(subscription: Subscription, leases: readonly Lease[], at: number): DeadlineEvent {
+  return {
+    type: 'deadline',
+    subscriptionId: subscription.id,
+    deadline: at,
+    untouched: true,
+    entries: leases.map(nameOf),
+  }
 }
 
 /**
@@ -201,8 +213,16 @@ export function expire(
   return { events, touched }
 }
 
+/** As `expire` for deliveries whose deadline was just set to now, without waiting for the timer. */
+export function expireNow(state: BrokerState, leases: readonly Lease[]): void {
+  for (const lease of leases) {
+    state.deliveries.remove(lease)
+    surface(lease)
+  }
+}
+
 /** Visible again, unless its deliveries are used up. */
-export function surface(lease: Lease): void {
+function surface(lease: Lease): void {
   const { subscription } = lease
   const spent = lease.attempt >= maxAttempts(subscription.group.settings.maxRetryTimes)
   lease.phase = spent ? 'dying' : 'ready'
@@ -269,6 +289,7 @@ export function applyDeadline(state: BrokerState, event: DeadlineEvent): void {
     lease.deadline = event.deadline
     lease.renewable = false
     lease.phase = 'leased'
+    if (event.untouched) lease.attempt--
     state.deliveries.set(lease, event.deadline)
   }
 }

@@ -22,6 +22,10 @@ export const limits = {
   waiters: 100_000,
   /** Messages one receive may take (the vendor's receive batch is 32). */
   messagesPerReceive: 1_024,
+  /** Payload bytes after which a receive takes no more, so that large messages do not fill memory by the batch. */
+  bytesPerReceive: 16 * 2 ** 20,
+  /** Messages read before their size is known; the rest of a receive is read by the size of these. */
+  messagesReadFirst: 4,
   /** Messages of one send, and handles of one acknowledgement. */
   messagesPerSend: 1_024,
   handlesPerAck: 1_024,

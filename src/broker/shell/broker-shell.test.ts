@@ -548,6 +548,34 @@ describe('retention', () => {
   })
 })
 
+describe('memory', () => {
+  it('holds sixteen megabytes of a receive at a time; what did not fit comes next, as untouched', async () => {
+    const body = 'x'.repeat(4 * 2 ** 20 - 100)
+    for (let sent = 0; sent < 10; sent++) await send('tag', body)
+    const [first, second] = [await receive(), await receive()]
+    expect([first.length, second.length]).toEqual([4, 4])
+    await clock.advance(0)
+    const third = await receive()
+    expect([...first, ...second, ...third].map(({ messageId }) => messageId).sort()).toEqual(
+      Array.from({ length: 10 }, (_, i) => `M0000${i}`),
+    )
+    expect(new Set([...first, ...second, ...third].map(({ attempt }) => attempt))).toEqual(new Set([1]))
+  })
+})
+
+describe('a record that cannot be read', () => {
+  it('is tried again later, and the receive says why', async () => {
+    await sendMany(2)
+    await restart()
+    disk.inject({ operation: 'read', error: 'EIO', times: 1 })
+    await expect(receive()).rejects.toMatchObject({ code: 50001 })
+    expect(reported.splice(0)).toHaveLength(1)
+    expect(await receive()).toEqual([])
+    await clock.advance(limits.unreadableRetryMs)
+    expect(await receive()).toHaveLength(2)
+  })
+})
+
 describe('a restart', () => {
   it.each([
     ['clean', false],

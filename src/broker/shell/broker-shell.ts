@@ -22,15 +22,17 @@ import {
 } from '../broker.ts'
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../core/dead-letter.ts'
 import { DeadlineHeap, type Due } from '../core/deadline-heap.ts'
-import { type BrokerEvent, decodeEvent, type LeasedEvent, type MessageEvent } from '../core/events.ts'
+import { type BrokerEvent, decodeEvent, type LeasedEvent, type MessageEvent, type MessageName } from '../core/events.ts'
 import { matches } from '../core/filter.ts'
 import { decideGroup, decideSubscribe, defaultGroup } from '../core/group.ts'
 import { formatHandle, parseHandle } from '../core/handle.ts'
 import {
   decideDeadline,
   decideTake,
+  decideUntouched,
   type Entries,
   expire,
+  expireNow,
   findDelivery,
   nameOf,
   retriesChanged,
@@ -414,52 +416,73 @@ export class BrokerShell implements Broker {
   async #deliver(poll: Poll, leased: LeasedEvent): Promise<void> {
     const { subscription } = poll
     try {
-      const records = await this.#journal.log.readMany(leased.entries.map((entry) => entry.position))
+      const messages = await this.#read(leased)
       await this.#settling.get(subscription.group)
-      const deliveries: Delivery[] = []
-      const unwanted: LeasedEvent['entries'][number][] = []
-      let answer: Delivery[] = []
-      let extra = 0
-      for (let i = 0; i < records.length; i++) {
-        const message = messageOf(records[i]!)
-        const entry = leased.entries[i]!
-        if (!matches(poll.filter, message.tag)) unwanted.push(entry)
-        else {
-          deliveries.push(delivery(leased, entry, message))
-          extra += units(message.bodyBytes) - 1
-        }
+      if (messages.length < leased.entries.length) this.#giveBack(subscription, leased, messages.length)
+      if (poll.signal.aborted) {
+        this.#giveBack(subscription, leased, 0)
+        this.#answer(poll, [])
+        return
       }
-      this.#spendForReceive(subscription, extra)
-      if (unwanted.length > 0 && !subscription.removed)
-        this.#commit([{ type: 'acked', subscriptionId: subscription.id, entries: unwanted.map(nameOf) }])
-      if (poll.signal.aborted) this.#giveBack(subscription, leased, limits.goneVisibleMs)
-      else if (deliveries.length > 0) answer = deliveries
-      else if (!subscription.removed && !this.#closed && this.#time.now() < poll.due) {
+      const deliveries = this.#wanted(poll, leased, messages)
+      if (deliveries.length === 0 && !subscription.removed && !this.#closed && this.#time.now() < poll.due) {
         reenter(this.state, subscription, poll)
         this.#serve(subscription)
         this.#arm()
-        return
-      }
-      this.#answer(poll, answer)
+      } else this.#answer(poll, deliveries)
     } catch (error) {
       if (this.#closed) {
         this.#answer(poll, [])
         return
       }
       this.#report(error)
-      this.#giveBack(subscription, leased, limits.unreadableRetryMs)
+      if (!this.#journal.failed)
+        this.#tryCommit(decideDeadline(stillHeld(subscription, leased, 0), this.#time.now() + limits.unreadableRetryMs))
       this.#fail(poll, asRefusal(error))
     }
   }
 
-  /** Nobody took the delivery: it is visible again soon. */
-  #giveBack(subscription: Subscription, leased: LeasedEvent, afterMs: number): void {
-    if (subscription.removed || this.#journal.failed || this.#closed) return
-    const mine = leased.entries.flatMap((entry) => {
-      const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
-      return lease && lease.attempt === entry.attempt && lease.session === leased.session ? [lease] : []
+  /** The messages leased, or as many of the first ones as memory should hold at a time. */
+  async #read(leased: LeasedEvent): Promise<MessageEvent[]> {
+    const positions = leased.entries.map((entry) => entry.position)
+    const messages: MessageEvent[] = []
+    let bytes = 0
+    for (let next: number = limits.messagesReadFirst; messages.length < positions.length && next > 0; ) {
+      const records = await this.#journal.log.readMany(positions.slice(messages.length, messages.length + next))
+      for (const record of records) {
+        bytes += record.length
+        messages.push(messageOf(record))
+      }
+      next = Math.floor((limits.bytesPerReceive - bytes) / (bytes / messages.length))
+    }
+    return messages
+  }
+
+  /** What matches the filter by its exact tag; the group is done with the rest. */
+  #wanted(poll: Poll, leased: LeasedEvent, messages: readonly MessageEvent[]): Delivery[] {
+    const { subscription } = poll
+    const deliveries: Delivery[] = []
+    const unwanted: MessageName[] = []
+    let extra = 0
+    messages.forEach((message, i) => {
+      const entry = leased.entries[i]!
+      if (matches(poll.filter, message.tag)) deliveries.push(delivery(leased, entry, message))
+      else unwanted.push(nameOf(entry))
+      extra += units(message.bodyBytes) - 1
     })
-    if (mine.length > 0) this.#tryCommit(decideDeadline(mine, this.#time.now() + afterMs))
+    this.#spendForReceive(subscription, extra)
+    if (unwanted.length > 0 && !subscription.removed)
+      this.#commit([{ type: 'acked', subscriptionId: subscription.id, entries: unwanted }])
+    return deliveries
+  }
+
+  /** Nobody was given the deliveries from `from` on: they are visible again as if they had not been made. */
+  #giveBack(subscription: Subscription, leased: LeasedEvent, from: number): void {
+    if (subscription.removed || this.#journal.failed || this.#closed) return
+    const mine = stillHeld(subscription, leased, from)
+    if (mine.length === 0 || !this.#tryCommit([decideUntouched(subscription, mine, this.#time.now())])) return
+    expireNow(this.state, mine)
+    this.#attend(subscription)
     this.#arm()
   }
 
@@ -812,6 +835,14 @@ function delivery(leased: LeasedEvent, entry: LeasedEvent['entries'][number], me
     invisibleMs: leased.deadline - leased.at,
     deadLetterOf: message.origin,
   }
+}
+
+/** Of a take's deliveries, from `from` on, those that are still as the take left them. */
+function stillHeld(subscription: Subscription, leased: LeasedEvent, from: number): Lease[] {
+  return leased.entries.slice(from).flatMap((entry) => {
+    const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
+    return lease && lease.attempt === entry.attempt && lease.session === leased.session ? [lease] : []
+  })
 }
 
 function messageOf(record: Uint8Array): MessageEvent {
