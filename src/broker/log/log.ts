@@ -505,11 +505,11 @@ class Log implements SegmentLog {
 
   /** Checkpoints and trims run one after another. */
   #maintain<T>(task: () => Promise<T>): Promise<T> {
+    if (this.#closed) return Promise.reject(new LogError('closed', `The log in ${this.#directory} is closed`))
     const run = this.#maintenance.then(() => {
       if (this.#failed) throw this.#failed
       return task()
     })
-    if (this.#closed) return Promise.reject(new LogError('closed', `The log in ${this.#directory} is closed`))
     this.#maintenance = run.catch(() => {})
     return run
   }

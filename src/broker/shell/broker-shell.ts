@@ -321,11 +321,15 @@ export class BrokerShell implements Broker {
     this.clientAlive(request.clientId)
     const subscription = this.#find(request)
     if (!subscription) return
-    const lease =
-      request.handle === ''
-        ? await this.#ownedByMessageId(subscription, request.clientId, request.messageId)
-        : this.#leaseOf(subscription, request.handle)
-    if (lease) await this.#bury(lease)
+    try {
+      const lease =
+        request.handle === ''
+          ? await this.#ownedByMessageId(subscription, request.clientId, request.messageId)
+          : this.#leaseOf(subscription, request.handle)
+      if (lease) await this.#bury(lease)
+    } catch (error) {
+      throw refuse(asRefusal(error))
+    }
     await this.#durable()
   }
 

@@ -130,7 +130,10 @@ export class Journal {
 
   /** A checkpoint that cannot be written (a full disk) costs nothing but a longer replay. */
   #checkpointSoon(): void {
-    if (!this.#checkpointing) this.checkpoint().catch(this.#options.report)
+    if (this.#checkpointing) return
+    this.checkpoint()
+      .then(() => this.index.flush())
+      .catch(this.#options.report)
   }
 
   /** The log gives everything that becomes durable together the same promise: one reaction for all of it. */
