@@ -20,6 +20,7 @@ import { openLedgerNonces } from './iam/ledger-nonces.ts'
 import { ensureAccountKey } from './ledger/access-keys.ts'
 import { acquireHome } from './ledger/home.ts'
 import { openLedger } from './ledger/open.ts'
+import { createHousekeeping } from './lifecycle/housekeeping.ts'
 import { createPortSource } from './lifecycle/ports.ts'
 import { createReconciler } from './lifecycle/reconciler.ts'
 import type { Log } from './observability/log.ts'
@@ -109,7 +110,15 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
       listenHost: settings.host,
     })
     undo.push(() => reconciler.stop())
-    const broughtUp = engineStarted.then(() => reconciler.start())
+    const housekeeping = createHousekeeping({
+      ledger,
+      world,
+      log,
+      zoneMinutes: settings.timeZoneOffsetMinutes,
+      wake: (instanceId) => reconciler.wake(instanceId),
+    })
+    undo.push(() => housekeeping.stop())
+    const broughtUp = Promise.all([engineStarted, housekeeping.start()]).then(() => reconciler.start())
     broughtUp.catch((error: unknown) => log.error({ err: error }, 'the instances could not be brought up'))
 
     const api = createApi({
