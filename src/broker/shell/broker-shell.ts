@@ -500,6 +500,8 @@ export class BrokerShell implements Broker {
     }
     const found = this.#journal.index.lookup(queueKey, from, count)
     if (!(found instanceof Promise)) return found
+    // When the take got something elsewhere nobody waits for this one, and it may fail unheard.
+    found.catch(() => {})
     this.#lookup = found
     return null
   }
