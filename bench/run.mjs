@@ -1,0 +1,84 @@
+/**
+ * `npm run bench [-- name…] [--quick] [--write]`: measures the budgets of the design against the built server, and
+ * writes docs/benchmarks.md with its plots when everything was measured at full length (or `--write` is given).
+ *
+ * Each measure is a file in bench/measures/ with its title, its method in words, and results with budgets. They run
+ * one after the other; a measure that fails is reported and the others go on, but then nothing is written.
+ */
+import create from './measures/create.mjs'
+import delivery from './measures/delivery.mjs'
+import firstMessage from './measures/first-message.mjs'
+import growth from './measures/growth.mjs'
+import list from './measures/list.mjs'
+import resources from './measures/resources.mjs'
+import send from './measures/send.mjs'
+import start from './measures/start.mjs'
+import { describeMachine } from './support/machine.mjs'
+import { figure } from './support/numbers.mjs'
+import { isMet, writePage } from './support/page.mjs'
+import { loadSource, removeSource } from './support/source.mjs'
+
+const known = [start, create, firstMessage, list, send, delivery, resources, growth]
+/** A measure that takes longer has failed; all of them together take about five minutes. */
+const measureLimitMs = 240_000
+
+const options = process.argv.slice(2).filter((argument) => argument.startsWith('--'))
+const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
+const unknown = [
+  ...options.filter((option) => !['--quick', '--write', '--json'].includes(option)),
+  ...names.filter((name) => !known.some((measure) => measure.name === name)),
+]
+if (unknown.length > 0) {
+  console.error(
+    `Unknown: ${unknown.join(' ')}. Measures: ${known.map(({ name }) => name).join(' ')}. Options: --quick --write --json.`,
+  )
+  process.exit(2)
+}
+
+const quick = options.includes('--quick')
+const chosen = names.length === 0 ? known : known.filter(({ name }) => names.includes(name))
+const machine = describeMachine()
+const source = await loadSource()
+const from = performance.now()
+const measures = []
+let failed = 0
+try {
+  for (const measure of chosen) {
+    const say = (text) => console.error(`  ${measure.name}: ${text}`)
+    console.error(`${measure.title} …`)
+    try {
+      const results = await withinLimit(measure.run({ source, quick, say }))
+      measures.push({ name: measure.name, title: measure.title, method: measure.method, results })
+    } catch (error) {
+      failed++
+      console.error(`  ${measure.name} failed: ${error.stack ?? error}`)
+    }
+  }
+} finally {
+  removeSource()
+}
+
+const seconds = (performance.now() - from) / 1000
+if (options.includes('--json')) console.log(JSON.stringify({ machine, measures, seconds }, null, 2))
+else for (const result of measures.flatMap(({ results }) => results)) print(result)
+console.error(`${Math.round(seconds)} s${failed > 0 ? `, ${failed} failed` : ''}`)
+if (failed === 0 && (options.includes('--write') || (chosen.length === known.length && !quick))) {
+  writePage({ machine, measures, seconds })
+  console.error('written: docs/benchmarks.md')
+}
+// A measure that ran out of time may still hold sockets.
+process.exit(failed > 0 ? 1 : 0)
+
+function print(result) {
+  const { what, value, unit, budget, more, detail } = result
+  console.log(
+    `${isMet(result) ? 'met   ' : 'MISSED'} ${what}: ${figure(value)} ${unit} (budget ${more ? '≥' : '≤'} ${figure(budget)})${detail ? `\n         ${detail}` : ''}`,
+  )
+}
+
+function withinLimit(work) {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`It took longer than ${measureLimitMs / 1000} s.`)), measureLimitMs)
+    work.then(resolve, reject).finally(() => clearTimeout(timer))
+  })
+}

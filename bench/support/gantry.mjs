@@ -1,0 +1,233 @@
+/**
+ * A real server for benchmarks: `bin/gantry.js up --json` over a temporary home on loopback, signed calls to it, and
+ * what the kernel says about its two processes. `close` ends both, by their ids, and removes the home.
+ */
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { Agent, request as httpRequest } from 'node:http'
+import { tmpdir } from 'node:os'
+import path from 'node:path'
+import { root } from './source.mjs'
+
+const startLimitMs = 60_000
+const firstInstancePort = 23_801
+
+/** What every benchmark creates: the largest specification, so that no budget of messages is met. */
+export const instanceRequest = {
+  serviceCode: 'rmq',
+  seriesCode: 'ultimate',
+  subSeriesCode: 'cluster_ha',
+  paymentType: 'PayAsYouGo',
+  productInfo: { msgProcessSpec: 'rmq.u2.1000xlarge', messageRetentionTime: 72 },
+  networkInfo: {
+    vpcInfo: { vpcId: 'vpc-bench', vSwitches: [{ vSwitchId: 'vsw-bench' }] },
+    internetInfo: { internetSpec: 'disable', flowOutType: 'uninvolved' },
+  },
+  aclInfo: { defaultVpcAuthFree: true },
+}
+
+export function temporaryHome() {
+  const folder = mkdtempSync(path.join(tmpdir(), 'gantry-bench-'))
+  return { home: path.join(folder, 'home'), remove: () => rmSync(folder, { recursive: true, force: true }) }
+}
+
+/** Starts a server on `home`; `wallMs` is from exec to the ready line. */
+export async function startGantry(source, home) {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GANTRY_')))
+  const from = performance.now()
+  const child = spawn(
+    process.execPath,
+    [path.join(root, 'bin/gantry.js'), 'up', '--json', '--home', home, '--port', '0'],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+      env: { ...env, GANTRY_LOG_LEVEL: 'error', GANTRY_FIRST_INSTANCE_PORT: String(firstInstancePort) },
+    },
+  )
+  const ready = await readyLine(child)
+  const wallMs = performance.now() - from
+  const brokerPid = await brokerPidOf(source, home)
+  return {
+    ready,
+    wallMs,
+    pids: { management: child.pid, broker: brokerPid },
+    api: createApiClient(source, ready),
+    /** Ends both processes in order. */
+    async stop() {
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill('SIGTERM')
+        await once(child, 'exit')
+      }
+    },
+  }
+}
+
+/** A server over an empty home is ready a moment before its broker process, which it then does not need yet. */
+async function brokerPidOf(source, home) {
+  for (const end = performance.now() + startLimitMs; ; await sleep(20)) {
+    try {
+      const link = await source.connectToHost(source.hostPlaces(home).socket, source.realClock)
+      const { pid } = await link.host.hello()
+      link.close()
+      return pid
+    } catch (error) {
+      if (performance.now() > end) throw error
+    }
+  }
+}
+
+async function readyLine(child) {
+  let text = ''
+  child.stdout.setEncoding('utf8')
+  const timer = setTimeout(() => child.kill('SIGKILL'), startLimitMs)
+  try {
+    for await (const chunk of child.stdout) {
+      text += chunk
+      if (text.includes('\n')) return JSON.parse(text.slice(0, text.indexOf('\n')))
+    }
+  } finally {
+    clearTimeout(timer)
+  }
+  throw new Error('The server ended without being ready.')
+}
+
+/** Runs `work` with a fresh server over an empty home, and leaves nothing behind. */
+export async function withGantry(source, work) {
+  const place = temporaryHome()
+  const gantry = await startGantry(source, place.home)
+  try {
+    return await work(gantry)
+  } finally {
+    gantry.api.close()
+    await gantry.stop()
+    place.remove()
+  }
+}
+
+/** Signed calls over kept connections; a refusal is thrown. */
+export function createApiClient(source, target) {
+  const { signRequest } = source
+  const url = new URL(target.apiUrl)
+  const agent = new Agent({ keepAlive: true, maxSockets: 32, scheduling: 'fifo' })
+  const credentials = { accessKeyId: target.accessKeyId, accessKeySecret: target.accessKeySecret }
+
+  function call(action, method, requestPath, body = null) {
+    const text = body === null ? null : JSON.stringify(body)
+    const headers = signRequest(credentials, {
+      method,
+      target: requestPath,
+      host: url.host,
+      action,
+      body: text,
+      at: Date.now(),
+      nonce: source.realRandom.uuid(),
+    })
+    if (text !== null) headers['content-length'] = String(Buffer.byteLength(text))
+    return new Promise((resolve, reject) => {
+      const request = httpRequest(
+        { host: url.hostname, port: url.port, method, path: requestPath, headers, agent },
+        (response) => {
+          const chunks = []
+          response.on('data', (chunk) => chunks.push(chunk))
+          response.once('error', reject)
+          response.once('end', () => {
+            const reply = Buffer.concat(chunks).toString('utf8')
+            if (response.statusCode !== 200) reject(new Error(`${action}: ${response.statusCode} ${reply}`))
+            else resolve(JSON.parse(reply).data)
+          })
+        },
+      )
+      request.once('error', reject)
+      request.end(text ?? undefined)
+    })
+  }
+
+  const api = {
+    call,
+    createInstance: (changes = {}) => call('CreateInstance', 'POST', '/instances', { ...instanceRequest, ...changes }),
+    getInstance: (id) => call('GetInstance', 'GET', `/instances/${id}`),
+    listInstances: (page, size) => call('ListInstances', 'GET', `/instances?pageNumber=${page}&pageSize=${size}`),
+    createTopic: (id, topic) =>
+      call('CreateTopic', 'POST', `/instances/${id}/topics/${topic}`, { messageType: 'NORMAL' }),
+    getTopic: (id, topic) => call('GetTopic', 'GET', `/instances/${id}/topics/${topic}`),
+    createGroup: (id, group) =>
+      call('CreateConsumerGroup', 'POST', `/instances/${id}/consumerGroups/${group}`, {
+        deliveryOrderType: 'Concurrently',
+        consumeRetryPolicy: { retryPolicy: 'DefaultRetryPolicy', maxRetryTimes: 16 },
+      }),
+    getGroup: (id, group) => call('GetConsumerGroup', 'GET', `/instances/${id}/consumerGroups/${group}`),
+    /** Asks every few milliseconds; the loop is a moment behind the reply. */
+    async untilRunning(ask) {
+      for (const end = performance.now() + 30_000; performance.now() < end; await sleep(3)) {
+        const data = await ask()
+        if (data.status === 'RUNNING') return data
+      }
+      throw new Error('Not running after 30 s.')
+    },
+    /** An instance with topics and groups, all running; answers its id and `host:port`. */
+    async runningInstance({ topics = ['topic'], groups = ['group'] } = {}) {
+      const id = await api.createInstance()
+      const instance = await api.untilRunning(() => api.getInstance(id))
+      await inLanes(16, topics, (topic) => api.createTopic(id, topic))
+      await inLanes(16, groups, (group) => api.createGroup(id, group))
+      for (const topic of topics) await api.untilRunning(() => api.getTopic(id, topic))
+      for (const group of groups) await api.untilRunning(() => api.getGroup(id, group))
+      return { id, endpoint: endpointOf(instance) }
+    },
+    async manyInstances(count) {
+      const ids = []
+      await inLanes(16, Array.from({ length: count }), async () => ids.push(await api.createInstance()))
+      for (const id of ids) await api.untilRunning(() => api.getInstance(id))
+      return ids
+    },
+    close: () => agent.destroy(),
+  }
+  return api
+}
+
+export const endpointOf = (instance) => instance.networkInfo.endpoints[0].endpointUrl
+
+export const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))
+
+/** Runs `work` over `items`, `count` at a time. */
+export async function inLanes(count, items, work) {
+  let next = 0
+  const lane = async () => {
+    while (next < items.length) {
+      const index = next++
+      await work(items[index], index)
+    }
+  }
+  await Promise.all(Array.from({ length: count }, lane))
+}
+
+/** Runs `work(lane)` in lanes until the time is over; answers how often, and the time it took. */
+export async function forSeconds(seconds, count, work) {
+  const from = performance.now()
+  const until = from + seconds * 1000
+  let done = 0
+  await Promise.all(
+    Array.from({ length: count }, async (_, lane) => {
+      while (performance.now() < until) {
+        await work(lane)
+        done++
+      }
+    }),
+  )
+  return { done, ms: performance.now() - from }
+}
+
+const ticksPerSecond = 100
+
+/** CPU time a process used so far, milliseconds, in steps of 10. */
+export function cpuMs(pid) {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1).split(' ')
+  return ((Number(fields[11]) + Number(fields[12])) * 1000) / ticksPerSecond
+}
+
+/** Resident memory of a process, MiB: all of it, and the part that maps files (shared between processes of one program). */
+export function residentMb(pid) {
+  const text = readFileSync(`/proc/${pid}/status`, 'utf8')
+  const mb = (name) => Number(new RegExp(`^${name}:\\s+(\\d+) kB`, 'm').exec(text)?.[1] ?? 0) / 1024
+  return { all: mb('VmRSS'), files: mb('RssFile') }
+}

@@ -1,0 +1,68 @@
+/** What the figures were measured on. */
+import { execFileSync } from 'node:child_process'
+import { closeSync, fdatasyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
+import { cpus, loadavg, release, tmpdir, totalmem, type } from 'node:os'
+import path from 'node:path'
+import { percentile } from './numbers.mjs'
+import { root } from './source.mjs'
+
+export function describeMachine() {
+  return {
+    processor: cpus()[0]?.model.trim() ?? 'unknown',
+    cores: cpus().length,
+    memoryGb: Math.round(totalmem() / 2 ** 30),
+    system: `${type()} ${release()}`,
+    node: process.version,
+    sqlite: hasNodeSqlite() ? 'node:sqlite' : 'node-sqlite3-wasm',
+    disk: { fileSystem: fileSystemOf(tmpdir()), ...syncTimes() },
+    loadBefore: Math.round(loadavg()[0] * 10) / 10,
+    date: new Date().toISOString().slice(0, 10),
+    commit:
+      git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--', 'src') === '' ? '' : ' with changes'),
+  }
+}
+
+function hasNodeSqlite() {
+  const [major, minor] = process.versions.node.split('.').map(Number)
+  return major > 22 || (major === 22 && minor >= 13)
+}
+
+/** One write of 4 KiB at the end of a file and one fdatasync, milliseconds. */
+function syncTimes() {
+  const folder = mkdtempSync(path.join(tmpdir(), 'gantry-bench-disk-'))
+  const file = openSync(path.join(folder, 'file'), 'w')
+  const times = []
+  try {
+    for (let i = 0; i < 300; i++) {
+      const from = performance.now()
+      writeSync(file, Buffer.alloc(4096, i))
+      fdatasyncSync(file)
+      times.push(performance.now() - from)
+    }
+  } finally {
+    closeSync(file)
+    rmSync(folder, { recursive: true, force: true })
+  }
+  return { syncMedianMs: percentile(times, 0.5), syncP99Ms: percentile(times, 0.99) }
+}
+
+function fileSystemOf(folder) {
+  try {
+    const mounts = readFileSync('/proc/mounts', 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => line.split(' '))
+    const inside = (mount) => folder === mount || folder.startsWith(mount === '/' ? '/' : `${mount}/`)
+    return mounts.filter(([, mount]) => inside(mount)).sort((a, b) => b[1].length - a[1].length)[0]?.[2] ?? 'unknown'
+  } catch {
+    return 'unknown'
+  }
+}
+
+function git(...args) {
+  try {
+    return execFileSync('git', args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }).trim()
+  } catch {
+    return 'unknown'
+  }
+}

@@ -1,0 +1,45 @@
+/** A line over powers of ten as an SVG of its own, readable on light and dark pages. */
+import { figure } from './numbers.mjs'
+
+const width = 560
+const height = 260
+const left = 64
+const right = 24
+const top = 44
+const bottom = 48
+
+/** `points` have x (drawn on a logarithmic scale) and y (from zero). */
+export function linePlot({ title, unit, points }) {
+  const highest = roundUp(Math.max(...points.map(({ y }) => y)) * 1.15)
+  const [low, high] = [points[0].x, points.at(-1).x].map(Math.log)
+  const x = (value) => left + ((Math.log(value) - low) / (high - low)) * (width - left - right)
+  const y = (value) => height - bottom - (value / highest) * (height - top - bottom)
+  const at = ({ x: px, y: py }) => `${x(px).toFixed(1)},${y(py).toFixed(1)}`
+  const steps = [0, 0.25, 0.5, 0.75, 1].map((share) => highest * share)
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escaped(`${unit} beside ${title}: ${points.map((point) => `${figure(point.y)} at ${figure(point.x)}`).join(', ')}`)}">
+<style>
+  text { font: 12px system-ui, sans-serif; fill: #444 }
+  .title { font-size: 14px; font-weight: 600; fill: #111 }
+  .grid { stroke: #8884; stroke-width: 1 }
+  .line { fill: none; stroke: #0b6bcb; stroke-width: 2 }
+  .dot { fill: #0b6bcb }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #bbb } .title { fill: #eee } .line { stroke: #6cb6ff } .dot { fill: #6cb6ff }
+  }
+</style>
+<text class="title" x="${left}" y="20">${escaped(unit)}, beside ${escaped(title)}</text>
+${steps.map((step) => `<line class="grid" x1="${left}" x2="${width - right}" y1="${y(step)}" y2="${y(step)}"/><text x="${left - 8}" y="${y(step) + 4}" text-anchor="end">${figure(step)}</text>`).join('\n')}
+<polyline class="line" points="${points.map(at).join(' ')}"/>
+${points.map((point) => `<circle class="dot" cx="${x(point.x)}" cy="${y(point.y)}" r="4"/><text x="${x(point.x)}" y="${y(point.y) - 10}" text-anchor="middle">${figure(point.y)}</text><text x="${x(point.x)}" y="${height - bottom + 18}" text-anchor="middle">${figure(point.x)}</text>`).join('\n')}
+<text x="${(left + width - right) / 2}" y="${height - 10}" text-anchor="middle">${escaped(title)}</text>
+</svg>
+`
+}
+
+function roundUp(value) {
+  if (value <= 0) return 1
+  const unit = 10 ** Math.floor(Math.log10(value))
+  return [1, 2, 4, 5, 8, 10].map((step) => step * unit).find((step) => step >= value)
+}
+
+const escaped = (text) => text.replace(/&/g, '&amp;').replace(/</g, '&lt;').replace(/"/g, '&quot;')
