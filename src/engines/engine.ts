@@ -78,7 +78,10 @@ export interface GroupSpec {
 
 export interface InstanceObservation {
   readonly instanceId: string
-  /** Generation of the spec in force; 0 when the engine holds only remains of a half-made instance. */
+  /**
+   * Generation of the spec in force. 0 when there is only data: remains of a half-made instance, or one that was
+   * not ensured since the engine started; then topics and groups need not be listed, and `ensureInstance` shows them.
+   */
   readonly generation: number
   readonly state: 'running' | 'stopped' | 'failed'
   /** Why it failed, as a sentence that says what to do. */
@@ -112,7 +115,7 @@ export interface Engine {
   ensureInstance(spec: InstanceSpec): Promise<InstanceObservation>
   /** Removes the instance with its messages; fine when it is absent. */
   removeInstance(instanceId: string): Promise<void>
-  /** Refused with `EngineError` when the instance is absent. Several at once, because a restart brings hundreds. */
+  /** These four are refused with `EngineError` `absent` when the instance is. Several at once, because a restart brings hundreds. */
   ensureTopics(instanceId: string, topics: readonly TopicSpec[]): Promise<void>
   removeTopic(instanceId: string, topicName: string): Promise<void>
   ensureGroups(instanceId: string, groups: readonly GroupSpec[]): Promise<void>

@@ -143,7 +143,7 @@ export class SimulatedEngine implements Engine {
   removeTopic(instanceId: string, topicName: string): Promise<void> {
     return this.#call(
       { method: 'removeTopic', instanceId },
-      () => void this.#opened(instanceId)?.topics.delete(topicName),
+      () => void this.#present(instanceId).topics.delete(topicName),
     )
   }
 
@@ -168,7 +168,7 @@ export class SimulatedEngine implements Engine {
   removeGroup(instanceId: string, consumerGroupId: string): Promise<void> {
     return this.#call(
       { method: 'removeGroup', instanceId },
-      () => void this.#opened(instanceId)?.groups.delete(consumerGroupId),
+      () => void this.#present(instanceId).groups.delete(consumerGroupId),
     )
   }
 
@@ -287,14 +287,9 @@ export class SimulatedEngine implements Engine {
     return made
   }
 
-  #opened(instanceId: string): Holding | undefined {
-    const holding = this.#held.get(instanceId)
-    return holding?.open ? holding : undefined
-  }
-
   #present(instanceId: string): Holding {
-    const holding = this.#opened(instanceId)
-    if (holding === undefined || holding.spec === null) {
+    const holding = this.#held.get(instanceId)
+    if (holding === undefined || holding.spec === null || !holding.open) {
       throw new EngineError('absent', `The simulated engine has no instance "${instanceId}".`)
     }
     return holding
