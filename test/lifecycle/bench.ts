@@ -18,6 +18,7 @@ import { createPortSource } from '../../src/lifecycle/ports.ts'
 import { createReconciler, type InstanceFailure, type Reconciler } from '../../src/lifecycle/reconciler.ts'
 import { createdAgain } from '../../src/lifecycle/status.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
+import type { LedgerPlace } from '../support/ledger.ts'
 
 export const minute = 60_000
 export const day = 24 * 60 * minute
@@ -40,12 +41,17 @@ export interface Bench {
   close(): Promise<void>
 }
 
-export async function makeBench(engineOptions: Omit<SimulatedEngineOptions, 'clock'> = {}, seed = 1): Promise<Bench> {
-  const home = await mkdtemp(path.join(tmpdir(), 'gantry-loop-'))
+export async function makeBench(
+  engineOptions: Omit<SimulatedEngineOptions, 'clock'> = {},
+  seed = 1,
+  place: LedgerPlace | null = null,
+): Promise<Bench> {
+  const home = place?.home ?? (await mkdtemp(path.join(tmpdir(), 'gantry-loop-')))
   const clock = new SimulatedClock()
   const random = new SimulatedRandom(seed)
   const quiet = { info: () => {}, warn: () => {}, error: () => {} }
-  const opened = await openLedger({ home, databaseUrl: null, world: { clock, random }, log: quiet })
+  const world = { clock, random }
+  const opened = await (place?.open({ world }) ?? openLedger({ home, databaseUrl: null, world, log: quiet }))
   let changes = 0
   const ledger: Ledger = {
     dialect: opened.dialect,
@@ -68,7 +74,7 @@ export async function makeBench(engineOptions: Omit<SimulatedEngineOptions, 'clo
     createReconciler({
       ledger: fuse === undefined ? ledger : fuse.overLedger(ledger),
       engine: fuse === undefined ? engine : fuse.overEngine(engine),
-      world: { clock, random },
+      world,
       log: { info: note, warn: note, error: note },
       ports: createPortSource({ base: 7801, host: '127.0.0.1', isFree: async (port) => !busyPorts.has(port) }),
       listenHost: '127.0.0.1',
