@@ -5,7 +5,13 @@
  *
  * Everything random comes from the seed and everything timed from the simulated clock.
  */
-import { BrokerRefusal, type BrokerSettings, type Delivery, type TagFilter } from '../../src/broker/broker.ts'
+import {
+  BrokerRefusal,
+  type BrokerSettings,
+  type Delivery,
+  type ReceiveRequest,
+  type TagFilter,
+} from '../../src/broker/broker.ts'
 import { encodeState } from '../../src/broker/core/snapshot.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
@@ -265,12 +271,14 @@ class Simulation {
 
   async #receiveAll(reader: Reader): Promise<void> {
     const life = this.#life
-    const deliveries = await this.#during(
-      this.#shell.receive(
-        { ...reader, max: 32, waitMs: 100, invisibleMs: 30_000, autoRenew: false, clientId: 'finisher' },
-        new AbortController().signal,
-      ),
-    )
+    const deliveries = await this.#receivePatiently({
+      ...reader,
+      max: 32,
+      waitMs: 100,
+      invisibleMs: 30_000,
+      autoRenew: false,
+      clientId: 'finisher',
+    })
     for (const delivery of deliveries) {
       this.#model.delivered({ ...reader, maxAttempts: this.#maxRetryTimes + 1 }, delivery)
       this.#model.acknowledging(reader.group, delivery)
@@ -285,14 +293,24 @@ class Simulation {
     })
   }
 
+  /** Waits out the instance's receive budget, as clients do. */
+  async #receivePatiently(request: ReceiveRequest): Promise<Delivery[]> {
+    for (;;) {
+      try {
+        return await this.#during(this.#shell.receive(request, new AbortController().signal))
+      } catch (error) {
+        if (!(error instanceof BrokerRefusal && error.code === 42900)) throw error
+        await this.#clock.advance(100)
+      }
+    }
+  }
+
   async #readDeadLetters(): Promise<void> {
     for (const [group, topic] of Object.entries(deadLetterTopics)) {
       if (!this.#shell.topic(topic)) continue
       for (;;) {
         const request = { group: 'auditor', topic, filter: null, max: 32, waitMs: 0, invisibleMs: HOUR }
-        const deliveries = await this.#during(
-          this.#shell.receive({ ...request, autoRenew: false, clientId: 'auditor' }, new AbortController().signal),
-        )
+        const deliveries = await this.#receivePatiently({ ...request, autoRenew: false, clientId: 'auditor' })
         if (deliveries.length === 0) break
         for (const delivery of deliveries) this.#model.deadLettered(group, delivery)
         const handles = deliveries.map((delivery) => delivery.handle)
@@ -346,14 +364,16 @@ class Simulation {
       const aborted = new AbortController()
       const first = this.#shell.receive(request, aborted.signal)
       aborted.abort()
-      await this.#during(first)
+      await this.#during(first).catch((error: unknown) => {
+        if (!(error instanceof BrokerRefusal && error.code === 42900)) throw error
+      })
     }
   }
 
   async #restart(): Promise<void> {
     const closing = this.#shell
-    this.#life++
     await this.#during(closing.close())
+    this.#life++
     const before = encodeState(closing.state)
     this.#process.kill()
     await this.#open()
