@@ -22,7 +22,8 @@ import { createStore, type Store } from './store.ts'
 export interface Reconciler {
   /**
    * Looks at everything once and resolves when each instance was tried; failures go on being retried
-   * behind it. Rejects when the ledger or the engine cannot be read at all. The engine is started before.
+   * behind it. Rejects when the ledger or the engine cannot be read at all, and goes on trying that too; until it
+   * works nothing is made or changed. The engine is started before.
    */
   start(): Promise<void>
   /** This instance wants looking at. Call after the change is committed. Cheap, never throws, may be called at any time. */
@@ -134,10 +135,13 @@ class Loop implements Reconciler {
 
   async start(): Promise<void> {
     this.#dueCheckedMs = this.#now()
-    await this.#sweep()
-    const { nextMs } = await this.#store.findDue(this.#dueCheckedMs, this.#dueCheckedMs)
-    if (nextMs !== null) this.#expectDue(nextMs)
     this.#armSlowPass()
+    try {
+      await this.#sweep()
+    } catch (cause) {
+      this.#sweepLater()
+      throw cause
+    }
     await this.settled()
   }
 
@@ -420,10 +424,15 @@ class Loop implements Reconciler {
     } catch (cause) {
       if (this.#stopped) return
       this.#options.log.warn({ err: cause }, 'Could not look at every instance; trying again.')
-      const pauseMs = this.#pause(this.#sweepFailures)
-      this.#sweepFailures += 1
-      this.#cancelSweepRetry = this.#options.world.clock.after(pauseMs, () => void this.#sweepInBackground())
+      this.#sweepLater()
     }
+  }
+
+  #sweepLater(): void {
+    if (this.#stopped) return
+    const pauseMs = this.#pause(this.#sweepFailures)
+    this.#sweepFailures += 1
+    this.#cancelSweepRetry = this.#options.world.clock.after(pauseMs, () => void this.#sweepInBackground())
   }
 
   #armSlowPass(): void {

@@ -93,6 +93,7 @@ class Story {
         () => false,
       )
       if (started) return
+      await this.#loop.stop()
     }
   }
 

@@ -490,9 +490,19 @@ describe('failures', () => {
     expect(await statusOf(b, id)).toBe('RUNNING')
   })
 
-  it('does not start when the engine cannot be seen at all', async () => {
-    const b = await bench(failing(({ method }) => (method === 'observe' ? 'before' : null)))
-    await expect(b.makeLoop().start()).rejects.toThrow(EngineError)
+  it('says so when the engine cannot be seen at all, does nothing blindly, and starts once it can', async () => {
+    let away = true
+    const b = await bench(failing(({ method }) => (away && method === 'observe' ? 'before' : null)))
+    const loop = b.makeLoop()
+    await expect(loop.start()).rejects.toThrow(EngineError)
+    await addInstance(b, id)
+    loop.wake(id)
+    await b.clock.advance(5 * minute)
+    expect(new Set(methods(b))).toEqual(new Set(['observe']))
+    away = false
+    await b.clock.advance(minute)
+    await loop.settled()
+    expect(await statusOf(b, id)).toBe('RUNNING')
   })
 })
 
