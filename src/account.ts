@@ -6,6 +6,7 @@
 import { chmodSync, closeSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import type { Settings } from './config.ts'
+import { HomeError } from './ledger/errors.ts'
 import type { Random } from './world/world.ts'
 
 export interface Account {
@@ -20,7 +21,7 @@ const letters = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
 const accountFile = (home: string): string => path.join(home, 'account.json')
 
-/** The account as it is kept; null before the first start. Throws with a sentence on an unusable file. */
+/** The account as it is kept; null before the first start. Throws `HomeError` on an unusable file. */
 export function readAccount(home: string): Account | null {
   const file = accountFile(home)
   let source: string
@@ -28,7 +29,10 @@ export function readAccount(home: string): Account | null {
     source = readFileSync(file, 'utf8')
   } catch (error) {
     if (['ENOENT', 'ENOTDIR'].includes((error as NodeJS.ErrnoException).code ?? '')) return null
-    throw new Error(`${file} cannot be read: ${(error as Error).message}.`)
+    throw new HomeError(
+      `${file} cannot be read: ${(error as Error).message}. Make it readable for this user, or move it away.`,
+      { cause: error },
+    )
   }
   try {
     const { accountId, accessKeyId, accessKeySecret } = JSON.parse(source) as Record<string, unknown>
@@ -38,7 +42,7 @@ export function readAccount(home: string): Account | null {
   } catch {
     // Told below, in the same words as a file with missing members.
   }
-  throw new Error(
+  throw new HomeError(
     `${file} does not hold an account; restore it from a copy, or move it away to have a new account made.`,
   )
 }
@@ -57,10 +61,22 @@ export function ensureAccount(settings: Settings, random: Random): Account {
 
 function writeAccount(home: string, account: Account): void {
   const file = accountFile(home)
+  try {
+    replaceFile(file, `${JSON.stringify(account, null, 2)}\n`)
+  } catch (error) {
+    throw new HomeError(
+      `${file} cannot be written: ${(error as Error).message}. Make the home writable and free space on its disk.`,
+      { cause: error },
+    )
+  }
+}
+
+/** Written whole under another name first: a start that is killed in between leaves the old one. */
+function replaceFile(file: string, content: string): void {
   const fresh = `${file}.new`
   const descriptor = openSync(fresh, 'w', 0o600)
   try {
-    writeSync(descriptor, `${JSON.stringify(account, null, 2)}\n`)
+    writeSync(descriptor, content)
     fsyncSync(descriptor)
   } finally {
     closeSync(descriptor)

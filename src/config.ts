@@ -241,7 +241,9 @@ function readSettingsFile(file: string): Map<string, string> {
   try {
     parsed = parseYaml(source)
   } catch (error) {
-    throw new SettingError(`${file} is not valid YAML: ${(error as Error).message}`)
+    // Only its first line: the others quote the file, and a secret may stand there.
+    const [reason = ''] = (error as Error).message.split('\n')
+    throw new SettingError(`${file} is not valid YAML: ${reason.replace(/:$/, '')}.`)
   }
   if (parsed === null || parsed === undefined) return new Map()
   if (typeof parsed !== 'object' || Array.isArray(parsed))

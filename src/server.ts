@@ -5,7 +5,7 @@
  * loop brings up what the ledger wants, the API listens. Order of stopping: the reverse, each step
  * bounded.
  */
-import { writeFileSync } from 'node:fs'
+import { existsSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -14,11 +14,15 @@ import { createApi } from './api/server.ts'
 import type { Settings } from './config.ts'
 import { createEmbeddedEngine } from './engines/embedded/engine.ts'
 import { findOrStartHost } from './engines/embedded/host-process.ts'
+import { connectToHost, type HostLink } from './engines/embedded/link.ts'
+import { hostPlaces } from './engines/embedded/places.ts'
+import { EngineError } from './engines/engine.ts'
+import { loadCertificate } from './grpc/certificate.ts'
 import { noPolicies } from './iam/authorize.ts'
 import { ledgerKeyRing } from './iam/key-ring.ts'
 import { openLedgerNonces } from './iam/ledger-nonces.ts'
 import { ensureAccountKey } from './ledger/access-keys.ts'
-import { acquireHome } from './ledger/home.ts'
+import { acquireHome, HomeError } from './ledger/home.ts'
 import { openLedger } from './ledger/open.ts'
 import { createHousekeeping } from './lifecycle/housekeeping.ts'
 import { createPortSource } from './lifecycle/ports.ts'
@@ -27,6 +31,7 @@ import type { Log } from './observability/log.ts'
 import { handlers } from './resources/index.ts'
 import { publishedRegionIds } from './resources/region-table.ts'
 import { realWorld } from './world/real.ts'
+import type { Cancel, Clock } from './world/world.ts'
 
 export interface RunningServer {
   readonly apiUrl: string
@@ -40,12 +45,17 @@ export const version = process.env.GANTRY_VERSION ?? '0.0.0-source'
 /** Starting does not wait longer than this for instances to come up; the loop goes on behind it. */
 const instancesReadyLimitMs = 10_000
 
+/** Pauses between tries to start the broker process and to look at the instances, when either fails. */
+const firstBringUpPauseMs = 500
+const lastBringUpPauseMs = 30_000
+
 /** Starts everything. Rejects with `HomeError`, `SettingError` or an error of listen, each with a sentence. */
 export async function startServer(settings: Settings, log: Log): Promise<RunningServer> {
   const world = realWorld()
   const { clock } = world
   const started = clock.monotonic()
   const undo: Array<() => Promise<unknown>> = []
+  let ready = false
   const stop = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) {
       try {
@@ -61,26 +71,22 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     undo.push(() => held.release())
     const account = ensureAccount(settings, world.random)
 
+    await checkCertificate(settings.home)
+
     let storageKey = (_purpose: string): Uint8Array => {
       throw new Error('The ledger is not open yet.')
     }
+    const broker = brokerOf(settings, clock, await hostIsRunning(settings.home, clock))
     const engine = createEmbeddedEngine({
       clock,
-      connect: () =>
-        findOrStartHost({
-          home: settings.home,
-          script: path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'broker-host.mjs'),
-          version,
-          lingerMinutes: settings.brokerLingerMinutes,
-          clock,
-        }),
+      connect: broker.connect,
       storageKey: (instanceId, keyId) => storageKey(`storage ${instanceId} ${keyId}`),
       report: (error) => log.warn({ err: error }, 'the embedded engine'),
     })
     // The process starts while the ledger opens; whoever needs the engine first waits for it.
     const engineStarted = engine.start()
     engineStarted.catch(() => {})
-    undo.push(() => engine.stop())
+    undo.push(() => (ready ? engine.stop() : broker.leave(() => engine.stop())))
 
     const ledger = await openLedger({ home: settings.home, databaseUrl: settings.databaseUrl, world, log })
     undo.push(() => ledger.close())
@@ -118,8 +124,24 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
       wake: (instanceId) => reconciler.wake(instanceId),
     })
     undo.push(() => housekeeping.stop())
-    const broughtUp = Promise.all([engineStarted, housekeeping.start()]).then(() => reconciler.start())
-    broughtUp.catch((error: unknown) => log.error({ err: error }, 'the instances could not be brought up'))
+    let swept: Promise<void> | null = null
+    const sweepOnce = (): Promise<void> => {
+      swept ??= housekeeping.start().catch((error: unknown) => {
+        swept = null
+        throw error
+      })
+      return swept
+    }
+    const bringUp = bringUpUntilDone({
+      clock,
+      first: Promise.all([engineStarted, sweepOnce()]).then(() => reconciler.start()),
+      again: async () => {
+        await Promise.all([engine.start(), sweepOnce()])
+        await reconciler.start()
+      },
+      onFailure: (error) => log.error({ err: error }, 'the instances could not be brought up; trying again'),
+    })
+    undo.push(async () => bringUp.cancel())
 
     const api = createApi({
       handlers,
@@ -146,18 +168,106 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     })
     const { port } = await api.listen(settings.host, settings.port)
     undo.push(() => api.close())
-    if (await hasInstances(ledger)) await orAfter(clock, instancesReadyLimitMs, broughtUp)
+    if (await hasInstances(ledger)) await orAfter(clock, instancesReadyLimitMs, bringUp.firstTry)
 
     const apiUrl = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`
     const serverFile = path.join(settings.home, 'server.json')
-    writeFileSync(serverFile, `${JSON.stringify({ apiUrl, region: settings.region, pid: process.pid, version })}\n`, {
-      mode: 0o600,
-    })
     undo.push(() => rm(serverFile, { force: true }))
+    writeServerFile(serverFile, { apiUrl, region: settings.region, pid: process.pid, version })
+    ready = true
     return { apiUrl, account, startupMs: Math.round(clock.monotonic() - started), stop }
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+/**
+ * The link to the broker process. A start that fails must not end a process that served clients before it:
+ * messages flow whatever happens to the management server.
+ */
+function brokerOf(settings: Settings, clock: Clock, wasRunning: boolean) {
+  let link: HostLink | null = null
+  let left = false
+  return {
+    async connect(): Promise<HostLink> {
+      if (left) throw new EngineError('unavailable', 'The server did not start.')
+      link = await findOrStartHost({
+        home: settings.home,
+        script: path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'broker-host.mjs'),
+        version,
+        lingerMinutes: settings.brokerLingerMinutes,
+        clock,
+      })
+      return link
+    },
+    /** After a failed start: lets a process that was there before go on, and ends one that was started for us. */
+    async leave(end: () => Promise<void>): Promise<void> {
+      if (!wasRunning) return end()
+      left = true
+      link?.close()
+    },
+  }
+}
+
+async function hostIsRunning(home: string, clock: Clock): Promise<boolean> {
+  const link = await connectToHost(hostPlaces(home).socket, clock).catch(() => null)
+  link?.close()
+  return link !== null
+}
+
+/** A key or certificate that the broker process could not use stops the start here, where someone reads why. */
+async function checkCertificate(home: string): Promise<void> {
+  const { certificates } = hostPlaces(home)
+  if (!existsSync(certificates)) return
+  try {
+    await loadCertificate({ directory: certificates, hosts: [] })
+  } catch (error) {
+    throw new HomeError(
+      `The TLS files of this home cannot be used: ${(error as Error).message} (Moving ${certificates} away has both made anew.)`,
+      { cause: error },
+    )
+  }
+}
+
+function writeServerFile(file: string, content: object): void {
+  try {
+    writeFileSync(file, `${JSON.stringify(content)}\n`, { mode: 0o600 })
+  } catch (error) {
+    throw new HomeError(
+      `${file} cannot be written: ${(error as Error).message}. Make the home writable and free space on its disk.`,
+      { cause: error },
+    )
+  }
+}
+
+/** Tries until it succeeds or is cancelled; `firstTry` settles with the first try and never rejects. */
+function bringUpUntilDone(options: {
+  readonly clock: Clock
+  readonly first: Promise<void>
+  readonly again: () => Promise<void>
+  readonly onFailure: (error: unknown) => void
+}): { readonly firstTry: Promise<void>; cancel(): void } {
+  let cancelled = false
+  let cancelPause: Cancel = () => {}
+  const attempt = async (work: Promise<void>, pauseMs: number): Promise<void> => {
+    try {
+      await work
+    } catch (error) {
+      if (cancelled) return
+      options.onFailure(error)
+      cancelPause = options.clock.after(
+        pauseMs,
+        () => void attempt(options.again(), Math.min(pauseMs * 2, lastBringUpPauseMs)),
+      )
+    }
+  }
+  return {
+    firstTry: attempt(options.first, firstBringUpPauseMs),
+    cancel() {
+      cancelled = true
+      cancelPause()
+    },
   }
 }
 
@@ -167,7 +277,7 @@ async function hasInstances(ledger: Awaited<ReturnType<typeof openLedger>>): Pro
 }
 
 /** Waits for `work`, whatever its outcome (it is reported elsewhere), but no longer than the limit. */
-function orAfter(clock: ReturnType<typeof realWorld>['clock'], limitMs: number, work: Promise<unknown>): Promise<void> {
+function orAfter(clock: Clock, limitMs: number, work: Promise<unknown>): Promise<void> {
   return new Promise((resolve) => {
     const cancel = clock.after(limitMs, resolve)
     const finish = (): void => {

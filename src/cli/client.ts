@@ -29,6 +29,11 @@ export class CommandError extends Error {
   override readonly name = 'CommandError'
 }
 
+/** A wrong command line: exit status 2. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
 const callLimitMs = 30_000
 const replyLimitBytes = 64 * 1024 * 1024
 
@@ -38,13 +43,24 @@ export function findTarget(settings: Settings, env: NodeJS.ProcessEnv = process.
   const accessKeyId = settings.accessKeyId ?? account?.accessKeyId
   const accessKeySecret = settings.accessKeySecret ?? account?.accessKeySecret
   const running = readServerFile(settings.home)
-  const apiUrl = env.GANTRY_API_URL ?? running?.apiUrl
-  if (apiUrl === undefined || apiUrl === '' || accessKeyId === undefined || accessKeySecret === undefined) {
+  const apiUrl = given(env.GANTRY_API_URL) ?? running?.apiUrl
+  if (apiUrl === undefined || apiUrl === '') {
     throw new CommandError(
       `No Gantry server runs on ${settings.home}. Start one with "gantry up", or name its home with --home.`,
     )
   }
+  if (accessKeyId === undefined || accessKeySecret === undefined) {
+    throw new CommandError(
+      `The home ${settings.home} holds no keys for ${apiUrl}; set GANTRY_ACCESS_KEY_ID and GANTRY_ACCESS_KEY_SECRET.`,
+    )
+  }
   return { apiUrl, region: running?.region ?? settings.region, accessKeyId, accessKeySecret }
+}
+
+function given(url: string | undefined): string | undefined {
+  if (url === undefined || url === '') return undefined
+  if (/^http:\/\/[^/]+\/?$/.test(url) && URL.canParse(url)) return url
+  throw new UsageError(`GANTRY_API_URL is ${JSON.stringify(url)} but it must look like http://127.0.0.1:7800.`)
 }
 
 export function readServerFile(home: string): { apiUrl: string; region: string; pid: number } | null {
@@ -67,7 +83,7 @@ export function callOperation(
 ): Promise<Reply> {
   const operation = operationNamed(action)
   if (operation === undefined)
-    throw new CommandError(`The API has no operation ${action}. "gantry call --list" shows all of them.`)
+    throw new UsageError(`The API has no operation ${action}. "gantry call --list" shows all of them.`)
   const url = new URL(target.apiUrl)
   const { path: requestPath, body } = place(operation, input)
   const headers = signRequest(target, {
@@ -105,7 +121,10 @@ function place(operation: Operation, input: Readonly<Record<string, unknown>>): 
     const value = rest[parameter.name]
     delete rest[parameter.name]
     if (value === undefined) {
-      if (parameter.in === 'path') throw new CommandError(`${operation.action} needs --${parameter.name}.`)
+      if (parameter.in === 'path')
+        throw new UsageError(
+          `${operation.action} needs --${parameter.name}. "gantry call ${operation.action} --help" shows all of them.`,
+        )
       continue
     }
     if (parameter.in === 'path') inPath[parameter.name] = String(value)

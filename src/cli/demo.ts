@@ -5,7 +5,7 @@
 import { createRequire } from 'node:module'
 import type { Settings } from '../config.ts'
 import { pause, realClock } from '../world/real.ts'
-import { CommandError, findTarget, type Target } from './client.ts'
+import { CommandError, findTarget, type Target, UsageError } from './client.ts'
 import { instanceRequest } from './resources.ts'
 import { bold, dim, shownMs, step } from './terminal.ts'
 import { untilGone, untilRunning } from './waiting.ts'
@@ -19,16 +19,18 @@ const mostMessages = 1000
 export async function demo(settings: Settings, options: { messages: string; keep: boolean }): Promise<void> {
   const count = Number(options.messages)
   if (!Number.isInteger(count) || count < 1 || count > mostMessages) {
-    throw new CommandError(`--messages takes a whole number from 1 to ${mostMessages}.`)
+    throw new UsageError(`--messages takes a whole number from 1 to ${mostMessages}.`)
   }
   const target = findTarget(settings)
   const started = realClock.monotonic()
   process.stderr.write(`${bold('Gantry demo', process.stderr)} against ${target.apiUrl}\n`)
 
   const { sdk, client } = await step('load the official SDK and client', async () => loadSdk(target))
+  const creating = client.createInstance(new sdk.CreateInstanceRequest(demoInstance(sdk)))
+  const made = cleanUpOnSignal(target, client, creating, options.keep)
   const instanceId = await step(
     'CreateInstance (@alicloud/rocketmq20220801)',
-    async () => (await client.createInstance(new sdk.CreateInstanceRequest(demoInstance(sdk)))).body.data as string,
+    async () => (await creating).body.data as string,
     (id) => id,
   )
   try {
@@ -57,15 +59,53 @@ export async function demo(settings: Settings, options: { messages: string; keep
     await step('waiting for the topic and the group', () => untilChildrenRun(client, instanceId))
     await exchange(endpoint, count)
   } finally {
+    made.leave()
     if (options.keep) process.stderr.write(dim(`Kept: gantry get instance ${instanceId}\n`, process.stderr))
-    else {
-      await step('DeleteInstance', () => client.deleteInstance(instanceId))
-      await step('waiting until it is gone', () => untilGone(target, instanceId))
-    }
+    else await removeInstance(target, client, instanceId)
   }
   process.stdout.write(
     `${count} messages sent and received through a new instance in ${shownMs(Math.round(realClock.monotonic() - started))}.\n`,
   )
+}
+
+async function removeInstance(target: Target, client: any, instanceId: string): Promise<void> {
+  try {
+    await step('DeleteInstance', () => client.deleteInstance(instanceId))
+    await step('waiting until it is gone', () => untilGone(target, instanceId))
+  } catch (error) {
+    process.stderr.write(`The demo's instance may still be there: gantry delete instance ${instanceId}\n`)
+    throw error
+  }
+}
+
+/** An interrupted demo takes its instance away, also one whose creation was under way, and exits as shells expect. */
+function cleanUpOnSignal(target: Target, client: any, creating: Promise<any>, keep: boolean): { leave(): void } {
+  const signals = { SIGINT: 130, SIGTERM: 143 } as const
+  let interrupted = false
+  const interrupt = async (signal: keyof typeof signals): Promise<void> => {
+    // The terminal and whoever started us may both pass on one Ctrl-C; a bounded clean-up needs no second word.
+    if (interrupted) return
+    interrupted = true
+    process.stderr.write('\nInterrupted.\n')
+    const instanceId: string | null = await creating.then(
+      (answer) => answer.body.data,
+      () => null,
+    )
+    if (instanceId !== null && keep) process.stderr.write(`Kept: gantry get instance ${instanceId}\n`)
+    // What went wrong was said already.
+    else if (instanceId !== null) await removeInstance(target, client, instanceId).catch(() => {})
+    process.exit(signals[signal])
+  }
+  const listeners = (Object.keys(signals) as (keyof typeof signals)[]).map((signal) => {
+    const listener = (): void => void interrupt(signal)
+    process.on(signal, listener)
+    return { signal, listener }
+  })
+  return {
+    leave() {
+      if (!interrupted) for (const { signal, listener } of listeners) process.off(signal, listener)
+    },
+  }
 }
 
 async function exchange(endpoint: string, count: number): Promise<void> {

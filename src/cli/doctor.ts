@@ -1,5 +1,6 @@
 /** `gantry doctor`: looks at this machine and this home, says what is wrong and how to mend it. Changes nothing. */
-import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs'
+import { createPrivateKey, X509Certificate } from 'node:crypto'
+import { closeSync, existsSync, openSync, readFileSync, readSync, statfsSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { readAccount } from '../account.ts'
@@ -29,6 +30,7 @@ export async function doctor(settings: Settings): Promise<void> {
     homeFolder(settings.home),
     freeSpace(settings.home),
     ...secretFiles(settings.home),
+    ...keptFiles(settings.home),
     ...(await serverState(settings)),
     await brokerState(settings),
     await portState(settings),
@@ -112,6 +114,62 @@ function secretFiles(home: string): Finding[] {
   })
 }
 
+/** Files that a start would refuse; said here without starting. */
+function keptFiles(home: string): Finding[] {
+  const looks: ReadonlyArray<readonly [file: string, look: (file: string) => string | null, mend: string]> = [
+    [
+      'account.json',
+      () => (readAccount(home) === null ? 'is not there' : null),
+      'Restore it from a copy, or move it away.',
+    ],
+    [
+      'secret.key',
+      (file) =>
+        statSync(file).size === secretKeyBytes ? null : `has ${statSync(file).size} bytes, not ${secretKeyBytes}`,
+      'Restore it from a copy of this home; without it the stored secrets cannot be opened.',
+    ],
+    ['gantry.db', databaseProblem, 'Restore it from a copy, or move it and gantry.db-wal away to start empty.'],
+    [
+      'tls/tls.crt',
+      () => certificateProblem(home),
+      'Replace them, or move the folder tls away to have both made anew.',
+    ],
+  ]
+  return looks.flatMap(([name, look, mend]) => {
+    const file = path.join(home, name)
+    if (!existsSync(file)) return []
+    const problem = answerOf(() => look(file))
+    return problem === null ? [] : [{ ok: false, what: `${name}: ${problem}`, mend }]
+  })
+}
+
+const secretKeyBytes = 32
+
+function answerOf(look: () => string | null): string | null {
+  try {
+    return look()
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+/** A look at the first bytes only: the whole file is checked when the server opens it. */
+function databaseProblem(file: string): string | null {
+  const bytes = Buffer.alloc(16)
+  const descriptor = openSync(file, 'r')
+  const length = readSync(descriptor, bytes, 0, bytes.length, 0)
+  closeSync(descriptor)
+  const start = bytes.toString('latin1', 0, length)
+  return start === '' || start === 'SQLite format 3\0' ? null : 'is not a SQLite database'
+}
+
+function certificateProblem(home: string): string | null {
+  const folder = path.join(home, 'tls')
+  const certificate = new X509Certificate(readFileSync(path.join(folder, 'tls.crt')))
+  const key = createPrivateKey(readFileSync(path.join(folder, 'tls.key')))
+  return certificate.checkPrivateKey(key) ? null : 'does not belong to tls.key'
+}
+
 async function serverState(settings: Settings): Promise<Finding[]> {
   const holder = await homeHolder(settings.home).catch(() => null)
   const file = readServerFile(settings.home)
@@ -147,10 +205,34 @@ async function serverState(settings: Settings): Promise<Finding[]> {
   }
 }
 
+/** Reasons the broker process gives for instances that are not in force, by instance. */
+async function brokerReasons(home: string): Promise<ReadonlyMap<string, string>> {
+  const link = await connectToHost(hostPlaces(home).socket, realClock).catch(() => null)
+  if (link === null) return new Map()
+  try {
+    const observed = await link.host.observe()
+    return new Map(
+      observed.flatMap(({ instanceId, reason }) => (reason === null ? [] : [[instanceId, reason] as const])),
+    )
+  } catch {
+    return new Map()
+  } finally {
+    link.close()
+  }
+}
+
 async function brokerState(settings: Settings): Promise<Finding> {
   const { socket, log } = hostPlaces(settings.home)
   const link = await connectToHost(socket, realClock).catch(() => null)
-  if (link === null) return { ok: true, what: 'no broker process; the server starts one' }
+  if (link === null) {
+    const serverRuns =
+      readServerFile(settings.home) !== null && (await homeHolder(settings.home).catch(() => null)) !== null
+    return {
+      ok: !serverRuns,
+      what: serverRuns ? 'no broker process, though the server runs' : 'no broker process; the server starts one',
+      mend: `The server tries again by itself; ${log} and the server's log say why it fails.`,
+    }
+  }
   try {
     const { pid, version } = await link.host.hello()
     return { ok: true, what: `broker process ${pid}, version ${version}; its log is ${log}` }
@@ -183,7 +265,7 @@ async function portState(settings: Settings): Promise<Finding> {
 
 /** Instances that are not what is wanted, with the loop's reason. */
 async function instanceStates(settings: Settings): Promise<Finding[]> {
-  if (readServerFile(settings.home) === null || readAccount(settings.home) === null) return []
+  if (readServerFile(settings.home) === null) return []
   try {
     const { status, body } = await callOperation(findTarget(settings), 'ListInstances', {
       pageNumber: 1,
@@ -191,12 +273,13 @@ async function instanceStates(settings: Settings): Promise<Finding[]> {
     })
     if (status !== 200) return []
     const data = body.data as { totalCount: number; list: ReadonlyArray<{ instanceId: string; status: string }> }
+    const reasons = await brokerReasons(settings.home)
     const waiting = data.list.filter((instance) => instance.status !== 'RUNNING' && instance.status !== 'STOPPED')
     return [
       { ok: true, what: `instances: ${data.totalCount}` },
       ...waiting.map(({ instanceId, status: state }) => ({
         ok: false,
-        what: `instance ${instanceId} is ${state}`,
+        what: `instance ${instanceId} is ${state}${reasons.has(instanceId) ? `: ${reasons.get(instanceId)}` : ''}`,
         mend: "If it stays so, the server's log says why (a taken port, a full disk); it comes up by itself once that is mended.",
       })),
     ]

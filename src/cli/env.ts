@@ -26,13 +26,8 @@ export function env(settings: Settings): void {
         ['ROCKETMQ_ENDPOINT', endpoint],
       ],
     ],
-    [
-      'Gantry',
-      [
-        ['GANTRY_HOME', settings.home],
-        ['GANTRY_API_URL', target.apiUrl],
-      ],
-    ],
+    // The home names the endpoint and the keys; an address here would outlive the server it belongs to.
+    ['Gantry', [['GANTRY_HOME', settings.home]]],
   ]
   const lines = groups.flatMap(([title, pairs]) => [
     `# ${title}`,

@@ -44,6 +44,12 @@ export function createProgram(): Command {
     .exitOverride()
     .showHelpAfterError('(gantry --help shows the commands)')
     .helpCommand(false)
+    .option(settingRules.home.flag!, 'the home of every command; may stand before or after its name')
+    .hook('preAction', (_program, command) => {
+      // Given before the command's name, it is the program's; the command has it as its own.
+      const { home } = program.opts<Flags>()
+      if (home !== undefined) command.setOptionValue('home', home)
+    })
 
   homeOption(program.command('up'))
     .description('run the server in the foreground')
@@ -52,19 +58,24 @@ export function createProgram(): Command {
     .option(settingRules.region.flag!, shown('region'))
     .option(settingRules.logLevel.flag!, shown('logLevel'))
     .option('--json', 'print one line of JSON when ready, instead of the card')
-    .addHelpText('after', `\nSettings without a flag:\n${settingsWithoutFlag()}`)
+    .addHelpText(
+      'after',
+      `\nSettings without a flag (or as members of gantry.yaml in the home):\n${settingsWithoutFlag()}\n${exampleLines('gantry up', 'gantry up --home ./gantry-home --port 0 --json', 'GANTRY_ACCESS_KEY_ID=test-key GANTRY_ACCESS_KEY_SECRET=test-secret gantry up')}`,
+    )
     .action(async (options: Flags & { json?: boolean }) => {
       await (await import('./up.ts')).up(settingsOf(options), { json: options.json === true })
     })
 
   homeOption(program.command('env'))
     .description('print export lines that point SDKs, the aliyun CLI and Terraform at the running server')
+    .addHelpText('after', exampleLines('eval "$(gantry env)"'))
     .action(async (options: Flags) => (await import('./env.ts')).env(settingsOf(options)))
 
   homeOption(program.command('demo'))
     .description('the main job, visibly: instance, topic, group, then messages through the official client')
     .option('--messages <n>', 'how many messages to send', '10')
     .option('--keep', 'leave the instance there afterwards')
+    .addHelpText('after', exampleLines('gantry demo', 'gantry demo --messages 1000 --keep'))
     .action(async (options: Flags & { messages: string; keep?: boolean }) => {
       await (await import('./demo.ts')).demo(settingsOf(options), {
         messages: options.messages,
@@ -93,15 +104,36 @@ export function createProgram(): Command {
 
   homeOption(program.command('doctor'))
     .description('what is wrong with this machine or this home, and how to mend it')
+    .addHelpText(
+      'after',
+      `\nChanges nothing. Exit status 1 when there is something to mend.\n${exampleLines('gantry doctor')}`,
+    )
     .action(async (options: Flags) => (await import('./doctor.ts')).doctor(settingsOf(options)))
 
+  for (const command of program.commands) explainMistakes(command, `gantry ${command.name()}`)
   return program
+}
+
+/** A wrong command line is answered with how the command is used. */
+function explainMistakes(command: Command, name: string): void {
+  command.showHelpAfterError(`Usage: ${name} ${command.usage()}\n("${name} --help" tells more)`)
+  for (const inner of command.commands) explainMistakes(inner, `${name} ${inner.name()}`)
 }
 
 function addResourceCommands(program: Command): void {
   const load = () => import('./resources.ts')
 
-  const create = program.command('create').description('make an instance, a topic or a consumer group')
+  const create = program
+    .command('create')
+    .description('make an instance, a topic or a consumer group')
+    .addHelpText(
+      'after',
+      exampleLines(
+        'gantry create instance orders',
+        'gantry create topic rmq-cn-… events',
+        'gantry create group rmq-cn-… readers',
+      ),
+    )
   homeOption(create.command('instance [name]'))
     .description('make an instance and wait until it runs')
     .option('--series <code>', 'standard, professional or ultimate', 'standard')
@@ -110,7 +142,16 @@ function addResourceCommands(program: Command): void {
     .option('--retention <hours>', 'how long messages are kept')
     .option('--internet', 'give it a public endpoint too')
     .option('--auth', 'make clients on the VPC endpoint show credentials')
-    .option('--no-wait', 'do not wait until it runs')
+    .option('--no-wait', 'print the id at once; do not wait until it runs')
+    .option('--json', 'print the instance as JSON')
+    .addHelpText(
+      'after',
+      exampleLines(
+        'gantry create instance orders',
+        'gantry create instance big --series professional --spec rmq.p2.4xlarge --retention 48',
+        'gantry create instance --json | jq -r .instanceId',
+      ),
+    )
     .action(async (name: string | undefined, options) =>
       (await load()).createInstance(settingsOf(options), name, options),
     )
@@ -118,6 +159,10 @@ function addResourceCommands(program: Command): void {
     .description('make a topic')
     .option('--type <type>', 'NORMAL, FIFO, DELAY or TRANSACTION', 'NORMAL')
     .option('--remark <text>', 'a remark')
+    .addHelpText(
+      'after',
+      exampleLines('gantry create topic rmq-cn-… events', 'gantry create topic rmq-cn-… steps --type FIFO'),
+    )
     .action(async (instance: string, name: string, options) =>
       (await load()).createTopic(settingsOf(options), instance, name, options),
     )
@@ -125,56 +170,99 @@ function addResourceCommands(program: Command): void {
     .description('make a consumer group')
     .option('--order <order>', 'Concurrently or Orderly', 'Concurrently')
     .option('--retries <n>', 'retries before the dead letters', '16')
+    .addHelpText(
+      'after',
+      exampleLines('gantry create group rmq-cn-… readers', 'gantry create group rmq-cn-… readers --retries 3'),
+    )
     .action(async (instance: string, id: string, options) =>
       (await load()).createGroup(settingsOf(options), instance, id, options),
     )
 
-  const list = program.command('list').description('list instances, topics or consumer groups')
+  const list = program
+    .command('list')
+    .description('list instances, topics or consumer groups')
+    .addHelpText('after', exampleLines('gantry list instances', 'gantry list topics rmq-cn-…'))
   homeOption(list.command('instances'))
+    .description('list the instances')
+    .addHelpText('after', exampleLines('gantry list instances', 'gantry list instances --filter ord --json'))
     .option('--filter <text>', 'part of the id or the name')
     .option('--json', 'print the data as JSON')
     .action(async (options) => (await load()).listInstances(settingsOf(options), options))
   homeOption(list.command('topics <instance>'))
+    .description('list the topics of an instance')
+    .addHelpText(
+      'after',
+      exampleLines('gantry list topics rmq-cn-…', 'gantry list topics rmq-cn-… --filter ord --json'),
+    )
     .option('--filter <text>', 'part of the name')
     .option('--json', 'print the data as JSON')
     .action(async (instance: string, options) => (await load()).listTopics(settingsOf(options), instance, options))
   homeOption(list.command('groups <instance>'))
+    .description('list the consumer groups of an instance')
+    .addHelpText(
+      'after',
+      exampleLines('gantry list groups rmq-cn-…', 'gantry list groups rmq-cn-… --filter ord --json'),
+    )
     .option('--filter <text>', 'part of the id')
     .option('--json', 'print the data as JSON')
     .action(async (instance: string, options) => (await load()).listGroups(settingsOf(options), instance, options))
 
-  const get = program.command('get').description('show one instance, topic or consumer group')
+  const get = program
+    .command('get')
+    .description('show one instance, topic or consumer group')
+    .addHelpText('after', exampleLines('gantry get instance rmq-cn-…'))
   homeOption(get.command('instance <id>'))
+    .description('show an instance and its endpoints')
+    .addHelpText('after', exampleLines('gantry get instance rmq-cn-…', 'gantry get instance rmq-cn-… --json'))
     .option('--json', 'print the data as JSON')
     .action(async (id: string, options) => (await load()).getInstance(settingsOf(options), id, options))
-  homeOption(get.command('topic <instance> <name>')).action(async (instance: string, name: string, options) =>
-    (await load()).show(settingsOf(options), 'GetTopic', { instanceId: instance, topicName: name }),
-  )
-  homeOption(get.command('group <instance> <id>')).action(async (instance: string, id: string, options) =>
-    (await load()).show(settingsOf(options), 'GetConsumerGroup', { instanceId: instance, consumerGroupId: id }),
-  )
+  homeOption(get.command('topic <instance> <name>'))
+    .description('show a topic as JSON')
+    .addHelpText('after', exampleLines('gantry get topic rmq-cn-… events'))
+    .action(async (instance: string, name: string, options) =>
+      (await load()).show(settingsOf(options), 'GetTopic', { instanceId: instance, topicName: name }),
+    )
+  homeOption(get.command('group <instance> <id>'))
+    .description('show a consumer group as JSON')
+    .addHelpText('after', exampleLines('gantry get group rmq-cn-… readers'))
+    .action(async (instance: string, id: string, options) =>
+      (await load()).show(settingsOf(options), 'GetConsumerGroup', { instanceId: instance, consumerGroupId: id }),
+    )
 
-  const remove = program.command('delete').description('delete an instance, a topic or a consumer group')
+  const remove = program
+    .command('delete')
+    .description('delete an instance, a topic or a consumer group')
+    .addHelpText('after', exampleLines('gantry delete instance rmq-cn-…'))
   homeOption(remove.command('instance <id>'))
     .description('delete an instance with its messages')
     .option('--no-wait', 'do not wait until it is gone')
+    .addHelpText('after', exampleLines('gantry delete instance rmq-cn-…'))
     .action(async (id: string, options) => (await load()).deleteInstance(settingsOf(options), id, options))
-  homeOption(remove.command('topic <instance> <name>')).action(async (instance: string, name: string, options) =>
-    (await load()).remove(settingsOf(options), 'DeleteTopic', `topic ${name}`, {
-      instanceId: instance,
-      topicName: name,
-    }),
-  )
-  homeOption(remove.command('group <instance> <id>')).action(async (instance: string, id: string, options) =>
-    (await load()).remove(settingsOf(options), 'DeleteConsumerGroup', `consumer group ${id}`, {
-      instanceId: instance,
-      consumerGroupId: id,
-    }),
-  )
+  homeOption(remove.command('topic <instance> <name>'))
+    .description('delete a topic with its messages')
+    .addHelpText('after', exampleLines('gantry delete topic rmq-cn-… events'))
+    .action(async (instance: string, name: string, options) =>
+      (await load()).remove(settingsOf(options), 'DeleteTopic', `topic ${name}`, {
+        instanceId: instance,
+        topicName: name,
+      }),
+    )
+  homeOption(remove.command('group <instance> <id>'))
+    .description('delete a consumer group')
+    .addHelpText('after', exampleLines('gantry delete group rmq-cn-… readers'))
+    .action(async (instance: string, id: string, options) =>
+      (await load()).remove(settingsOf(options), 'DeleteConsumerGroup', `consumer group ${id}`, {
+        instanceId: instance,
+        consumerGroupId: id,
+      }),
+    )
 }
 
 const homeOption = (command: Command): Command =>
   command.option(settingRules.home.flag!, `${settingRules.home.help} (default: ~/.gantry)`).exitOverride()
+
+const exampleLines = (...lines: readonly string[]): string =>
+  `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`
 
 const shown = (key: keyof Settings): string => `${settingRules[key].help} (default: ${settingRules[key].fallback})`
 
@@ -200,18 +288,27 @@ async function complain(error: unknown): Promise<number> {
     process.stderr.write(`gantry: ${named.message}\n`)
     return 2
   }
-  const expected = ['CommandError', 'HomeError', 'EngineError', 'LedgerError', 'ListenError']
-  const detail =
-    expected.includes(named.name) || isListenFailure(named) ? listenSentence(named) : (named.stack ?? named.message)
+  if (named.name === 'UsageError') {
+    process.stderr.write(`gantry: ${named.message}\n`)
+    return 2
+  }
+  // A stack is for the unexpected: what the system refused (with a syscall) and what we refuse are sentences.
+  const expected = ['CommandError', 'HomeError', 'EngineError', 'LedgerError']
+  const system = (named as NodeJS.ErrnoException).syscall !== undefined
+  const detail = expected.includes(named.name) || system ? systemSentence(named) : (named.stack ?? named.message)
   process.stderr.write(`gantry: ${detail}\n`)
   return 1
 }
 
-const isListenFailure = (error: Error): error is NodeJS.ErrnoException =>
-  (error as NodeJS.ErrnoException).syscall === 'listen'
-
-function listenSentence(error: Error): string {
-  const { code, port, address } = error as NodeJS.ErrnoException & { port?: number; address?: string }
+function systemSentence(error: Error): string {
+  const { code, syscall, port, address, hostname } = error as NodeJS.ErrnoException & {
+    port?: number
+    address?: string
+    hostname?: string
+  }
+  if (syscall === 'getaddrinfo') return `The host name ${hostname} has no address here; choose another with --host.`
+  if (code === 'ENOSPC') return `The disk is full (${error.message}). Free space on it, or move the home.`
+  if (syscall !== 'listen') return error.message
   if (code === 'EADDRINUSE') {
     return `Port ${port} on ${address} is taken by another program. Stop it, or choose another port with --port (0 picks a free one).`
   }

@@ -1,8 +1,8 @@
 /** `gantry create / list / get / delete`: the everyday operations with good defaults and readable results. */
 import type { Settings } from '../config.ts'
-import { callData, findTarget } from './client.ts'
+import { callData, findTarget, UsageError } from './client.ts'
 import { facts, step, table } from './terminal.ts'
-import { type InstanceShown, untilGone, untilRunning } from './waiting.ts'
+import { type InstanceShown, untilGone, untilPartRuns, untilRunning } from './waiting.ts'
 
 export interface CreateInstanceOptions {
   readonly series: string
@@ -12,6 +12,7 @@ export interface CreateInstanceOptions {
   readonly internet?: boolean
   readonly auth?: boolean
   readonly wait: boolean
+  readonly json?: boolean
 }
 
 /** The smallest specification of each combination that has one. */
@@ -25,7 +26,7 @@ const smallestSpecs: Readonly<Record<string, string>> = {
 /** CreateInstance's body for a laptop: pay-as-you-go, password-free in its VPC unless asked otherwise. */
 export function instanceRequest(
   name: string | undefined,
-  options: Omit<CreateInstanceOptions, 'wait'>,
+  options: Omit<CreateInstanceOptions, 'wait' | 'json'>,
 ): Record<string, unknown> {
   const spec = options.spec ?? smallestSpecs[`${options.series} ${options.subSeries}`]
   const serverless = options.subSeries === 'serverless'
@@ -38,7 +39,9 @@ export function instanceRequest(
     ...(serverless ? { commodityCode: 'ons_rmqsrvlesspost_public_cn' } : {}),
     productInfo: {
       ...(spec === undefined ? {} : { msgProcessSpec: spec }),
-      ...(options.retention === undefined ? {} : { messageRetentionTime: Number(options.retention) }),
+      ...(options.retention === undefined
+        ? {}
+        : { messageRetentionTime: wholeNumber('--retention', options.retention) }),
     },
     networkInfo: {
       vpcInfo: {
@@ -59,14 +62,15 @@ export async function createInstance(
   name: string | undefined,
   options: CreateInstanceOptions,
 ): Promise<void> {
+  const request = instanceRequest(name, options)
   const target = findTarget(settings)
   const instanceId = await step(
     'CreateInstance',
-    () => callData<string>(target, 'CreateInstance', instanceRequest(name, options)),
+    () => callData<string>(target, 'CreateInstance', request),
     (id) => id,
   )
   if (!options.wait) {
-    process.stdout.write(`${instanceId}\n`)
+    process.stdout.write(options.json === true ? `${JSON.stringify({ instanceId })}\n` : `${instanceId}\n`)
     return
   }
   const instance = await step(
@@ -74,7 +78,7 @@ export async function createInstance(
     () => untilRunning(target, instanceId),
     (found) => found.status,
   )
-  process.stdout.write(`${instanceFacts(instance)}\n`)
+  writeInstance(instance, options)
 }
 
 export async function createTopic(
@@ -92,6 +96,7 @@ export async function createTopic(
       ...(options.remark === undefined ? {} : { remark: options.remark }),
     }),
   )
+  await step('waiting until it runs', () => untilPartRuns(target, 'GetTopic', { instanceId, topicName }))
 }
 
 export async function createGroup(
@@ -100,15 +105,22 @@ export async function createGroup(
   consumerGroupId: string,
   options: { order: string; retries: string },
 ): Promise<void> {
+  const maxRetryTimes = wholeNumber('--retries', options.retries)
   const target = findTarget(settings)
   await step(`CreateConsumerGroup ${consumerGroupId}`, () =>
     callData(target, 'CreateConsumerGroup', {
       instanceId,
       consumerGroupId,
       deliveryOrderType: options.order,
-      consumeRetryPolicy: { retryPolicy: 'DefaultRetryPolicy', maxRetryTimes: Number(options.retries) },
+      consumeRetryPolicy: { retryPolicy: 'DefaultRetryPolicy', maxRetryTimes },
     }),
   )
+  await step('waiting until it runs', () => untilPartRuns(target, 'GetConsumerGroup', { instanceId, consumerGroupId }))
+}
+
+function wholeNumber(option: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new UsageError(`${option} takes a whole number, not ${JSON.stringify(text)}.`)
+  return Number(text)
 }
 
 interface Page<Entry> {
@@ -198,7 +210,10 @@ async function list<Entry>(
 }
 
 export async function getInstance(settings: Settings, instanceId: string, options: { json?: boolean }): Promise<void> {
-  const instance = await callData<InstanceShown>(findTarget(settings), 'GetInstance', { instanceId })
+  writeInstance(await callData<InstanceShown>(findTarget(settings), 'GetInstance', { instanceId }), options)
+}
+
+function writeInstance(instance: InstanceShown, options: { json?: boolean }): void {
   process.stdout.write(
     options.json === true ? `${JSON.stringify(instance, null, 2)}\n` : `${instanceFacts(instance)}\n`,
   )

@@ -6,39 +6,44 @@ import { realClock } from '../world/real.ts'
 import { bold, dim, facts, shownMs } from './terminal.ts'
 
 const stopLimitMs = 30_000
+/** One Ctrl-C may arrive twice: from the terminal, and from npm or a shell that passes it on. */
+const sameSignalMs = 1_000
 
 export async function up(settings: Settings, options: { json: boolean }): Promise<void> {
   if (!isLoopback(settings.host)) {
     process.stderr.write(`Listening on ${settings.host}: others on the network can reach this server.\n`)
   }
   const log = createLog({ clock: realClock, level: settings.logLevel })
+  const asked = stopAsked()
   const server = await startServer(settings, log)
-  const stopped = stopOnSignal(server)
-  process.stdout.write(options.json ? readyLine(settings, server) : card(settings, server))
-  await stopped
+  if (!asked.already()) process.stdout.write(options.json ? readyLine(settings, server) : card(settings, server))
+  await asked.wait
+  await server.stop()
+  process.exit(0)
 }
 
-function stopOnSignal(server: RunningServer): Promise<void> {
-  return new Promise((resolve) => {
-    let stopping = false
+/** Listens for signals from now on, so that one that comes while the server starts stops it cleanly too. */
+function stopAsked(): { readonly wait: Promise<void>; already(): boolean } {
+  let askedAt: number | null = null
+  const wait = new Promise<void>((resolve) => {
     const stop = (signal: NodeJS.Signals): void => {
-      if (stopping) {
+      const now = realClock.monotonic()
+      if (askedAt !== null) {
+        if (now - askedAt < sameSignalMs) return
         process.stderr.write('Stopping at once; what was acknowledged is kept.\n')
         process.exit(1)
       }
-      stopping = true
+      askedAt = now
       if (signal === 'SIGINT') process.stderr.write('\nStopping… (Ctrl-C again stops at once)\n')
       realClock.after(stopLimitMs, () => {
         process.stderr.write(`Not everything stopped within ${stopLimitMs / 1000} s; leaving it.\n`)
         process.exit(1)
       })
-      void server.stop().then(() => {
-        resolve()
-        process.exit(0)
-      })
+      resolve()
     }
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, stop)
   })
+  return { wait, already: () => askedAt !== null }
 }
 
 function readyLine(settings: Settings, { apiUrl, account, startupMs }: RunningServer): string {

@@ -1,6 +1,6 @@
 /** Waiting for the loop: polls an instance until it is what the command wants, within a bound. */
 import { pause, realClock } from '../world/real.ts'
-import { CommandError, callOperation, refusalText, type Target } from './client.ts'
+import { CommandError, callData, callOperation, refusalText, type Target } from './client.ts'
 
 export interface InstanceShown {
   readonly instanceId: string
@@ -34,22 +34,47 @@ export async function untilGone(target: Target, instanceId: string): Promise<voi
   await poll(target, instanceId, (found) => found === null)
 }
 
+/** A topic or a consumer group, by the operation that reads it. */
+export async function untilPartRuns(
+  target: Target,
+  action: 'GetTopic' | 'GetConsumerGroup',
+  input: Readonly<Record<string, string>>,
+): Promise<void> {
+  await repeatedly(
+    async () => (await callData<{ status: string }>(target, action, input)).status === 'RUNNING',
+    () => {
+      throw new CommandError(`It is still being made after ${limitMs / 1000} s. "gantry doctor" may say why.`)
+    },
+  )
+}
+
 async function poll(
   target: Target,
   instanceId: string,
   done: (instance: InstanceShown | null) => boolean,
 ): Promise<InstanceShown | null> {
-  const end = realClock.monotonic() + limitMs
-  for (let pauseMs = firstPauseMs; ; pauseMs = Math.min(pauseMs * 1.5, longestPauseMs)) {
-    const { status, body } = await callOperation(target, 'GetInstance', { instanceId })
-    if (status >= 400 && status !== 404) throw new CommandError(refusalText('GetInstance', status, body))
-    const found = status === 404 ? null : (body.data as InstanceShown)
-    if (done(found)) return found
-    if (realClock.monotonic() > end) {
+  let found: InstanceShown | null = null
+  await repeatedly(
+    async () => {
+      const { status, body } = await callOperation(target, 'GetInstance', { instanceId })
+      if (status >= 400 && status !== 404) throw new CommandError(refusalText('GetInstance', status, body))
+      found = status === 404 ? null : (body.data as InstanceShown)
+      return done(found)
+    },
+    () => {
       throw new CommandError(
         `Instance ${instanceId} is still ${found?.status ?? 'absent'} after ${limitMs / 1000} s. "gantry doctor" may say why.`,
       )
-    }
+    },
+  )
+  return found
+}
+
+/** Asks with growing pauses until the answer is yes; `late` is called, and throws, when it was no for too long. */
+async function repeatedly(ask: () => Promise<boolean>, late: () => never): Promise<void> {
+  const end = realClock.monotonic() + limitMs
+  for (let pauseMs = firstPauseMs; !(await ask()); pauseMs = Math.min(pauseMs * 1.5, longestPauseMs)) {
+    if (realClock.monotonic() > end) late()
     await pause(pauseMs)
   }
 }

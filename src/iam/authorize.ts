@@ -30,7 +30,12 @@ const WHY: Record<Exclude<Decision, 'Allow'>, string> = {
   ImplicitDeny: 'no policy attached to it allows this',
 }
 
+/** A name that long is nobody's; repeated three times in a refusal it would make a small request a large answer. */
+const longestShown = 1_024
+
 function noPermission(principal: Principal, request: AccessRequest, decision: Exclude<Decision, 'Allow'>): ApiError {
+  const resource =
+    request.resource.length <= longestShown ? request.resource : `${request.resource.slice(0, longestShown)}…`
   const facts = {
     AuthAction: request.action,
     AuthPrincipalDisplayName: principal.id,
@@ -41,12 +46,12 @@ function noPermission(principal: Principal, request: AccessRequest, decision: Ex
   } satisfies Omit<AccessDeniedDetail, 'EncodedDiagnosticMessage'>
   const accessDenied = {
     ...facts,
-    EncodedDiagnosticMessage: diagnosticMessage({ ...facts, AuthResource: request.resource }),
+    EncodedDiagnosticMessage: diagnosticMessage({ ...facts, AuthResource: resource }),
   }
   return new ApiError(
     403,
     'NoPermission',
-    `You are not authorized to perform this action. ${principal.arn} asked for ${request.action} on ${request.resource}, and ${WHY[decision]}.`,
+    `You are not authorized to perform this action. ${principal.arn} asked for ${request.action} on ${resource}, and ${WHY[decision]}.`,
     { accessDenied },
   )
 }
