@@ -4,7 +4,14 @@
  * that everything is in doubt when the link broke.
  */
 import type { Clock } from '../../world/world.ts'
-import { type Engine, EngineError, type InstanceSpec } from '../engine.ts'
+import {
+  type Engine,
+  type EngineCapabilities,
+  EngineError,
+  type GroupSpec,
+  type InstanceSpec,
+  type TopicSpec,
+} from '../engine.ts'
 import type { HostApi } from './host-api.ts'
 import type { HostLink } from './link.ts'
 
@@ -16,6 +23,9 @@ export interface EmbeddedEngineOptions {
   readonly storageKey: (instanceId: string, keyId: string) => Uint8Array
   readonly report: (error: unknown) => void
 }
+
+/** What this version's broker carries; the API refuses the rest naming the flag. */
+const capabilities: EngineCapabilities = { messageTypes: ['NORMAL'], orderlyGroups: false, storageEncryption: true }
 
 const firstRetryMs = 50
 const lastRetryMs = 5000
@@ -73,7 +83,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): Engine {
 
   return {
     name: 'embedded',
-    capabilities: { messageTypes: ['NORMAL'], orderlyGroups: false, storageEncryption: true },
+    capabilities,
     onChange: (listener) => {
       changed = listener
     },
@@ -87,18 +97,41 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): Engine {
       link = null
       if (last == null) return
       const closed = new Promise<void>((resolve) => last.onClose(resolve))
-      await last.host.shutdown()
+      // The process may be gone before its answer is read; the link's end says the same.
+      await last.host.shutdown().catch(() => {})
       await closed
     },
     observe: () => call((host) => host.observe()),
     observeInstance: (instanceId) => call((host) => host.observeInstance({ instanceId })),
     ensureInstance: (spec) => call((host) => host.ensureInstance({ spec, storageKey: storageKeyOf(spec) })),
     removeInstance: (instanceId) => call((host) => host.removeInstance({ instanceId }).then(() => {})),
-    ensureTopics: (instanceId, topics) => call((host) => host.ensureTopics({ instanceId, topics }).then(() => {})),
+    async ensureTopics(instanceId, topics) {
+      for (const topic of topics) checkTopic(topic)
+      await call((host) => host.ensureTopics({ instanceId, topics }))
+    },
     removeTopic: (instanceId, topicName) => call((host) => host.removeTopic({ instanceId, topicName }).then(() => {})),
-    ensureGroups: (instanceId, groups) => call((host) => host.ensureGroups({ instanceId, groups }).then(() => {})),
+    async ensureGroups(instanceId, groups) {
+      for (const group of groups) checkGroup(group)
+      await call((host) => host.ensureGroups({ instanceId, groups }))
+    },
     removeGroup: (instanceId, consumerGroupId) =>
       call((host) => host.removeGroup({ instanceId, consumerGroupId }).then(() => {})),
     usage: (instanceId) => call((host) => host.usage({ instanceId })),
   }
+}
+
+function checkTopic({ topicName, messageType }: TopicSpec): void {
+  if (capabilities.messageTypes.includes(messageType)) return
+  throw new EngineError(
+    'unsupported',
+    `The embedded engine carries ${capabilities.messageTypes.join(', ')} topics; topic ${topicName} is ${messageType}.`,
+  )
+}
+
+function checkGroup({ consumerGroupId, orderly }: GroupSpec): void {
+  if (!orderly || capabilities.orderlyGroups) return
+  throw new EngineError(
+    'unsupported',
+    `The embedded engine has no ordered delivery; group ${consumerGroupId} asks for it.`,
+  )
 }
