@@ -85,6 +85,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     })
     // The process starts while the ledger opens; whoever needs the engine first waits for it.
     const engineStarted = engine.start()
+    // Heard below, once there is a loop to go on with.
     engineStarted.catch(() => {})
     undo.push(() => (ready ? engine.stop() : broker.leave(() => engine.stop())))
 
