@@ -33,6 +33,8 @@ async function retained({ source, gantry, seconds, quick }) {
   const messaging = await openMessaging(source, endpoint, 4)
   const points = []
   let sent = 0
+  const warm = lives(messaging, gantry, () => 'topic', { count: (messages) => (sent += messages) })
+  await warm(quick ? 0.5 : 1)
   for (const target of quick ? [3_000, 30_000, 300_000] : [10_000, 100_000, 1_000_000]) {
     await fill(messaging, 'topic', target - sent)
     sent = Math.max(sent, target)

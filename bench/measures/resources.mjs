@@ -9,7 +9,7 @@ export default {
   method:
     'Resident memory of the management and the broker process as the kernel counts it, some seconds after the last call; pages that ' +
     'map files (the Node binary) are counted once. One instance, then a hundred more; then CPU time of both processes over the idle ' +
-    'time; then a million retained messages with bodies of 100 bytes, after a first hundred thousand, sent in batches of 64.',
+    'time; then a million retained messages with bodies of 100 bytes, sent in batches of 64, after half a million that fill the caches of fixed size.',
   run: ({ source, quick, say }) =>
     withGantry(source, async ({ api, pids }) => {
       const { endpoint } = await api.runningInstance()
@@ -73,7 +73,7 @@ function memory(pids) {
 async function retainedMessages(source, { endpoint, pids, count }) {
   const messaging = await openMessaging(source, endpoint, 2)
   const fill = (messages) => inLanes(16, Array.from({ length: messages / 64 }), () => messaging.send('topic', 100, 64))
-  await fill(96_000)
+  await fill(count / 2)
   await sleep(3_000)
   const from = residentMb(pids.broker).all
   await fill(count)

@@ -7,6 +7,7 @@
  * (values.ts).
  */
 import { createRequire } from 'node:module'
+import { setFlagsFromString } from 'node:v8'
 import type { Database as WasmDatabase, Statement as WasmStatement } from 'node-sqlite3-wasm'
 import type { StoredValue } from './values.ts'
 
@@ -99,6 +100,9 @@ function requireQuietly(name: string): unknown {
 // ---- node-sqlite3-wasm
 
 async function openWasm(path: string): Promise<SqliteBinding> {
+  // V8 compiles hot functions on every thread of its pool, and what each thread's allocator took for it never goes
+  // back: 35 MB of resident memory. One at a time is as fast here, because so few functions are hot.
+  setFlagsFromString('--wasm-num-compilation-tasks=1')
   const { Database } = (await import('node-sqlite3-wasm')).default as unknown as { Database: typeof WasmDatabase }
   const database = new Database(path)
   const statements = new StatementCache<WasmStatement>(
