@@ -10,7 +10,7 @@
  * Kept form: version (1 byte), topic length (2) and UTF-8, system properties length (4) and bytes,
  * then the remaining fields of apache.rocketmq.v2.Message.
  */
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 import type { MessageType } from '../../engines/engine.ts'
 import * as gen from '../../grpc/gen/rocketmq.js'
 import type { Delivery, TopicView } from '../broker.ts'
@@ -46,7 +46,7 @@ export function keep(message: gen.Message, topic: TopicView, storeHost: string, 
     keys: given?.keys ?? [],
     messageId: given?.messageId ?? '',
     // Clients disagree on the text of a CRC32 and crash without a digest; all of them read MD5.
-    bodyDigest: { type: digestMd5, checksum: createHash('md5').update(body).digest('hex').toUpperCase() },
+    bodyDigest: { type: digestMd5, checksum: hash('md5', body, 'hex').toUpperCase() },
     bodyEncoding: given?.bodyEncoding === encodingGzip ? encodingGzip : encodingIdentity,
     messageType: messageTypeNumbers[topic.messageType],
     bornTimestamp: given?.bornTimestamp ?? timestamp(at),
