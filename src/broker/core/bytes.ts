@@ -194,6 +194,11 @@ function encodeText(value: string): Uint8Array {
 function decodeText(bytes: Uint8Array, from: number, end: number): string {
   let text = ''
   let at = from
+  if (end - from <= 256) {
+    while (at < end && bytes[at]! < 0x80) at++
+    if (at === end) return String.fromCharCode.apply(null, bytes.subarray(from, end) as unknown as number[])
+    at = from
+  }
   while (at < end) {
     const first = bytes[at++]!
     if (first < 0x80) {

@@ -8,6 +8,7 @@ import type { GroupSpec } from '../../engines/engine.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerSettings, Delivery, HandleOutcome, ReceiveRequest, SendReceipt } from '../broker.ts'
+import { tagHash } from '../core/filter.ts'
 import { limits } from '../core/limits.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
@@ -84,6 +85,15 @@ describe('a message', () => {
       '0:1',
       '1:1',
     ])
+  })
+
+  it('is seen by nobody before it is durable', async () => {
+    const waiting = receive({ waitMs: 20_000 })
+    const refused = expect(waiting).rejects.toMatchObject({ code: 50001 })
+    disk.inject({ operation: 'datasync', error: 'EIO', times: 1_000 })
+    await expect(send()).rejects.toMatchObject({ code: 50001 })
+    await refused
+    expect(reported.splice(0)).toHaveLength(1)
   })
 
   it('of an unknown topic is refused by code and name, sent or received', async () => {
@@ -302,6 +312,17 @@ describe('a tag filter', () => {
     const found = await receive({ filter: new Set(['yes']), max: 32 })
     expect(found.map((delivery) => delivery.messageId)).toEqual(['M02500'])
     expect(await receive()).toEqual([])
+  })
+
+  it('tells tags apart that share a hash', async () => {
+    expect(tagHash('tag36vu')).toBe(tagHash('tagayea'))
+    await sendMany(3, 'tagayea')
+    const waiting = receive({ filter: new Set(['tag36vu']), waitMs: 20_000 })
+    expect(await settled(waiting)).toBe(false)
+    await send('tag36vu', 'wanted')
+    expect((await waiting).map(text)).toEqual(['wanted'])
+    await clock.advance(HOUR)
+    expect((await receive({ filter: new Set(['tagayea']) })).length).toBe(0)
   })
 
   it('does not match a message without a tag', async () => {
