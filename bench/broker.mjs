@@ -139,9 +139,7 @@ async function growthWaiting() {
 
 async function idle() {
   const opened = []
-  const before = process.memoryUsage.rss()
   for (let i = 0; i < 100; i++) opened.push(await openOne())
-  const rss = process.memoryUsage.rss() - before
   const directories = opened.map((broker) => broker.directory)
   await Promise.all(opened.map((broker) => broker.close()))
   const start = performance.now()
@@ -151,7 +149,6 @@ async function idle() {
     JSON.stringify({
       what: 'open 100 idle brokers',
       ms: round(performance.now() - start),
-      kbEach: Math.round(rss / 1_024 / 100),
     }),
   )
   await Promise.all(again.map((broker) => broker.close()))
