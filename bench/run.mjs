@@ -13,6 +13,7 @@ import list from './measures/list.mjs'
 import resources from './measures/resources.mjs'
 import send from './measures/send.mjs'
 import start from './measures/start.mjs'
+import { cleanUp } from './support/gantry.mjs'
 import { describeMachine } from './support/machine.mjs'
 import { figure } from './support/numbers.mjs'
 import { isMet, writePage } from './support/page.mjs'
@@ -37,6 +38,15 @@ if (unknown.length > 0) {
 
 const quick = options.includes('--quick')
 const chosen = names.length === 0 ? known : known.filter(({ name }) => names.includes(name))
+for (const signal of ['SIGINT', 'SIGTERM']) {
+  process.once(signal, () => {
+    console.error('Interrupted; ending what was started.')
+    void cleanUp().finally(() => {
+      removeSource()
+      process.exit(1)
+    })
+  })
+}
 const machine = describeMachine()
 const source = await loadSource()
 const from = performance.now()
@@ -51,10 +61,12 @@ try {
       measures.push({ name: measure.name, title: measure.title, method: measure.method, results })
     } catch (error) {
       failed++
+      await cleanUp()
       console.error(`  ${measure.name} failed: ${error.stack ?? error}`)
     }
   }
 } finally {
+  await cleanUp()
   removeSource()
 }
 

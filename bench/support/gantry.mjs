@@ -27,9 +27,36 @@ export const instanceRequest = {
   aclInfo: { defaultVpcAuthFree: true },
 }
 
+/** What a run that is broken off must still end and remove. */
+const servers = new Set()
+const folders = new Set()
+
 export function temporaryHome() {
   const folder = mkdtempSync(path.join(tmpdir(), 'gantry-bench-'))
-  return { home: path.join(folder, 'home'), remove: () => rmSync(folder, { recursive: true, force: true }) }
+  folders.add(folder)
+  return {
+    home: path.join(folder, 'home'),
+    remove() {
+      rmSync(folder, { recursive: true, force: true })
+      folders.delete(folder)
+    },
+  }
+}
+
+/** Ends servers and removes homes that a failed or interrupted measure left. */
+export async function cleanUp() {
+  for (const child of servers) await ended(child)
+  for (const folder of folders) rmSync(folder, { recursive: true, force: true })
+  folders.clear()
+}
+
+/** SIGTERM closes the broker process too. */
+async function ended(child) {
+  if (child.exitCode === null && child.signalCode === null) {
+    child.kill('SIGTERM')
+    await once(child, 'exit')
+  }
+  servers.delete(child)
 }
 
 /** Starts a server on `home`; `wallMs` is from exec to the ready line. */
@@ -41,9 +68,12 @@ export async function startGantry(source, home) {
     [path.join(root, 'bin/gantry.js'), 'up', '--json', '--home', home, '--port', '0'],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
+      // Ctrl-C is ours to hear: a second signal would end the server before its broker process.
+      detached: true,
       env: { ...env, GANTRY_LOG_LEVEL: 'error', GANTRY_FIRST_INSTANCE_PORT: String(firstInstancePort) },
     },
   )
+  servers.add(child)
   const ready = await readyLine(child)
   const wallMs = performance.now() - from
   const brokerPid = await brokerPidOf(source, home)
@@ -53,12 +83,7 @@ export async function startGantry(source, home) {
     pids: { management: child.pid, broker: brokerPid },
     api: createApiClient(source, ready),
     /** Ends both processes in order. */
-    async stop() {
-      if (child.exitCode === null && child.signalCode === null) {
-        child.kill('SIGTERM')
-        await once(child, 'exit')
-      }
-    },
+    stop: () => ended(child),
   }
 }
 
