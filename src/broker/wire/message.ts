@@ -7,8 +7,8 @@
  * attempt, queue offset — without decoding or encoding a body. The system properties must stay one
  * protobuf field: some official clients replace a repeated one instead of merging it.
  *
- * Kept form: version (1 byte), topic length (2) and UTF-8, system properties length (4) and bytes,
- * then the remaining fields of apache.rocketmq.v2.Message.
+ * Kept form: version (1 byte), system properties length (4) and bytes, then the remaining fields of
+ * apache.rocketmq.v2.Message.
  */
 import { hash } from 'node:crypto'
 import type { MessageType } from '../../engines/engine.ts'
@@ -16,6 +16,7 @@ import * as gen from '../../grpc/gen/rocketmq.js'
 import type { Delivery, TopicView } from '../broker.ts'
 
 const version = 1
+const systemStart = 5
 const digestMd5 = 2
 const encodingIdentity = 1
 const encodingGzip = 2
@@ -59,40 +60,25 @@ export function keep(message: gen.Message, topic: TopicView, storeHost: string, 
     priority: given?.priority ?? null,
   }).finish()
   const rest = gen.Message.encode({ userProperties: message.userProperties, body }).finish()
-  const topicBytes = Buffer.byteLength(topic.topicName)
-  const kept = Buffer.allocUnsafe(7 + topicBytes + system.length + rest.length)
+  const kept = Buffer.allocUnsafe(systemStart + system.length + rest.length)
   kept[0] = version
-  kept.writeUInt16BE(topicBytes, 1)
-  kept.write(topic.topicName, 3, 'utf8')
-  kept.writeUInt32BE(system.length, 3 + topicBytes)
-  kept.set(system, 7 + topicBytes)
-  kept.set(rest, 7 + topicBytes + system.length)
+  kept.writeUInt32BE(system.length, 1)
+  kept.set(system, systemStart)
+  kept.set(rest, systemStart + system.length)
   return kept
 }
 
-/** How one receive call presents messages: its topic as the client named it. */
-export interface Presentation {
-  readonly topicName: string
-  /** Field 1 of Message, encoded once a call. */
-  readonly topicField: Uint8Array
-}
-
-export function presentation(topicName: string, namespace: string): Presentation {
-  return {
-    topicName,
-    topicField: gen.Message.encode({ topic: { resourceNamespace: namespace, name: topicName } }).finish(),
-  }
-}
+/** The topic field of Message as the receiving client named it, encoded once a call. */
+export const topicField = (topicName: string, namespace: string): Uint8Array =>
+  gen.Message.encode({ topic: { resourceNamespace: namespace, name: topicName } }).finish()
 
 /** An encoded ReceiveMessageResponse whose content is the message. */
-export function encodeDelivery(delivery: Delivery, as: Presentation): Buffer {
+export function encodeDelivery(delivery: Delivery, topic: Uint8Array): Buffer {
   const kept = Buffer.from(delivery.payload.buffer, delivery.payload.byteOffset, delivery.payload.byteLength)
   if (kept[0] !== version)
     throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
-  const topicBytes = kept.readUInt16BE(1)
-  const systemStart = 7 + topicBytes
-  const systemLength = kept.readUInt32BE(3 + topicBytes)
-  const storedTopic = kept.toString('utf8', 3, 3 + topicBytes)
+  const systemLength = kept.readUInt32BE(1)
+  const origin = delivery.deadLetterOf
   const ofDelivery = gen.SystemProperties.encode({
     storeTimestamp: timestamp(delivery.storeTimeMs),
     receiptHandle: delivery.handle,
@@ -100,19 +86,18 @@ export function encodeDelivery(delivery: Delivery, as: Presentation): Buffer {
     queueOffset: delivery.offset,
     invisibleDuration: timestamp(delivery.invisibleMs),
     deliveryAttempt: delivery.attempt,
-    // A message met under another topic than its own came there as a dead letter.
-    ...(storedTopic === as.topicName ? {} : { deadLetterQueue: { topic: storedTopic, messageId: delivery.messageId } }),
+    deadLetterQueue: origin == null ? null : { topic: origin.topicName, messageId: origin.messageId },
   }).finish()
 
   const systemTotal = systemLength + ofDelivery.length
   const rest = kept.subarray(systemStart + systemLength)
-  const messageTotal = as.topicField.length + 1 + varintLength(systemTotal) + systemTotal + rest.length
+  const messageTotal = topic.length + 1 + varintLength(systemTotal) + systemTotal + rest.length
   const out = Buffer.allocUnsafe(1 + varintLength(messageTotal) + messageTotal)
   let at = 0
   out[at++] = (2 << 3) | 2 // ReceiveMessageResponse.message
   at = writeVarint(out, at, messageTotal)
-  out.set(as.topicField, at)
-  at += as.topicField.length
+  out.set(topic, at)
+  at += topic.length
   out[at++] = (3 << 3) | 2 // Message.system_properties
   at = writeVarint(out, at, systemTotal)
   kept.copy(out, at, systemStart, systemStart + systemLength)

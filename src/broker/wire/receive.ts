@@ -11,7 +11,7 @@ import { enter, type InstanceDoor, type WireCall } from './call.ts'
 import { Code } from './code.ts'
 import { durationMs } from './duration.ts'
 import { parseFilter } from './filter.ts'
-import { deliverySize, encodeDelivery, presentation, timestamp } from './message.ts'
+import { deliverySize, encodeDelivery, timestamp, topicField } from './message.ts'
 import { checkGroupName } from './names.ts'
 import { topicOf } from './route.ts'
 import { maxReceiveBatch } from './settings.ts'
@@ -81,7 +81,7 @@ async function deliver(
   deliveries: readonly Delivery[],
 ): Promise<void> {
   const topic = request.messageQueue?.topic
-  const as = presentation(topic?.name ?? '', topic?.resourceNamespace ?? '')
+  const as = topicField(topic?.name ?? '', topic?.resourceNamespace ?? '')
   for (const [index, delivery] of deliveries.entries()) {
     await call.context.bandwidth.take(deliverySize(delivery), call.signal)
     if (call.signal.aborted) {
