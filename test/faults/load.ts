@@ -25,7 +25,7 @@ export async function startLoad(endpoint: string, topic: string, group: string):
     clientOptions(endpoint, {
       consumerGroup: group,
       subscriptions: new Map([[topic, '*']]),
-      awaitDuration: 1000,
+      awaitDuration: 5000,
       requestTimeout: 2000,
     }),
   )
@@ -89,7 +89,7 @@ export async function everythingKept(
     clientOptions(endpoint, {
       consumerGroup: freshGroup,
       subscriptions: new Map([[topic, '*']]),
-      awaitDuration: 1000,
+      awaitDuration: 5000,
     }),
   )
   await consumer.startup()

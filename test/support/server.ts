@@ -47,7 +47,11 @@ export interface TestHome {
 }
 
 export async function temporaryHome(): Promise<TestHome> {
-  const home = path.join(await mkdtemp(path.join(tmpdir(), 'gantry-test-')), 'home')
+  return homeAt(path.join(await mkdtemp(path.join(tmpdir(), 'gantry-test-')), 'home'))
+}
+
+/** A home in a folder of its own, which goes with it. */
+export function homeAt(home: string): TestHome {
   const servers: TestServer[] = []
   return {
     home,

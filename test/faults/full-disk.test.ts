@@ -1,0 +1,137 @@
+/**
+ * A disk that fills up under a running server: writes are refused in words, what was acknowledged stays, and once there
+ * is space again a restart brings everything back.
+ */
+import path from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { run } from '../cli/run.ts'
+import { clientOptions, receiveMany, rocketmq, sendMany } from '../support/client.ts'
+import { instanceRequest, runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
+import { homeAt, type TestHome, type TestServer } from '../support/server.ts'
+import { canMount, type Mount, mountTmpfs, whyNoMount } from './tmpfs.ts'
+
+const env = { env: { GANTRY_FIRST_INSTANCE_PORT: '24600' } }
+
+describe.skipIf(!canMount)(`a full disk${whyNoMount}`, () => {
+  const onSmallDisk = async (size: string, work: (mount: Mount, home: TestHome) => Promise<void>): Promise<void> => {
+    const mount = mountTmpfs(size)
+    const home = homeAt(path.join(mount.folder, 'of-its-own', 'home'))
+    try {
+      await work(mount, home)
+    } finally {
+      await home.close()
+      mount.remove()
+    }
+  }
+
+  it('refuses writes of the ledger with 503, answers reads, and keeps what it acknowledged', () =>
+    onSmallDisk('16m', async (mount, home) => {
+      let server = await home.start(env)
+      let client = sdkClient(server.ready)
+      const { instanceId } = await runningInstance(client)
+      const acknowledged: string[] = []
+      const free = mount.fill()
+      const refused = await refusalOf(async () => {
+        // Pages that are there already take a few more rows.
+        for (let index = 0; index < 2_000; index++) {
+          await client.createTopic(instanceId, `topic-${index}`, new sdk.CreateTopicRequest({ messageType: 'NORMAL' }))
+          acknowledged.push(`topic-${index}`)
+        }
+      })
+      expect([refused.statusCode, refused.code]).toEqual([503, 'ServiceUnavailable'])
+      expect(refused.message).toMatch(/Nothing was changed|temporary failure/)
+      expect((await client.getInstance(instanceId)).body.data.instanceId).toBe(instanceId)
+      expect(server.log()).toMatch(/disk|space|full|ENOSPC/i)
+      free()
+      await server.kill()
+      await server.killBroker()
+      server = await home.start(env)
+      client = sdkClient(server.ready)
+      await until(
+        () => client.getInstance(instanceId),
+        (answer: any) => answer.body.data.status === 'RUNNING',
+        'the instance runs again',
+      )
+      const { data } = (await client.listTopics(instanceId, new sdk.ListTopicsRequest({ pageSize: 10_000 }))).body
+      const names = data.list.map((topic: any) => topic.topicName)
+      expect(acknowledged.filter((name) => !names.includes(name))).toEqual([])
+      // Refused means refused: nothing is there that was not acknowledged.
+      expect(names.filter((name: string) => !acknowledged.includes(name))).toEqual([])
+      await client.createTopic(instanceId, 'afterwards', new sdk.CreateTopicRequest({ messageType: 'NORMAL' }))
+    }))
+
+  it('refuses sends with a clear status, and every acknowledged message is there after a restart', () =>
+    onSmallDisk('48m', async (mount, home) => {
+      let server = await home.start(env)
+      const client = sdkClient(server.ready)
+      const { instanceId, endpoint } = await runningInstance(client, { topic: 'full', group: 'full-group' })
+      const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['full'], maxAttempts: 1 }))
+      await producer.startup()
+      const sent = await sendMany(producer, 'full', 50, 8, 'before')
+      const free = mount.fill(256 * 1024)
+      const body = Buffer.alloc(64 * 1024, 'x')
+      const refused = await refusalOf(async () => {
+        for (let index = 0; index < 200; index++) {
+          const receipt = await producer.send({ topic: 'full', tag: 'big', body })
+          sent.set(receipt.messageId, body.toString())
+        }
+      })
+      expect(refused.message).toMatch(/disk|space|full|storage|write/i)
+      expect(refused.message).not.toMatch(/\n\s+at /)
+      await producer.shutdown()
+      free()
+      await server.stop()
+      server = await home.start(env)
+      await until(
+        () => sdkClient(server.ready).getInstance(instanceId),
+        (answer: any) => answer.body.data.status === 'RUNNING',
+        'the instance runs again',
+      )
+      const consumer = new rocketmq.SimpleConsumer(
+        clientOptions(endpoint, {
+          consumerGroup: 'full-group',
+          subscriptions: new Map([['full', '*']]),
+          awaitDuration: 5000,
+        }),
+      )
+      await consumer.startup()
+      const { received } = await receiveMany(consumer, sent.size)
+      await consumer.shutdown()
+      expect([...sent.keys()].filter((id) => !received.has(id))).toEqual([])
+    }))
+
+  it('refuses a start in a sentence', () =>
+    onSmallDisk('1m', async (mount, home) => {
+      const free = mount.fill()
+      const refused = await run(['up', '--json', '--home', home.home, '--port', '0'], { limitMs: 15_000 })
+      expect(refused.code).toBe(1)
+      expect(refused.stderr).toMatch(/gantry: .*(cannot be (made|written)|disk is full|no space)/i)
+      expect(refused.stderr).not.toMatch(/^\s+at /m)
+      free()
+    }))
+
+  it('refuses a create with 503 rather than promising an instance it could not keep', () =>
+    onSmallDisk('16m', async (mount, home) => {
+      const server: TestServer = await home.start(env)
+      const client = sdkClient(server.ready)
+      const free = mount.fill()
+      const made: string[] = []
+      const refused = await refusalOf(async () => {
+        for (let index = 0; index < 500; index++)
+          made.push((await client.createInstance(instanceRequest())).body.data as string)
+      })
+      expect([refused.statusCode, refused.code]).toEqual([503, 'ServiceUnavailable'])
+      free()
+      const { data } = (await client.listInstances(new sdk.ListInstancesRequest({ pageNumber: 1, pageSize: 200 }))).body
+      expect(data.totalCount).toBe(made.length)
+    }))
+})
+
+async function refusalOf(work: () => Promise<unknown>): Promise<any> {
+  try {
+    await work()
+  } catch (error) {
+    return error
+  }
+  throw new Error('Everything was accepted although the disk is full.')
+}
