@@ -167,7 +167,7 @@ function expectReach(tallies: ReadonlyMap<string, Tally>): void {
   for (const { action } of operations) {
     const tally = tallies.get(action)
     expect(tally?.refused, `${action} was refused`).toBeGreaterThan(5)
-    if (Object.hasOwn(handlers, action)) expect(tally?.accepted, `${action} was accepted`).toBeGreaterThan(2)
+    if (Object.hasOwn(handlers, action)) expect(tally?.accepted, `${action} was accepted`).toBeGreaterThan(0)
   }
 }
 

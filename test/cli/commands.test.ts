@@ -1,0 +1,446 @@
+/** The commands against a running server, as a person or a script uses them. */
+import { execFile } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { cleanEnv, gantry, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
+import { type Run, run } from './run.ts'
+
+let home: TestHome
+let server: TestServer
+beforeAll(async () => {
+  home = await temporaryHome()
+  server = await home.start({ env: { GANTRY_FIRST_INSTANCE_PORT: '24800' } })
+})
+afterAll(() => home?.close())
+
+const on = (...args: string[]): Promise<Run> => run([...args, '--home', home.home])
+
+async function succeeds(...args: string[]): Promise<Run> {
+  const done = await on(...args)
+  expect(done.code, done.stderr).toBe(0)
+  // biome-ignore lint/suspicious/noControlCharactersInRegex: a pipe gets no escape codes
+  expect(done.stdout + done.stderr).not.toMatch(/\x1b|\r/)
+  expect(done.stderr).not.toContain(server.ready.accessKeySecret)
+  return done
+}
+
+async function fails(code: 1 | 2, says: RegExp, ...args: string[]): Promise<void> {
+  const done = await on(...args)
+  expect(done.stderr).toMatch(says)
+  expect(done.code, done.stderr).toBe(code)
+  expect(done.stderr).not.toMatch(/^\s+at /m)
+  expect(done.stderr).not.toContain(server.ready.accessKeySecret)
+}
+
+describe('create, list, get, delete', () => {
+  let instanceId: string
+
+  it('makes an instance and shows where to connect', async () => {
+    const { stdout, stderr } = await succeeds('create', 'instance', 'orders')
+    instanceId = /^instance +(\S+)$/m.exec(stdout)![1]!
+    expect(stdout).toMatch(/^name +orders$/m)
+    expect(stdout).toMatch(/^status +RUNNING$/m)
+    expect(stdout).toMatch(/^TCP_VPC +127\.0\.0\.1:\d+$/m)
+    expect(stderr).toMatch(/✓ CreateInstance .*rmq-/)
+  })
+
+  it('makes a topic and a group that can be used at once', async () => {
+    await succeeds('create', 'topic', instanceId, 'events', '--remark', 'what happens')
+    await succeeds('create', 'group', instanceId, 'readers', '--retries', '3')
+    const topic = JSON.parse((await succeeds('get', 'topic', instanceId, 'events')).stdout)
+    expect(topic).toMatchObject({
+      topicName: 'events',
+      messageType: 'NORMAL',
+      remark: 'what happens',
+      status: 'RUNNING',
+    })
+    const group = JSON.parse((await succeeds('get', 'group', instanceId, 'readers')).stdout)
+    expect(group).toMatchObject({
+      consumerGroupId: 'readers',
+      consumeRetryPolicy: { maxRetryTimes: 3 },
+      status: 'RUNNING',
+    })
+  })
+
+  it('lists in columns that line up, and as JSON', async () => {
+    const second = JSON.parse((await succeeds('create', 'instance', '订单-队列', '--json')).stdout)
+    const { stdout } = await succeeds('list', 'instances')
+    const lines = stdout.trimEnd().split('\n')
+    expect(lines).toHaveLength(3)
+    const columns = ['NAME', 'STATUS', 'EDITION', 'TOPICS'].map((title) => lines[0]!.indexOf(title))
+    for (const line of lines.slice(1)) {
+      // Chinese characters are two columns wide.
+      const wide = line.replace(/[\u4e00-\u9fff]/g, '##')
+      for (const column of columns) expect(wide.slice(column - 2, column + 1)).toMatch(/^ {2}\S$/)
+    }
+    const json = JSON.parse((await succeeds('list', 'instances', '--json')).stdout)
+    expect(json.map((each: any) => each.instanceName).sort()).toEqual(['orders', '订单-队列'])
+    const filtered = await succeeds('list', 'instances', '--filter', 'ord')
+    expect(filtered.stdout.trimEnd().split('\n')).toHaveLength(2)
+    expect((await succeeds('list', 'topics', instanceId)).stdout).toMatch(
+      /^TOPIC +TYPE +STATUS +CREATED +REMARK\nevents {2}NORMAL/m,
+    )
+    expect((await succeeds('list', 'groups', instanceId)).stdout).toMatch(/\nreaders +RUNNING/)
+    await succeeds('delete', 'instance', second.instanceId)
+  })
+
+  it('deletes, and says in the API’s words what is not there', async () => {
+    await succeeds('delete', 'topic', instanceId, 'events')
+    await succeeds('delete', 'group', instanceId, 'readers')
+    await succeeds('delete', 'instance', instanceId)
+    await fails(
+      1,
+      /GetInstance was refused: Instance\.NotFound\n {2}The instance cannot be found.*\n {2}request id [0-9A-F-]{36}/,
+      'get',
+      'instance',
+      instanceId,
+    )
+    await fails(1, /DeleteInstance was refused: Instance\.NotFound/, 'delete', 'instance', instanceId)
+  })
+
+  it('refuses what it cannot read before anything is made', async () => {
+    await fails(2, /--retention takes a whole number, not "long"/, 'create', 'instance', 'x', '--retention', 'long')
+    await fails(2, /--retries takes a whole number, not "many"/, 'create', 'group', 'rmq-x', 'g', '--retries', 'many')
+    await fails(
+      1,
+      /CreateInstance was refused: Invalid.*\n.*seriesCode/,
+      'create',
+      'instance',
+      'x',
+      '--series',
+      'golden',
+    )
+    expect((await succeeds('list', 'instances')).stdout.trimEnd().split('\n')).toHaveLength(1)
+  })
+})
+
+describe('call', () => {
+  it('takes path, query and body members of every kind', async () => {
+    const body = {
+      serviceCode: 'rmq',
+      seriesCode: 'standard',
+      subSeriesCode: 'cluster_ha',
+      paymentType: 'PayAsYouGo',
+      networkInfo: {
+        vpcInfo: { vpcId: 'vpc-1', vSwitches: [{ vSwitchId: 'vsw-1' }] },
+        internetInfo: { internetSpec: 'disable', flowOutType: 'uninvolved' },
+      },
+    }
+    const made = await succeeds(
+      'call',
+      'CreateInstance',
+      '--body',
+      JSON.stringify(body),
+      '--instanceName=by-call',
+      '--productInfo.msgProcessSpec',
+      'rmq.s2.2xlarge',
+      '--productInfo.messageRetentionTime',
+      '48',
+      '--productInfo.autoScaling',
+      'false',
+      '--tags',
+      '[{"key":"team","value":"a"}]',
+      '--clientToken',
+      'token of the test',
+    )
+    const instanceId = JSON.parse(made.stdout).data
+    const got = JSON.parse((await succeeds('call', 'getinstance', '--instanceId', instanceId)).stdout).data
+    expect(got).toMatchObject({
+      instanceName: 'by-call',
+      productInfo: { messageRetentionTime: 48 },
+      tags: [{ key: 'team', value: 'a' }],
+    })
+    const listed = await succeeds(
+      'call',
+      'ListInstances',
+      '--seriesCodes',
+      'standard,professional',
+      '--tags',
+      '[{"key":"team"}]',
+      '--pageSize',
+      '10',
+    )
+    expect(JSON.parse(listed.stdout).data.list.map((each: any) => each.instanceId)).toEqual([instanceId])
+    await succeeds('call', 'UpdateInstance', '--instanceId', instanceId, '--remark', '-5 is a text here')
+    await succeeds('call', 'DeleteInstance', '--instanceId', instanceId)
+  })
+
+  it('shows the API’s refusal, body included, with status 1', async () => {
+    const refused = await on('call', 'GetTopic', '--instanceId', 'rmq-none', '--topicName', 't')
+    expect(refused.code).toBe(1)
+    expect(JSON.parse(refused.stdout)).toMatchObject({ code: 'Instance.NotFound', success: false })
+    expect(refused.stderr).toMatch(/GetTopic was refused: Instance\.NotFound/)
+    await fails(1, /NotImplemented[\s\S]*does not carry it out yet/, 'call', 'ListMetricMeta')
+  })
+
+  it.each([
+    [['call', 'CreateTopc'], /no operation CreateTopc\. Did you mean CreateTopic\?/],
+    [['call', 'Topic'], /Did you mean .*GetTopic/],
+    [['call', 'Frobnicate'], /"gantry call --list" shows all of them/],
+    [['call', 'GetTopic', '--instanceId', 'rmq-1'], /GetTopic needs --topicName/],
+    [
+      ['call', 'GetTopic', '--instanceid', 'rmq-1'],
+      /GetTopic has no parameter --instanceid\. Did you mean --instanceId\?/,
+    ],
+    [['call', 'CreateInstance', '--productInfo.retention', '1'], /no parameter --productInfo\.retention/],
+    [['call', 'UpdateTopic', '--maxSendTps', 'fast'], /--maxSendTps takes a number, not "fast"/],
+    [
+      ['call', 'UpdateInstance', '--productInfo.autoScaling', 'yes'],
+      /--productInfo\.autoScaling takes true or false, not "yes"/,
+    ],
+    [['call', 'CreateInstance', '--body', '{'], /--body takes JSON/],
+    [['call', 'CreateInstance', '--body', '[]'], /--body takes a JSON object/],
+    [['call', 'CreateInstance', '--networkInfo', 'none'], /--networkInfo takes JSON/],
+    [['call', 'GetInstance', '--body', '{}'], /GetInstance takes no body/],
+    [['call', 'GetInstance', 'rmq-1'], /"rmq-1" is not a parameter; write --name value/],
+    [['call', 'CreateInstance', '--__proto__.x', '1'], /--__proto__\.x is not a parameter name/],
+  ] as [string[], RegExp][])('%j is a wrong command line', async (args, says) => {
+    await fails(2, says, ...args)
+  })
+
+  it('explains itself: all operations, and the parameters of one', async () => {
+    const list = (await succeeds('call', '--list')).stdout
+    expect(list.trimEnd().split('\n')).toHaveLength(71)
+    expect(list).toMatch(/^CreateInstance +POST +\/instances +Create an instance$/m)
+    const one = (await run(['call', 'CreateTopic', '--help'])).stdout
+    expect(one).toMatch(/CreateTopic {2}POST \/instances\/\{instanceId\}\/topics\/\{topicName\}/)
+    expect(one).toMatch(/--messageType +NORMAL\|FIFO\|DELAY\|TRANSACTION\|LITE +required/)
+    expect((await run(['call', '--help'])).stdout).toMatch(
+      /gantry call --list[\s\S]*--productInfo\.messageRetentionTime/,
+    )
+  })
+})
+
+describe('env', () => {
+  it('can be evaluated by a shell and used there', async () => {
+    const script = `eval "$(${process.execPath} ${gantry} env --home ${home.home})" && ${process.execPath} ${gantry} list instances && printenv`
+    const { stdout } = await promisify(execFile)('sh', ['-ec', script], { env: cleanEnv() })
+    expect(stdout).toMatch(/^INSTANCE /)
+    const { ready } = server
+    const endpoint = new URL(ready.apiUrl).host
+    for (const line of [
+      `ALIBABA_CLOUD_ACCESS_KEY_ID=${ready.accessKeyId}`,
+      `ALIBABA_CLOUD_ACCESS_KEY_SECRET=${ready.accessKeySecret}`,
+      `ALICLOUD_ACCESS_KEY=${ready.accessKeyId}`,
+      `ALICLOUD_REGION=${ready.region}`,
+      `ROCKETMQ_ENDPOINT=${endpoint}`,
+      `GANTRY_HOME=${home.home}`,
+    ]) {
+      expect(stdout.split('\n')).toContain(line)
+    }
+  })
+})
+
+describe('demo', () => {
+  it('sends and receives with a plain line for each step, and leaves nothing', async () => {
+    const { stdout, stderr } = await succeeds('demo', '--messages', '20')
+    expect(stdout).toMatch(/^20 messages sent and received through a new instance in .+\.\n$/)
+    for (const step of [
+      'CreateInstance',
+      'CreateTopic',
+      'CreateConsumerGroup',
+      'send 20 messages  20 acknowledged',
+      'receive and acknowledge them  20 received, each once',
+      'DeleteInstance',
+    ]) {
+      expect(stderr).toContain(`✓ ${step}`)
+    }
+    expect((await succeeds('list', 'instances')).stdout.trimEnd().split('\n')).toHaveLength(1)
+  })
+
+  it.each(['CreateInstance', 'CreateTopic', 'send'])(
+    'takes its instance away when it is interrupted after %s',
+    async (step) => {
+      let interrupted = false
+      const done = await run(['demo', '--messages', '1000', '--home', home.home], {
+        onStderr(soFar, child) {
+          if (interrupted || !soFar.includes(`✓ ${step}`)) return
+          interrupted = true
+          child.kill('SIGINT')
+        },
+      })
+      expect(done.stderr).toMatch(/Interrupted\.[\s\S]*✓ waiting until it is gone/)
+      expect(done.code).toBe(130)
+      expect((await succeeds('list', 'instances')).stdout.trimEnd().split('\n')).toHaveLength(1)
+    },
+  )
+
+  it('refuses a count it cannot send', () =>
+    fails(2, /--messages takes a whole number from 1 to 1000/, 'demo', '--messages', 'ten'))
+})
+
+describe('doctor', () => {
+  it('finds nothing wrong with a healthy home', async () => {
+    const { stdout } = await succeeds('doctor')
+    expect(stdout).toMatch(/✓ server at http:\/\/127\.0\.0\.1:\d+ \(process \d+\) answers a signed call in \d+ ms/)
+    expect(stdout).toMatch(/✓ broker process \d+/)
+    expect(stdout).toMatch(/Nothing is wrong\.\n$/)
+  })
+
+  it('names each thing that is broken and how to mend it', async () => {
+    const broken = await temporaryHome()
+    try {
+      const used = await broken.start({ env: { GANTRY_FIRST_INSTANCE_PORT: '24890' } })
+      await used.stop()
+      for (const [file, content] of [
+        ['account.json', '{'],
+        ['secret.key', 'short'],
+        ['gantry.db', 'nonsense, not a database'],
+        ['tls/tls.crt', 'x'],
+      ] as const) {
+        writeFileSync(path.join(broken.home, file), content)
+      }
+      const found = await run(['doctor', '--home', broken.home])
+      expect(found.code).toBe(1)
+      expect(found.stdout).toMatch(/✗ account\.json: .*does not hold an account.*\n {2}Restore it/)
+      expect(found.stdout).toMatch(/✗ secret\.key: has 5 bytes, not 32\n {2}Restore it/)
+      expect(found.stdout).toMatch(/✗ gantry\.db: is not a SQLite database\n {2}Restore it/)
+      expect(found.stdout).toMatch(/✗ tls\/tls\.crt: .+\n {2}Replace them, or move/)
+      expect(found.stdout).toMatch(/4 things to mend\.\n$/)
+    } finally {
+      await broken.close()
+    }
+  })
+
+  it('says that a home is a file, and that nothing is there yet', async () => {
+    const file = path.join(path.dirname(home.home), 'file')
+    writeFileSync(file, '')
+    const asFile = await run(['doctor', '--home', file])
+    expect([asFile.code, asFile.stdout]).toEqual([
+      1,
+      expect.stringMatching(/✗ home .* is not a folder\n {2}Move the file away/),
+    ])
+    const nothing = await run(['doctor', '--home', path.join(path.dirname(home.home), 'none')], {
+      env: { GANTRY_PORT: '0' },
+    })
+    expect([nothing.code, nothing.stdout]).toEqual([
+      0,
+      expect.stringMatching(/does not exist yet; "gantry up" makes it/),
+    ])
+  })
+})
+
+describe('without a server', () => {
+  it.each([[['list', 'instances']], [['env']], [['demo']], [['create', 'instance']], [['call', 'ListRegions']]])(
+    '%j says how to start one',
+    async (args) => {
+      const none = path.join(path.dirname(home.home), 'nobody')
+      const done = await run([...args, '--home', none])
+      expect([done.code, done.stdout]).toEqual([1, ''])
+      expect(done.stderr).toBe(
+        `gantry: No Gantry server runs on ${none}. Start one with "gantry up", or name its home with --home.\n`,
+      )
+    },
+  )
+
+  it('says so when the server that was there was killed', async () => {
+    const killed = await temporaryHome()
+    try {
+      await (await killed.start({ env: { GANTRY_FIRST_INSTANCE_PORT: '24895' } })).kill()
+      const done = await run(['list', 'instances', '--home', killed.home])
+      expect(done.code).toBe(1)
+      expect(done.stderr).toMatch(
+        /^gantry: Nobody listens on http:\/\/127\.0\.0\.1:\d+\. Start the server with "gantry up"\.\n$/,
+      )
+    } finally {
+      await killed.close()
+    }
+  })
+
+  it('refuses an address that is none', async () => {
+    const done = await run(['list', 'instances', '--home', home.home], { env: { GANTRY_API_URL: 'localhost:7800' } })
+    expect(done.code).toBe(2)
+    expect(done.stderr).toMatch(/GANTRY_API_URL is "localhost:7800" but it must look like http:\/\/127\.0\.0\.1:7800/)
+  })
+})
+
+describe('help', () => {
+  it.each([
+    [[], ['up', 'env', 'demo', 'create', 'list', 'get', 'delete', 'call', 'doctor', 'eval "$(gantry env)"']],
+    [
+      ['up'],
+      [
+        '--home',
+        '--host',
+        '--port',
+        '--region',
+        '--log-level',
+        '--json',
+        'GANTRY_DATABASE_URL',
+        'gantry.yaml',
+        'Examples:',
+      ],
+    ],
+    [['env'], ['--home', 'Examples:', 'eval']],
+    [['demo'], ['--messages', '--keep', 'Examples:']],
+    [['create'], ['instance', 'topic', 'group', 'Examples:']],
+    [
+      ['create', 'instance'],
+      ['--series', '--spec', '--retention', '--internet', '--auth', '--no-wait', '--json', 'Examples:'],
+    ],
+    [
+      ['create', 'topic'],
+      ['--type', '--remark', 'Examples:'],
+    ],
+    [
+      ['create', 'group'],
+      ['--order', '--retries', 'Examples:'],
+    ],
+    [['list'], ['instances', 'topics', 'groups', 'Examples:']],
+    [
+      ['list', 'instances'],
+      ['--filter', '--json', 'Examples:'],
+    ],
+    [
+      ['list', 'topics'],
+      ['--filter', '--json', 'Examples:'],
+    ],
+    [
+      ['list', 'groups'],
+      ['--filter', '--json', 'Examples:'],
+    ],
+    [['get'], ['instance', 'topic', 'group', 'Examples:']],
+    [
+      ['get', 'instance'],
+      ['--json', 'Examples:'],
+    ],
+    [['get', 'topic'], ['Examples:']],
+    [['get', 'group'], ['Examples:']],
+    [['delete'], ['instance', 'topic', 'group', 'Examples:']],
+    [
+      ['delete', 'instance'],
+      ['--no-wait', 'Examples:'],
+    ],
+    [['delete', 'topic'], ['Examples:']],
+    [['delete', 'group'], ['Examples:']],
+    [['call'], ['--body', '--list', 'gantry call CreateTopic --help']],
+    [['doctor'], ['Exit status 1', 'Examples:']],
+  ] as [string[], string[]][])('of %j has its options and examples', async (command, words) => {
+    const { code, stdout, stderr } = await run([...command, '--help'])
+    expect([code, stderr]).toEqual([0, ''])
+    for (const word of words) expect(stdout).toContain(word)
+    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThan(140)
+  })
+
+  it.each([
+    [['get', 'instance'], /missing required argument 'id'\nUsage: gantry get instance \[options\] <id>/],
+    [
+      ['create', 'topic', 'rmq-1'],
+      /missing required argument 'name'\nUsage: gantry create topic \[options\] <instance> <name>/,
+    ],
+    [['delete', 'group', 'rmq-1'], /missing required argument 'id'\nUsage: gantry delete group/],
+    [['list', 'topics'], /missing required argument 'instance'/],
+    [['lst'], /unknown command 'lst'\n\(Did you mean list\?\)/],
+    [['list', 'topcs', 'rmq-1'], /unknown command 'topcs'/],
+    [['up', '--prot', '1'], /unknown option '--prot'\n\(Did you mean --port\?\)/],
+    [['up', '--port'], /option '--port <n>' argument missing/],
+    [['list', 'instances', 'extra'], /too many arguments/],
+  ] as [string[], RegExp][])('%j is answered with how the command is used, status 2', async (args, says) => {
+    const done = await run(args)
+    expect(done.stderr).toMatch(says)
+    expect([done.code, done.stdout]).toEqual([2, ''])
+    expect(done.stderr).toMatch(/--help/)
+  })
+})
