@@ -6,15 +6,17 @@
  * left behind, and nobody else may have the file open. Whatever is wrong with the file or the server
  * is a `HomeError`; a file that is not ours or is damaged is never written to.
  */
+import { stat } from 'node:fs/promises'
 import path from 'node:path'
 import type { ConnectionProvider, DatabaseConnection } from 'kysely'
 import { CompiledQuery, DummyDriver, Kysely, type KyselyProps, Transaction } from 'kysely'
 import type { Clock, Random } from '../world/world.ts'
 import { HomeError, LedgerError } from './errors.ts'
+import { hasCode } from './files.ts'
 import type { Cause, ChangeContext, Ledger, Reader, Writer } from './ledger.ts'
 import { type Migration, migrate, migrations } from './migrations.ts'
 import type { Schema } from './schema.ts'
-import { openSecrets, type Secrets } from './secrets.ts'
+import { openSecrets, SECRET_KEY_FILE, type Secrets } from './secrets.ts'
 import { openSqliteStore, type SqliteDriverName } from './sqlite.ts'
 import { refuseChangeInsideChange, refuseReadInsideChange, type Store, TRACKING_IS_FREE } from './store.ts'
 
@@ -43,12 +45,14 @@ export interface OpenLedgerOptions {
 export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const { home, world, log } = options
   const started = world.clock.monotonic()
-  const secrets = await openSecrets({ home, world })
+  const secrets = (await keyIsLost(options)) ? null : await openSecrets({ home, world })
   const store = await openStore(options)
   try {
     const applied = await store.migrate((connection) =>
       migrate(connection, store.dialect, world.clock.now(), options.migrations ?? migrations),
     )
+    // Said only now: a database that is not ours or is damaged is the better reason.
+    if (secrets === null) throw lostKey(home)
     const ledger = ledgerOver(store, secrets)
     await checkKeyFile(store, secrets)
     log.info(
@@ -58,6 +62,28 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     return ledger
   } catch (error) {
     await store.close()
+    throw error
+  }
+}
+
+/** A key made anew for a database that is there already would open none of its secrets, and hide that the old one is gone. */
+async function keyIsLost({ home, databaseUrl }: OpenLedgerOptions): Promise<boolean> {
+  if (databaseUrl !== null || (await sizeOf(path.join(home, SECRET_KEY_FILE))) !== null) return false
+  return ((await sizeOf(path.join(home, LEDGER_FILE))) ?? 0) > 0
+}
+
+function lostKey(home: string): HomeError {
+  return new HomeError(
+    `The key file ${path.join(home, SECRET_KEY_FILE)} is gone, and the secrets in ${LEDGER_FILE} open with no other. Restore it from a copy of this home, or move ${LEDGER_FILE} away to start empty.`,
+  )
+}
+
+/** Bytes of a file, or null when there is none. */
+async function sizeOf(file: string): Promise<number | null> {
+  try {
+    return (await stat(file)).size
+  } catch (error) {
+    if (hasCode(error, 'ENOENT')) return null
     throw error
   }
 }

@@ -1,4 +1,4 @@
-import { chmodSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -52,10 +52,20 @@ describe('the key file', () => {
   it('of another home is noticed when the ledger opens', async () => {
     const place = await places.place(ledgerTargets[0]!)
     await (await place.open()).close()
-    rmSync(path.join(place.home, SECRET_KEY_FILE))
+    writeFileSync(path.join(place.home, SECRET_KEY_FILE), new Uint8Array(32).fill(7))
     const error = await place.open().catch((caught: unknown) => caught)
     expect(error).toBeInstanceOf(HomeError)
     expect(String(error)).toMatch(/does not belong to this database/)
+  })
+
+  it('that is gone is not made anew for a database that is there', async () => {
+    const place = await places.place(ledgerTargets[0]!)
+    await (await place.open()).close()
+    rmSync(path.join(place.home, SECRET_KEY_FILE))
+    const error = await place.open().catch((caught: unknown) => caught)
+    expect(error).toBeInstanceOf(HomeError)
+    expect(String(error)).toMatch(/secret\.key is gone.*Restore it/)
+    expect(existsSync(path.join(place.home, SECRET_KEY_FILE))).toBe(false)
   })
 })
 
