@@ -14,7 +14,7 @@ import resources from './measures/resources.mjs'
 import send from './measures/send.mjs'
 import start from './measures/start.mjs'
 import { cleanUp } from './support/gantry.mjs'
-import { describeMachine } from './support/machine.mjs'
+import { describeMachine, untilQuiet } from './support/machine.mjs'
 import { figure } from './support/numbers.mjs'
 import { isMet, writePage } from './support/page.mjs'
 import { loadSource, removeSource } from './support/source.mjs'
@@ -55,10 +55,12 @@ let failed = 0
 try {
   for (const measure of chosen) {
     const say = (text) => console.error(`  ${measure.name}: ${text}`)
+    const others = quick ? 0 : await untilQuiet()
+    if (others > 0.1) say(`other programs use ${Math.round(others * 100)} % of a core; figures will suffer`)
     console.error(`${measure.title} …`)
     try {
       const results = await withinLimit(measure.run({ source, quick, say }))
-      measures.push({ name: measure.name, title: measure.title, method: measure.method, results })
+      measures.push({ name: measure.name, title: measure.title, method: measure.method, others, results })
     } catch (error) {
       failed++
       await cleanUp()
@@ -84,7 +86,7 @@ process.exit(failed > 0 ? 1 : 0)
 function print(result) {
   const { what, value, unit, budget, more, detail } = result
   console.log(
-    `${isMet(result) ? 'met   ' : 'MISSED'} ${what}: ${figure(value)} ${unit} (budget ${more ? '≥' : '≤'} ${figure(budget)})${detail ? `\n         ${detail}` : ''}`,
+    `${isMet(result) ? 'met   ' : 'MISSED'} ${what}: ${figure(value)} ${unit} (budget ${more ? '≥' : '≤'} ${budget.toLocaleString('en-US')})${detail ? `\n         ${detail}` : ''}`,
   )
 }
 

@@ -19,8 +19,8 @@ export default {
       const rounds = []
       for (let round = 0; round < (quick ? 4 : 10); round++) rounds.push(await once(api, { Producer, SimpleConsumer }))
       const warm = rounds.slice(1)
-      const part = (name) => figure(median(warm.map((each) => each[name])))
-      const detail = `first of all ${figure(rounds[0].total)}; instance RUNNING after ${part('running')}, topic and group after ${part('children')}, client started after ${part('started')}`
+      const part = (name) => `${figure(median(warm.map((each) => each[name])))} ms`
+      const detail = `the first of all ${figure(rounds[0].total)} ms; instance RUNNING after ${part('running')}, topic and group after ${part('children')}, client started after ${part('started')}`
       say(`${figure(median(warm.map(({ total }) => total)))} ms (${detail})`)
       return [
         {

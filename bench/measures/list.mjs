@@ -39,7 +39,7 @@ export default {
           value: median(latencies),
           budget: 10,
           unit: 'ms',
-          detail: `p99 ${figure(percentile(latencies, 0.99))}`,
+          detail: `p99 ${figure(percentile(latencies, 0.99))} ms`,
         },
       ]
     } finally {

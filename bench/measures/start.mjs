@@ -56,6 +56,6 @@ function result(what, budget, starts) {
     value: median(wall),
     budget,
     unit: 'ms',
-    detail: `fastest ${figure(Math.min(...wall))}; \`startupMs\` ${figure(own)} (without loading the program)`,
+    detail: `fastest ${figure(Math.min(...wall))} ms; \`startupMs\` ${figure(own)} (without loading the program)`,
   }
 }

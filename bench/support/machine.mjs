@@ -1,7 +1,7 @@
 /** What the figures were measured on. */
 import { execFileSync } from 'node:child_process'
 import { closeSync, fdatasyncSync, mkdtempSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs'
-import { cpus, loadavg, release, tmpdir, totalmem, type } from 'node:os'
+import { cpus, release, tmpdir, totalmem, type } from 'node:os'
 import path from 'node:path'
 import { percentile } from './numbers.mjs'
 import { root } from './source.mjs'
@@ -15,10 +15,33 @@ export function describeMachine() {
     node: process.version,
     sqlite: hasNodeSqlite() ? 'node:sqlite' : 'node-sqlite3-wasm',
     disk: { fileSystem: fileSystemOf(tmpdir()), ...syncTimes() },
-    loadBefore: Math.round(loadavg()[0] * 10) / 10,
     date: new Date().toISOString().slice(0, 10),
     commit:
       git('rev-parse', '--short', 'HEAD') + (git('status', '--porcelain', '--', 'src') === '' ? '' : ' with changes'),
+  }
+}
+
+/** CPU time all programs used so far, what the hypervisor took away included, milliseconds. */
+export function machineCpuMs() {
+  const [user, nice, system, , , irq, softirq, steal] = readFileSync('/proc/stat', 'utf8')
+    .split('\n', 1)[0]
+    .trim()
+    .split(/\s+/)
+    .slice(1)
+    .map(Number)
+  return (user + nice + system + irq + softirq + steal) * 10
+}
+
+const quietShare = 0.1
+const quietLimitMs = 15_000
+
+/** Waits until others use less than a tenth of a core, for at most 15 s; answers the share they used last. */
+export async function untilQuiet() {
+  for (const end = performance.now() + quietLimitMs; ; ) {
+    const before = { cpu: machineCpuMs(), at: performance.now() }
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    const share = (machineCpuMs() - before.cpu) / (performance.now() - before.at)
+    if (share < quietShare || performance.now() > end) return share
   }
 }
 

@@ -34,7 +34,7 @@ ${all.map(row).join('\n')}
 
 Measured on ${machine.date} at commit ${machine.commit}: ${machine.processor}, ${machine.cores} cores, ${machine.memoryGb} GB, ${machine.system},
 Node ${machine.node} (ledger on ${machine.sqlite}), disk ${disk.fileSystem} where one 4 KiB write with fdatasync takes ${figure(disk.syncMedianMs)} ms
-(p99 ${figure(disk.syncP99Ms)} ms). Load average before the run: ${machine.loadBefore}. The load runs on the same cores as what it measures. The run took ${Math.round(seconds)} s.
+(p99 ${figure(disk.syncP99Ms)} ms). The load runs on the same cores as what it measures. ${disturbance(measures)} The run took ${Math.round(seconds)} s.
 
 ${measures.map(section).join('\n')}
 ## Run it
@@ -45,9 +45,15 @@ ${measures.map(section).join('\n')}
 `
 }
 
+function disturbance(measures) {
+  const disturbed = measures.filter(({ others }) => others > 0.1)
+  if (disturbed.length === 0) return 'The machine was otherwise idle before each measure.'
+  return `Other programs used the machine too, in % of a core before the measure: ${disturbed.map(({ title, others }) => `${title} ${Math.round(others * 100)}`).join(', ')}.`
+}
+
 function row(result) {
   const { what, value, unit, budget, more } = result
-  return `| ${what} | ${more ? '≥ ' : '≤ '}${figure(budget)} ${unit} | ${figure(value)} ${unit} | ${isMet(result) ? 'met' : '**missed**'} |`
+  return `| ${what} | ${more ? '≥ ' : '≤ '}${budget.toLocaleString('en-US')} ${unit} | ${figure(value)} ${unit} | ${isMet(result) ? 'met' : '**missed**'} |`
 }
 
 function section({ title, method, results }) {
