@@ -23,6 +23,7 @@ import { hostNameOf, regionOf } from './host-header.ts'
 import { isStorable, parseJsonBody } from './json.ts'
 import { type ApiReply, type ApiRequest, headerOf, type Trail } from './request.ts'
 import { createRouter, type Route, type Router } from './routing.ts'
+import { carryOutRpc, isRpc, rpcReply } from './rpc.ts'
 import { createThrottle, type Rates, throttledServer } from './throttle.ts'
 
 export interface Decoded {
@@ -82,7 +83,9 @@ export function createDoor(options: DoorOptions): Door {
       try {
         if (closing) throw serviceUnavailable('The server is stopping.')
         if (inFlight > options.inFlight) throw throttledServer(FULL_RETRY_MS)
-        reply = successReply(request.requestId, await carryOut(parts, request, trail))
+        reply = isRpc(request)
+          ? rpcReply(request.requestId, await carryOutRpcCall(parts, request, trail))
+          : successReply(request.requestId, await carryOut(parts, request, trail))
       } catch (error) {
         reply = refuse(log, request, trail, services.settings.defaultRegionId, error)
       } finally {
@@ -125,6 +128,12 @@ async function carryOut(parts: Parts, request: ApiRequest, trail: Trail): Promis
   const reachedHost = hostName ?? request.localAddress ?? '127.0.0.1'
   const call: Call = { requestId: request.requestId, regionId, at: request.at, principal, reachedHost }
   return withinLimit(parts, handler(services, call, input))
+}
+
+/** The billing actions, which stand beside the API (rpc.ts). */
+function carryOutRpcCall(parts: Parts, request: ApiRequest, trail: Trail): Promise<unknown> {
+  checkForm(request)
+  return withinLimit(parts, carryOutRpc(parts, request, trail))
 }
 
 const MAX_HEADERS = 128

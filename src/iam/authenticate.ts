@@ -71,7 +71,7 @@ interface SignedParts {
   readonly securityToken: string | null
 }
 
-const MAX_NONCE_LENGTH = 256
+export const MAX_NONCE_LENGTH = 256
 
 function readAuthorization(request: AuthenticRequest): Authorization {
   const header = single(request, 'authorization')
@@ -129,7 +129,7 @@ const MUST_BE_SIGNED = [
   'x-acs-accesskey-id',
 ]
 
-async function findActiveKey(keyRing: KeyRing, accessKeyId: string): Promise<AccessKey> {
+export async function findActiveKey(keyRing: KeyRing, accessKeyId: string): Promise<AccessKey> {
   const key = await keyRing.find(accessKeyId)
   if (key === null) {
     throw new ApiError(404, 'InvalidAccessKeyId.NotFound', 'Specified access key is not found.')
@@ -140,7 +140,7 @@ async function findActiveKey(keyRing: KeyRing, accessKeyId: string): Promise<Acc
   return key
 }
 
-function checkSecurityToken(key: AccessKey, token: string | null, now: number): void {
+export function checkSecurityToken(key: AccessKey, token: string | null, now: number): void {
   if (key.securityToken === null) {
     if (token !== null) throw badToken('MismatchWithAccessKey', 'mismatch with the AccessKey')
     return
@@ -175,7 +175,7 @@ function checkDate(date: string, scheme: Authorization['scheme'], now: number): 
   return dateMs
 }
 
-function expiredDate(what: string): ApiError {
+export function expiredDate(what: string): ApiError {
   return new ApiError(400, 'InvalidTimeStamp.Expired', `Specified time stamp or date value is expired. ${what}`)
 }
 
@@ -219,7 +219,7 @@ function verifyLegacy(request: AuthenticRequest, authorization: LegacyAuthorizat
 
 type Verifier = (text: string, claimed: Buffer) => boolean
 
-function hmacVerifier(hash: string, secret: string): Verifier {
+export function hmacVerifier(hash: string, secret: string): Verifier {
   return (text, claimed) => equalInConstantTime(createHmac(hash, secret).update(text).digest(), claimed)
 }
 
@@ -249,11 +249,11 @@ function equalInConstantTime(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && timingSafeEqual(a, b)
 }
 
-function signatureDoesNotMatch(message: string): ApiError {
+export function signatureDoesNotMatch(message: string): ApiError {
   return new ApiError(400, 'SignatureDoesNotMatch', message)
 }
 
-async function spendNonce(
+export async function spendNonce(
   nonces: NonceStore,
   accessKeyId: string,
   nonce: string,

@@ -21,8 +21,10 @@ export interface Billing {
   readonly period?: number
   readonly periodUnit?: 'Month' | 'Year'
   readonly autoRenew?: boolean
-  /** Months; only with `autoRenew`. */
+  /** Only with `autoRenew`; months unless the unit says years. */
   readonly autoRenewPeriod?: number
+  /** Set by the billing API only (SetRenewal); CreateInstance knows months. */
+  readonly autoRenewPeriodUnit?: 'Month' | 'Year'
 }
 
 const DAY_MS = 86_400_000
@@ -55,7 +57,7 @@ export function automaticRenewal(
   zoneMinutes: number,
 ): { expireMs: number; releaseMs: number } | null {
   if (billing.autoRenew !== true || at >= current.releaseMs) return null
-  const months = billing.autoRenewPeriod ?? 1
+  const months = monthsOf(billing.autoRenewPeriod ?? 1, billing.autoRenewPeriodUnit ?? 'Month')
   let expireMs = current.expireMs
   while (at >= expireMs - RENEWED_BEFORE_EXPIRY_MS) expireMs = addMonths(expireMs, months, zoneMinutes)
   return expireMs === current.expireMs ? null : { expireMs, releaseMs: expireMs + KEPT_AFTER_EXPIRY_MS }
