@@ -18,17 +18,21 @@ export async function buildWriter(folder: string): Promise<string> {
   return outfile
 }
 
-/** Runs the writer until it has acknowledged `count` batches, then `strike`s. Answers every number it acknowledged. */
+/**
+ * Runs the writer until it has acknowledged `count` batches, then `strike`s. Answers every number it acknowledged,
+ * and those among them that came before the strike.
+ */
 export async function writeUntil(
   options: { writer: string; directory: string; first: number; count: number },
   strike: (pid: number) => void,
-): Promise<number[]> {
+): Promise<{ all: number[]; before: number[] }> {
   const child = spawn(process.execPath, [options.writer, options.directory, String(options.first)], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
   let printed = ''
   let complaint = ''
   let struck = false
+  let before = ''
   child.stderr.on('data', (chunk: Buffer) => {
     complaint += chunk.toString()
   })
@@ -36,12 +40,15 @@ export async function writeUntil(
     printed += chunk.toString()
     if (struck || printed.split('\n').length <= options.count) return
     struck = true
+    before = printed
     strike(child.pid!)
   })
   await new Promise((resolve) => child.on('close', resolve))
   if (!struck) throw new Error(`The writer ended by itself: ${complaint}`)
-  return printed.split('\n').slice(0, -1).map(Number)
+  return { all: numbersIn(printed), before: numbersIn(before) }
 }
+
+const numbersIn = (text: string): number[] => text.split('\n').slice(0, -1).map(Number)
 
 /**
  * Opens the log and answers the batch numbers in it. Throws when a batch is not whole, or the numbers

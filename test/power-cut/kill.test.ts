@@ -16,7 +16,9 @@ it('a process killed while it writes loses nothing it acknowledged', async () =>
   const directory = join(folder, 'log')
   let first = 0
   for (const count of [1, 40, 333, 901, 150]) {
-    const acknowledged = await writeUntil({ writer, directory, first, count }, (pid) => process.kill(pid, 'SIGKILL'))
+    const { all: acknowledged } = await writeUntil({ writer, directory, first, count }, (pid) =>
+      process.kill(pid, 'SIGKILL'),
+    )
     const found = await batchesIn(directory)
     expect(found.at(-1), `after ${count}`).toBeGreaterThanOrEqual(Math.max(...acknowledged))
     const there = new Set(found)
