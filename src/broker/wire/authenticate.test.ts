@@ -42,6 +42,8 @@ describe('data-plane credentials', () => {
     ['an empty user', first!.authorization.replace('test-ak', ''), first!.dateTime],
     ['an unknown user', first!.authorization.replace('test-ak', 'nobody'), first!.dateTime],
     ['a disabled user', first!.authorization.replace('test-ak', 'gone'), first!.dateTime],
+    ['a signature with something after it', `${first!.authorization}zz`, first!.dateTime],
+    ['half a signature', first!.authorization.slice(0, -20), first!.dateTime],
     ['a long header', `${first!.authorization}${' '.repeat(5000)}`, first!.dateTime],
   ])('with %s are refused', (_, authorization, dateTime) => {
     expect(check(authorization, dateTime)).toBe('40100')

@@ -36,27 +36,48 @@ const maxClients = 100_000
 export function createClientRegistry(broker: Broker, clock: Clock): ClientRegistry {
   const known = new Map<string, ClientInfo>()
   const streams = new Map<string, number>()
-  const doubts = new Map<string, Cancel>()
+  const doubts = new Map<string, Doubt>()
 
-  function settleDoubt(clientId: string): void {
-    doubts.get(clientId)?.()
+  function doubt(clientId: string): void {
+    settle(clientId)
+    doubts.set(clientId, { heardAt: clock.monotonic(), cancel: lookAgain(clientId, lostAfterMs) })
+  }
+
+  /** One timer a doubted client, however often it is heard: when it fires it asks whether there was silence. */
+  function lookAgain(clientId: string, afterMs: number): Cancel {
+    return clock.after(afterMs, () => {
+      const doubted = doubts.get(clientId)!
+      const leftMs = doubted.heardAt + lostAfterMs - clock.monotonic()
+      if (leftMs > 0) doubted.cancel = lookAgain(clientId, leftMs)
+      else forget(clientId)
+    })
+  }
+
+  function settle(clientId: string): void {
+    doubts.get(clientId)?.cancel()
     doubts.delete(clientId)
+  }
+
+  function forget(clientId: string): void {
+    settle(clientId)
+    known.delete(clientId)
+    broker.clientGone(clientId)
   }
 
   return {
     alive(clientId) {
-      settleDoubt(clientId)
+      const doubted = doubts.get(clientId)
+      if (doubted !== undefined) doubted.heardAt = clock.monotonic()
       broker.clientAlive(clientId)
     },
     register(info) {
       if (known.size >= maxClients && !known.has(info.clientId)) known.delete(known.keys().next().value!)
       known.set(info.clientId, info)
-      settleDoubt(info.clientId)
       broker.clientAlive(info.clientId)
     },
     streamOpened(clientId) {
       streams.set(clientId, (streams.get(clientId) ?? 0) + 1)
-      settleDoubt(clientId)
+      settle(clientId)
     },
     streamClosed(clientId) {
       const left = (streams.get(clientId) ?? 1) - 1
@@ -65,26 +86,20 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
         return
       }
       streams.delete(clientId)
-      if (!known.has(clientId)) return
-      settleDoubt(clientId)
-      doubts.set(
-        clientId,
-        clock.after(lostAfterMs, () => {
-          doubts.delete(clientId)
-          known.delete(clientId)
-          broker.clientGone(clientId)
-        }),
-      )
+      if (known.has(clientId)) doubt(clientId)
     },
-    terminated(clientId) {
-      settleDoubt(clientId)
-      known.delete(clientId)
-      broker.clientGone(clientId)
-    },
+    terminated: forget,
     list: () => [...known.values()],
     close() {
-      for (const cancel of doubts.values()) cancel()
+      for (const { cancel } of doubts.values()) cancel()
       doubts.clear()
     },
   }
+}
+
+/** A client without a telemetry stream: it may come back, or go on without one as the C# client does. */
+interface Doubt {
+  /** Monotonic, ms. */
+  heardAt: number
+  cancel: Cancel
 }

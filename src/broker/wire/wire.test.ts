@@ -343,7 +343,7 @@ describe('a client', () => {
     await world.call('Telemetry', { settings: { publishing: { topics: [] } } })
     await world.clock.advance(30_000)
     await world.call('Heartbeat', { clientType: 1 })
-    await world.clock.advance(60_000)
+    await world.clock.advance(30_000)
     expect(world.gone).toEqual([])
 
     await world.call('Telemetry', { settings: { publishing: { topics: [] } } })
