@@ -11,6 +11,7 @@ import { listAvailableZones, listRegions } from './regions.ts'
 import { changeResourceGroup } from './resource-groups.ts'
 import * as tags from './tags.ts'
 import * as topics from './topics.ts'
+import * as whitelists from './whitelists.ts'
 
 export const handlers: Handlers = guarded({
   CreateInstance: instances.createInstance,
@@ -36,6 +37,8 @@ export const handlers: Handlers = guarded({
   DeleteConsumerGroup: groups.deleteConsumerGroup,
   ListConsumerGroups: groups.listConsumerGroups,
   GetInstanceAccount: getInstanceAccount,
+  GetInstanceIpWhitelist: whitelists.getInstanceIpWhitelist,
+  ListInstanceIpWhitelist: whitelists.listInstanceIpWhitelist,
 })
 
 /** No handler need think of texts that no database keeps. */
