@@ -4,8 +4,7 @@ import { defineConfig } from 'vitest/config'
 // files of its own belongs in `boundary`, where each file has its own process.
 export default defineConfig({
   test: {
-    // A producer that was refused at start keeps redialling for ever; the process that ran it is ended.
-    teardownTimeout: 1000,
+    reporters: ['default', './test/support/tally.ts'],
     projects: [
       {
         test: {
