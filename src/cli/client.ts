@@ -57,6 +57,10 @@ export function findTarget(settings: Settings, env: NodeJS.ProcessEnv = process.
   return { apiUrl, region: running?.region ?? settings.region, accessKeyId, accessKeySecret }
 }
 
+/** Whether `findTarget` would find a server: one named by the environment, or one that says it runs on the home. */
+export const isTargetKnown = (settings: Settings, env: NodeJS.ProcessEnv = process.env): boolean =>
+  given(env.GANTRY_API_URL) !== undefined || readServerFile(settings.home) !== null
+
 function given(url: string | undefined): string | undefined {
   if (url === undefined || url === '') return undefined
   if (/^http:\/\/[^/]+\/?$/.test(url) && URL.canParse(url)) return url

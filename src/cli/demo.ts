@@ -5,9 +5,10 @@
 import { createRequire } from 'node:module'
 import type { Settings } from '../config.ts'
 import { pause, realClock } from '../world/real.ts'
-import { CommandError, findTarget, type Target, UsageError } from './client.ts'
+import { CommandError, findTarget, isTargetKnown, type Target, UsageError } from './client.ts'
 import { instanceRequest } from './resources.ts'
 import { bold, dim, shownMs, step } from './terminal.ts'
+import { startThrowawayServer } from './throwaway.ts'
 import { untilGone, untilRunning } from './waiting.ts'
 
 const topicName = 'demo-events'
@@ -16,18 +17,42 @@ const receiveLimitMs = 30_000
 /** A demo within the smallest specification's limits. */
 const mostMessages = 1000
 
-export async function demo(settings: Settings, options: { messages: string; keep: boolean }): Promise<void> {
+export interface DemoOptions {
+  readonly messages: string
+  readonly keep: boolean
+  /** Start a server for the demo when none runs. */
+  readonly start: boolean
+}
+
+export async function demo(settings: Settings, options: DemoOptions): Promise<void> {
   const count = Number(options.messages)
   if (!Number.isInteger(count) || count < 1 || count > mostMessages) {
     throw new UsageError(`--messages takes a whole number from 1 to ${mostMessages}.`)
   }
-  const target = findTarget(settings)
+  if (!options.start || isTargetKnown(settings)) {
+    await demoOn(findTarget(settings), count, options.keep)
+    return
+  }
+  if (options.keep) throw new UsageError('--keep needs a running server; --start takes its server away again.')
+  const server = await step(
+    'start a server for the demo, in a temporary home',
+    startThrowawayServer,
+    ({ apiUrl }) => apiUrl,
+  )
+  try {
+    await demoOn(findTarget({ ...settings, home: server.home, accessKeyId: null, accessKeySecret: null }), count, false)
+  } finally {
+    await step('stop the server', () => server.stop())
+  }
+}
+
+async function demoOn(target: Target, count: number, keep: boolean): Promise<void> {
   const started = realClock.monotonic()
   process.stderr.write(`${bold('Gantry demo', process.stderr)} against ${target.apiUrl}\n`)
 
   const { sdk, client } = await step('load the official SDK and client', async () => loadSdk(target))
   const creating = client.createInstance(new sdk.CreateInstanceRequest(demoInstance(sdk)))
-  const made = cleanUpOnSignal(target, client, creating, options.keep)
+  const made = cleanUpOnSignal(target, client, creating, keep)
   const instanceId = await step(
     'CreateInstance (@alicloud/rocketmq20220801)',
     async () => (await creating).body.data as string,
@@ -60,7 +85,7 @@ export async function demo(settings: Settings, options: { messages: string; keep
     await exchange(endpoint, count)
   } finally {
     made.leave()
-    if (options.keep) process.stderr.write(dim(`Kept: gantry get instance ${instanceId}\n`, process.stderr))
+    if (keep) process.stderr.write(dim(`Kept: gantry get instance ${instanceId}\n`, process.stderr))
     else await removeInstance(target, client, instanceId)
   }
   process.stdout.write(

@@ -75,11 +75,13 @@ export function createProgram(): Command {
     .description('the main job, visibly: instance, topic, group, then messages through the official client')
     .option('--messages <n>', 'how many messages to send', '10')
     .option('--keep', 'leave the instance there afterwards')
-    .addHelpText('after', exampleLines('gantry demo', 'gantry demo --messages 1000 --keep'))
-    .action(async (options: Flags & { messages: string; keep?: boolean }) => {
+    .option('--start', 'when no server runs, start one for the demo and take it away afterwards')
+    .addHelpText('after', exampleLines('gantry demo', 'gantry demo --messages 1000 --keep', 'gantry demo --start'))
+    .action(async (options: Flags & { messages: string; keep?: boolean; start?: boolean }) => {
       await (await import('./demo.ts')).demo(settingsOf(options), {
         messages: options.messages,
         keep: options.keep === true,
+        start: options.start === true,
       })
     })
 

@@ -267,6 +267,14 @@ describe('demo', () => {
     },
   )
 
+  it('starts a server of its own with --start when none runs, and takes it away', async () => {
+    const none = path.join(path.dirname(home.home), 'nobody')
+    const done = await run(['demo', '--start', '--home', none])
+    expect([done.code, done.stdout]).toEqual([0, expect.stringMatching(/^10 messages sent and received/)])
+    expect(done.stderr).toMatch(/✓ start a server for the demo[\s\S]*✓ stop the server/)
+    expect((await run(['demo', '--start', '--keep', '--home', none])).code).toBe(2)
+  })
+
   it('refuses a count it cannot send', () =>
     fails(2, /--messages takes a whole number from 1 to 1000/, 'demo', '--messages', 'ten'))
 })
