@@ -24,6 +24,8 @@ export function env(settings: Settings): void {
         ['ALIBABA_CLOUD_ACCOUNT_TYPE', 'Domestic'],
         ['ALIBABA_CLOUD_ENDPOINT_ROCKETMQ', endpoint],
         ['ROCKETMQ_ENDPOINT', endpoint],
+        // The provider asks the billing service about every instance; this server answers that too.
+        ['ALIBABA_CLOUD_ENDPOINT_BSSOPENAPI', endpoint],
       ],
     ],
     // The home names the endpoint and the keys; an address here would outlive the server it belongs to.

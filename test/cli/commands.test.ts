@@ -226,6 +226,7 @@ describe('env', () => {
       `ALICLOUD_ACCESS_KEY=${ready.accessKeyId}`,
       `ALICLOUD_REGION=${ready.region}`,
       `ROCKETMQ_ENDPOINT=${endpoint}`,
+      `ALIBABA_CLOUD_ENDPOINT_BSSOPENAPI=${endpoint}`,
       `GANTRY_HOME=${home.home}`,
     ]) {
       expect(stdout.split('\n')).toContain(line)
