@@ -57,7 +57,12 @@ async function main(): Promise<void> {
   chmodSync(places.socket, 0o600)
   linger(0)
   watchHome()
-  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, () => void stop())
+  for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
+    process.on(signal, () => {
+      say(`${signal}: closing.`)
+      void stop()
+    })
+  }
   say(`Serving ${home}, process ${process.pid}.`)
   announce()
 
