@@ -44,6 +44,8 @@ export const version = process.env.GANTRY_VERSION ?? '0.0.0-source'
 
 /** Starting does not wait longer than this for instances to come up; the loop goes on behind it. */
 const instancesReadyLimitMs = 10_000
+/** GetInstance does not wait longer for the broker process to tell what is stored: clients give up after three seconds. */
+const usageLimitMs = 500
 
 /** Pauses between tries to start the broker process and to look at the instances, when either fails. */
 const firstBringUpPauseMs = 500
@@ -158,7 +160,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => reconciler.wake(instanceId),
-        usage: (instanceId) => engine.usage(instanceId).catch(() => null),
+        usage: (instanceId) => orNull(clock, usageLimitMs, engine.usage(instanceId)),
       },
       keyRing: ledgerKeyRing({ ledger, accountId: account.accountId, clock }),
       nonces,
@@ -169,7 +171,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     })
     const { port } = await api.listen(settings.host, settings.port)
     undo.push(() => api.close())
-    if (await hasInstances(ledger)) await orAfter(clock, instancesReadyLimitMs, bringUp.firstTry)
+    if (await hasInstances(ledger)) await orNull(clock, instancesReadyLimitMs, bringUp.firstTry)
 
     const apiUrl = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`
     const serverFile = path.join(settings.home, 'server.json')
@@ -277,14 +279,14 @@ async function hasInstances(ledger: Awaited<ReturnType<typeof openLedger>>): Pro
   return row !== undefined
 }
 
-/** Waits for `work`, whatever its outcome (it is reported elsewhere), but no longer than the limit. */
-function orAfter(clock: Clock, limitMs: number, work: Promise<unknown>): Promise<void> {
+/** What `work` answers, or null when it fails (that is reported elsewhere) or takes longer than the limit. */
+function orNull<T>(clock: Clock, limitMs: number, work: Promise<T>): Promise<T | null> {
   return new Promise((resolve) => {
-    const cancel = clock.after(limitMs, resolve)
-    const finish = (): void => {
+    const cancel = clock.after(limitMs, () => resolve(null))
+    const finish = (answer: T | null): void => {
       cancel()
-      resolve()
+      resolve(answer)
     }
-    work.then(finish, finish)
+    work.then(finish, () => finish(null))
   })
 }
