@@ -132,7 +132,7 @@ function endpointsOf(
   return endpoints
 }
 
-/** The quotas a live answer shows, with the counts of this moment. `STORAGE_SIZE` is in GB and comes only with its use known. */
+/** The quotas a live answer shows, with the counts of this moment. `STORAGE_SIZE` is in GB, and absent while nobody knows it. */
 function quotas(
   specification: Specification,
   used: { readonly topicCount: number; readonly groupCount: number },
@@ -142,7 +142,9 @@ function quotas(
   return [
     { quotaName: 'MAX_TPS', totalCount: maxTps },
     { quotaName: 'SCALING_TPS_MAX', totalCount: elasticTps },
-    { quotaName: 'STORAGE_SIZE', usedCount: Math.round((usage?.storedBytes ?? 0) / 2 ** 20) / 1024 },
+    ...(usage === null
+      ? []
+      : [{ quotaName: 'STORAGE_SIZE', usedCount: Math.round(usage.storedBytes / 2 ** 20) / 1024 }]),
     { quotaName: 'TOPIC_COUNT', totalCount: maxTopics, freeCount: freeTopics, usedCount: used.topicCount },
     { quotaName: 'CONSUMER_GROUP_COUNT', totalCount: maxGroups, usedCount: used.groupCount },
   ]

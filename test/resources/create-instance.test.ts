@@ -543,6 +543,8 @@ describe('the instance', () => {
     await subject.call('CreateTopic', { path: { instanceId, topicName: 'a' }, body: { messageType: 'NORMAL' } })
     await subject.call('CreateTopic', { path: { instanceId, topicName: 'b' }, body: { messageType: 'NORMAL' } })
     await subject.call('DeleteTopic', { path: { instanceId, topicName: 'b' } })
+    const unknown = await subject.get(instanceId)
+    expect(unknown.instanceQuotas.map((quota: any) => quota.quotaName)).not.toContain('STORAGE_SIZE')
     subject.usage = { instanceId, storedBytes: 3 * 2 ** 29, connections: 1 }
     const seen = await subject.get(instanceId)
     expect(seen).toMatchObject({ topicCount: 1, groupCount: 0 })
