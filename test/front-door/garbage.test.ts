@@ -74,6 +74,13 @@ describe('garbage', () => {
     }
   })
 
+  // Found by the property above when the harness sent the body of a GET unframed: a bare line feed vanished on the way.
+  it.each(['GET', 'DELETE'])('%s with a line feed as its body is read as signed', async (method) => {
+    const reply = await door.call({ method, path: '/instances/rmq-cn-x', body: '\n' })
+    expectRefusalOrSuccess(reply)
+    expect(reply.json.Code).not.toBe('SignatureDoesNotMatch')
+  })
+
   it('in method, path and headers', async () => {
     const token = fc.string({ unit: fc.constantFrom(...'abcXYZ019-_!#$%&*+.^|~'), minLength: 1, maxLength: 12 })
     const visible = fc.string({

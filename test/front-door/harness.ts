@@ -150,7 +150,12 @@ export function toRawCall(endpoint: string, now: number, call: SignedCall): RawC
 }
 
 function sendRaw(port: number, call: RawCall): Promise<Reply> {
-  const pairs = Array.isArray(call.headers) ? call.headers : Object.entries(call.headers ?? {})
+  const pairs = [...(Array.isArray(call.headers) ? call.headers : Object.entries(call.headers ?? {}))]
+  const framed = pairs.some(([name]) => /^(content-length|transfer-encoding)$/i.test(name))
+  // Node frames the body of a POST by itself, but writes that of a GET or DELETE bare after the head.
+  if (typeof call.body === 'string' && !framed && /^(GET|DELETE|HEAD|OPTIONS|TRACE)$/.test(call.method)) {
+    pairs.push(['content-length', String(Buffer.byteLength(call.body))])
+  }
   return new Promise((resolve, reject) => {
     const outgoing = httpRequest(
       { host: '127.0.0.1', port, method: call.method, path: call.target, headers: pairs.flat() as any, agent: false },
