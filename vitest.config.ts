@@ -11,6 +11,7 @@ export default defineConfig({
           name: 'unit',
           include: ['src/**/*.test.ts'],
           exclude: ['src/**/*.boundary.test.ts'],
+          setupFiles: ['./test/support/seed.ts'],
           pool: 'threads',
           isolate: false,
         },
@@ -19,6 +20,7 @@ export default defineConfig({
         test: {
           name: 'boundary',
           include: ['src/**/*.boundary.test.ts', 'test/**/*.test.ts'],
+          setupFiles: ['./test/support/seed.ts'],
           pool: 'forks',
           testTimeout: 60_000,
           hookTimeout: 60_000,
