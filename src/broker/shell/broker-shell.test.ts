@@ -553,10 +553,56 @@ describe('retention', () => {
     expect(after.storedBytes).toBeLessThan(before.storedBytes)
     expect(after.inflight).toBe(0)
     expect(await ack(held!)).toBe('done')
-    const left = await receive({ max: 1_000 })
-    expect(left).toHaveLength(100)
+    let left = 0
+    for (let got = await receive({ max: 1_000 }); got.length > 0; got = await receive({ max: 1_000 }))
+      left += got.length
+    expect(left).toBe(100)
     await restart({ segmentBytes: 8_192 })
     expect(broker.usage()).toMatchObject({ messages: after.messages, inflight: 100 })
+  })
+
+  it('gives back everything a quiet instance holds, its only segment too', async () => {
+    settings = { ...settings, retentionMs: 24 * HOUR }
+    await restart()
+    await sendMany(50)
+    await receive({ max: 20, invisibleMs: 12 * HOUR })
+    await clock.advance(23 * HOUR)
+    expect(broker.usage()).toMatchObject({ messages: 50 })
+    const [before, held] = [files(), broker.usage().storedBytes]
+    await clock.advance(2 * HOUR)
+    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+    expect(broker.usage().storedBytes).toBeLessThan(held / 4)
+    expect(await files()).toEqual(['0000002.segment', 'checkpoint', 'checkpoint.previous'])
+    expect(await before).toContain('0000001.segment')
+    await sendMany(3)
+    await restart()
+    expect(await receive({ max: 10 })).toHaveLength(3)
+  })
+
+  it('a shortened retention takes effect at once', async () => {
+    await sendMany(50)
+    await clock.advance(30 * HOUR)
+    await sendMany(1)
+    expect(broker.usage()).toMatchObject({ messages: 51 })
+    settings = { ...settings, retentionMs: 24 * HOUR }
+    broker.configure(settings)
+    await clock.advance(MINUTE)
+    expect(broker.usage()).toMatchObject({ messages: 1 })
+  })
+
+  it('seals nothing on a full disk, for that would stop the log, and gives back when there is room', async () => {
+    settings = { ...settings, retentionMs: 24 * HOUR }
+    await restart()
+    await sendMany(50)
+    disk.inject({ operation: 'write', error: 'ENOSPC', times: 1_000 })
+    await clock.advance(25 * HOUR)
+    expect(reported.length).toBeGreaterThan(0)
+    reported.length = 0
+    disk.healFaults()
+    await clock.advance(2 * HOUR)
+    expect(broker.usage()).toMatchObject({ messages: 0 })
+    await sendMany(1)
+    expect(await receive()).toHaveLength(1)
   })
 
   it('does not deliver what is too old, though its segment is still there', async () => {
@@ -646,12 +692,19 @@ describe('a restart', () => {
     const place = { directory: '/secret', cipherKey }
     await open(place)
     await broker.ensureTopics([topicSpec('topic')])
-    await send('tag', 'a very secret body')
+    const [receipt] = await send('tag', 'a very secret body')
     await restart(place)
     expect((await receive()).map(text)).toEqual(['a very secret body'])
     await broker.close()
-    for (const name of await disk.list('/secret'))
-      expect(Buffer.from(disk.contentOf(`/secret/${name}`)!).includes('secret body')).toBe(false)
+    const [time, hash] = [Buffer.alloc(8), Buffer.alloc(4)]
+    time.writeDoubleLE(receipt!.storeTimeMs)
+    hash.writeUInt32LE(tagHash('tag'))
+    const names = await disk.list('/secret')
+    expect(names).toContain('0000001.index')
+    for (const name of names) {
+      const bytes = Buffer.from(disk.contentOf(`/secret/${name}`)!)
+      for (const telling of ['secret body', 'topic', time, hash]) expect(bytes.includes(telling)).toBe(false)
+    }
     await expect(open({ directory: '/secret' })).rejects.toThrow(/encrypted/)
     await expect(open({ directory: '/secret', cipherKey: random.bytes(32) })).rejects.toThrow(/key/)
   })
@@ -680,8 +733,13 @@ it('sets no timer when there is nothing to wait for', async () => {
   const waiting = receive({ waitMs: 1_000 })
   for (const delivery of await waiting) await ack(delivery)
   await clock.advance(HOUR)
+  // What is stored has its retention to wait for, and nothing else.
+  expect(clock.pending).toBe(1)
+  await clock.advance(settings.retentionMs)
   expect(clock.pending).toBe(0)
 })
+
+const files = async (): Promise<string[]> => (await disk.list('/instance')).sort()
 
 // Helpers ------------------------------------------------------------------------------------------
 

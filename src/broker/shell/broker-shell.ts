@@ -40,7 +40,7 @@ import {
 import { limits } from '../core/limits.ts'
 import { decideSend, decideTopic, retained } from '../core/queue.ts'
 import { codes, type Refusal } from '../core/refusal.ts'
-import { decideTrim, expiredSegments, type SegmentAge } from '../core/retention.ts'
+import type { SegmentAge } from '../core/retention.ts'
 import { maxAttempts, retryDelaysMs } from '../core/retry.ts'
 import type { BrokerState, Group, Lease, Subscription, Topic, Waiter } from '../core/state.ts'
 import { type Bucket, makeBucket, open, opensAt, sendWeight, setRate, spend, units } from '../core/throttle.ts'
@@ -49,6 +49,7 @@ import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 import { Journal } from './journal.ts'
+import { Retention } from './retention.ts'
 import type { SteadyTime } from './time.ts'
 
 /** Deliveries that run out are handled in portions, so that a great many do not hold up everything else. */
@@ -68,6 +69,7 @@ export interface BrokerShellOptions {
   readonly index: PersistentQueueIndex
   readonly ages: SegmentAge[]
   readonly newestMs: number
+  readonly unsealedSinceMs: number | null
   readonly report: (error: unknown) => void
 }
 
@@ -88,6 +90,7 @@ interface Wake extends Due {
 export class BrokerShell implements Broker {
   readonly state: BrokerState
   readonly #journal: Journal
+  readonly #retention: Retention
   readonly #clock: Clock
   readonly #time: SteadyTime
   readonly #session: number
@@ -106,7 +109,6 @@ export class BrokerShell implements Broker {
   /** Subscriptions to be asked again at a time: throttled, or the log was busy. */
   readonly #wakes = new DeadlineHeap<Wake>()
   readonly #wakeOf = new Map<Subscription, Wake>()
-  #trimming = false
   #cancelTimer: Cancel | null = null
   #armedFor = Number.POSITIVE_INFINITY
   #sweptAt = 0
@@ -128,9 +130,18 @@ export class BrokerShell implements Broker {
       index: options.index,
       ages: options.ages,
       newestMs: options.newestMs,
+      unsealedSinceMs: options.unsealedSinceMs,
       onVisible: (topics) => this.#wakeTopics(topics),
       onFailure: (error) => this.#stop(error),
       report: options.report,
+    })
+    this.#retention = new Retention({
+      state: options.state,
+      journal: this.#journal,
+      retentionMs: () => this.#settings.retentionMs,
+      commit: (events) => this.#commit(events),
+      report: options.report,
+      changed: () => this.#arm(),
     })
     this.#arm()
   }
@@ -679,7 +690,7 @@ export class BrokerShell implements Broker {
     const earliest = Math.min(
       this.state.deliveries.earliest,
       this.state.waiting.earliest,
-      this.#trimming ? Number.POSITIVE_INFINITY : this.#retentionDue(),
+      this.#retention.due(),
       this.#wakes.earliest,
     )
     if (earliest >= this.#armedFor) return
@@ -703,7 +714,7 @@ export class BrokerShell implements Broker {
     }
     for (const subscription of woken) if (!subscription.removed) this.#serve(subscription)
     this.#endOverduePolls(at)
-    if (this.#retentionDue() <= at) void this.#trim(at)
+    if (this.#retention.due() <= at) void this.#retention.work(at)
     this.#arm()
   }
 
@@ -711,38 +722,6 @@ export class BrokerShell implements Broker {
     for (let poll = this.state.waiting.pop(at) as Poll | null; poll; poll = this.state.waiting.pop(at) as Poll | null) {
       if (this.#loading.has(poll.subscription)) this.state.waiting.set(poll, at + RETRY_MS)
       else this.#endPoll(poll)
-    }
-  }
-
-  #retentionDue(): number {
-    const oldest = this.#journal.ages[0]
-    return oldest ? oldest.newestMs + this.#settings.retentionMs : Number.POSITIVE_INFINITY
-  }
-
-  /** Unlinks what retention no longer keeps: queues first, then a checkpoint that needs none of it, then the files. */
-  async #trim(at: number): Promise<void> {
-    if (this.#trimming) return
-    this.#trimming = true
-    const { ages, index, log } = this.#journal
-    try {
-      const count = expiredSegments(ages, at, this.#settings.retentionMs)
-      if (count === 0) return
-      const below = positionOf(ages[count - 1]!.segment + 1, 0)
-      const event = decideTrim(this.state, await index.trimBelow(below))
-      if (event) this.#commit([event])
-      // The log keeps what its last two checkpoints need.
-      await this.#journal.checkpoint()
-      await this.#journal.checkpoint()
-      await log.trim(below)
-      ages.splice(0, count)
-    } catch (error) {
-      this.#report(error)
-      // A full or failing disk: again at the next sealed segment or in an hour, whichever timer comes first.
-      const oldest = ages[0]
-      if (oldest) ages[0] = { segment: oldest.segment, newestMs: at - this.#settings.retentionMs + 3_600_000 }
-    } finally {
-      this.#trimming = false
-      this.#arm()
     }
   }
 

@@ -31,6 +31,8 @@ export interface JournalOptions {
   readonly ages: SegmentAge[]
   /** Time of the newest message in the segment being written. */
   readonly newestMs: number
+  /** Time of its first one; null when it holds none. */
+  readonly unsealedSinceMs: number | null
   /** Topics whose messages became visible. */
   readonly onVisible: (topics: ReadonlySet<Topic>) => void
   readonly onFailure: (error: Error) => void
@@ -51,6 +53,8 @@ export class Journal {
   #sealing: Promise<void> = Promise.resolve()
   /** Time of the newest message in each segment that is not sealed yet. */
   readonly #newest: Map<number, number>
+  /** The segment that takes records, and the time of its first message. */
+  #unsealed: { segment: number; sinceMs: number | null }
   failed: Error | null = null
 
   constructor(options: JournalOptions) {
@@ -60,6 +64,7 @@ export class Journal {
     this.ages = options.ages
     this.#options = options
     this.#newest = new Map([[segmentOf(options.log.end), options.newestMs]])
+    this.#unsealed = { segment: segmentOf(options.log.end), sinceMs: options.unsealedSinceMs }
     this.#batch = { durable: Promise.resolve(), arrived: [] }
     this.log.onSealed((segment) => this.#sealed(segment))
   }
@@ -84,6 +89,17 @@ export class Journal {
   /** Resolves when everything committed so far is durable. */
   get durable(): Promise<void> {
     return this.#batch.durable
+  }
+
+  /** Time of the first message in the segment being written; null when it holds none. */
+  get unsealedSinceMs(): number | null {
+    return this.#unsealed.segment === segmentOf(this.log.end) ? this.#unsealed.sinceMs : null
+  }
+
+  /** Ends the segment being written; resolves when its entries are in an index file. */
+  async seal(): Promise<void> {
+    await this.log.seal()
+    await this.#sealing
   }
 
   /** Writes the state as of now; the log below it is not needed for recovery of the state any more. */
@@ -152,7 +168,10 @@ export class Journal {
     const queue = this.state.queues.get(event.queueKey)
     if (!queue) return
     this.index.add(event.queueKey, event.offset, position, tagHash(event.tag), event.storeTimeMs)
-    this.#newest.set(segmentOf(position), event.storeTimeMs)
+    const segment = segmentOf(position)
+    this.#newest.set(segment, event.storeTimeMs)
+    if (this.#unsealed.segment !== segment || this.#unsealed.sinceMs === null)
+      this.#unsealed = { segment, sinceMs: event.storeTimeMs }
     arrived.push({ queue, end: event.offset + 1 })
   }
 

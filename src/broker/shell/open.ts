@@ -59,6 +59,7 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
       disk,
       directory: options.directory,
       log: opened.log,
+      cipher,
       decode(payload) {
         const entry = decodeForIndex(payload)
         return entry ? [entry] : []
@@ -77,6 +78,8 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
       index: index.index,
       ages: agesOf(opened.log, newest),
       newestMs: newest.get(segmentOf(opened.log.end)) ?? 0,
+      unsealedSinceMs:
+        index.index.firstTimeMs(segmentOf(opened.log.end)) ?? newest.get(segmentOf(opened.log.end)) ?? null,
       report: options.report ?? (() => {}),
     })
   } catch (error) {
