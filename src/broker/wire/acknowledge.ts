@@ -17,7 +17,7 @@ const longestInvisibleMs = 12 * 3600 * 1000
 export async function ackMessage(call: WireCall, request: gen.AckMessageRequest): Promise<gen.AckMessageResponseInit> {
   const where = delivered(call, request)
   const { entries } = request
-  if (entries.length === 0) throw new BrokerRefusal(Code.INTERNAL_SERVER_ERROR, 'The request acknowledges nothing.')
+  if (entries.length === 0) throw new BrokerRefusal(Code.BAD_REQUEST, 'The request acknowledges nothing.')
   if (entries.length > maxEntries) {
     throw new BrokerRefusal(
       Code.BAD_REQUEST,

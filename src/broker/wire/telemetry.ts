@@ -55,8 +55,11 @@ function answerSettings(call: TelemetryCall, wire: WireCall, settings: gen.Setti
     })
     call.write({ status: statusOf(Code.OK), settings: merged })
   } catch (error) {
-    if (error instanceof BrokerRefusal) throw new RpcError(Status.INVALID_ARGUMENT, error.message)
-    throw error
+    if (!(error instanceof BrokerRefusal)) throw error
+    // The stream ends as Apache's does; the command before it lets a client (Node) fail its start with the reason
+    // instead of waiting for ever.
+    call.write({ status: statusOfError(error, call.context.report) })
+    throw new RpcError(Status.INVALID_ARGUMENT, error.message)
   }
 }
 
