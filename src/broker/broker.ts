@@ -23,7 +23,15 @@ export interface Broker {
   /** The group as stored, made with the defaults when it is new (data-plane.md §0 row 15). Durable before its first delivery. */
   useGroup(consumerGroupId: string): GroupView
 
+  /** How far ahead a delivery time may lie. */
+  readonly maxDelayMs: number
+
   send(request: SendRequest): Promise<SendReceipt[]>
+  /**
+   * Takes a timed message back before it is due; durable, and as good the second time. Refused for a message whose
+   * time has come (40401), and for handles that are malformed, of another topic or of another instance (40000).
+   */
+  recall(request: { topic: string; handle: string }): Promise<{ messageId: string }>
   /** Long poll: resolves with at least one message, or with none after `waitMs`, or when `signal` aborts. */
   receive(request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]>
   ack(request: { group: string; topic: string; handles: readonly string[]; clientId: string }): Promise<HandleOutcome[]>
@@ -49,7 +57,8 @@ export interface Broker {
   /** The client went away: its auto-renewed deliveries become visible after one second. */
   clientGone(clientId: string): void
 
-  usage(): { storedBytes: number; messages: number; inflight: number }
+  /** `timed`: messages that wait for their delivery time; they are not among `messages`. */
+  usage(): { storedBytes: number; messages: number; inflight: number; timed: number }
   /** Flushes, writes a checkpoint, and ends every waiting receive with nothing. */
   close(): Promise<void>
 }
@@ -59,6 +68,8 @@ export interface BrokerSettings {
   /** Messages a second the instance takes and gives (product-facts.md §4.1 says how they count). */
   readonly sendTps: number
   readonly receiveTps: number
+  /** The farthest delivery time of a timed message: 7 or 40 days by the edition (product-facts.md §1.3). */
+  readonly maxDelayMs: number
 }
 
 export interface TopicView {
@@ -89,6 +100,8 @@ export interface OutgoingMessage {
   readonly payload: Uint8Array
   /** Body bytes, for throttling. */
   readonly bodyBytes: number
+  /** Wall-clock time of a timed message; null, absent, past or present: it is delivered at once. */
+  readonly deliverAtMs?: number | null
 }
 
 export interface SendReceipt {
@@ -96,6 +109,8 @@ export interface SendReceipt {
   readonly queueId: number
   readonly offset: number
   readonly storeTimeMs: number
+  /** Of a timed message that waits: what `recall` takes. */
+  readonly recallHandle?: string | null
 }
 
 export interface ReceiveRequest {

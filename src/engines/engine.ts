@@ -51,6 +51,8 @@ export interface InstanceSpec {
   readonly sendTps: number
   readonly receiveTps: number
   readonly maxConnections: number
+  /** How far ahead the delivery time of a timed message may lie. */
+  readonly maxDelayMs: number
   /** Key id (storageSecretKey) when messages are encrypted at rest, else null. */
   readonly encryptionKeyId: string | null
 }

@@ -49,6 +49,7 @@ export function engineContract(
       sendTps: 1000,
       receiveTps: 1000,
       maxConnections: 100,
+      maxDelayMs: 7 * 86_400_000,
       encryptionKeyId: null,
       ...change,
     })

@@ -42,6 +42,7 @@ describe('instanceSpecOf', () => {
       sendTps: 2000,
       receiveTps: 2000,
       maxConnections: 4000,
+      maxDelayMs: 40 * 86_400_000,
       encryptionKeyId: null,
     })
   })

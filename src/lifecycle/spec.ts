@@ -77,7 +77,7 @@ export function portKindsOf(instance: Pick<Row<'instances'>, 'network_info_json'
 function throughputOf(
   instance: Row<'instances'>,
   product: ProductInfo,
-): Pick<InstanceSpec, 'sendTps' | 'receiveTps' | 'maxConnections'> {
+): Pick<InstanceSpec, 'sendTps' | 'receiveTps' | 'maxConnections' | 'maxDelayMs'> {
   const specification = specificationOfStored({
     seriesCode: instance.series_code,
     subSeriesCode: instance.sub_series_code,
@@ -92,6 +92,7 @@ function throughputOf(
     sendTps: Math.max(1, sendTps),
     receiveTps: Math.max(1, tps - sendTps),
     maxConnections: specification.maxConnections,
+    maxDelayMs: specification.maxDelayMs,
   }
 }
 

@@ -62,6 +62,7 @@ describe('create, change and delete', () => {
       sendTps: 1000,
       receiveTps: 1000,
       maxConnections: 4000,
+      maxDelayMs: 7 * 86_400_000,
       encryptionKeyId: null,
     })
   })

@@ -96,6 +96,7 @@ class Simulation {
       retentionMs: this.#oneIn(3) ? 20 * MINUTE : 1_000 * HOUR,
       sendTps: 1e9,
       receiveTps: this.#oneIn(4) ? 200 : 1e9,
+      maxDelayMs: HOUR,
     }
     this.#cipherKey = this.#oneIn(5) ? this.#random.bytes(32) : null
     this.#maxRetryTimes = this.#random.below(4)

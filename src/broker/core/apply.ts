@@ -10,8 +10,10 @@ import { applyAcked, applyDeadline, applyLeased } from './lease.ts'
 import { applyGroupRemoved, applyMessage, applyTopic, applyTopicRemoved } from './queue.ts'
 import { applyTrimmed } from './retention.ts'
 import type { BrokerState } from './state.ts'
+import { applyFired, applyRecalled, applyTimed } from './timed.ts'
 
-export function apply(state: BrokerState, event: BrokerEvent): void {
+/** `position` is where the event's record lies in the log. */
+export function apply(state: BrokerState, event: BrokerEvent, position: number): void {
   switch (event.type) {
     case 'message':
       applyMessage(state, event)
@@ -42,6 +44,15 @@ export function apply(state: BrokerState, event: BrokerEvent): void {
       break
     case 'trimmed':
       applyTrimmed(state, event)
+      break
+    case 'timed':
+      applyTimed(state, event, position)
+      break
+    case 'fired':
+      applyFired(state, event)
+      break
+    case 'recalled':
+      applyRecalled(state, event)
       break
     default:
       event satisfies never

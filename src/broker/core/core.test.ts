@@ -93,6 +93,19 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     type: fc.constant('trimmed' as const),
     queues: fc.array(fc.record({ queueKey: whole, begin: whole }), { maxLength: 40 }),
   }),
+  fc.record({
+    type: fc.constant('timed' as const),
+    timerId: whole,
+    queueKey: whole,
+    dueMs: whole,
+    storeTimeMs: whole,
+    tag: nullable(text),
+    messageId: text,
+    bodyBytes: whole,
+    payload,
+  }),
+  fc.record({ type: fc.constant('fired' as const), at: whole, timerIds: fc.array(whole, { maxLength: 40 }) }),
+  fc.record({ type: fc.constant('recalled' as const), timerIds: fc.array(whole, { maxLength: 40 }) }),
 )
 
 describe('events', () => {

@@ -125,6 +125,35 @@ export interface TrimmedEvent {
   readonly queues: ReadonlyArray<{ readonly queueKey: number; readonly begin: number }>
 }
 
+/**
+ * A message that waits for its time, or the same one (by `timerId`) written again further on in the log.
+ * `queueKey` is that of its topic's first queue; `storeTimeMs` is when this record was written.
+ */
+export interface TimedEvent {
+  readonly type: 'timed'
+  readonly timerId: number
+  readonly queueKey: number
+  readonly dueMs: number
+  readonly storeTimeMs: number
+  readonly tag: string | null
+  readonly messageId: string
+  readonly bodyBytes: number
+  readonly payload: Uint8Array
+}
+
+/** Timed messages came due; those that reach a queue follow as `message` events of the same group. */
+export interface FiredEvent {
+  readonly type: 'fired'
+  readonly at: number
+  readonly timerIds: readonly number[]
+}
+
+/** Timed messages will not be delivered: their producer took them back, or their topic is gone. */
+export interface RecalledEvent {
+  readonly type: 'recalled'
+  readonly timerIds: readonly number[]
+}
+
 export type BrokerEvent =
   | MessageEvent
   | TopicEvent
@@ -136,6 +165,9 @@ export type BrokerEvent =
   | AckedEvent
   | DeadlineEvent
   | TrimmedEvent
+  | TimedEvent
+  | FiredEvent
+  | RecalledEvent
 
 const MESSAGE = 1
 const TOPIC = 2
@@ -147,6 +179,9 @@ const LEASED = 7
 const ACKED = 8
 const DEADLINE = 9
 const TRIMMED = 10
+const TIMED = 13
+const FIRED = 14
+const RECALLED = 15
 
 const HAS_TAG = 1
 const HAS_ORIGIN = 2
@@ -224,6 +259,28 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
         to.whole(queue.begin)
       }
       break
+    case 'timed': {
+      to.u8(TIMED)
+      to.whole(event.timerId)
+      to.whole(event.queueKey)
+      to.whole(event.dueMs)
+      to.whole(event.storeTimeMs)
+      to.optionalText(event.tag)
+      to.text(event.messageId)
+      to.whole(event.bodyBytes)
+      const record = to.finish(allocate, event.payload.length)
+      record.set(event.payload, to.length)
+      return record
+    }
+    case 'fired':
+      to.u8(FIRED)
+      to.whole(event.at)
+      writeWholes(to, event.timerIds)
+      break
+    case 'recalled':
+      to.u8(RECALLED)
+      writeWholes(to, event.timerIds)
+      break
   }
   return to.finish(allocate)
 }
@@ -268,6 +325,22 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
         type: 'trimmed',
         queues: Array.from({ length: from.whole() }, () => ({ queueKey: from.whole(), begin: from.whole() })),
       }
+    case TIMED:
+      return {
+        type: 'timed',
+        timerId: from.whole(),
+        queueKey: from.whole(),
+        dueMs: from.whole(),
+        storeTimeMs: from.whole(),
+        tag: from.optionalText(),
+        messageId: from.text(),
+        bodyBytes: from.whole(),
+        payload: from.rest(),
+      }
+    case FIRED:
+      return { type: 'fired', at: from.whole(), timerIds: readWholes(from) }
+    case RECALLED:
+      return { type: 'recalled', timerIds: readWholes(from) }
     default:
       throw new RangeError(`The log holds a record of type ${type}, which a later version of Gantry wrote.`)
   }
@@ -400,4 +473,13 @@ function writeNames(to: Writer, names: readonly MessageName[]): void {
 
 function readNames(from: Reader): MessageName[] {
   return Array.from({ length: from.whole() }, () => ({ queueId: from.whole(), offset: from.whole() }))
+}
+
+function writeWholes(to: Writer, values: readonly number[]): void {
+  to.whole(values.length)
+  for (const value of values) to.whole(value)
+}
+
+function readWholes(from: Reader): number[] {
+  return Array.from({ length: from.whole() }, () => from.whole())
 }

@@ -26,6 +26,8 @@ export const limits = {
   bytesPerReceive: 16 * 2 ** 20,
   /** Messages read before their size is known; the rest of a receive is read by the size of these. */
   messagesReadFirst: 4,
+  /** Timed messages that wait, for memory: about 40 MB a million. */
+  timedMessages: 10_000_000,
   /** Messages of one send, and handles of one acknowledgement. */
   messagesPerSend: 1_024,
   handlesPerAck: 1_024,

@@ -6,6 +6,7 @@ export interface Refusal {
 
 export const codes = {
   badRequest: 40000,
+  messageNotFound: 40401,
   topicNotFound: 40402,
   payloadTooLarge: 41300,
   tooManyRequests: 42900,

@@ -2,7 +2,7 @@
  * The state as bytes: what a checkpoint holds, and what "replayed equals live" compares.
  *
  * Exactly the fields that events set, in the order in which they came to be; nothing volatile. Format
- * version 1.
+ * version 2.
  */
 import { Reader, Writer } from './bytes.ts'
 import { readGroup, readTopic, writeGroup, writeTopic } from './events.ts'
@@ -17,10 +17,10 @@ import {
   type Subscription,
 } from './state.ts'
 
-const VERSION = 1
+const VERSION = 2
 
 export function encodeState(state: BrokerState): Uint8Array {
-  const to = new Writer(4_096)
+  const to = new Writer(4_096 + state.timers.writtenBytes)
   to.u8(VERSION)
   to.whole(state.nextQueueKey)
   to.whole(state.nextSubscriptionId)
@@ -37,6 +37,8 @@ export function encodeState(state: BrokerState): Uint8Array {
   for (const group of state.groups.values()) writeGroup(to, group.settings)
   to.whole(state.subscriptions.size)
   for (const subscription of state.subscriptions.values()) writeSubscription(to, subscription)
+  to.whole(state.nextTimerId)
+  state.timers.write(to)
   return to.finish()
 }
 
@@ -64,6 +66,8 @@ export function decodeState(bytes: Uint8Array): BrokerState {
     state.groups.set(settings.consumerGroupId, makeGroup(settings))
   }
   for (let count = from.whole(); count > 0; count--) readSubscription(from, state)
+  state.nextTimerId = from.whole()
+  state.timers.read(from)
   return state
 }
 

@@ -15,6 +15,7 @@ import type { GroupSettings, TopicSettings } from './events.ts'
 import { FifoList, type Linked } from './fifo-list.ts'
 import type { TagFilter } from './filter.ts'
 import { type Bucket, makeBucket } from './throttle.ts'
+import { TimerTable } from './timer-table.ts'
 
 export interface BrokerState {
   readonly topics: Map<string, Topic>
@@ -27,6 +28,9 @@ export interface BrokerState {
   lastAt: number
   /** Deliveries not acknowledged, over all subscriptions. */
   unacknowledged: number
+  /** Timed messages that wait. */
+  readonly timers: TimerTable
+  nextTimerId: number
 
   // Volatile from here on.
   /** Deliveries by the time at which they become visible again. */
@@ -141,6 +145,8 @@ export function emptyState(): BrokerState {
     nextSubscriptionId: 1,
     lastAt: 0,
     unacknowledged: 0,
+    timers: new TimerTable(),
+    nextTimerId: 1,
     deliveries: new DeadlineHeap(),
     waiting: new DeadlineHeap(),
     owned: new Map(),

@@ -29,7 +29,7 @@ beforeEach(async () => {
   clock = new SimulatedClock()
   random = new SimulatedRandom(1)
   disk = new SimulatedDisk({ random })
-  settings = { retentionMs: 72 * HOUR, sendTps: 1e9, receiveTps: 1e9 }
+  settings = { retentionMs: 72 * HOUR, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: 40 * 24 * HOUR }
   reported = []
   messages = 0
   await open()

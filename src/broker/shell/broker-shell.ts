@@ -38,7 +38,7 @@ import {
   retriesChanged,
 } from '../core/lease.ts'
 import { limits } from '../core/limits.ts'
-import { decideSend, decideTopic, retained } from '../core/queue.ts'
+import { decideTopic, retained } from '../core/queue.ts'
 import { codes, type Refusal } from '../core/refusal.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { maxAttempts, retryDelaysMs } from '../core/retry.ts'
@@ -51,6 +51,7 @@ import type { PersistentQueueIndex } from '../log/queue-index.ts'
 import { Journal } from './journal.ts'
 import { Retention } from './retention.ts'
 import type { SteadyTime } from './time.ts'
+import { Timers } from './timers.ts'
 
 /** Deliveries that run out are handled in portions, so that a great many do not hold up everything else. */
 const EXPIRE_PORTION = 4_096
@@ -91,6 +92,7 @@ export class BrokerShell implements Broker {
   readonly state: BrokerState
   readonly #journal: Journal
   readonly #retention: Retention
+  readonly #timers: Timers
   readonly #clock: Clock
   readonly #time: SteadyTime
   readonly #session: number
@@ -135,12 +137,24 @@ export class BrokerShell implements Broker {
       onFailure: (error) => this.#stop(error),
       report: options.report,
     })
+    this.#timers = new Timers({
+      state: options.state,
+      clock: options.clock,
+      log: options.log,
+      now: () => this.#time.now(),
+      commit: (events) => this.#commit(events),
+      durable: () => this.#durable(),
+      stopped: () => this.#closed !== null || this.#journal.failed !== null,
+      report: options.report,
+    })
     this.#retention = new Retention({
       state: options.state,
       journal: this.#journal,
       retentionMs: () => this.#settings.retentionMs,
       commit: (events) => this.#commit(events),
       report: options.report,
+      makeWay: (below) => this.#timers.moveAbove(below),
+      stopped: () => this.#closed !== null,
       changed: () => this.#arm(),
     })
     this.#arm()
@@ -219,6 +233,10 @@ export class BrokerShell implements Broker {
     return groupView(this.#group(consumerGroupId))
   }
 
+  get maxDelayMs(): number {
+    return this.#settings.maxDelayMs
+  }
+
   /** The broker's own time: never back, whatever the machine's clock does. */
   now(): number {
     return this.#time.now()
@@ -239,16 +257,24 @@ export class BrokerShell implements Broker {
         message: `a send carries at most ${limits.messagesPerSend} messages; this one has ${request.messages.length}`,
       })
     const at = this.#time.now()
+    const events = this.#timers.decideSend(topic, request, at)
     this.#spendForSend(topic, request, at)
-    const events = decideSend(topic, request.messages, at)
     this.#commit(events)
+    const recallHandles = this.#timers.sent(events)
     await this.#durable()
-    return events.map((event) => ({
+    // Segments may have been filled with nothing that wakes anybody.
+    if (recallHandles.some((handle) => handle !== null)) this.#arm()
+    return events.map((event, i) => ({
       messageId: event.messageId,
       queueId: event.queueKey - topic.firstQueueKey,
-      offset: event.offset,
+      offset: event.type === 'message' ? event.offset : 0,
       storeTimeMs: at,
+      recallHandle: recallHandles[i]!,
     }))
+  }
+
+  recall(request: { topic: string; handle: string }): Promise<{ messageId: string }> {
+    return this.#timers.recall(request)
   }
 
   async receive(request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
@@ -361,13 +387,13 @@ export class BrokerShell implements Broker {
     this.#arm()
   }
 
-  usage(): { storedBytes: number; messages: number; inflight: number } {
+  usage(): { storedBytes: number; messages: number; inflight: number; timed: number } {
     const { log } = this.#journal
     let storedBytes = log.end - positionOf(segmentOf(log.end), 0)
     for (const segment of log.segments()) storedBytes += segment.bytes
     let messages = 0
     for (const topic of this.state.topics.values()) messages += retained(topic)
-    return { storedBytes, messages, inflight: this.state.unacknowledged }
+    return { storedBytes, messages, inflight: this.state.unacknowledged, timed: this.#timers.waiting }
   }
 
   close(): Promise<void> {
@@ -383,6 +409,7 @@ export class BrokerShell implements Broker {
   async #end(): Promise<void> {
     this.#cancelTimer?.()
     this.#cancelTimer = null
+    this.#timers.close()
     for (const subscription of this.state.subscriptions.values()) this.#endPolls(subscription, null)
     await this.#journal.close()
   }
@@ -798,6 +825,7 @@ export class BrokerShell implements Broker {
     this.#report(error)
     this.#cancelTimer?.()
     this.#cancelTimer = null
+    this.#timers.close()
     for (const subscription of this.state.subscriptions.values()) this.#endPolls(subscription, asRefusal(error))
   }
 }

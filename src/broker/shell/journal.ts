@@ -77,7 +77,8 @@ export class Journal {
     for (let i = 0; i < events.length; i++) {
       const event = events[i]!
       if (event.type === 'topic-removed') this.#dropIndex(event.topicName)
-      apply(this.state, event)
+      apply(this.state, event, positions[i]!)
+      if (event.type === 'timed') this.#keepUntilOld(positions[i]!, event.storeTimeMs)
       if (event.type === 'message') this.#arrive(event, positions[i]!, batch.arrived)
       this.#bytes += records[i]!.length
     }
@@ -168,11 +169,16 @@ export class Journal {
     const queue = this.state.queues.get(event.queueKey)
     if (!queue) return
     this.index.add(event.queueKey, event.offset, position, tagHash(event.tag), event.storeTimeMs)
-    const segment = segmentOf(position)
-    this.#newest.set(segment, event.storeTimeMs)
-    if (this.#unsealed.segment !== segment || this.#unsealed.sinceMs === null)
-      this.#unsealed = { segment, sinceMs: event.storeTimeMs }
+    this.#keepUntilOld(position, event.storeTimeMs)
     arrived.push({ queue, end: event.offset + 1 })
+  }
+
+  /** The segment holds something that is to be kept for the retention from then on. */
+  #keepUntilOld(position: number, storeTimeMs: number): void {
+    const segment = segmentOf(position)
+    this.#newest.set(segment, storeTimeMs)
+    if (this.#unsealed.segment !== segment || this.#unsealed.sinceMs === null)
+      this.#unsealed = { segment, sinceMs: storeTimeMs }
   }
 
   #becomeVisible(arrived: ReadonlyArray<{ queue: Queue; end: number }>): void {
@@ -209,13 +215,14 @@ function encodeCheckpoint(
   ages: readonly SegmentAge[],
   unsealed: ReadonlyMap<number, number>,
 ): Uint8Array {
-  const to = new Writer(1_024)
+  const encoded = encodeState(state)
+  const to = new Writer(1_024 + encoded.length)
   const all = [...ages.map(({ segment, newestMs }) => [segment, newestMs] as const), ...unsealed]
   to.whole(all.length)
   for (const [segment, newestMs] of all) {
     to.whole(segment)
     to.whole(newestMs)
   }
-  to.raw(encodeState(state))
+  to.raw(encoded)
   return to.finish()
 }

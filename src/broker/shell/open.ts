@@ -117,7 +117,8 @@ function replay(
   const event = decodeEvent(payload)
   if (event.type === 'topic-removed')
     for (const queue of state.topics.get(event.topicName)?.queues ?? []) index.drop(queue.key)
-  apply(state, event)
+  apply(state, event, position)
+  if (event.type === 'timed') newest.set(segmentOf(position), event.storeTimeMs)
   if (event.type !== 'message') return
   newest.set(segmentOf(position), event.storeTimeMs)
   if (addToIndex && state.queues.has(event.queueKey))

@@ -1,6 +1,6 @@
 /**
- * Gives the disk back what retention no longer keeps: queues first, then a checkpoint that needs none of
- * it, then the files.
+ * Gives the disk back what retention no longer keeps: what must stay is written again, the queues let go, then a
+ * checkpoint that needs none of it, then the files.
  *
  * Only sealed segments can go, so one that is still being written is sealed once its first message has
  * been there for an eighth of the retention, however little came after it: a quiet instance gives back
@@ -22,6 +22,10 @@ export interface RetentionContext {
   retentionMs(): number
   commit(events: readonly BrokerEvent[]): void
   report(error: unknown): void
+  /** Called before the segments below a position go: what is still needed is written again further on. */
+  makeWay(below: number): Promise<void>
+  /** Closed: what is under way is left where it is. */
+  stopped(): boolean
   /** Called when `due` may have changed. */
   changed(): void
 }
@@ -56,7 +60,7 @@ export class Retention {
       await this.#seal(at)
       await this.#trim(at)
     } catch (error) {
-      this.#context.report(error)
+      if (!this.#context.stopped()) this.#context.report(error)
       this.#notBefore = at + retryMs
     } finally {
       this.#working = false
@@ -78,6 +82,7 @@ export class Retention {
     const count = expiredSegments(ages, at, this.#context.retentionMs())
     if (count === 0) return
     const below = positionOf(ages[count - 1]!.segment + 1, 0)
+    await this.#context.makeWay(below)
     const event = decideTrim(state, await index.trimBelow(below))
     if (event) this.#context.commit([event])
     // The log keeps what its last two checkpoints need.

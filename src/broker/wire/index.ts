@@ -12,6 +12,7 @@ import { ackMessage, changeInvisibleDuration, forwardToDeadLetterQueue } from '.
 import { enter, type InstanceDoor, type WireCall } from './call.ts'
 import { Code } from './code.ts'
 import { heartbeat, notifyClientTermination } from './presence.ts'
+import { recallMessage } from './recall.ts'
 import { receiveMessage } from './receive.ts'
 import { queryAssignment, queryRoute } from './route.ts'
 import { sendMessage } from './send.ts'
@@ -36,7 +37,7 @@ const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
   notifyClientTermination: reply(notifyClientTermination),
   // Topics of these kinds cannot be made yet (CreateTopic refuses them), so no well-behaved client gets here.
   endTransaction: reply(notYet('Transactional messages')),
-  recallMessage: reply(notYet('Recalling delayed messages')),
+  recallMessage: reply(recallMessage),
   syncLiteSubscription: reply(notYet('Lite topics')),
   // As Apache: no official client has a consumer that uses these.
   pullMessage: unimplemented,

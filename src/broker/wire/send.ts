@@ -20,7 +20,7 @@ const maxPropertyBytes = 16 * 1024
 const maxUserProperties = 128
 /** Messages in one call. The public clients send one; Rust's batch sends more. */
 const maxBatch = 1024
-const maxDelayMs = 24 * 3600 * 1000
+const dayMs = 24 * 3600 * 1000
 
 export async function sendMessage(
   call: WireCall,
@@ -33,7 +33,7 @@ export async function sendMessage(
   const messages = request.messages ?? []
   const topicName = sharedTopic(messages)
   checkTopicName(topicName)
-  for (const message of messages) checkMessage(message, at)
+  for (const message of messages) checkMessage(message, at, broker.maxDelayMs)
   const topic = broker.topic(topicName)
   if (topic === null) {
     throw new BrokerRefusal(
@@ -53,7 +53,7 @@ export async function sendMessage(
       messageId: receipt.messageId,
       transactionId: '',
       offset: receipt.offset,
-      recallHandle: '',
+      recallHandle: receipt.recallHandle ?? '',
     })),
   }
 }
@@ -77,7 +77,7 @@ function sharedTopic(messages: readonly gen.Message[]): string {
   return first
 }
 
-function checkMessage(message: gen.Message, at: number): void {
+function checkMessage(message: gen.Message, at: number, maxDelayMs: number): void {
   const system = message.systemProperties ?? noProperties
   const bodyBytes = message.body.length
   if (bodyBytes === 0) throw new BrokerRefusal(Code.MESSAGE_BODY_EMPTY, 'The message body is empty.')
@@ -97,8 +97,14 @@ function checkMessage(message: gen.Message, at: number): void {
       throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_GROUP, 'The message group has 64 bytes or more; fewer are needed.')
     }
   }
-  if (system.deliveryTimestamp != null && (system.deliveryTimestamp.seconds ?? 0) * 1000 > at + maxDelayMs) {
-    throw new BrokerRefusal(Code.ILLEGAL_DELIVERY_TIME, 'The delivery time is more than 24 hours ahead.')
+  const deliverAt = deliverAtMs(system)
+  // A time in the past is fine and means "now". The product's page has one too far ahead delivered at once; a clear no is
+  // what Apache's proxy gives and what its own suite asserts (docs/decisions/0008-timed-messages.md).
+  if (deliverAt !== null && deliverAt > at + maxDelayMs) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_DELIVERY_TIME,
+      `The delivery time is more than ${maxDelayMs / dayMs} days ahead, the most that this instance's edition keeps a message.`,
+    )
   }
   checkProperties(message, tag)
   if (system.messageId.trim() === '') throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message has no id.')
@@ -172,5 +178,12 @@ function toOutgoing(message: gen.Message, topic: TopicView, storeHost: string, a
     tag: system.tag == null || system.tag === '' ? null : system.tag,
     payload: keep(message, topic, storeHost, at),
     bodyBytes: message.body.length,
+    deliverAtMs: deliverAtMs(system),
   }
+}
+
+/** Whole milliseconds, never earlier than asked. */
+function deliverAtMs({ deliveryTimestamp }: gen.SystemProperties): number | null {
+  if (deliveryTimestamp == null) return null
+  return deliveryTimestamp.seconds * 1000 + Math.ceil(deliveryTimestamp.nanos / 1_000_000)
 }

@@ -30,6 +30,7 @@ class World {
 
   constructor() {
     const broker = {
+      maxDelayMs: 7 * 86_400_000,
       topic: (name: string) => (name === 'normal' ? normal : null),
       useGroup: group,
       send: async ({ messages }: { messages: ReadonlyArray<{ messageId: string }> }) =>
@@ -102,7 +103,7 @@ const properties = (count: number, bytes = 1): Record<string, string> =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, 'v'.repeat(bytes)]))
 
 describe('SendMessage', () => {
-  const future = { seconds: Math.floor(new SimulatedClock().now() / 1000) + 24 * 3600 + 10, nanos: 0 }
+  const future = { seconds: Math.floor(new SimulatedClock().now() / 1000) + 7 * 86_400 + 10, nanos: 0 }
   it.each<[string, gen.MessageInit[], number]>([
     ['one message', [message()], 20000],
     ['a batch', [message({ messageId: 'a' }), message({ messageId: 'b' })], 20000],

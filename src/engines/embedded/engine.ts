@@ -25,7 +25,11 @@ export interface EmbeddedEngineOptions {
 }
 
 /** What this version's broker carries; the API refuses the rest naming the flag. */
-const capabilities: EngineCapabilities = { messageTypes: ['NORMAL'], orderlyGroups: false, storageEncryption: true }
+const capabilities: EngineCapabilities = {
+  messageTypes: ['NORMAL', 'DELAY'],
+  orderlyGroups: false,
+  storageEncryption: true,
+}
 
 const firstRetryMs = 50
 const lastRetryMs = 5000

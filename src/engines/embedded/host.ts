@@ -269,6 +269,7 @@ const brokerSettings = (spec: InstanceSpec) => ({
   retentionMs: spec.retentionHours * 3600 * 1000,
   sendTps: spec.sendTps,
   receiveTps: spec.receiveTps,
+  maxDelayMs: spec.maxDelayMs,
 })
 
 function observation(instance: Hosted): InstanceObservation {
