@@ -35,9 +35,9 @@ const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
   changeInvisibleDuration: reply(changeInvisibleDuration),
   telemetry,
   notifyClientTermination: reply(notifyClientTermination),
+  recallMessage: reply(recallMessage),
   // Topics of these kinds cannot be made yet (CreateTopic refuses them), so no well-behaved client gets here.
   endTransaction: reply(notYet('Transactional messages')),
-  recallMessage: reply(recallMessage),
   syncLiteSubscription: reply(notYet('Lite topics')),
   // As Apache: no official client has a consumer that uses these.
   pullMessage: unimplemented,

@@ -99,7 +99,7 @@ function checkMessage(message: gen.Message, at: number, maxDelayMs: number): voi
   }
   const deliverAt = deliverAtMs(system)
   // A time in the past is fine and means "now". The product's page has one too far ahead delivered at once; a clear no is
-  // what Apache's proxy gives and what its own suite asserts (docs/decisions/0008-timed-messages.md).
+  // what Apache's proxy gives and what its own suite asserts (docs/decisions/0005-timed-messages.md).
   if (deliverAt !== null && deliverAt > at + maxDelayMs) {
     throw new BrokerRefusal(
       Code.ILLEGAL_DELIVERY_TIME,

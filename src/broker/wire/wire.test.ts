@@ -2,10 +2,19 @@
 import { describe, expect, it } from 'vitest'
 import * as gen from '../../grpc/gen/rocketmq.js'
 import { SimulatedClock } from '../../world/simulated.ts'
-import type { Broker, Delivery, GroupView, ReceiveRequest, TopicView } from '../broker.ts'
+import {
+  type Broker,
+  BrokerRefusal,
+  type Delivery,
+  type GroupView,
+  type OutgoingMessage,
+  type ReceiveRequest,
+  type TopicView,
+} from '../broker.ts'
 import { createBandwidth, createClientRegistry, type InstanceDoor, messagingService } from './index.ts'
 
 const normal: TopicView = { topicName: 'normal', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
+const delay: TopicView = { ...normal, topicName: 'delay', messageType: 'DELAY' }
 const group = (consumerGroupId: string): GroupView => ({
   consumerGroupId,
   generation: 0,
@@ -21,6 +30,7 @@ const group = (consumerGroupId: string): GroupView => ({
 class World {
   readonly clock = new SimulatedClock()
   readonly received: ReceiveRequest[] = []
+  readonly sent: OutgoingMessage[] = []
   readonly gone: string[] = []
   readonly alive: string[] = []
   readonly reported: unknown[] = []
@@ -31,10 +41,22 @@ class World {
   constructor() {
     const broker = {
       maxDelayMs: 7 * 86_400_000,
-      topic: (name: string) => (name === 'normal' ? normal : null),
+      topic: (name: string) => [normal, delay].find(({ topicName }) => topicName === name) ?? null,
       useGroup: group,
-      send: async ({ messages }: { messages: ReadonlyArray<{ messageId: string }> }) =>
-        messages.map(({ messageId }) => ({ messageId, queueId: 0, offset: 5, storeTimeMs: 0 })),
+      send: async ({ messages }: { messages: readonly OutgoingMessage[] }) => {
+        this.sent.push(...messages)
+        return messages.map(({ messageId, deliverAtMs }) => ({
+          messageId,
+          queueId: 0,
+          offset: 5,
+          storeTimeMs: 0,
+          recallHandle: deliverAtMs == null ? null : `handle of ${messageId}`,
+        }))
+      },
+      recall: async ({ topic, handle }: { topic: string; handle: string }) => {
+        if (handle !== 'good') throw new BrokerRefusal(40401, 'the message cannot be recalled any more')
+        return { messageId: `of ${topic}` }
+      },
       receive: async (request: ReceiveRequest) => {
         this.received.push(request)
         return this.deliveries
@@ -144,6 +166,52 @@ describe('SendMessage', () => {
       expect(reply.entries.map((entry: any) => entry.messageId)).toEqual(
         messages.map((sent) => sent.systemProperties?.messageId),
       )
+  })
+})
+
+describe('a DELAY topic', () => {
+  const nowSeconds = Math.floor(new SimulatedClock().now() / 1000)
+  const timed = (seconds: number, nanos = 0): gen.MessageInit =>
+    message({ deliveryTimestamp: { seconds, nanos } }, { topic: { name: 'delay' } })
+
+  it.each<[string, gen.MessageInit, number, number | null]>([
+    ['a message for later', timed(nowSeconds + 60), 20000, (nowSeconds + 60) * 1000],
+    ['a fraction of a millisecond, rounded up', timed(nowSeconds, 1_500_001), 20000, nowSeconds * 1000 + 2],
+    ['a time in the past', timed(5), 20000, 5000],
+    ['a time before 1970', timed(-5), 20000, -5000],
+    ['the farthest time', timed(nowSeconds + 7 * 86_400), 20000, (nowSeconds + 7 * 86_400) * 1000],
+    ['a millisecond more', timed(nowSeconds + 7 * 86_400, 1_000_000), 40012, null],
+    ['the end of all numbers', timed(Number.MAX_SAFE_INTEGER), 40012, null],
+    ['no time', message({}, { topic: { name: 'delay' } }), 40014, null],
+    [
+      'a time and a group',
+      { ...timed(nowSeconds + 60), systemProperties: { messageId: 'id', messageGroup: 'g' } },
+      40014,
+      null,
+    ],
+  ])('given %s answers %s %i', async (_, sent, code, deliverAtMs) => {
+    const world = new World()
+    const reply = await world.call('SendMessage', { messages: [sent] })
+    expect([reply.status.code, world.sent[0]?.deliverAtMs ?? null]).toEqual([code, deliverAtMs])
+    if (code === 20000) expect(reply.entries[0].recallHandle).toBe('handle of id')
+    if (code === 40012) expect(reply.status.message).toContain('7 days')
+  })
+
+  it.each<[string, gen.RecallMessageRequestInit, number, string]>([
+    ['a good handle', { topic: { name: 'delay' }, recallHandle: 'good' }, 20000, 'of delay'],
+    ['a late one', { topic: { name: 'delay' }, recallHandle: 'late' }, 40401, ''],
+    ['none', { topic: { name: 'delay' } }, 40000, ''],
+    ['another kind of topic', { topic: { name: 'normal' }, recallHandle: 'good' }, 40014, ''],
+    ['an unknown topic', { topic: { name: 'unknown' }, recallHandle: 'good' }, 40402, ''],
+    ['no topic', { recallHandle: 'good' }, 40002, ''],
+  ])('recalls with %s: %i', async (_, request, code, messageId) => {
+    const reply = await new World().call('RecallMessage', request)
+    expect([reply.status.code, reply.messageId ?? '']).toEqual([code, messageId])
+  })
+
+  it('says in its routes that it takes timed messages', async () => {
+    const reply = await new World().call('QueryRoute', { topic: { name: 'delay' } })
+    expect(reply.messageQueues[0].acceptMessageTypes).toEqual([3])
   })
 })
 

@@ -69,6 +69,7 @@ export class DrivenInstance {
       sendTps: 1_000_000,
       receiveTps: 1_000_000,
       maxConnections: 10_000,
+      maxDelayMs: 40 * 86_400_000,
       encryptionKeyId: null,
       ...more,
     }
