@@ -7,6 +7,9 @@
  */
 import type { GroupSpec, MessageType, TopicSpec } from '../engines/engine.ts'
 
+/** The language of `SqlFilter`, for whoever can read a payload's properties. */
+export { compileSql, SqlError } from './core/sql.ts'
+
 export interface Broker {
   /** Topics and groups as the loop wants them; durable on return. */
   ensureTopics(topics: readonly TopicSpec[]): Promise<void>
@@ -116,7 +119,7 @@ export interface SendReceipt {
 export interface ReceiveRequest {
   readonly group: string
   readonly topic: string
-  readonly filter: TagFilter
+  readonly filter: Filter
   readonly max: number
   readonly waitMs: number
   readonly invisibleMs: number
@@ -125,8 +128,17 @@ export interface ReceiveRequest {
   readonly clientId: string
 }
 
-/** Null matches everything; else a message matches when its tag is in the set. */
+/** Null matches everything; a set, the messages whose tag is in it; else what the expression says of each message. */
+export type Filter = TagFilter | SqlFilter
+
 export type TagFilter = ReadonlySet<string> | null
+
+/** An SQL92 expression. The same text must be the same object for as long as it is in use: what it said of a message is remembered by it. */
+export interface SqlFilter {
+  readonly sql: string
+  /** Whether a stored message (`OutgoingMessage.payload`) passes. Pure, and never throws. */
+  passes(payload: Uint8Array): boolean
+}
 
 export interface Delivery {
   readonly messageId: string

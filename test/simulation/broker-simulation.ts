@@ -9,8 +9,8 @@ import {
   BrokerRefusal,
   type BrokerSettings,
   type Delivery,
+  type Filter,
   type ReceiveRequest,
-  type TagFilter,
 } from '../../src/broker/broker.ts'
 import { encodeState } from '../../src/broker/core/snapshot.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
@@ -28,19 +28,23 @@ const DIRECTORY = '/instance'
 interface Reader {
   readonly group: string
   readonly topic: string
-  readonly filter: TagFilter
+  readonly filter: Filter
 }
 
 const tags = [null, 'a', 'b', 'c'] as const
 
+/** Payloads are bytes by chance, so what an expression would say of them is a matter of one of them. */
+const even: Filter = { sql: 'even', passes: (payload) => payload.length > 0 && payload[0]! % 2 === 0 }
+
 const readers: readonly Reader[] = [
   { group: 'all', topic: 'kept', filter: null },
   { group: 'some', topic: 'kept', filter: new Set(['a', 'b']) },
+  { group: 'asked', topic: 'kept', filter: even },
   { group: 'all', topic: 'passing', filter: null },
 ]
 
-/** Group `some` names a topic for its dead letters; `all` gets its own. */
-const deadLetterTopics = { all: '%DLQ%all', some: 'graveyard' }
+/** Group `some` names a topic for its dead letters; the others get their own. */
+const deadLetterTopics = { all: '%DLQ%all', some: 'graveyard', asked: '%DLQ%asked' }
 
 export interface Outcome {
   readonly seed: number

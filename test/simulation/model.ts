@@ -5,7 +5,7 @@
  * acknowledgement. It is told of everything clients saw, says at once what must not have happened,
  * and at the end what must have.
  */
-import type { Delivery, TagFilter } from '../../src/broker/broker.ts'
+import type { Delivery, Filter } from '../../src/broker/broker.ts'
 
 export interface SentMessage {
   readonly id: string
@@ -54,16 +54,13 @@ export class Model {
     this.messages.set(message.id, message)
   }
 
-  delivered(to: { group: string; topic: string; filter: TagFilter; maxAttempts: number }, delivery: Delivery): void {
+  delivered(to: { group: string; topic: string; filter: Filter; maxAttempts: number }, delivery: Delivery): void {
     const name = `${delivery.messageId} for ${to.group}`
     const message = this.messages.get(delivery.messageId)
     check(message !== undefined, `${name} was never sent`)
     check(message.topic === to.topic, `${name} was sent to ${message.topic} and came from ${to.topic}`)
     check(same(message.payload, delivery.payload), `${name} came with another payload than it was sent with`)
-    check(
-      to.filter === null || (message.tag !== null && to.filter.has(message.tag)),
-      `${name} does not match the filter`,
-    )
+    check(passes(to.filter, message), `${name} does not match the filter`)
     const story = this.story(to.group, delivery.messageId)
     check(story.doneAt === Infinity, `${name} was acknowledged, and came again as attempt ${delivery.attempt}`)
     story.deliveries++
@@ -119,11 +116,11 @@ export class Model {
   }
 
   /** Everything promised and still to be kept must have reached the group, or its dead letters. */
-  judge(reader: { group: string; topic: string; filter: TagFilter }, keptSinceMs: number): void {
+  judge(reader: { group: string; topic: string; filter: Filter }, keptSinceMs: number): void {
     for (const message of this.messages.values()) {
       if (!message.promised || message.topic !== reader.topic) continue
       if (message.incarnation !== this.incarnation(message.topic) || message.storeTimeMs < keptSinceMs) continue
-      if (reader.filter && (message.tag === null || !reader.filter.has(message.tag))) continue
+      if (!passes(reader.filter, message)) continue
       const story = this.story(reader.group, message.id)
       check(story.suspect === null, story.suspect ?? '')
       check(
@@ -142,6 +139,11 @@ export class Model {
     }
     return story
   }
+}
+
+function passes(filter: Filter, message: SentMessage): boolean {
+  if (filter === null) return true
+  return 'sql' in filter ? filter.passes(message.payload) : message.tag !== null && filter.has(message.tag)
 }
 
 function same(a: Uint8Array, b: Uint8Array): boolean {

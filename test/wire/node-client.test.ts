@@ -155,6 +155,45 @@ describe('rocketmq-client-nodejs', () => {
     }
   })
 
+  it('gets what its SQL92 expression says, with a simple and a push consumer', async () => {
+    const { endpoint } = await runningInstance(client, { topic: 'sql', group: 'sql-group' })
+    const expression = "(price BETWEEN 10 AND 100) AND regionId IS NOT NUll AND TAGS IN ('paid', 'sent')"
+    const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['sql'] }))
+    const consumer = new rocketmq.SimpleConsumer(
+      clientOptions(endpoint, {
+        consumerGroup: 'sql-group',
+        subscriptions: new Map([['sql', new rocketmq.FilterExpression(expression, 2)]]),
+        awaitDuration: 5000,
+      }),
+    )
+    await Promise.all([producer.startup(), consumer.startup()])
+    try {
+      for (const [body, tag, properties] of [
+        ['cheap', 'paid', { price: '5', regionId: 'cn' }],
+        ['fits', 'paid', { price: '10', regionId: 'cn' }],
+        ['fits too', 'sent', { price: '99', regionId: '' }],
+        ['no region', 'paid', { price: '50' }],
+        ['no number', 'paid', { price: 'fifty', regionId: 'cn' }],
+        ['open', 'open', { price: '50', regionId: 'cn' }],
+      ] as const)
+        await producer.send({
+          topic: 'sql',
+          tag,
+          properties: new Map(Object.entries(properties)),
+          body: Buffer.from(body),
+        })
+      const { received, repeats } = await receiveMany(consumer, 2)
+      expect([[...received.values()].sort(), repeats]).toEqual([['fits', 'fits too'], 0])
+      expect(await consumer.receive(32, 30_000)).toEqual([])
+      expect(await childResult('sql-child.mjs', [endpoint, 'sql', 'sql-push', expression, '2'])).toEqual([
+        'fits',
+        'fits too',
+      ])
+    } finally {
+      await Promise.all([producer.shutdown(), consumer.shutdown()])
+    }
+  })
+
   it('redelivers what a push listener failed on, after the group pause', async () => {
     const { endpoint } = await runningInstance(client, { topic: 'retry', group: 'retry-group' })
     expect(await childResult('retry-child.mjs', [endpoint, 'retry', 'retry-group'])).toEqual([1, 2])

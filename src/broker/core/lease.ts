@@ -11,6 +11,7 @@
  * Cost: O(log n) in the deliveries in flight for each, O(1) in everything else.
  */
 import type { AckedEvent, BrokerEvent, DeadlineEvent, LeasedEntry, LeasedEvent, MessageName } from './events.ts'
+import { sqlOf } from './filter.ts'
 import type { DeliveryName } from './handle.ts'
 import { limits } from './limits.ts'
 import { maxAttempts, retryDelayMs } from './retry.ts'
@@ -23,9 +24,11 @@ export interface Entries {
   position(i: number): number
   tagHash(i: number): number
   storeTimeMs(i: number): number
+  /** What the receive's expression says; absent where it has none. */
+  passes?(i: number): boolean
 }
 
-/** What a take may look at; null means "not in memory: load it and ask again". */
+/** What a take may look at; null means "not in memory (or not judged by the receive's expression): load it and ask again". */
 export type EntriesAt = (queueKey: number, from: number, count: number) => Entries | null
 
 export interface Taken {
@@ -33,6 +36,8 @@ export interface Taken {
   readonly leased: LeasedEvent | null
   /** Entries of this queue must be loaded before there is more. */
   readonly missing: number | null
+  /** Visible again, and the receive's expression was not asked of them yet: ask, and take again. */
+  readonly unjudged: readonly Lease[]
   /** The scan budget ran out before the queues did: let others run, then take again. */
   readonly unfinished: boolean
 }
@@ -40,21 +45,29 @@ export interface Taken {
 /** What this receive gets now: redeliveries first, then fresh messages, at most `max`. Deciding changes nothing. */
 export function decideTake(
   subscription: Subscription,
-  want: Pick<Waiter, 'hashes' | 'max' | 'invisibleMs' | 'autoRenew' | 'clientId'>,
+  want: Pick<Waiter, 'filter' | 'hashes' | 'max' | 'invisibleMs' | 'autoRenew' | 'clientId'>,
   at: number,
   context: { readonly session: number; readonly oldestMs: number; readonly entriesAt: EntriesAt },
 ): Taken {
   const entries: LeasedEntry[] = []
   const unwanted: MessageName[] = []
+  const unjudged: Lease[] = []
+  const sql = sqlOf(want.filter)
   const last = maxAttempts(subscription.group.settings.maxRetryTimes)
   for (let lease = subscription.ready.first; lease && entries.length < want.max; lease = lease.next) {
     if (lease.attempt >= last) continue
-    if (want.hashes && !want.hashes.has(lease.tagHash)) unwanted.push(lease)
+    if (sql && lease.passedBy !== sql && lease.refusedBy !== sql) {
+      unjudged.push(lease)
+      if (unjudged.length >= limits.scanStep) break
+      continue
+    }
+    if ((want.hashes && !want.hashes.has(lease.tagHash)) || (sql && lease.refusedBy === sql)) unwanted.push(lease)
     else
       entries.push({ ...nameOf(lease), attempt: lease.attempt + 1, position: lease.position, tagHash: lease.tagHash })
     if (unwanted.length >= limits.scanStep) break
   }
-  const fresh = takeFresh(subscription, want, context, entries)
+  // Fresh messages wait until those that came back were judged, or under a steady flow they would wait for ever.
+  const fresh = unjudged.length > 0 ? NOTHING_FRESH : takeFresh(subscription, want, context, entries)
   const events: BrokerEvent[] = []
   if (unwanted.length > 0)
     events.push({
@@ -82,16 +95,25 @@ export function decideTake(
     events,
     leased,
     missing: fresh.missing,
+    unjudged,
     unfinished: fresh.unfinished || unwanted.length >= limits.scanStep,
   }
 }
 
+interface Fresh {
+  readonly nexts: ReadonlyArray<{ readonly queueId: number; readonly next: number }>
+  readonly missing: Taken['missing']
+  readonly unfinished: boolean
+}
+
+const NOTHING_FRESH: Fresh = { nexts: [], missing: null, unfinished: false }
+
 function takeFresh(
   subscription: Subscription,
-  want: Pick<Waiter, 'hashes' | 'max'>,
+  want: Pick<Waiter, 'filter' | 'hashes' | 'max'>,
   context: { readonly oldestMs: number; readonly entriesAt: EntriesAt },
   entries: LeasedEntry[],
-): { nexts: Array<{ queueId: number; next: number }>; missing: Taken['missing']; unfinished: boolean } {
+): Fresh {
   const nexts: Array<{ queueId: number; next: number }> = []
   let missing: Taken['missing'] = null
   let budget: number = limits.scanBudget
@@ -102,7 +124,7 @@ function takeFresh(
     const { queue } = cursor
     let next = cursor.next
     while (next < queue.visible && room > 0 && budget > 0) {
-      const count = Math.min(queue.visible - next, want.hashes ? limits.scanStep : room)
+      const count = Math.min(queue.visible - next, want.filter ? limits.scanStep : room)
       const found = context.entriesAt(queue.key, next, count)
       if (found === null) {
         missing = queue.key
@@ -110,7 +132,7 @@ function takeFresh(
       }
       if (found.count === 0) {
         if (found.from <= next) throw new Error(`Queue ${queue.key} has no entry for its offset ${next}.`)
-        // Retention is about to say that these are gone.
+        // Retention is about to say that these are gone, or the receive's expression passed over them.
         next = Math.min(found.from, queue.visible)
       }
       let i = 0
@@ -118,6 +140,7 @@ function takeFresh(
         next = found.from + i + 1
         const hash = found.tagHash(i)
         if (want.hashes && !want.hashes.has(hash)) continue
+        if (found.passes && !found.passes(i)) continue
         if (found.storeTimeMs(i) < context.oldestMs) continue
         entries.push({
           queueId: queue.id,
@@ -342,6 +365,8 @@ export function newLease(state: BrokerState, subscription: Subscription, cursor:
     renewable: false,
     owner: '',
     phase: 'leased',
+    passedBy: null,
+    refusedBy: null,
   }
   cursor.leases.set(entry.offset, lease)
   subscription.unacknowledged++

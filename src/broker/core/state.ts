@@ -13,7 +13,7 @@
 import { DeadlineHeap, type Due } from './deadline-heap.ts'
 import type { GroupSettings, TopicSettings } from './events.ts'
 import { FifoList, type Linked } from './fifo-list.ts'
-import type { TagFilter } from './filter.ts'
+import type { Filter, SqlFilter } from './filter.ts'
 import { type Bucket, makeBucket } from './throttle.ts'
 import { TimerTable } from './timer-table.ts'
 
@@ -123,11 +123,14 @@ export interface Lease extends Due, Linked<Lease> {
   owner: string
   /** Volatile. */
   phase: Phase
+  /** Volatile: the expressions that were last asked of the message, by what they said. */
+  passedBy: SqlFilter | null
+  refusedBy: SqlFilter | null
 }
 
 /** A receive that waits. */
 export interface Waiter extends Due, Linked<Waiter> {
-  readonly filter: TagFilter
+  readonly filter: Filter
   readonly hashes: ReadonlySet<number> | null
   readonly max: number
   readonly invisibleMs: number

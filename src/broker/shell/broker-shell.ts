@@ -23,7 +23,7 @@ import {
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../core/dead-letter.ts'
 import { DeadlineHeap, type Due } from '../core/deadline-heap.ts'
 import { type BrokerEvent, decodeEvent, type LeasedEvent, type MessageEvent, type MessageName } from '../core/events.ts'
-import { matches } from '../core/filter.ts'
+import { matches, type SqlFilter, sqlOf } from '../core/filter.ts'
 import { decideGroup, decideSubscribe, defaultGroup } from '../core/group.ts'
 import { formatHandle, parseHandle } from '../core/handle.ts'
 import {
@@ -48,8 +48,10 @@ import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../core/wai
 import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
+import { FilterWatch } from './filter-watch.ts'
 import { Journal } from './journal.ts'
 import { Retention } from './retention.ts'
+import { Sieve } from './sieve.ts'
 import type { SteadyTime } from './time.ts'
 import { Timers } from './timers.ts'
 
@@ -57,6 +59,8 @@ import { Timers } from './timers.ts'
 const EXPIRE_PORTION = 4_096
 /** How soon a receive looks again when the log was busy, or an expiring poll whose index entries are being read. */
 const RETRY_MS = 5
+/** How long a poll whose time is up waits for an expression to be asked of more messages; the wire leaves 200 ms for the answer to travel. */
+const SIFT_MS = 100
 /** How often clients that fell silent are forgotten. */
 const SWEEP_MS = 60_000
 
@@ -77,6 +81,8 @@ export interface BrokerShellOptions {
 /** A waiting receive with the one who asked. */
 interface Poll extends Waiter {
   readonly subscription: Subscription
+  /** When it was to end at the latest; `due` may be later while entries are read. */
+  readonly until: number
   readonly signal: AbortSignal
   readonly onAbort: () => void
   readonly resolve: (deliveries: Delivery[]) => void
@@ -107,6 +113,10 @@ export class BrokerShell implements Broker {
   readonly #loaded = new Map<Subscription, Map<number, Entries>>()
   /** The reading under way that made `entriesAt` say "not in memory". */
   #lookup: Promise<Entries> | null = null
+  readonly #sieve: Sieve
+  readonly #filters = new FilterWatch()
+  /** Of `#loading`, those whose messages are being asked an expression, which may take longer than a poll. */
+  readonly #sifting = new Set<Subscription>()
   readonly #burying = new Set<Subscription>()
   /** Subscriptions to be asked again at a time: throttled, or the log was busy. */
   readonly #wakes = new DeadlineHeap<Wake>()
@@ -156,6 +166,11 @@ export class BrokerShell implements Broker {
       makeWay: (below) => this.#timers.moveAbove(below),
       stopped: () => this.#closed !== null,
       changed: () => this.#arm(),
+    })
+    this.#sieve = new Sieve({
+      clock: options.clock,
+      lookup: (queueKey, from, count) => options.index.lookup(queueKey, from, count),
+      readMany: (positions) => options.log.readMany(positions),
     })
     this.#arm()
   }
@@ -283,12 +298,15 @@ export class BrokerShell implements Broker {
     if (this.#closed || signal.aborted) return []
     const subscription = this.#subscription(this.#group(request.group), topic)
     this.clientAlive(request.clientId)
+    const differ = this.#filters.saw(subscription, request.filter, request.clientId, (id) => this.state.heard.has(id))
+    if (differ !== null) this.#report(new Error(differ))
     const at = this.#time.now()
     const refusal = this.#refuseReceive(subscription, at) ?? refuseWaiter(this.state, subscription)
     if (refusal) throw refuse(refusal)
     return new Promise((resolve, reject) => {
       const poll: Poll = Object.assign(makeWaiter(request), {
         subscription,
+        until: at + Math.max(0, request.waitMs),
         signal,
         onAbort: () => {
           if (poll.linked) this.#endPoll(poll)
@@ -296,7 +314,7 @@ export class BrokerShell implements Broker {
         resolve,
         reject,
       })
-      enter(this.state, subscription, poll, at + Math.max(0, request.waitMs))
+      enter(this.state, subscription, poll, poll.until)
       signal.addEventListener('abort', poll.onAbort, { once: true })
       this.#serve(subscription)
       // A short poll need not wait for a timer to hear that there is nothing.
@@ -435,10 +453,14 @@ export class BrokerShell implements Broker {
   #serveOne(subscription: Subscription, poll: Poll): boolean {
     const at = this.#time.now()
     if (this.#holdBack(subscription, at)) return false
+    const sql = sqlOf(poll.filter)
     const taken = decideTake(subscription, poll, at, {
       session: this.#session,
       oldestMs: at - this.#settings.retentionMs,
-      entriesAt: (queueKey, from, count) => this.#entriesAt(subscription, queueKey, from, count),
+      entriesAt: (queueKey, from, count) =>
+        sql
+          ? this.#sieve.entriesAt(subscription, sql, queueKey, from)
+          : this.#entriesAt(subscription, queueKey, from, count),
     })
     if (taken.events.length > 0 && !this.#tryCommit(taken.events)) {
       this.#serveLater(subscription, at + RETRY_MS)
@@ -446,11 +468,14 @@ export class BrokerShell implements Broker {
     }
     if (taken.leased && taken.leased.entries.length > 0) {
       leaveLine(this.state, subscription, poll)
+      if (sql) markPassed(subscription, taken.leased, sql)
       this.#spendForReceive(subscription, taken.leased.entries.length)
       void this.#deliver(poll, taken.leased)
       return true
     }
-    if (taken.missing !== null) this.#load(subscription, taken.missing)
+    if (sql && taken.unjudged.length > 0) this.#sift(subscription, this.#sieve.judge(taken.unjudged, sql))
+    else if (sql && taken.missing !== null) this.#sift(subscription, this.#siftQueues(subscription, sql, poll.max))
+    else if (taken.missing !== null) this.#load(subscription, taken.missing)
     else if (taken.unfinished) this.#serveLater(subscription, at)
     return false
   }
@@ -508,7 +533,7 @@ export class BrokerShell implements Broker {
     let extra = 0
     messages.forEach((message, i) => {
       const entry = leased.entries[i]!
-      if (matches(poll.filter, message.tag)) deliveries.push(delivery(leased, entry, message))
+      if (matches(poll.filter, message)) deliveries.push(delivery(leased, entry, message))
       else unwanted.push(nameOf(entry))
       extra += units(message.bodyBytes) - 1
     })
@@ -546,18 +571,45 @@ export class BrokerShell implements Broker {
 
   /** Entries of sealed segments come from files; the subscription is served when they are here. */
   #load(subscription: Subscription, queueKey: number): void {
-    this.#loading.add(subscription)
-    this.#lookup!.then(
-      (entries) => {
-        this.#loading.delete(subscription)
-        if (subscription.removed || this.#closed) return
+    this.#resume(
+      subscription,
+      this.#lookup!.then((entries) => {
+        if (subscription.removed) return
         const loaded = this.#loaded.get(subscription) ?? new Map<number, Entries>()
         this.#loaded.set(subscription, loaded.set(queueKey, entries))
+      }),
+    )
+  }
+
+  /** What an expression says is known from the messages alone; the subscription is served when they were asked. */
+  #sift(subscription: Subscription, work: Promise<void>): void {
+    this.#sifting.add(subscription)
+    this.#resume(subscription, work)
+  }
+
+  #siftQueues(subscription: Subscription, filter: SqlFilter, max: number): Promise<void> {
+    const isWanted = () => !this.#closed && !subscription.removed && subscription.waiters.first?.filter === filter
+    return this.#sieve.sift(subscription, filter, max, isWanted)
+  }
+
+  #resume(subscription: Subscription, work: Promise<void>): void {
+    this.#loading.add(subscription)
+    const ended = () => {
+      this.#loading.delete(subscription)
+      this.#sifting.delete(subscription)
+      if (subscription.removed || this.#closed) this.#sieve.forget(subscription)
+    }
+    work.then(
+      () => {
+        ended()
+        if (subscription.removed || this.#closed) return
         this.#serve(subscription)
+        // A short poll waited for nothing but this.
+        this.#endOverduePolls(this.#time.now())
         this.#arm()
       },
       (error: unknown) => {
-        this.#loading.delete(subscription)
+        ended()
         if (!this.#closed) this.#report(error)
         this.#endPolls(subscription, asRefusal(error))
       },
@@ -591,6 +643,7 @@ export class BrokerShell implements Broker {
 
   #endPolls(subscription: Subscription, refusal: Refusal | null): void {
     this.#loaded.delete(subscription)
+    this.#sieve.forget(subscription)
     const wake = this.#wakeOf.get(subscription)
     if (wake) this.#wakes.remove(wake)
     this.#wakeOf.delete(subscription)
@@ -747,7 +800,8 @@ export class BrokerShell implements Broker {
 
   #endOverduePolls(at: number): void {
     for (let poll = this.state.waiting.pop(at) as Poll | null; poll; poll = this.state.waiting.pop(at) as Poll | null) {
-      if (this.#loading.has(poll.subscription)) this.state.waiting.set(poll, at + RETRY_MS)
+      if (this.#loading.has(poll.subscription) && !(this.#sifting.has(poll.subscription) && at >= poll.until + SIFT_MS))
+        this.state.waiting.set(poll, at + RETRY_MS)
       else this.#endPoll(poll)
     }
   }
@@ -847,6 +901,14 @@ function delivery(leased: LeasedEvent, entry: LeasedEvent['entries'][number], me
     storeTimeMs: message.storeTimeMs,
     invisibleMs: leased.deadline - leased.at,
     deadLetterOf: message.origin,
+  }
+}
+
+/** So that a redelivery under the same expression need not ask again. */
+function markPassed(subscription: Subscription, leased: LeasedEvent, filter: SqlFilter): void {
+  for (const { queueId, offset } of leased.entries) {
+    const lease = subscription.cursors[queueId]?.leases.get(offset)
+    if (lease) lease.passedBy = filter
   }
 }
 

@@ -16,7 +16,7 @@ import * as gen from '../../grpc/gen/rocketmq.js'
 import type { Delivery, TopicView } from '../broker.ts'
 
 const version = 1
-const systemStart = 5
+export const systemStart = 5
 const digestMd5 = 2
 const encodingIdentity = 1
 const encodingGzip = 2
