@@ -6,6 +6,7 @@
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
  */
 import type { GroupSpec, MessageType, TopicSpec } from '../engines/engine.ts'
+import type { Elasticity } from './core/capacity.ts'
 
 /** The language of `SqlFilter`, for whoever can read a payload's properties. */
 export { compileSql, SqlError } from './core/sql.ts'
@@ -73,6 +74,10 @@ export interface BrokerSettings {
   readonly receiveTps: number
   /** The farthest delivery time of a timed message: 7 or 40 days by the edition (product-facts.md §1.3). */
   readonly maxDelayMs: number
+  /** How the two budgets grow together (serverless); absent or null: not at all. */
+  readonly elasticity?: Elasticity | null
+  /** Consumer groups there may be, those made by use included; absent: as many as the broker bears. */
+  readonly maxGroups?: number
 }
 
 export interface TopicView {

@@ -23,7 +23,7 @@ export interface ListenSpec {
   readonly kind: 'vpc' | 'internet'
   readonly host: string
   readonly port: number
-  /** IPv4 addresses or CIDR blocks that may connect; empty means everyone. */
+  /** IPv4 addresses or CIDR blocks that may connect here, of those in `ipWhitelist`; empty means all of them. */
   readonly allow: readonly string[]
   /** Outbound limit in Mbit/s; null means none. */
   readonly bandwidthMbps: number | null
@@ -36,6 +36,14 @@ export interface AccountSpec {
   readonly enabled: boolean
 }
 
+/** Messages a second: by how much and how far capacity grows, how long a step takes, and when it goes again. */
+export interface ElasticitySpec {
+  readonly stepTps: number
+  readonly maxTps: number
+  readonly scaleMs: number
+  readonly lookBackMs: number
+}
+
 export interface InstanceSpec {
   readonly instanceId: string
   /** Rises with every wanted change of the instance itself (not of its topics and groups). */
@@ -43,6 +51,8 @@ export interface InstanceSpec {
   /** A stopped instance (expired, overdue) keeps its data and refuses clients with PAYMENT_REQUIRED. */
   readonly serving: boolean
   readonly listen: readonly ListenSpec[]
+  /** IPv4 addresses or CIDR blocks that may connect, to whichever address; nobody else may, so nobody when it is empty. */
+  readonly ipWhitelist: readonly string[]
   readonly accounts: readonly AccountSpec[]
   /** Clients on the `vpc` address need no credentials (aclInfo.defaultVpcAuthFree). */
   readonly vpcAuthFree: boolean
@@ -50,9 +60,13 @@ export interface InstanceSpec {
   /** Messages a second, per direction: base and, with autoScaling, base plus elastic. */
   readonly sendTps: number
   readonly receiveTps: number
+  /** How the sum of the two grows with the traffic (serverless); null: not at all. */
+  readonly elasticity: ElasticitySpec | null
   readonly maxConnections: number
   /** How far ahead the delivery time of a timed message may lie. */
   readonly maxDelayMs: number
+  /** Consumer groups there may be, those included that clients make by using them. */
+  readonly maxGroups: number
   /** Key id (storageSecretKey) when messages are encrypted at rest, else null. */
   readonly encryptionKeyId: string | null
 }
@@ -97,6 +111,8 @@ export interface InstanceUsage {
   readonly instanceId: string
   readonly storedBytes: number
   readonly connections: number
+  /** Consumer groups that exist only because a client used them. */
+  readonly groupsMadeByUse: number
 }
 
 export interface Engine {

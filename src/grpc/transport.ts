@@ -108,6 +108,8 @@ export interface Connection {
   readonly localAddress: string
   readonly localPort: number
   readonly encrypted: boolean
+  /** One more than there may be: it is closed soon, and calls on it are to be refused with that reason. May end by itself. */
+  readonly surplus: boolean
 }
 
 export type MethodType =

@@ -376,6 +376,7 @@ const rows = {
     product_info_json: '{"msgProcessSpec":"rmq.s2.2xlarge"}',
     network_info_json: '{}',
     acl_info_json: '{}',
+    ip_whitelist_json: '["10.0.0.0/8"]',
     billing_json: '{}',
     maintain_time: '02:00-06:00',
     create_time_ms: 1_770_000_000_001,

@@ -18,6 +18,7 @@ export interface Migration {
 
 export const migrations: readonly Migration[] = [
   { version: 1, name: 'instances, topics, groups, accounts, keys, tags, tokens, nonces, changes', statements: first },
+  { version: 2, name: 'IP whitelists of instances', statements: ipWhitelists },
 ]
 
 /**
@@ -266,4 +267,10 @@ function first(dialect: 'sqlite' | 'postgres'): readonly string[] {
     )${table}`,
     `create index changes_by_resource on changes (resource, change_id)`,
   ]
+}
+
+/** Until its owner says otherwise an instance lets everyone in. */
+function ipWhitelists(dialect: 'sqlite' | 'postgres'): readonly string[] {
+  const { text } = words(dialect)
+  return [`alter table instances add column ip_whitelist_json ${text} not null default '["0.0.0.0/0"]'`]
 }

@@ -65,6 +65,8 @@ export interface InstanceTable {
   /** CreateInstance `networkInfo` after defaults, exactly as it must be read back. */
   network_info_json: string
   acl_info_json: string
+  /** Addresses and blocks that may connect to any endpoint, a JSON array; nobody when it is empty. */
+  ip_whitelist_json: Generated<string>
   /** period, periodUnit, autoRenew, autoRenewPeriod of a subscription; `{}` otherwise. */
   billing_json: string
   maintain_time: string

@@ -418,6 +418,7 @@ const instance: Row<'instances'> = {
   product_info_json: '{"msgProcessSpec":"rmq.s2.2xlarge"}',
   network_info_json: '{}',
   acl_info_json: '{}',
+  ip_whitelist_json: '["0.0.0.0/0"]',
   billing_json: '{}',
   maintain_time: '02:00-06:00',
   create_time_ms: 0,

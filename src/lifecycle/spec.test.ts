@@ -18,6 +18,7 @@ const row = (change: {
     product_info_json: JSON.stringify(change.product ?? { msgProcessSpec: 'rmq.p2.4xlarge' }),
     network_info_json: JSON.stringify({ vpcInfo: {}, internetInfo: change.internet ?? { internetSpec: 'disable' } }),
     acl_info_json: JSON.stringify(change.acl ?? {}),
+    ip_whitelist_json: '["0.0.0.0/0"]',
   }) as Row<'instances'>
 
 const specOf = (change: Parameters<typeof row>[0] = {}): InstanceSpec =>
@@ -36,13 +37,16 @@ describe('instanceSpecOf', () => {
       generation: 5,
       serving: true,
       listen: [{ kind: 'vpc', host: '127.0.0.1', port: 7801, allow: [], bandwidthMbps: null }],
+      ipWhitelist: ['0.0.0.0/0'],
       accounts: [{ username: 'u', secret: 's', enabled: false }],
       vpcAuthFree: false,
       retentionHours: 72,
       sendTps: 2000,
       receiveTps: 2000,
+      elasticity: null,
       maxConnections: 4000,
       maxDelayMs: 40 * 86_400_000,
+      maxGroups: 2000,
       encryptionKeyId: null,
     })
   })

@@ -33,6 +33,7 @@ export function instanceSpecOf(from: {
     generation: instance.generation,
     serving,
     listen: listenOf(instance, ports, listenHost),
+    ipWhitelist: JSON.parse(instance.ip_whitelist_json) as string[],
     accounts,
     vpcAuthFree: acl.defaultVpcAuthFree === true,
     retentionHours: product.messageRetentionTime || limits.retentionHours.default,
@@ -77,7 +78,7 @@ export function portKindsOf(instance: Pick<Row<'instances'>, 'network_info_json'
 function throughputOf(
   instance: Row<'instances'>,
   product: ProductInfo,
-): Pick<InstanceSpec, 'sendTps' | 'receiveTps' | 'maxConnections' | 'maxDelayMs'> {
+): Pick<InstanceSpec, 'sendTps' | 'receiveTps' | 'elasticity' | 'maxConnections' | 'maxGroups' | 'maxDelayMs'> {
   const specification = specificationOfStored({
     seriesCode: instance.series_code,
     subSeriesCode: instance.sub_series_code,
@@ -91,8 +92,10 @@ function throughputOf(
   return {
     sendTps: Math.max(1, sendTps),
     receiveTps: Math.max(1, tps - sendTps),
+    elasticity: specification.elasticity,
     maxConnections: specification.maxConnections,
     maxDelayMs: specification.maxDelayMs,
+    maxGroups: specification.maxGroups,
   }
 }
 

@@ -44,6 +44,8 @@ export const createConsumerGroup: Handler<CreateConsumerGroupInput, boolean> = a
   refuseUncarriedOrder(services.engine, deliveryOrderType)
   checkLiteMembers(services.engine, input)
   const policy = policyOf(deliveryOrderType, input.consumeRetryPolicy, null)
+  // Groups that clients made by using them take places too; while nobody can tell, they are not counted.
+  const madeByUse = (await services.usage(instanceId))?.groupsMadeByUse ?? 0
   await services.ledger.change(causeOf(call, 'CreateConsumerGroup'), async ({ tx, record }) => {
     const instance = await usableInstance(tx, call, instanceId)
     const specification = specificationOfRow(instance)
@@ -51,7 +53,7 @@ export const createConsumerGroup: Handler<CreateConsumerGroupInput, boolean> = a
     if (problem !== null) throw invalid('consumerGroupId', problem)
     const before = await findConsumerGroupRow(tx, instanceId, consumerGroupId)
     if (before?.wanted === 'present') throw consumerGroupExisted(consumerGroupId)
-    const count = (await countConsumerGroups(tx, [instanceId])).get(instanceId) ?? 0
+    const count = madeByUse + ((await countConsumerGroups(tx, [instanceId])).get(instanceId) ?? 0)
     if (count >= specification.maxGroups) throw groupQuotaExceeded(instanceId, specification.maxGroups)
     await checkDeadLetterTopic(tx, instanceId, policy)
     await checkLiteTopic(tx, instanceId, input.topicName)

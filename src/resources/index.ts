@@ -37,6 +37,8 @@ export const handlers: Handlers = guarded({
   DeleteConsumerGroup: groups.deleteConsumerGroup,
   ListConsumerGroups: groups.listConsumerGroups,
   GetInstanceAccount: getInstanceAccount,
+  CreateInstanceIpWhitelist: whitelists.createInstanceIpWhitelist,
+  DeleteInstanceIpWhitelist: whitelists.deleteInstanceIpWhitelist,
   GetInstanceIpWhitelist: whitelists.getInstanceIpWhitelist,
   ListInstanceIpWhitelist: whitelists.listInstanceIpWhitelist,
 })

@@ -43,7 +43,7 @@ import { codes, type Refusal } from '../core/refusal.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { maxAttempts, retryDelaysMs } from '../core/retry.ts'
 import type { BrokerState, Group, Lease, Subscription, Topic, Waiter } from '../core/state.ts'
-import { type Bucket, makeBucket, open, opensAt, sendWeight, setRate, spend, units } from '../core/throttle.ts'
+import { typeWeight, units } from '../core/throttle.ts'
 import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../core/waiters.ts'
 import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { LogError } from '../log/errors.ts'
@@ -52,6 +52,7 @@ import { FilterWatch } from './filter-watch.ts'
 import { Journal } from './journal.ts'
 import { Retention } from './retention.ts'
 import { Sieve } from './sieve.ts'
+import { Throughput } from './throughput.ts'
 import type { SteadyTime } from './time.ts'
 import { Timers } from './timers.ts'
 
@@ -103,8 +104,7 @@ export class BrokerShell implements Broker {
   readonly #time: SteadyTime
   readonly #session: number
   readonly #report: (error: unknown) => void
-  readonly #sendBucket: Bucket
-  readonly #receiveBucket: Bucket
+  readonly #throughput: Throughput
   #settings: BrokerSettings
   /** Until its creation is durable, a group delivers nothing. */
   readonly #settling = new Map<Group, Promise<void>>()
@@ -133,9 +133,7 @@ export class BrokerShell implements Broker {
     this.#session = options.session
     this.#settings = options.settings
     this.#report = options.report
-    const at = this.#time.now()
-    this.#sendBucket = makeBucket(options.settings.sendTps, at)
-    this.#receiveBucket = makeBucket(options.settings.receiveTps, at)
+    this.#throughput = new Throughput(options.settings, this.#time.now())
     this.#journal = new Journal({
       state: options.state,
       log: options.log,
@@ -164,7 +162,6 @@ export class BrokerShell implements Broker {
       commit: (events) => this.#commit(events),
       report: options.report,
       makeWay: (below) => this.#timers.moveAbove(below),
-      stopped: () => this.#closed !== null,
       changed: () => this.#arm(),
     })
     this.#sieve = new Sieve({
@@ -219,10 +216,8 @@ export class BrokerShell implements Broker {
   }
 
   configure(settings: BrokerSettings): void {
-    const at = this.#time.now()
     this.#settings = settings
-    setRate(this.#sendBucket, settings.sendTps, at)
-    setRate(this.#receiveBucket, settings.receiveTps, at)
+    this.#throughput.configure(settings, this.#time.now())
     this.#arm()
   }
 
@@ -301,7 +296,7 @@ export class BrokerShell implements Broker {
     const differ = this.#filters.saw(subscription, request.filter, request.clientId, (id) => this.state.heard.has(id))
     if (differ !== null) this.#report(new Error(differ))
     const at = this.#time.now()
-    const refusal = this.#refuseReceive(subscription, at) ?? refuseWaiter(this.state, subscription)
+    const refusal = this.#throughput.refuseReceive(subscription, at) ?? refuseWaiter(this.state, subscription)
     if (refusal) throw refuse(refusal)
     return new Promise((resolve, reject) => {
       const poll: Poll = Object.assign(makeWaiter(request), {
@@ -429,6 +424,7 @@ export class BrokerShell implements Broker {
     this.#cancelTimer = null
     this.#timers.close()
     for (const subscription of this.state.subscriptions.values()) this.#endPolls(subscription, null)
+    await this.#retention.stop()
     await this.#journal.close()
   }
 
@@ -469,7 +465,7 @@ export class BrokerShell implements Broker {
     if (taken.leased && taken.leased.entries.length > 0) {
       leaveLine(this.state, subscription, poll)
       if (sql) markPassed(subscription, taken.leased, sql)
-      this.#spendForReceive(subscription, taken.leased.entries.length)
+      this.#spendForReceive(subscription, taken.leased.entries.length, at)
       void this.#deliver(poll, taken.leased)
       return true
     }
@@ -537,7 +533,7 @@ export class BrokerShell implements Broker {
       else unwanted.push(nameOf(entry))
       extra += units(message.bodyBytes) - 1
     })
-    this.#spendForReceive(subscription, extra)
+    this.#spendForReceive(subscription, extra, this.#time.now())
     if (unwanted.length > 0 && !subscription.removed)
       this.#commit([{ type: 'acked', subscriptionId: subscription.id, entries: unwanted }])
     return deliveries
@@ -657,40 +653,24 @@ export class BrokerShell implements Broker {
   // Throttles ------------------------------------------------------------------------------------
 
   #spendForSend(topic: Topic, request: SendRequest, at: number): void {
-    if (!open(this.#sendBucket, at)) throw refuse(instanceThrottled('sends', this.#settings.sendTps))
-    if (!open(topic.sendBucket, at))
-      throw refuse({
-        code: codes.tooManyRequests,
-        message: `topic ${request.topic} takes ${topic.settings.maxSendTps} messages a second (maxSendTps); send slower or raise it`,
-      })
+    const refusal = this.#throughput.refuseSend(topic, at)
+    if (refusal) throw refuse(refusal)
     let cost = 0
-    const weight = sendWeight(topic.settings.messageType)
+    const weight = typeWeight(topic.settings.messageType)
     for (const message of request.messages) cost += units(message.bodyBytes, weight)
-    spend(this.#sendBucket, cost)
-    spend(topic.sendBucket, cost)
-  }
-
-  #refuseReceive(subscription: Subscription, at: number): Refusal | null {
-    if (!open(this.#receiveBucket, at)) return instanceThrottled('receives', this.#settings.receiveTps)
-    const { receiveBucket, settings } = subscription.group
-    if (open(receiveBucket, at)) return null
-    return {
-      code: codes.tooManyRequests,
-      message: `group ${settings.consumerGroupId} gets ${settings.maxReceiveTps} messages a second (maxReceiveTps); receive slower or raise it`,
-    }
+    this.#throughput.spendSend(topic, cost, at)
   }
 
   /** A receive that waited when the budget ran out goes on waiting until there is some again. */
   #holdBack(subscription: Subscription, at: number): boolean {
-    const opens = Math.max(opensAt(this.#receiveBucket, at), opensAt(subscription.group.receiveBucket, at))
+    const opens = this.#throughput.receivesAt(subscription, at)
     if (opens <= at) return false
     if (opens < Number.POSITIVE_INFINITY) this.#serveLater(subscription, opens)
     return true
   }
 
-  #spendForReceive(subscription: Subscription, cost: number): void {
-    spend(this.#receiveBucket, cost)
-    spend(subscription.group.receiveBucket, cost)
+  #spendForReceive(subscription: Subscription, units: number, at: number): void {
+    this.#throughput.spendReceive(subscription, units * typeWeight(subscription.topic.settings.messageType), at)
   }
 
   // Dead letters ---------------------------------------------------------------------------------
@@ -794,7 +774,7 @@ export class BrokerShell implements Broker {
     }
     for (const subscription of woken) if (!subscription.removed) this.#serve(subscription)
     this.#endOverduePolls(at)
-    if (this.#retention.due() <= at) void this.#retention.work(at)
+    if (this.#retention.due() <= at) this.#retention.start(at)
     this.#arm()
   }
 
@@ -817,10 +797,11 @@ export class BrokerShell implements Broker {
   #group(consumerGroupId: string): Group {
     const known = this.state.groups.get(consumerGroupId)
     if (known) return known
-    if (this.state.groups.size >= limits.groupsMadeByUse)
+    const most = Math.min(limits.groupsMadeByUse, this.#settings.maxGroups ?? Number.POSITIVE_INFINITY)
+    if (this.state.groups.size >= most)
       throw refuse({
         code: codes.tooManyRequests,
-        message: `there are ${this.state.groups.size} consumer groups already; no more are made by use. Create the group, or remove groups`,
+        message: `the instance has ${this.state.groups.size} consumer groups, and its specification allows ${most}; delete groups that are not needed, or use one of them`,
       })
     this.#commit([{ type: 'group', ...defaultGroup(consumerGroupId) }])
     const group = this.state.groups.get(consumerGroupId)!
@@ -961,13 +942,6 @@ function topicNotFound(topicName: string): Refusal {
   return {
     code: codes.topicNotFound,
     message: `topic ${topicName} does not exist; create it with CreateTopic before clients use it`,
-  }
-}
-
-function instanceThrottled(what: 'sends' | 'receives', tps: number): Refusal {
-  return {
-    code: codes.tooManyRequests,
-    message: `the instance's budget of ${tps} ${what} a second is used up (a message counts once for each 4 KiB); slow down or choose a larger specification`,
   }
 }
 

@@ -79,7 +79,8 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
       ages: agesOf(opened.log, newest),
       newestMs: newest.get(segmentOf(opened.log.end)) ?? 0,
       unsealedSinceMs:
-        index.index.firstTimeMs(segmentOf(opened.log.end)) ?? newest.get(segmentOf(opened.log.end)) ?? null,
+        // A checkpoint says 0 for a segment without messages.
+        index.index.firstTimeMs(segmentOf(opened.log.end)) ?? (newest.get(segmentOf(opened.log.end)) || null),
       report: options.report ?? (() => {}),
     })
   } catch (error) {

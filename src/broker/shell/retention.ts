@@ -24,15 +24,14 @@ export interface RetentionContext {
   report(error: unknown): void
   /** Called before the segments below a position go: what is still needed is written again further on. */
   makeWay(below: number): Promise<void>
-  /** Closed: what is under way is left where it is. */
-  stopped(): boolean
   /** Called when `due` may have changed. */
   changed(): void
 }
 
 export class Retention {
   readonly #context: RetentionContext
-  #working = false
+  #work: Promise<void> | null = null
+  #stopped = false
   #notBefore = 0
 
   constructor(context: RetentionContext) {
@@ -41,7 +40,7 @@ export class Retention {
 
   /** When there is something to do; Infinity while it is being done and when nothing is held. */
   due(): number {
-    if (this.#working) return Number.POSITIVE_INFINITY
+    if (this.#work) return Number.POSITIVE_INFINITY
     const { journal } = this.#context
     const retentionMs = this.#context.retentionMs()
     const oldest = journal.ages[0]
@@ -53,18 +52,28 @@ export class Retention {
     return Math.max(earliest, this.#notBefore)
   }
 
-  async work(at: number): Promise<void> {
-    if (this.#working) return
-    this.#working = true
+  /** Does what is due; at most once at a time. */
+  start(at: number): void {
+    this.#work ??= this.#do(at).finally(() => {
+      this.#work = null
+      this.#context.changed()
+    })
+  }
+
+  /** Nothing begins any more; resolves when what is under way has ended. What was not done is done after the next start. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    await this.#work
+  }
+
+  async #do(at: number): Promise<void> {
     try {
       await this.#seal(at)
-      await this.#trim(at)
+      if (!this.#stopped) await this.#trim(at)
     } catch (error) {
-      if (!this.#context.stopped()) this.#context.report(error)
+      if (this.#stopped) return
+      this.#context.report(error)
       this.#notBefore = at + retryMs
-    } finally {
-      this.#working = false
-      this.#context.changed()
     }
   }
 

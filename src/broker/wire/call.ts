@@ -20,7 +20,11 @@ export interface InstanceDoor {
   authenticator: Authenticator | null
   /** False for an instance that is stopped (expired or overdue). */
   serving: boolean
+  /** Connections there may be, over all addresses of the instance; for the refusal of one too many. */
+  maxConnections: number
+  /** What goes out, and what comes in: the vendor holds both to the bandwidth that was bought. */
   bandwidth: Bandwidth
+  inbound: Bandwidth
   /** Where an unexpected failure is reported. */
   report(error: unknown): void
 }
@@ -34,20 +38,23 @@ export interface WireCall {
   readonly version: string | undefined
   /** Address the client arrived at, `host:port`. */
   readonly storeHost: string
+  /** Aborts when nobody will read the answer. */
+  readonly signal: AbortSignal
   remainingMs(): number
   now(): number
 }
 
 const maxClientIdLength = 1024
 
-/** Throws PAYMENT_REQUIRED, UNAUTHORIZED or CLIENT_ID_REQUIRED. */
+/** Throws PAYMENT_REQUIRED, TOO_MANY_REQUESTS (one connection too many), UNAUTHORIZED or CLIENT_ID_REQUIRED. */
 export function enter(call: Call<InstanceDoor>): WireCall {
   const door = call.context
   const { metadata, connection } = call
-  if (!door.serving) {
+  refuseWhenStopped(door)
+  if (connection.surplus) {
     throw new BrokerRefusal(
-      Code.PAYMENT_REQUIRED,
-      `Instance ${door.instanceId} is stopped because its subscription expired; renew it to go on.`,
+      Code.TOO_MANY_REQUESTS,
+      `Instance ${door.instanceId} has all ${door.maxConnections} connections its specification allows; close clients that are not needed, or choose a larger specification.`,
     )
   }
   door.authenticator?.check(metadata['authorization'], metadata['x-mq-date-time'])
@@ -66,7 +73,17 @@ export function enter(call: Call<InstanceDoor>): WireCall {
     language: metadata['x-mq-language'],
     version: metadata['x-mq-client-version'],
     storeHost: `${connection.localAddress}:${connection.localPort}`,
+    signal: call.signal,
     remainingMs: () => call.remainingMs(),
     now: () => door.clock.now(),
   }
+}
+
+/** Throws PAYMENT_REQUIRED; for calls that went on for a while, also after they began. */
+export function refuseWhenStopped(door: InstanceDoor): void {
+  if (door.serving) return
+  throw new BrokerRefusal(
+    Code.PAYMENT_REQUIRED,
+    `Instance ${door.instanceId} is stopped because its subscription expired; renew it to go on.`,
+  )
 }

@@ -7,7 +7,7 @@
 import type * as gen from '../../grpc/gen/rocketmq.js'
 import type { WritableCall } from '../../grpc/transport.ts'
 import { BrokerRefusal, type Delivery } from '../broker.ts'
-import { enter, type InstanceDoor, type WireCall } from './call.ts'
+import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
 import { Code } from './code.ts'
 import { durationMs } from './duration.ts'
 import { parseFilter } from './filter.ts'
@@ -39,7 +39,11 @@ export async function receiveMessage(
   let wire: WireCall | null = null
   try {
     wire = enter(call)
-    deliveries = await take(wire, request, call.signal)
+    const taken = await take(wire, request, call.signal)
+    // The instance may have been stopped while the poll waited.
+    if (!wire.door.serving) await giveBack(wire, request, taken)
+    refuseWhenStopped(wire.door)
+    deliveries = taken
     status = deliveries.length === 0 ? statusOf(Code.MESSAGE_NOT_FOUND, 'no new message') : statusOf(Code.OK)
   } catch (error) {
     status = statusOfError(error, call.context.report)

@@ -43,6 +43,9 @@ export async function sendMessage(
   }
   for (const message of messages) checkType(message.systemProperties ?? noProperties, topic)
 
+  let bytes = 0
+  for (const message of messages) bytes += message.body.length
+  await call.door.inbound.take(bytes, call.signal)
   const outgoing = messages.map((message) => toOutgoing(message, topic, storeHost, at))
   const receipts = await broker.send({ topic: topicName, messages: outgoing })
   const ok = statusOf(Code.OK)

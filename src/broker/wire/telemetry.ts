@@ -7,7 +7,7 @@
 import type * as gen from '../../grpc/gen/rocketmq.js'
 import { type BidiCall, RpcError, Status } from '../../grpc/transport.ts'
 import { BrokerRefusal } from '../broker.ts'
-import { enter, type InstanceDoor, type WireCall } from './call.ts'
+import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
 import { Code } from './code.ts'
 import { checkGroupName, checkTopicName } from './names.ts'
 import { mergeSettings } from './settings.ts'
@@ -29,13 +29,15 @@ export async function telemetry(call: TelemetryCall): Promise<void> {
   clients.streamOpened(wire.clientId)
   try {
     for await (const command of call.requests) {
+      refuseWhenStopped(wire.door)
       clients.alive(wire.clientId)
       if (command.settings !== null) answerSettings(call, wire, command.settings)
       // The other commands answer questions this server has not asked.
     }
   } catch (error) {
     if (call.signal.aborted) return
-    throw error
+    if (!(error instanceof BrokerRefusal)) throw error
+    call.write({ status: statusOfError(error, call.context.report) })
   } finally {
     clients.streamClosed(wire.clientId)
   }

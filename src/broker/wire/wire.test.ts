@@ -75,7 +75,9 @@ class World {
       clock: this.clock,
       authenticator: null,
       serving: true,
+      maxConnections: 4000,
       bandwidth: createBandwidth(null, this.clock),
+      inbound: createBandwidth(null, this.clock),
       report: (error) => this.reported.push(error),
     }
   }
@@ -83,7 +85,7 @@ class World {
   call(
     path: string,
     request: unknown,
-    more: { metadata?: Record<string, string>; remainingMs?: number } = {},
+    more: { metadata?: Record<string, string>; remainingMs?: number; surplus?: boolean } = {},
   ): Promise<any> {
     const written: any[] = []
     const method = messagingService.methods.find(({ type }) => type.path.endsWith(`/${path}`))!
@@ -97,6 +99,7 @@ class World {
         remoteAddress: '127.0.0.1',
         remotePort: 1,
         encrypted: false,
+        surplus: more.surplus === true,
       },
       remainingMs: () => more.remainingMs ?? 3000,
       signal: new AbortController().signal,

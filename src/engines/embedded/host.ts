@@ -7,7 +7,7 @@
  * and is observed with generation 0. Steps on one instance are serialised; every step is idempotent.
  */
 import path from 'node:path'
-import type { Broker } from '../../broker/broker.ts'
+import type { Broker, BrokerSettings } from '../../broker/broker.ts'
 import { openBroker } from '../../broker/shell/open.ts'
 import {
   createAuthenticator,
@@ -16,6 +16,7 @@ import {
   type InstanceDoor,
   messagingService,
 } from '../../broker/wire/index.ts'
+import { ConnectionRoom } from '../../grpc/connection-room.ts'
 import { createGrpcHost, type GrpcHost, type PortHandle } from '../../grpc/host.ts'
 import type { World } from '../../world/world.ts'
 import { EngineError, type InstanceObservation, type InstanceSpec, type ListenSpec } from '../engine.ts'
@@ -49,6 +50,8 @@ interface Hosted {
   readonly broker: Broker
   readonly clients: ReturnType<typeof createClientRegistry>
   readonly doors: Map<ListenSpec['kind'], OpenDoor>
+  /** Connections of all its addresses count together. */
+  readonly room: ConnectionRoom
   spec: InstanceSpec
   /** Why the wanted addresses are not all open, or null. */
   failure: string | null
@@ -56,6 +59,8 @@ interface Hosted {
 
 const removedSuffix = '.removed'
 const closeGraceMs = 2000
+/** Connections beyond the specification's that are let in for as long as it takes to tell them. */
+const anteroomConnections = 64
 
 export async function createBrokerHost(options: HostOptions): Promise<BrokerHost> {
   const { world, directory } = options
@@ -119,6 +124,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       broker,
       clients: createClientRegistry(broker, world.clock),
       doors: new Map(),
+      room: new ConnectionRoom({ most: spec.maxConnections, anteroom: anteroomConnections }),
       spec,
       failure: null,
     }
@@ -128,6 +134,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
 
   async function openDoors(instance: Hosted, spec: InstanceSpec): Promise<void> {
     const failures: string[] = []
+    instance.room.most = spec.maxConnections
     for (const [kind, { listen, port }] of instance.doors) {
       const wanted = spec.listen.find((candidate) => candidate.kind === kind)
       if (wanted?.port === listen.port && wanted.host === listen.host) continue
@@ -141,7 +148,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         if (failure !== null) failures.push(failure)
       } else {
         applyToDoor(existing.door, spec, listen)
-        existing.port.update({ accept: addressFilter(listen.allow), maxConnections: spec.maxConnections })
+        existing.port.update({ accept: acceptOf(spec, listen) })
         instance.doors.set(listen.kind, { ...existing, listen })
       }
     }
@@ -156,7 +163,9 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       clock: world.clock,
       authenticator: null,
       serving: spec.serving,
+      maxConnections: spec.maxConnections,
       bandwidth: createBandwidth(listen.bandwidthMbps, world.clock),
+      inbound: createBandwidth(listen.bandwidthMbps, world.clock),
       report: options.report,
     }
     applyToDoor(door, spec, listen)
@@ -165,8 +174,8 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         host: listen.host,
         port: listen.port,
         context: door,
-        accept: addressFilter(listen.allow),
-        maxConnections: spec.maxConnections,
+        accept: acceptOf(spec, listen),
+        room: instance.room,
       })
       instance.doors.set(listen.kind, { listen, door, port })
       return null
@@ -180,8 +189,10 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     const free = listen.kind === 'vpc' && spec.vpcAuthFree
     door.authenticator = free ? null : createAuthenticator(spec.accounts)
     door.serving = spec.serving
+    door.maxConnections = spec.maxConnections
     if (before !== undefined && before.bandwidthMbps !== listen.bandwidthMbps) {
       door.bandwidth = createBandwidth(listen.bandwidthMbps, world.clock)
+      door.inbound = createBandwidth(listen.bandwidthMbps, world.clock)
     }
   }
 
@@ -252,7 +263,8 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       const instance = hosted.get(instanceId)
       if (instance === undefined) return null
       const connections = [...instance.doors.values()].reduce((sum, { port }) => sum + port.connections(), 0)
-      return { instanceId, storedBytes: instance.broker.usage().storedBytes, connections }
+      const groupsMadeByUse = instance.broker.groups().filter(({ generation }) => generation === 0).length
+      return { instanceId, storedBytes: instance.broker.usage().storedBytes, connections, groupsMadeByUse }
     },
 
     async shutdown() {
@@ -265,11 +277,16 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
   }
 }
 
-const brokerSettings = (spec: InstanceSpec) => ({
+const acceptOf = (spec: InstanceSpec, listen: ListenSpec) =>
+  addressFilter({ instance: spec.ipWhitelist, endpoint: listen.allow })
+
+const brokerSettings = (spec: InstanceSpec): BrokerSettings => ({
   retentionMs: spec.retentionHours * 3600 * 1000,
   sendTps: spec.sendTps,
   receiveTps: spec.receiveTps,
   maxDelayMs: spec.maxDelayMs,
+  elasticity: spec.elasticity,
+  maxGroups: spec.maxGroups,
 })
 
 function observation(instance: Hosted): InstanceObservation {

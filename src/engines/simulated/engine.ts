@@ -173,7 +173,7 @@ export class SimulatedEngine implements Engine {
   }
 
   async usage(instanceId: string): Promise<InstanceUsage | null> {
-    return this.#held.has(instanceId) ? { instanceId, storedBytes: 0, connections: 0 } : null
+    return this.#held.has(instanceId) ? { instanceId, storedBytes: 0, connections: 0, groupsMadeByUse: 0 } : null
   }
 
   // What a test may do to it and see of it
