@@ -110,6 +110,10 @@ export interface OutgoingMessage {
   readonly bodyBytes: number
   /** Wall-clock time of a timed message; null, absent, past or present: it is delivered at once. */
   readonly deliverAtMs?: number | null
+  /** FIFO: messages of one group are delivered in the order in which they were sent. */
+  readonly messageGroup?: string | null
+  /** PRIORITY: at least 0, larger is more urgent. */
+  readonly priority?: number | null
 }
 
 export interface SendReceipt {
@@ -131,6 +135,8 @@ export interface ReceiveRequest {
   /** The broker itself keeps the delivery invisible while the client lives (at most three hours). */
   readonly autoRenew: boolean
   readonly clientId: string
+  /** The client's name for this poll: an orderly group answers it again with the batch whose reply was lost. */
+  readonly attemptId?: string | null
 }
 
 /** Null matches everything; a set, the messages whose tag is in it; else what the expression says of each message. */
@@ -151,7 +157,7 @@ export interface Delivery {
   readonly payload: Uint8Array
   readonly queueId: number
   readonly offset: number
-  /** 1 on the first delivery. */
+  /** 1 on the first delivery; the group's `maxAttempts` only when that is the last one. */
   readonly attempt: number
   readonly handle: string
   readonly storeTimeMs: number

@@ -7,6 +7,7 @@
 import type { BrokerEvent } from './events.ts'
 import { applyGroup, applySubscribed } from './group.ts'
 import { applyAcked, applyDeadline, applyLeased } from './lease.ts'
+import { applyKept, applyLocked } from './orderly.ts'
 import { applyGroupRemoved, applyMessage, applyTopic, applyTopicRemoved } from './queue.ts'
 import { applyTrimmed } from './retention.ts'
 import type { BrokerState } from './state.ts'
@@ -23,6 +24,12 @@ export function apply(state: BrokerState, event: BrokerEvent, position: number):
       break
     case 'acked':
       applyAcked(state, event)
+      break
+    case 'locked':
+      applyLocked(state, event)
+      break
+    case 'kept':
+      applyKept(state, event)
       break
     case 'deadline':
       applyDeadline(state, event)

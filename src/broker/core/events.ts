@@ -96,6 +96,25 @@ export interface LeasedEvent {
   readonly entries: readonly LeasedEntry[]
 }
 
+/**
+ * As `leased`, to an orderly group: these queues are locked by this batch. `repeated`: the same batch
+ * again for the same attempt, under the names it had; it counts as no delivery.
+ */
+export interface LockedEvent extends Omit<LeasedEvent, 'type'> {
+  readonly type: 'locked'
+  readonly attemptId: string
+  readonly repeated: boolean
+}
+
+export type Handout = LeasedEvent | LockedEvent
+
+/** An orderly group acknowledged these; each is done with when everything before it is, and may be delivered again until then. */
+export interface KeptEvent {
+  readonly type: 'kept'
+  readonly subscriptionId: number
+  readonly entries: readonly MessageName[]
+}
+
 export interface MessageName {
   readonly queueId: number
   readonly offset: number
@@ -168,6 +187,8 @@ export type BrokerEvent =
   | TimedEvent
   | FiredEvent
   | RecalledEvent
+  | LockedEvent
+  | KeptEvent
 
 const MESSAGE = 1
 const TOPIC = 2
@@ -182,6 +203,8 @@ const TRIMMED = 10
 const TIMED = 13
 const FIRED = 14
 const RECALLED = 15
+const LOCKED = 11
+const KEPT = 12
 
 const HAS_TAG = 1
 const HAS_ORIGIN = 2
@@ -281,6 +304,17 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
       to.u8(RECALLED)
       writeWholes(to, event.timerIds)
       break
+    case 'locked':
+      to.u8(LOCKED)
+      to.text(event.attemptId)
+      to.u8(event.repeated ? 1 : 0)
+      writeLeased(to, event)
+      break
+    case 'kept':
+      to.u8(KEPT)
+      to.whole(event.subscriptionId)
+      writeNames(to, event.entries)
+      break
   }
   return to.finish(allocate)
 }
@@ -309,7 +343,7 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
         starts: Array.from({ length: from.whole() }, () => from.whole()),
       }
     case LEASED:
-      return readLeased(from)
+      return { type: 'leased', ...readLeased(from) }
     case ACKED:
       return { type: 'acked', subscriptionId: from.whole(), entries: readNames(from) }
     case DEADLINE:
@@ -341,6 +375,10 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
       return { type: 'fired', at: from.whole(), timerIds: readWholes(from) }
     case RECALLED:
       return { type: 'recalled', timerIds: readWholes(from) }
+    case LOCKED:
+      return { type: 'locked', attemptId: from.text(), repeated: from.u8() === 1, ...readLeased(from) }
+    case KEPT:
+      return { type: 'kept', subscriptionId: from.whole(), entries: readNames(from) }
     default:
       throw new RangeError(`The log holds a record of type ${type}, which a later version of Gantry wrote.`)
   }
@@ -421,7 +459,7 @@ function decodeMessage(from: Reader): MessageEvent {
   }
 }
 
-function writeLeased(to: Writer, event: LeasedEvent): void {
+function writeLeased(to: Writer, event: Handout): void {
   to.whole(event.subscriptionId)
   to.whole(event.at)
   to.whole(event.deadline)
@@ -443,9 +481,8 @@ function writeLeased(to: Writer, event: LeasedEvent): void {
   }
 }
 
-function readLeased(from: Reader): LeasedEvent {
+function readLeased(from: Reader): Omit<LeasedEvent, 'type'> {
   return {
-    type: 'leased',
     subscriptionId: from.whole(),
     at: from.whole(),
     deadline: from.whole(),

@@ -9,6 +9,7 @@
 import { isDeadLetterTopic } from './dead-letter.ts'
 import type { GroupEvent, GroupSettings, SubscribedEvent } from './events.ts'
 import { limits } from './limits.ts'
+import { orderChanged } from './orderly.ts'
 import { retained } from './queue.ts'
 import { type BrokerState, type Group, makeGroup, makeSubscription, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
@@ -71,7 +72,9 @@ export function applyGroup(state: BrokerState, event: GroupEvent): void {
     state.groups.set(event.consumerGroupId, makeGroup(settings))
     return
   }
+  const turned = known.settings.orderly !== settings.orderly
   known.settings = settings
+  if (turned) orderChanged(state, known)
   setRate(known.receiveBucket, settings.maxReceiveTps, known.receiveBucket.at)
 }
 

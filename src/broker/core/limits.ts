@@ -24,6 +24,8 @@ export const limits = {
   messagesPerReceive: 1_024,
   /** Payload bytes after which a receive takes no more, so that large messages do not fill memory by the batch. */
   bytesPerReceive: 16 * 2 ** 20,
+  /** How often one attempt id gets the batch it lost again; a client that never moves on starts counting after that. */
+  repeatsPerBatch: 16,
   /** Messages read before their size is known; the rest of a receive is read by the size of these. */
   messagesReadFirst: 4,
   /** Timed messages that wait, for memory: about 40 MB a million. */

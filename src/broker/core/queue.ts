@@ -7,6 +7,7 @@
 import type { GroupRemovedEvent, MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
 import { dropSubscription } from './lease.ts'
 import { limits } from './limits.ts'
+import { queueOfGroup } from './message-group.ts'
 import { type BrokerState, makeTopic, type Queue, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
 
@@ -15,6 +16,10 @@ export interface Outgoing {
   readonly tag: string | null
   readonly payload: Uint8Array
   readonly bodyBytes: number
+  /** Messages of one group are in one queue, in the order in which they were sent. */
+  readonly messageGroup?: string | null
+  /** Larger is more urgent; at least 0. */
+  readonly priority?: number | null
 }
 
 /** Null when the topic is in force as wanted. */
@@ -48,15 +53,23 @@ export function decideTopic(
   }
 }
 
-/** Each message goes to the next queue in turn; what the client wished does not count (data-plane §1.5). */
+/** What queue the client wished for does not count (data-plane §1.5). */
 export function decideSend(topic: Topic, messages: readonly Outgoing[], at: number): MessageEvent[] {
   const ends = new Map<Queue, number>()
   return messages.map((message) => {
-    const queue = topic.queues[topic.turn++ % topic.queues.length]!
+    const queue = queueFor(topic, message)
     const offset = ends.get(queue) ?? queue.end
     if (messages.length > 1) ends.set(queue, offset + 1)
     return messageEvent(queue, offset, message, null, at)
   })
+}
+
+/** By its message group, else by its priority, else the next one in turn. */
+function queueFor(topic: Topic, { messageGroup, priority }: Outgoing): Queue {
+  const { queues } = topic
+  if (messageGroup != null) return queues[queueOfGroup(messageGroup, queues.length)]!
+  if (priority != null) return queues[Math.min(priority, queues.length - 1)]!
+  return queues[topic.turn++ % queues.length]!
 }
 
 export function messageEvent(

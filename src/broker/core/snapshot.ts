@@ -7,6 +7,7 @@
 import { Reader, Writer } from './bytes.ts'
 import { readGroup, readTopic, writeGroup, writeTopic } from './events.ts'
 import { newLease, own } from './lease.ts'
+import { keep } from './orderly.ts'
 import {
   type BrokerState,
   type Cursor,
@@ -18,6 +19,10 @@ import {
 } from './state.ts'
 
 const VERSION = 2
+
+const RENEWABLE = 1
+const UNTOUCHED = 2
+const ACKED = 4
 
 export function encodeState(state: BrokerState): Uint8Array {
   const to = new Writer(4_096 + state.timers.writtenBytes)
@@ -77,16 +82,22 @@ function writeSubscription(to: Writer, subscription: Subscription): void {
   to.text(subscription.topic.settings.topicName)
   for (const cursor of subscription.cursors) {
     to.whole(cursor.next)
+    to.optionalText(cursor.lock ? cursor.lock.attemptId : null)
+    if (cursor.lock) {
+      to.whole(cursor.lock.last)
+      to.whole(cursor.lock.repeats)
+    }
     to.whole(cursor.leases.size)
     for (const lease of cursor.leases.values()) {
       to.whole(lease.offset)
       to.whole(lease.position)
       to.u32(lease.tagHash)
       to.whole(lease.attempt)
+      to.whole(lease.failures)
       to.whole(lease.session)
       to.whole(lease.at)
       to.whole(lease.deadline)
-      to.u8(lease.renewable ? 1 : 0)
+      to.u8((lease.renewable ? RENEWABLE : 0) | (lease.untouched ? UNTOUCHED : 0) | (lease.acked ? ACKED : 0))
       to.text(lease.owner)
     }
   }
@@ -99,6 +110,8 @@ function readSubscription(from: Reader, state: BrokerState): void {
   const subscription = makeSubscription(id, group, topic, [])
   for (const cursor of subscription.cursors) {
     cursor.next = from.whole()
+    const attemptId = from.optionalText()
+    cursor.lock = attemptId === null ? null : { attemptId, last: from.whole(), repeats: from.whole() }
     for (let count = from.whole(); count > 0; count--) readLease(from, state, subscription, cursor)
   }
   group.subscriptions.set(topic.settings.topicName, subscription)
@@ -112,11 +125,18 @@ function readLease(from: Reader, state: BrokerState, subscription: Subscription,
   const tagHash = from.u32()
   const attempt = from.whole()
   const lease = newLease(state, subscription, cursor, { queueId: cursor.queue.id, offset, position, tagHash, attempt })
+  lease.failures = from.whole()
   lease.session = from.whole()
   lease.at = from.whole()
   lease.deadline = from.whole()
-  lease.renewable = from.u8() === 1
+  const flags = from.u8()
+  lease.renewable = (flags & RENEWABLE) !== 0
+  lease.untouched = (flags & UNTOUCHED) !== 0
   lease.owner = from.text()
+  if ((flags & ACKED) !== 0) {
+    keep(state, lease)
+    return
+  }
   if (lease.renewable) own(state, lease)
   state.deliveries.set(lease, lease.deadline)
 }

@@ -99,12 +99,29 @@ export interface Cursor {
   readonly queue: Queue
   /** Fresh messages begin here. */
   next: number
-  /** By offset. */
+  /** By offset, and in the order of their offsets. */
   readonly leases: Map<number, Lease>
+  /** For orderly groups: the batch handed out last. */
+  lock: QueueLock | null
+  /** Volatile: leases with a client now. An orderly group gets nothing from the queue while there are any. */
+  invisible: number
 }
 
-/** `leased`: with a client; `ready`: visible again; `dying`: out of retries; `gone`: acknowledged or dropped. */
-export type Phase = 'leased' | 'ready' | 'dying' | 'gone'
+/** What a receive of an orderly group holds of a queue: asked for again by the same attempt, it is the same again. */
+export interface QueueLock {
+  /** Empty when the client named none; then nothing asks for it again. */
+  readonly attemptId: string
+  /** Offset of the batch's last message; its first is the queue's first unacknowledged one. */
+  readonly last: number
+  /** How often it was handed out again. */
+  readonly repeats: number
+}
+
+/**
+ * `leased`: with a client; `ready`: visible again; `dying`: out of retries; `acked`: acknowledged, in an
+ * orderly group, before an earlier one was; `gone`: acknowledged or dropped.
+ */
+export type Phase = 'leased' | 'ready' | 'dying' | 'acked' | 'gone'
 
 /** A message delivered and not yet acknowledged. */
 export interface Lease extends Due, Linked<Lease> {
@@ -113,7 +130,14 @@ export interface Lease extends Due, Linked<Lease> {
   readonly offset: number
   readonly position: number
   readonly tagHash: number
+  /** Rises with every delivery: a handle names it. */
   attempt: number
+  /** Earlier deliveries that count against the group's retries (core/orderly.ts says which do not). */
+  failures: number
+  /** Nobody was given the last delivery after all, so it does not count. */
+  untouched: boolean
+  /** Phase `acked` as the event said it. */
+  acked: boolean
   session: number
   /** When this delivery was made. */
   at: number
@@ -136,6 +160,8 @@ export interface Waiter extends Due, Linked<Waiter> {
   readonly invisibleMs: number
   readonly autoRenew: boolean
   readonly clientId: string
+  /** The client's name for this poll and its retries; empty when it has none. */
+  readonly attemptId: string
 }
 
 export function emptyState(): BrokerState {
@@ -180,7 +206,13 @@ export function makeSubscription(id: number, group: Group, topic: Topic, starts:
     id,
     group,
     topic,
-    cursors: topic.queues.map((queue) => ({ queue, next: starts[queue.id] ?? queue.begin, leases: new Map() })),
+    cursors: topic.queues.map((queue) => ({
+      queue,
+      next: starts[queue.id] ?? queue.begin,
+      leases: new Map(),
+      lock: null,
+      invisible: 0,
+    })),
     unacknowledged: 0,
     removed: false,
     turn: 0,

@@ -15,6 +15,7 @@ export function makeWaiter(want: {
   readonly invisibleMs: number
   readonly autoRenew: boolean
   readonly clientId: string
+  readonly attemptId?: string | null | undefined
 }): Waiter {
   return {
     due: 0,
@@ -28,6 +29,7 @@ export function makeWaiter(want: {
     invisibleMs: want.invisibleMs,
     autoRenew: want.autoRenew,
     clientId: want.clientId,
+    attemptId: want.attemptId ?? '',
   }
 }
 

@@ -22,7 +22,7 @@ import {
 } from '../broker.ts'
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../core/dead-letter.ts'
 import { DeadlineHeap, type Due } from '../core/deadline-heap.ts'
-import { type BrokerEvent, decodeEvent, type LeasedEvent, type MessageEvent, type MessageName } from '../core/events.ts'
+import { type BrokerEvent, decodeEvent, type Handout, type MessageEvent, type MessageName } from '../core/events.ts'
 import { matches, type SqlFilter, sqlOf } from '../core/filter.ts'
 import { decideGroup, decideSubscribe, defaultGroup } from '../core/group.ts'
 import { formatHandle, parseHandle } from '../core/handle.ts'
@@ -31,6 +31,7 @@ import {
   decideTake,
   decideUntouched,
   type Entries,
+  enterPhase,
   expire,
   expireNow,
   findDelivery,
@@ -38,6 +39,7 @@ import {
   retriesChanged,
 } from '../core/lease.ts'
 import { limits } from '../core/limits.ts'
+import { attemptToTell, decideAck, decideOrderlyTake, isRepeat } from '../core/orderly.ts'
 import { decideTopic, retained } from '../core/queue.ts'
 import { codes, type Refusal } from '../core/refusal.ts'
 import type { SegmentAge } from '../core/retention.ts'
@@ -159,7 +161,11 @@ export class BrokerShell implements Broker {
       state: options.state,
       journal: this.#journal,
       retentionMs: () => this.#settings.retentionMs,
-      commit: (events) => this.#commit(events),
+      commit: (events) => {
+        this.#commit(events)
+        // What blocked an orderly group's queue may be among the messages taken.
+        this.#wakeTopics(new Set(this.state.topics.values()))
+      },
       report: options.report,
       makeWay: (below) => this.#timers.moveAbove(below),
       changed: () => this.#arm(),
@@ -311,6 +317,7 @@ export class BrokerShell implements Broker {
       })
       enter(this.state, subscription, poll, poll.until)
       signal.addEventListener('abort', poll.onAbort, { once: true })
+      if (isRepeat(subscription, poll.attemptId)) this.#serveOne(subscription, poll)
       this.#serve(subscription)
       // A short poll need not wait for a timer to hear that there is nothing.
       if (request.waitMs <= 0 && poll.linked && !this.#loading.has(subscription)) this.#endPoll(poll)
@@ -336,8 +343,9 @@ export class BrokerShell implements Broker {
     const leases = found.flatMap((each) => (each.kind === 'live' ? [each.lease] : []))
     if (subscription && leases.length > 0) {
       const full = subscription.unacknowledged >= limits.unacknowledgedPerSubscription
-      this.#commit([{ type: 'acked', subscriptionId: subscription.id, entries: leases.map(nameOf) }])
-      if (full) this.#serve(subscription)
+      this.#commit([decideAck(subscription, leases)])
+      // In an orderly group the queue may be free again, or its next message out of retries.
+      if (full || subscription.group.settings.orderly) this.#attend(subscription)
       await this.#durable()
     } else if (found.some((each) => each.kind === 'done')) await this.#durable()
     return found.map((each) => ({ outcome: each.kind === 'expired' ? 'expired' : 'done' }))
@@ -377,6 +385,7 @@ export class BrokerShell implements Broker {
           ? await this.#ownedByMessageId(subscription, request.clientId, request.messageId)
           : this.#leaseOf(subscription, request.handle)
       if (lease) await this.#bury(lease)
+      if (subscription.group.settings.orderly) this.#attend(subscription)
     } catch (error) {
       throw refuse(asRefusal(error))
     }
@@ -450,7 +459,8 @@ export class BrokerShell implements Broker {
     const at = this.#time.now()
     if (this.#holdBack(subscription, at)) return false
     const sql = sqlOf(poll.filter)
-    const taken = decideTake(subscription, poll, at, {
+    const decide = subscription.group.settings.orderly ? decideOrderlyTake : decideTake
+    const taken = decide(subscription, poll, at, {
       session: this.#session,
       oldestMs: at - this.#settings.retentionMs,
       entriesAt: (queueKey, from, count) =>
@@ -476,7 +486,7 @@ export class BrokerShell implements Broker {
     return false
   }
 
-  async #deliver(poll: Poll, leased: LeasedEvent): Promise<void> {
+  async #deliver(poll: Poll, leased: Handout): Promise<void> {
     const { subscription } = poll
     try {
       const messages = await this.#read(leased)
@@ -506,7 +516,7 @@ export class BrokerShell implements Broker {
   }
 
   /** The messages leased, or as many of the first ones as memory should hold at a time. */
-  async #read(leased: LeasedEvent): Promise<MessageEvent[]> {
+  async #read(leased: Handout): Promise<MessageEvent[]> {
     const positions = leased.entries.map((entry) => entry.position)
     const messages: MessageEvent[] = []
     let bytes = 0
@@ -522,14 +532,14 @@ export class BrokerShell implements Broker {
   }
 
   /** What matches the filter by its exact tag; the group is done with the rest. */
-  #wanted(poll: Poll, leased: LeasedEvent, messages: readonly MessageEvent[]): Delivery[] {
+  #wanted(poll: Poll, leased: Handout, messages: readonly MessageEvent[]): Delivery[] {
     const { subscription } = poll
     const deliveries: Delivery[] = []
     const unwanted: MessageName[] = []
     let extra = 0
     messages.forEach((message, i) => {
       const entry = leased.entries[i]!
-      if (matches(poll.filter, message)) deliveries.push(delivery(leased, entry, message))
+      if (matches(poll.filter, message)) deliveries.push(delivery(subscription, leased, entry, message))
       else unwanted.push(nameOf(entry))
       extra += units(message.bodyBytes) - 1
     })
@@ -540,7 +550,9 @@ export class BrokerShell implements Broker {
   }
 
   /** Nobody was given the deliveries from `from` on: they are visible again as if they had not been made. */
-  #giveBack(subscription: Subscription, leased: LeasedEvent, from: number): void {
+  #giveBack(subscription: Subscription, leased: Handout, from: number): void {
+    // The first answer may have arrived after all: a batch handed out again stays with its client.
+    if (leased.type === 'locked' && leased.repeated) return
     if (subscription.removed || this.#journal.failed || this.#closed) return
     const mine = stillHeld(subscription, leased, from)
     if (mine.length === 0 || !this.#tryCommit([decideUntouched(subscription, mine, this.#time.now())])) return
@@ -697,11 +709,14 @@ export class BrokerShell implements Broker {
     } finally {
       this.#burying.delete(subscription)
     }
+    // What an orderly group has behind the buried ones is free now.
+    this.#serve(subscription)
+    this.#arm()
   }
 
   #tryLater(lease: Lease): void {
     lease.subscription.dying.remove(lease)
-    lease.phase = 'leased'
+    enterPhase(lease, 'leased')
     lease.renewable = false
     this.state.deliveries.set(lease, this.#time.now() + limits.unreadableRetryMs)
     this.#arm()
@@ -728,7 +743,7 @@ export class BrokerShell implements Broker {
     const name = parseHandle(handle)
     if (!name || name.subscriptionId !== subscription.id) return null
     const lease = subscription.cursors[name.queueId]?.leases.get(name.offset)
-    return lease && lease.attempt === name.attempt && lease.session === name.session ? lease : null
+    return lease && !lease.acked && lease.attempt === name.attempt && lease.session === name.session ? lease : null
   }
 
   /** Only the C++ client names a message by its id alone; what is searched is what that client holds now. */
@@ -865,13 +880,18 @@ export class BrokerShell implements Broker {
   }
 }
 
-function delivery(leased: LeasedEvent, entry: LeasedEvent['entries'][number], message: MessageEvent): Delivery {
+function delivery(
+  subscription: Subscription,
+  leased: Handout,
+  entry: Handout['entries'][number],
+  message: MessageEvent,
+): Delivery {
   return {
     messageId: message.messageId,
     payload: message.payload,
     queueId: entry.queueId,
     offset: entry.offset,
-    attempt: entry.attempt,
+    attempt: attemptToTell(subscription, entry),
     handle: formatHandle({
       subscriptionId: leased.subscriptionId,
       queueId: entry.queueId,
@@ -886,7 +906,7 @@ function delivery(leased: LeasedEvent, entry: LeasedEvent['entries'][number], me
 }
 
 /** So that a redelivery under the same expression need not ask again. */
-function markPassed(subscription: Subscription, leased: LeasedEvent, filter: SqlFilter): void {
+function markPassed(subscription: Subscription, leased: Handout, filter: SqlFilter): void {
   for (const { queueId, offset } of leased.entries) {
     const lease = subscription.cursors[queueId]?.leases.get(offset)
     if (lease) lease.passedBy = filter
@@ -894,7 +914,7 @@ function markPassed(subscription: Subscription, leased: LeasedEvent, filter: Sql
 }
 
 /** Of a take's deliveries, from `from` on, those that are still as the take left them. */
-function stillHeld(subscription: Subscription, leased: LeasedEvent, from: number): Lease[] {
+function stillHeld(subscription: Subscription, leased: Handout, from: number): Lease[] {
   return leased.entries.slice(from).flatMap((entry) => {
     const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
     return lease && lease.attempt === entry.attempt && lease.session === leased.session ? [lease] : []

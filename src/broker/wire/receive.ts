@@ -25,6 +25,7 @@ const longestInvisibleMs = 12 * 3600 * 1000
 const renewedInvisibleMs = 60_000
 /** Clients' default; only its half enters the poll time when a client names none. */
 const requestTimeoutMs = 3000
+const longestAttemptId = 255
 /** Left of the deadline for the answer to travel. */
 const answerMarginMs = 200
 /** After a delivery that could not be written. */
@@ -73,6 +74,7 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, signal: 
       invisibleMs,
       autoRenew: request.autoRenew,
       clientId,
+      attemptId: checkedAttempt(request.attemptId),
     },
     signal,
   )
@@ -116,6 +118,15 @@ async function giveBack(
       return
     }
   }
+}
+
+/** The clients' are UUIDs; it is kept with the queues it locks, so it must be short. */
+function checkedAttempt(attemptId: string | null): string | null {
+  if (attemptId === null || attemptId.length <= longestAttemptId) return attemptId
+  throw new BrokerRefusal(
+    Code.BAD_REQUEST,
+    `The attempt id has ${attemptId.length} characters; at most ${longestAttemptId} are allowed.`,
+  )
 }
 
 function checkedInvisible(duration: gen.Duration | null): number {

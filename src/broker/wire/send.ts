@@ -109,6 +109,12 @@ function checkMessage(message: gen.Message, at: number, maxDelayMs: number): voi
       `The delivery time is more than ${maxDelayMs / dayMs} days ahead, the most that this instance's edition keeps a message.`,
     )
   }
+  if (system.priority != null && system.priority < 0) {
+    throw new BrokerRefusal(
+      Code.BAD_REQUEST,
+      `The priority is ${system.priority}; it is 0 or more, and larger is more urgent.`,
+    )
+  }
   checkProperties(message, tag)
   if (system.messageId.trim() === '') throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message has no id.')
   if (system.messageId.length > 255)
@@ -182,6 +188,8 @@ function toOutgoing(message: gen.Message, topic: TopicView, storeHost: string, a
     payload: keep(message, topic, storeHost, at),
     bodyBytes: message.body.length,
     deliverAtMs: deliverAtMs(system),
+    messageGroup: topic.messageType === 'FIFO' ? system.messageGroup || null : null,
+    priority: topic.messageType === 'PRIORITY' ? system.priority : null,
   }
 }
 

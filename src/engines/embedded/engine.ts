@@ -26,8 +26,8 @@ export interface EmbeddedEngineOptions {
 
 /** What this version's broker carries; the API refuses the rest naming the flag. */
 const capabilities: EngineCapabilities = {
-  messageTypes: ['NORMAL', 'DELAY'],
-  orderlyGroups: false,
+  messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'PRIORITY'],
+  orderlyGroups: true,
   storageEncryption: true,
 }
 
