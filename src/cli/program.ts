@@ -159,7 +159,7 @@ function addResourceCommands(program: Command): void {
     )
   homeOption(create.command('topic <instance> <name>'))
     .description('make a topic')
-    .option('--type <type>', 'NORMAL, FIFO, DELAY or TRANSACTION', 'NORMAL')
+    .option('--type <type>', 'NORMAL, FIFO, DELAY, TRANSACTION or PRIORITY', 'NORMAL')
     .option('--remark <text>', 'a remark')
     .addHelpText(
       'after',
@@ -174,7 +174,10 @@ function addResourceCommands(program: Command): void {
     .option('--retries <n>', 'retries before the dead letters', '16')
     .addHelpText(
       'after',
-      exampleLines('gantry create group rmq-cn-… readers', 'gantry create group rmq-cn-… readers --retries 3'),
+      exampleLines(
+        'gantry create group rmq-cn-… readers --retries 3',
+        'gantry create group rmq-cn-… in-order --order Orderly',
+      ),
     )
     .action(async (instance: string, id: string, options) =>
       (await load()).createGroup(settingsOf(options), instance, id, options),

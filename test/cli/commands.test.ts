@@ -206,7 +206,7 @@ describe('call', () => {
     expect(list).toMatch(/^CreateInstance +POST +\/instances +Create an instance$/m)
     const one = (await run(['call', 'CreateTopic', '--help'])).stdout
     expect(one).toMatch(/CreateTopic {2}POST \/instances\/\{instanceId\}\/topics\/\{topicName\}/)
-    expect(one).toMatch(/--messageType +NORMAL\|FIFO\|DELAY\|TRANSACTION\|LITE +required/)
+    expect(one).toMatch(/--messageType +NORMAL\|FIFO\|DELAY\|TRANSACTION\|LITE\|PRIORITY +required/)
     expect((await run(['call', '--help'])).stdout).toMatch(
       /gantry call --list[\s\S]*--productInfo\.messageRetentionTime/,
     )

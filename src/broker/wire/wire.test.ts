@@ -15,10 +15,13 @@ import { createBandwidth, createClientRegistry, type InstanceDoor, messagingServ
 
 const normal: TopicView = { topicName: 'normal', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 const delay: TopicView = { ...normal, topicName: 'delay', messageType: 'DELAY' }
+const fifo: TopicView = { ...normal, topicName: 'fifo', messageType: 'FIFO' }
+const priority: TopicView = { ...normal, topicName: 'priority', messageType: 'PRIORITY' }
+const topics = new Map([normal, delay, fifo, priority].map((topic) => [topic.topicName, topic]))
 const group = (consumerGroupId: string): GroupView => ({
   consumerGroupId,
   generation: 0,
-  orderly: false,
+  orderly: consumerGroupId === 'orderly',
   maxRetryTimes: 16,
   retry: { kind: 'default' },
   deadLetterTopic: null,
@@ -41,7 +44,7 @@ class World {
   constructor() {
     const broker = {
       maxDelayMs: 7 * 86_400_000,
-      topic: (name: string) => [normal, delay].find(({ topicName }) => topicName === name) ?? null,
+      topic: (name: string) => topics.get(name) ?? null,
       useGroup: group,
       send: async ({ messages }: { messages: readonly OutgoingMessage[] }) => {
         this.sent.push(...messages)
@@ -159,6 +162,17 @@ describe('SendMessage', () => {
     ['any visible property name', [message({}, { userProperties: { '中文 % || && 🏷': 'x' } })], 20000],
     ['no message id', [message({ messageId: ' ' })], 40009],
     ['an ordered message', [message({ messageGroup: 'g' })], 40014],
+    ['one to a FIFO topic', [message({ messageGroup: 'g' }, { topic: { name: 'fifo' } })], 20000],
+    ['one without a group there', [message({}, { topic: { name: 'fifo' } })], 40014],
+    ['an urgent message', [message({ priority: 3 })], 40014],
+    ['one to a PRIORITY topic', [message({ priority: 0 }, { topic: { name: 'priority' } })], 20000],
+    ['one without a priority there', [message({}, { topic: { name: 'priority' } })], 40014],
+    ['one of priority -1', [message({ priority: -1 }, { topic: { name: 'priority' } })], 40000],
+    [
+      'an ordered message to a PRIORITY topic',
+      [message({ messageGroup: 'g' }, { topic: { name: 'priority' } })],
+      40014,
+    ],
     ['a delayed message', [message({ deliveryTimestamp: { seconds: 1 } })], 40014],
     ['a transactional message', [message({ messageType: 4 })], 40014],
   ])('of %s answers %i', async (_, messages, code) => {
@@ -218,6 +232,22 @@ describe('a DELAY topic', () => {
   })
 })
 
+it('SendMessage hands on what decides about the queue, each message for itself', async () => {
+  const world = new World()
+  const to = (name: string) => ({ topic: { name } })
+  await world.call('SendMessage', {
+    messages: ['g', 'h'].map((messageGroup) => message({ messageGroup }, to('fifo'))),
+  })
+  await world.call('SendMessage', { messages: [message({ priority: 5 }, to('priority'))] })
+  await world.call('SendMessage', { messages: [message({ messageGroup: '' })] })
+  expect(world.sent.map(({ messageGroup, priority }) => [messageGroup, priority])).toEqual([
+    ['g', null],
+    ['h', null],
+    [null, 5],
+    [null, null],
+  ])
+})
+
 describe('ReceiveMessage', () => {
   const request = (more: gen.ReceiveMessageRequestInit = {}): gen.ReceiveMessageRequestInit => ({
     group: { name: 'group' },
@@ -269,6 +299,24 @@ describe('ReceiveMessage', () => {
     const { written, code: answered } = await receive(more, remainingMs, metadata)
     expect(answered).toBe(code)
     expect(written.at(-1).deliveryTimestamp).toBeDefined()
+  })
+
+  it('passes the attempt id on, and refuses one that is no such thing', async () => {
+    const world = new World()
+    const receive = (attemptId: string | null) =>
+      world.call(
+        'ReceiveMessage',
+        {
+          group: { name: 'orderly' },
+          messageQueue: { topic: { name: 'fifo' } },
+          autoRenew: true,
+          attemptId,
+        },
+        { remainingMs: 30_000 },
+      )
+    for (const attemptId of ['9f8b1f6e-0f8a-4a3e-b7fb-b9a3c8e8f9aa', null]) await receive(attemptId)
+    expect(world.received.map(({ attemptId }) => attemptId)).toEqual(['9f8b1f6e-0f8a-4a3e-b7fb-b9a3c8e8f9aa', null])
+    expect((await receive('a'.repeat(256)))[0].status.code).toBe(40000)
   })
 
   it('reads tag expressions as Apache does', async () => {
@@ -341,7 +389,26 @@ describe('QueryRoute and QueryAssignment', () => {
     expect(messageQueues[0].broker.endpoints).toEqual({ scheme: 1, addresses: [{ host: '127.0.0.1', port: 7801 }] })
   })
 
-  it('give every consumer the one assignment "any queue"', async () => {
+  it('say what a topic takes, by number', async () => {
+    for (const [name, type] of [
+      ['normal', 1],
+      ['fifo', 2],
+      ['priority', 6],
+    ] as const) {
+      const { messageQueues } = await new World().call('QueryRoute', { topic: { name } })
+      expect(messageQueues.map((each: any) => each.acceptMessageTypes)).toEqual(Array(8).fill([type]))
+    }
+  })
+
+  it('give every consumer of an orderly group one assignment a queue', async () => {
+    const { assignments } = await new World().call('QueryAssignment', {
+      topic: { name: 'normal' },
+      group: { name: 'orderly' },
+    })
+    expect(assignments.map((each: any) => each.messageQueue.id)).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+  })
+
+  it('give every consumer of another the one assignment "any queue"', async () => {
     const { assignments } = await new World().call('QueryAssignment', {
       topic: { name: 'normal' },
       group: { name: 'group' },
@@ -398,6 +465,13 @@ describe('Telemetry', () => {
         max: { seconds: 7_200_000 },
       })
     }
+  })
+
+  it('tells a member of an orderly group so, whatever it believed', async () => {
+    const { settings: merged } = await settings({
+      subscription: { ...subscription.subscription, group: { name: 'orderly' }, fifo: false },
+    })
+    expect(merged.subscription.fifo).toBe(true)
   })
 
   it.each<[string, gen.SettingsInit]>([

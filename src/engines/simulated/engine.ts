@@ -72,7 +72,7 @@ export class SimulatedEngine implements Engine {
   constructor(options: SimulatedEngineOptions) {
     this.#options = options
     this.capabilities = {
-      messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION'],
+      messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'PRIORITY'],
       orderlyGroups: true,
       storageEncryption: true,
       ...options.capabilities,
