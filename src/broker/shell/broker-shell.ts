@@ -164,7 +164,7 @@ export class BrokerShell implements Broker {
       commit: (events) => {
         this.#commit(events)
         // What blocked an orderly group's queue may be among the messages taken.
-        this.#wakeTopics(new Set(this.state.topics.values()))
+        for (const subscription of this.state.subscriptions.values()) this.#attend(subscription)
       },
       report: options.report,
       makeWay: (below) => this.#timers.moveAbove(below),
