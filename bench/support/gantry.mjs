@@ -91,7 +91,7 @@ export async function startGantry(source, home) {
 async function brokerPidOf(source, home) {
   for (const end = performance.now() + startLimitMs; ; await sleep(20)) {
     try {
-      const link = await source.connectToHost(source.hostPlaces(home).socket, source.realClock)
+      const link = await source.connectToHost(source.processPlaces(home, '1').socket, source.realClock)
       const { pid } = await link.host.hello()
       link.close()
       return pid

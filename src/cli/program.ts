@@ -56,6 +56,7 @@ export function createProgram(): Command {
     .option(settingRules.host.flag!, shown('host'))
     .option(settingRules.port.flag!, shown('port'))
     .option(settingRules.region.flag!, shown('region'))
+    .option(settingRules.brokerProcesses.flag!, shown('brokerProcesses'))
     .option(settingRules.logLevel.flag!, shown('logLevel'))
     .option('--json', 'print one line of JSON when ready, instead of the card')
     .addHelpText(
@@ -185,7 +186,7 @@ function addResourceCommands(program: Command): void {
 
   const list = program
     .command('list')
-    .description('list instances, topics or consumer groups')
+    .description('list instances, topics, consumer groups or broker processes')
     .addHelpText('after', exampleLines('gantry list instances', 'gantry list topics rmq-cn-…'))
   homeOption(list.command('instances'))
     .description('list the instances')
@@ -193,6 +194,11 @@ function addResourceCommands(program: Command): void {
     .option('--filter <text>', 'part of the id or the name')
     .option('--json', 'print the data as JSON')
     .action(async (options) => (await load()).listInstances(settingsOf(options), options))
+  homeOption(list.command('processes'))
+    .description("list the broker processes of this machine's home")
+    .addHelpText('after', exampleLines('gantry list processes'))
+    .option('--json', 'print the data as JSON')
+    .action(async (options) => (await import('./processes.ts')).listProcesses(settingsOf(options), options))
   homeOption(list.command('topics <instance>'))
     .description('list the topics of an instance')
     .addHelpText(

@@ -1,6 +1,7 @@
 /** `gantry create / list / get / delete`: the everyday operations with good defaults and readable results. */
 import type { Settings } from '../config.ts'
 import { callData, findTarget, UsageError } from './client.ts'
+import { processOfInstance } from './processes.ts'
 import { facts, step, table } from './terminal.ts'
 import { type InstanceShown, untilGone, untilPartRuns, untilRunning } from './waiting.ts'
 
@@ -210,12 +211,13 @@ async function list<Entry>(
 }
 
 export async function getInstance(settings: Settings, instanceId: string, options: { json?: boolean }): Promise<void> {
-  writeInstance(await callData<InstanceShown>(findTarget(settings), 'GetInstance', { instanceId }), options)
+  const instance = await callData<InstanceShown>(findTarget(settings), 'GetInstance', { instanceId })
+  writeInstance(instance, options, options.json === true ? null : await processOfInstance(settings, instanceId))
 }
 
-function writeInstance(instance: InstanceShown, options: { json?: boolean }): void {
+function writeInstance(instance: InstanceShown, options: { json?: boolean }, broker: string | null = null): void {
   process.stdout.write(
-    options.json === true ? `${JSON.stringify(instance, null, 2)}\n` : `${instanceFacts(instance)}\n`,
+    options.json === true ? `${JSON.stringify(instance, null, 2)}\n` : `${instanceFacts(instance, broker)}\n`,
   )
 }
 
@@ -247,7 +249,8 @@ export async function remove(
   await step(`${action} ${what}`, () => callData(target, action, input))
 }
 
-function instanceFacts(instance: InstanceShown): string {
+/** `broker` tells of the process behind the instance, where this machine's home knows it. */
+function instanceFacts(instance: InstanceShown, broker: string | null): string {
   const endpoints = instance.networkInfo?.endpoints ?? []
   return facts([
     ['instance', instance.instanceId],
@@ -262,5 +265,6 @@ function instanceFacts(instance: InstanceShown): string {
     ['topics', String(instance.topicCount)],
     ['groups', String(instance.groupCount)],
     ['created', instance.createTime],
+    ...(broker === null ? [] : [['broker process', broker] as const]),
   ])
 }

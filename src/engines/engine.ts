@@ -67,6 +67,8 @@ export interface InstanceSpec {
   readonly maxDelayMs: number
   /** Consumer groups there may be, those included that clients make by using them. */
   readonly maxGroups: number
+  /** Nobody else's load may be felt: the instance is to have a process to itself (Platinum). */
+  readonly dedicated: boolean
   /** Key id (storageSecretKey) when messages are encrypted at rest, else null. */
   readonly encryptionKeyId: string | null
 }

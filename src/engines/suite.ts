@@ -53,6 +53,7 @@ export function engineContract(
       maxConnections: 100,
       maxDelayMs: 7 * 86_400_000,
       maxGroups: 1000,
+      dedicated: false,
       encryptionKeyId: null,
       ...change,
     })

@@ -47,6 +47,7 @@ describe('instanceSpecOf', () => {
       maxConnections: 4000,
       maxDelayMs: 40 * 86_400_000,
       maxGroups: 2000,
+      dedicated: false,
       encryptionKeyId: null,
     })
   })

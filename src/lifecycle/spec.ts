@@ -38,6 +38,8 @@ export function instanceSpecOf(from: {
     vpcAuthFree: acl.defaultVpcAuthFree === true,
     retentionHours: product.messageRetentionTime || limits.retentionHours.default,
     ...throughputOf(instance, product),
+    // The vendor's Platinum Edition (`ultimate`) is exclusive hardware; the other editions share theirs.
+    dedicated: instance.series_code === 'ultimate',
     encryptionKeyId: product.storageEncryption === true ? (product.storageSecretKey ?? null) : null,
   }
 }

@@ -3,8 +3,7 @@ import { readdirSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { connectToHost } from '../../src/engines/embedded/link.ts'
-import { hostPlaces } from '../../src/engines/embedded/places.ts'
+import { lookAtProcesses } from '../../src/engines/embedded/look.ts'
 import { pause, realClock } from '../../src/world/real.ts'
 import { run } from '../cli/run.ts'
 import { clientOptions, receiveMany, rocketmq, sendMany } from '../support/client.ts'
@@ -48,14 +47,10 @@ const settled = (client: any): Promise<Map<string, Seen>> =>
 
 const foldersOf = (home: string): string[] => readdirSync(path.join(home, 'instances')).sort()
 
-async function heldBy(home: string): Promise<string[]> {
-  const link = await connectToHost(hostPlaces(home).socket, realClock)
-  try {
-    return (await link.host.observe()).map(({ instanceId }) => instanceId).sort()
-  } finally {
-    link.close()
-  }
-}
+const heldBy = async (home: string): Promise<string[]> =>
+  (await lookAtProcesses(home, realClock))
+    .flatMap(({ observed }) => observed.map(({ instanceId }) => instanceId))
+    .sort()
 
 describe('kill -9 of the management server while it creates, changes and deletes', () => {
   it('leaves every instance in its wanted state, on its port, and none orphaned', { timeout: 120_000 }, async () => {

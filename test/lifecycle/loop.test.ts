@@ -66,6 +66,7 @@ describe('create, change and delete', () => {
       maxConnections: 4000,
       maxDelayMs: 7 * 86_400_000,
       maxGroups: 1000,
+      dedicated: false,
       encryptionKeyId: null,
     })
   })

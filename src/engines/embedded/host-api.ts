@@ -7,24 +7,42 @@ import type { GroupSpec, InstanceObservation, InstanceSpec, InstanceUsage, Topic
 
 export interface HostApi {
   hello(): Promise<HostGreeting>
+  /** Only what is open here; folders are looked at by the engine. */
   observe(): Promise<InstanceObservation[]>
   observeInstance(params: { instanceId: string }): Promise<InstanceObservation | null>
   /** `storageKey` is base64 of the 32 bytes messages are encrypted with, or null. */
   ensureInstance(params: { spec: InstanceSpec; storageKey: string | null }): Promise<InstanceObservation>
+  /** Closes the instance and keeps its folder: another process is to open it. */
+  releaseInstance(params: { instanceId: string }): Promise<null>
   removeInstance(params: { instanceId: string }): Promise<null>
   ensureTopics(params: { instanceId: string; topics: readonly TopicSpec[] }): Promise<null>
   removeTopic(params: { instanceId: string; topicName: string }): Promise<null>
   ensureGroups(params: { instanceId: string; groups: readonly GroupSpec[] }): Promise<null>
   removeGroup(params: { instanceId: string; consumerGroupId: string }): Promise<null>
   usage(params: { instanceId: string }): Promise<InstanceUsage | null>
+  /** Changes what a process is started with and can be changed while it runs. */
+  configure(params: { lingerMinutes: number }): Promise<null>
   /** Closes every instance and ends the process. */
   shutdown(): Promise<null>
 }
 
+/** Raised when the meaning of a method changes; a process that speaks another is replaced. */
+export const hostProtocol = 2
+
 export interface HostGreeting {
   readonly pid: number
-  /** Program version; a server takes over only a host of its own version. */
+  /** Program version and protocol; a server takes over only a process that has its own. */
   readonly version: string
+  readonly protocol: number
+  /** The home and the name it was started for. */
+  readonly home: string
+  readonly name: string
+  /** Milliseconds since the epoch, and since the start. */
+  readonly startedAtMs: number
+  readonly uptimeMs: number
+  readonly lingerMinutes: number
+  /** Instances that are open in it. */
+  readonly instances: number
 }
 
 export const hostMethods = [
@@ -32,11 +50,13 @@ export const hostMethods = [
   'observe',
   'observeInstance',
   'ensureInstance',
+  'releaseInstance',
   'removeInstance',
   'ensureTopics',
   'removeTopic',
   'ensureGroups',
   'removeGroup',
   'usage',
+  'configure',
   'shutdown',
 ] as const satisfies readonly (keyof HostApi)[]

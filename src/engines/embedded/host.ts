@@ -1,12 +1,14 @@
 /**
- * The broker host: every instance of this machine in one process, apart from the management API, so
- * that messages flow while the API is busy, restarting or down.
+ * The broker host: the instances of one broker process, apart from the management API, so that messages
+ * flow while the API is busy, restarting or down.
  *
  * An instance is a folder with its log, a broker over it, and one or two addresses ("doors"). The host
- * keeps no specification of its own: the loop brings it at each start. A folder without one is remains
- * and is observed with generation 0. Steps on one instance are serialised; every step is idempotent.
+ * keeps no specification of its own: the loop brings it at each start. It opens a folder only under its
+ * lock, so that no two processes ever write one log. Steps on one instance are serialised; every step
+ * is idempotent, and a specification that is in force already changes nothing.
  */
 import path from 'node:path'
+import { isDeepStrictEqual } from 'node:util'
 import type { Broker, BrokerSettings } from '../../broker/broker.ts'
 import { openBroker } from '../../broker/shell/open.ts'
 import {
@@ -21,18 +23,26 @@ import { createGrpcHost, type GrpcHost, type PortHandle } from '../../grpc/host.
 import type { World } from '../../world/world.ts'
 import { EngineError, type InstanceObservation, type InstanceSpec, type ListenSpec } from '../engine.ts'
 import { addressFilter } from './address-filter.ts'
-import type { HostApi } from './host-api.ts'
+import type { FolderLock } from './folder-lock.ts'
+import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
+import { removeFolder } from './instance-folders.ts'
 
 export interface HostOptions {
   readonly world: World
   /** Folder that holds one folder per instance. */
   readonly directory: string
-  readonly version: string
+  /** What the process is, for its greeting. */
+  readonly self: Pick<HostGreeting, 'version' | 'home' | 'name'>
+  readonly lingerMinutes: number
+  /** Takes the lock of the instance's folder; rejects with a sentence while another process has it. */
+  readonly lock: (instanceId: string) => Promise<FolderLock>
   readonly tls: { readonly key: string; readonly cert: string }
   /** Where unexpected failures are reported. */
   readonly report: (error: unknown) => void
   /** Called by `shutdown` once everything is closed. */
   readonly onShutdown?: () => void
+  /** Told of another `lingerMinutes`. */
+  readonly onConfigure?: (settings: { readonly lingerMinutes: number }) => void
 }
 
 export interface BrokerHost extends HostApi {
@@ -48,16 +58,18 @@ interface OpenDoor {
 interface Hosted {
   readonly instanceId: string
   readonly broker: Broker
+  readonly lock: FolderLock
   readonly clients: ReturnType<typeof createClientRegistry>
   readonly doors: Map<ListenSpec['kind'], OpenDoor>
   /** Connections of all its addresses count together. */
   readonly room: ConnectionRoom
   spec: InstanceSpec
+  /** Whether `spec` was carried out wholly once. */
+  ready: boolean
   /** Why the wanted addresses are not all open, or null. */
   failure: string | null
 }
 
-const removedSuffix = '.removed'
 const closeGraceMs = 2000
 /** Connections beyond the specification's that are let in for as long as it takes to tell them. */
 const anteroomConnections = 64
@@ -66,7 +78,9 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
   const { world, directory } = options
   const hosted = new Map<string, Hosted>()
   const turns = new Map<string, Promise<unknown>>()
-  await sweepRemoved(options)
+  let { lingerMinutes } = options
+  const startedAtMs = world.clock.now()
+  const startedAt = world.clock.monotonic()
   const grpc: GrpcHost<InstanceDoor> = await createGrpcHost<InstanceDoor>({
     services: [messagingService],
     tls: options.tls,
@@ -109,23 +123,30 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     await Promise.all([...instance.doors.values()].map(({ port }) => port.close({ graceMs: closeGraceMs })))
     instance.clients.close()
     await closing
+    await instance.lock.release()
   }
 
   async function open(spec: InstanceSpec, storageKey: string | null): Promise<Hosted> {
+    const lock = await options.lock(spec.instanceId)
     const broker = await openBroker({
       world,
       directory: path.join(directory, spec.instanceId),
       settings: brokerSettings(spec),
       cipherKey: storageKey === null ? null : Buffer.from(storageKey, 'base64'),
       report: options.report,
+    }).catch(async (error: unknown) => {
+      await lock.release()
+      throw error
     })
     const instance: Hosted = {
       instanceId: spec.instanceId,
       broker,
+      lock,
       clients: createClientRegistry(broker, world.clock),
       doors: new Map(),
       room: new ConnectionRoom({ most: spec.maxConnections, anteroom: anteroomConnections }),
       spec,
+      ready: false,
       failure: null,
     }
     hosted.set(spec.instanceId, instance)
@@ -198,45 +219,66 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
 
   return {
     async hello() {
-      return { pid: process.pid, version: options.version }
+      return {
+        ...options.self,
+        pid: process.pid,
+        protocol: hostProtocol,
+        startedAtMs,
+        uptimeMs: Math.round(world.clock.monotonic() - startedAt),
+        lingerMinutes,
+        instances: hosted.size,
+      }
+    },
+
+    async configure(settings) {
+      lingerMinutes = settings.lingerMinutes
+      options.onConfigure?.(settings)
+      return null
     },
 
     async observe() {
-      const folders = (await world.disk.list(directory)).filter((name) => !name.endsWith(removedSuffix))
-      const remains = folders.filter((instanceId) => !hosted.has(instanceId))
-      return [...[...hosted.values()].map(observation), ...remains.map(remainsOf)]
+      return [...hosted.values()].map(observation)
     },
 
     async observeInstance({ instanceId }) {
       const instance = hosted.get(instanceId)
-      if (instance !== undefined) return observation(instance)
-      return (await world.disk.list(directory)).includes(instanceId) ? remainsOf(instanceId) : null
+      return instance === undefined ? null : observation(instance)
     },
 
     ensureInstance({ spec, storageKey }) {
       return inTurn(spec.instanceId, async () => {
-        const instance = hosted.get(spec.instanceId) ?? (await open(spec, storageKey))
+        const before = hosted.get(spec.instanceId)
+        // A server that takes this process over tells what is so already: nothing is touched then.
+        if (before?.ready === true && before.failure === null && isDeepStrictEqual(before.spec, spec))
+          return observation(before)
+        const instance = before ?? (await open(spec, storageKey))
         instance.broker.configure(brokerSettings(spec))
         await openDoors(instance, spec)
         instance.spec = spec
+        instance.ready = true
         return observation(instance)
       })
     },
 
-    removeInstance({ instanceId }) {
-      return inTurn(instanceId, async () => {
+    releaseInstance: ({ instanceId }) =>
+      inTurn(instanceId, async () => {
         await closeInstance(instanceId)
-        // Renamed first: what a crash leaves behind is then known to be rubbish and swept at the next start.
-        const removed = path.join(directory, `${instanceId}${removedSuffix}`)
-        if ((await world.disk.list(directory)).includes(instanceId)) {
-          await world.disk.removeDirectory(removed)
-          await world.disk.rename(path.join(directory, instanceId), removed)
-          await world.disk.syncDirectory(directory)
-        }
-        await world.disk.removeDirectory(removed)
         return null
-      })
-    },
+      }),
+
+    removeInstance: ({ instanceId }) =>
+      inTurn(instanceId, async () => {
+        await closeInstance(instanceId)
+        const lock = await options.lock(instanceId)
+        try {
+          await removeFolder(world.disk, directory, instanceId)
+        } catch (error) {
+          await lock.release()
+          throw error
+        }
+        await lock.forget()
+        return null
+      }),
 
     ensureTopics: ({ instanceId, topics }) =>
       inTurn(instanceId, async () => {
@@ -307,26 +349,10 @@ function observation(instance: Hosted): InstanceObservation {
   }
 }
 
-const remainsOf = (instanceId: string): InstanceObservation => ({
-  instanceId,
-  generation: 0,
-  state: 'stopped',
-  reason: null,
-  topics: [],
-  groups: [],
-})
-
 function listenFailure(instanceId: string, listen: ListenSpec, error: NodeJS.ErrnoException): string {
   const address = `${listen.host}:${listen.port}`
   if (error.code === 'EADDRINUSE') {
     return `Port ${listen.port} of instance ${instanceId} (${listen.kind}) is taken by another program; free ${address} and the instance comes up by itself.`
   }
   return `Instance ${instanceId} cannot listen on ${address}: ${error.message}.`
-}
-
-async function sweepRemoved({ world, directory }: HostOptions): Promise<void> {
-  await world.disk.makeDirectory(directory)
-  for (const name of await world.disk.list(directory)) {
-    if (name.endsWith(removedSuffix)) await world.disk.removeDirectory(path.join(directory, name))
-  }
 }
