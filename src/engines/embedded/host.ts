@@ -252,6 +252,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         if (before?.ready === true && before.failure === null && isDeepStrictEqual(before.spec, spec))
           return observation(before)
         const instance = before ?? (await open(spec, storageKey))
+        instance.ready = false
         instance.broker.configure(brokerSettings(spec))
         await openDoors(instance, spec)
         instance.spec = spec

@@ -51,7 +51,10 @@ export class DrivenInstance {
     const host = await createBrokerHost({
       world: { ...realWorld(), clock },
       directory: path.join(folder, 'instances'),
-      version: 'test',
+      self: { version: 'test', home: folder, name: '1' },
+      lingerMinutes: 0,
+      // Nobody else knows the folder.
+      lock: async () => ({ release: async () => {}, forget: async () => {} }),
       tls: await loadCertificate({ directory: path.join(folder, 'tls'), hosts: [] }),
       report: (error) => reported.push(error),
     })
@@ -73,6 +76,7 @@ export class DrivenInstance {
       maxConnections: 10_000,
       maxDelayMs: 40 * 86_400_000,
       maxGroups: 10_000,
+      dedicated: false,
       encryptionKeyId: null,
       ...more,
     }
