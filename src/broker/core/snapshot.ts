@@ -43,6 +43,7 @@ export function encodeState(state: BrokerState): Uint8Array {
   to.whole(state.subscriptions.size)
   for (const subscription of state.subscriptions.values()) writeSubscription(to, subscription)
   to.whole(state.nextTimerId)
+  to.whole(state.firedDueMs)
   state.timers.write(to)
   return to.finish()
 }
@@ -72,6 +73,7 @@ export function decodeState(bytes: Uint8Array): BrokerState {
   }
   for (let count = from.whole(); count > 0; count--) readSubscription(from, state)
   state.nextTimerId = from.whole()
+  state.firedDueMs = from.whole()
   state.timers.read(from)
   return state
 }

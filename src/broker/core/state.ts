@@ -31,6 +31,8 @@ export interface BrokerState {
   /** Timed messages that wait. */
   readonly timers: TimerTable
   nextTimerId: number
+  /** The latest due time of a timed message that was put into a queue. */
+  firedDueMs: number
 
   // Volatile from here on.
   /** Deliveries by the time at which they become visible again. */
@@ -176,6 +178,7 @@ export function emptyState(): BrokerState {
     unacknowledged: 0,
     timers: new TimerTable(),
     nextTimerId: 1,
+    firedDueMs: 0,
     deliveries: new DeadlineHeap(),
     waiting: new DeadlineHeap(),
     owned: new Map(),

@@ -121,7 +121,10 @@ export function applyTimed(state: BrokerState, event: TimedEvent, position: numb
 }
 
 export function applyFired(state: BrokerState, event: FiredEvent): void {
-  for (const timerId of event.timerIds) state.timers.remove(timerId)
+  for (const timerId of event.timerIds) {
+    state.firedDueMs = Math.max(state.firedDueMs, state.timers.dueOf(timerId) ?? 0)
+    state.timers.remove(timerId)
+  }
   if (event.at > state.lastAt) state.lastAt = event.at
 }
 

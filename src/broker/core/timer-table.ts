@@ -59,6 +59,12 @@ export class TimerTable {
     return row < 0 ? null : this.#field(row, POSITION)
   }
 
+  /** When it is due; null when it does not wait. */
+  dueOf(timerId: number): number | null {
+    const row = this.#index.find(timerId)
+    return row < 0 ? null : this.#field(row, DUE)
+  }
+
   /** A new one, or a known one whose record lies elsewhere now; the due time of a known one stays. */
   set({ timerId, dueMs, position }: Timer): void {
     const known = this.#index.find(timerId)

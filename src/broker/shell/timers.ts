@@ -305,9 +305,12 @@ export class Timers {
     }
   }
 
-  /** What does not wait any more has been delivered when its time has ever come, and was recalled otherwise. */
+  /**
+   * What does not wait any more was either recalled or delivered. When nothing as late as it was ever delivered it was
+   * recalled; otherwise nobody remembers, and the safe answer is that its time has come, which is true.
+   */
   #hasPassed(name: TimerName): boolean {
-    return name.dueMs <= this.#context.now()
+    return name.dueMs <= this.#state.firedDueMs
   }
 }
 
