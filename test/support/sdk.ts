@@ -60,7 +60,13 @@ export async function until<T>(ask: () => Promise<T>, done: (answer: T) => boole
 /** A running instance with a topic and a group; answers its id and its first endpoint. */
 export async function runningInstance(
   client: any,
-  options: { topic?: string; group?: string; changes?: Readonly<Record<string, unknown>>; maxRetryTimes?: number } = {},
+  options: {
+    topic?: string
+    group?: string
+    changes?: Readonly<Record<string, unknown>>
+    maxRetryTimes?: number
+    messageType?: string
+  } = {},
 ): Promise<{ instanceId: string; endpoint: string }> {
   const created = await client.createInstance(instanceRequest(options.changes))
   const instanceId = created.body.data as string
@@ -70,7 +76,11 @@ export async function runningInstance(
     `instance ${instanceId} runs`,
   )
   if (options.topic !== undefined) {
-    await client.createTopic(instanceId, options.topic, new sdk.CreateTopicRequest({ messageType: 'NORMAL' }))
+    await client.createTopic(
+      instanceId,
+      options.topic,
+      new sdk.CreateTopicRequest({ messageType: options.messageType ?? 'NORMAL' }),
+    )
     await until(
       () => client.getTopic(instanceId, options.topic),
       (answer: any) => answer.body.data.status === 'RUNNING',
