@@ -221,8 +221,8 @@ class TimedSimulation {
 
   async #recallNow(message: Sent): Promise<void> {
     const life = this.#life
-    if (message.recall === 'no') message.recall = 'asked'
     const before = message.recall
+    if (before === 'no') message.recall = 'asked'
     try {
       const { messageId } = await this.#shell.recall({ topic: message.topic, handle: message.handle! })
       check(messageId === message.id, `recalling ${message.id} answered ${messageId}`)
