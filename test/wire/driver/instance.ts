@@ -12,6 +12,7 @@ import type { GroupSpec, InstanceSpec, MessageType, TopicSpec } from '../../../s
 import { loadCertificate } from '../../../src/grpc/certificate.ts'
 import { realWorld } from '../../../src/world/real.ts'
 import { SimulatedClock } from '../../../src/world/simulated.ts'
+import type { Disk, DiskFile } from '../../../src/world/world.ts'
 
 export const account = { username: 'instance-user', secret: 'instance-secret', enabled: true }
 export const disabledAccount = { username: 'disabled-user', secret: 'disabled-secret', enabled: false }
@@ -25,18 +26,21 @@ export class DrivenInstance {
   readonly port: number
   readonly guardedPort: number
   #spec: InstanceSpec
+  readonly #disk: WatchedDisk
   readonly #folder: string
   #made = 0
 
   private constructor(
     host: BrokerHost,
     clock: SimulatedClock,
+    disk: WatchedDisk,
     spec: InstanceSpec,
     folder: string,
     reported: unknown[],
   ) {
     this.host = host
     this.clock = clock
+    this.#disk = disk
     this.#spec = spec
     this.#folder = folder
     this.reported = reported
@@ -48,8 +52,9 @@ export class DrivenInstance {
     const folder = await mkdtemp(path.join(tmpdir(), 'gantry-driver-'))
     const clock = new SimulatedClock()
     const reported: unknown[] = []
+    const disk = new WatchedDisk(realWorld().disk)
     const host = await createBrokerHost({
-      world: { ...realWorld(), clock },
+      world: { ...realWorld(), clock, disk },
       directory: path.join(folder, 'instances'),
       self: { version: 'test', home: folder, name: '1' },
       lingerMinutes: 0,
@@ -81,7 +86,7 @@ export class DrivenInstance {
       ...more,
     }
     await host.ensureInstance({ spec, storageKey: null })
-    return new DrivenInstance(host, clock, spec, folder, reported)
+    return new DrivenInstance(host, clock, disk, spec, folder, reported)
   }
 
   async change(more: Partial<InstanceSpec>): Promise<void> {
@@ -130,7 +135,9 @@ export class DrivenInstance {
     while (open) {
       if (this.clock.monotonic() - started > limitMs) throw new Error(`Nothing came within ${limitMs} ms of the clock.`)
       await this.clock.advance(stepMs)
-      await turns(4)
+      // Answers get time to arrive and files to be written: the clock stands still for what the machine does.
+      do await turns(4)
+      while (this.#disk.busy > 0)
     }
     return { value: await watched, tookMs: this.clock.monotonic() - started }
   }
@@ -154,6 +161,44 @@ export class DrivenInstance {
       await turns(1)
     }
     await rm(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** A disk that knows how many of its operations are under way. */
+class WatchedDisk implements Disk {
+  busy = 0
+  readonly #disk: Disk
+  constructor(disk: Disk) {
+    this.#disk = disk
+  }
+
+  open(name: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile> {
+    return this.#watch(async () => {
+      const file = await this.#disk.open(name, mode)
+      return {
+        write: (chunks, position) => this.#watch(() => file.write(chunks, position)),
+        read: (target, position) => this.#watch(() => file.read(target, position)),
+        datasync: () => this.#watch(() => file.datasync()),
+        truncate: (sizeBytes) => this.#watch(() => file.truncate(sizeBytes)),
+        size: () => this.#watch(() => file.size()),
+        close: () => this.#watch(() => file.close()),
+      }
+    })
+  }
+  list = (directory: string) => this.#watch(() => this.#disk.list(directory))
+  makeDirectory = (directory: string) => this.#watch(() => this.#disk.makeDirectory(directory))
+  unlink = (name: string) => this.#watch(() => this.#disk.unlink(name))
+  removeDirectory = (directory: string) => this.#watch(() => this.#disk.removeDirectory(directory))
+  rename = (from: string, to: string) => this.#watch(() => this.#disk.rename(from, to))
+  syncDirectory = (directory: string) => this.#watch(() => this.#disk.syncDirectory(directory))
+
+  async #watch<T>(task: () => Promise<T>): Promise<T> {
+    this.busy++
+    try {
+      return await task()
+    } finally {
+      this.busy--
+    }
   }
 }
 
