@@ -56,6 +56,13 @@ export interface Broker {
     clientId: string
   }): Promise<void>
 
+  /** Decides an open transaction, durably; fine when it has ended already, whatever this decision is. */
+  endTransaction(request: EndTransactionRequest): Promise<TransactionOutcome>
+  /** Who asks producers to decide transactions that were left open; set once. */
+  askProducersBy(asker: ProducerAsker): void
+  /** A producer that declares these topics can be asked from now on. */
+  producerCame(topicNames: readonly string[]): void
+
   /** The client is alive: its auto-renewed deliveries stay invisible. Called for each heartbeat and open stream. */
   clientAlive(clientId: string): void
   /** The client went away: its auto-renewed deliveries become visible after one second. */
@@ -99,6 +106,8 @@ export interface GroupView extends GroupSpec {
 export interface SendRequest {
   readonly topic: string
   readonly messages: readonly OutgoingMessage[]
+  /** Who sends; kept with transactional messages. */
+  readonly clientId?: string
 }
 
 /** A message as the wire checked it. `payload` is opaque to the broker and kept byte for byte (wire/message.ts says what is in it). */
@@ -114,6 +123,10 @@ export interface OutgoingMessage {
   readonly messageGroup?: string | null
   /** PRIORITY: at least 0, larger is more urgent. */
   readonly priority?: number | null
+  /** A half message: nobody receives it before `endTransaction` commits it. All messages of a send or none. */
+  readonly transactional?: boolean
+  /** When the producer of a half message is first asked, from now; null or absent means the usual time. */
+  readonly recoveryMs?: number | null
 }
 
 export interface SendReceipt {
@@ -123,6 +136,41 @@ export interface SendReceipt {
   readonly storeTimeMs: number
   /** Of a timed message that waits: what `recall` takes. */
   readonly recallHandle?: string | null
+  /** Names the transaction of a half message; opaque. A half message is in no queue yet: its queue and offset are 0. */
+  readonly transactionId?: string
+}
+
+export interface EndTransactionRequest {
+  readonly topic: string
+  readonly transactionId: string
+  /** `unknown` leaves it open until the next check. */
+  readonly resolution: 'commit' | 'rollback' | 'unknown'
+}
+
+export interface TransactionOutcome {
+  /**
+   * What this call found or did: it `committed` or `rolled-back` the transaction, left it `open`, or the transaction
+   * had `ended` before it (`as` says how, when that is remembered).
+   */
+  readonly outcome: 'committed' | 'rolled-back' | 'open' | 'ended'
+  readonly as?: 'commit' | 'rollback' | 'expired' | null
+}
+
+/** A transaction whose producer is asked to decide, with the half message as it was stored. */
+export interface Orphan {
+  readonly topicName: string
+  readonly transactionId: string
+  readonly messageId: string
+  readonly payload: Uint8Array
+  readonly storeTimeMs: number
+}
+
+/** Reaches the producers of a topic. */
+export interface ProducerAsker {
+  /** Whether a live producer that declared the topic can be asked. */
+  canAsk(topicName: string): boolean
+  /** Asks one of them, in turn; resolves when the question is on its way, or cannot be put. */
+  ask(orphan: Orphan): Promise<void>
 }
 
 export interface ReceiveRequest {

@@ -332,6 +332,26 @@ const rows: readonly Row[] = [
       return status
     },
   },
+  ...(
+    [
+      ['a transaction id is blank', ' ', /transaction id is blank/],
+      ['a transaction id was never given', 'abc', /never given by this instance/],
+    ] as const
+  ).map(
+    ([when, transactionId, says]): Row => ({
+      code: 'INVALID_TRANSACTION_ID',
+      when,
+      says,
+      provoke: async ({ client, topic }) =>
+        (await client.ask('endTransaction', { topic: client.resource(topic), transactionId, resolution: 1 })).status,
+    }),
+  ),
+  {
+    code: 'BAD_REQUEST',
+    when: 'a transaction is to be checked after more than an hour',
+    says: /3601000 ms.*3600000 ms/,
+    provoke: sending({ orphanedTransactionRecoveryDuration: { seconds: 3601 } }),
+  },
   {
     code: 'MESSAGE_PROPERTIES_TOO_LARGE',
     when: 'there are 129 user properties',
@@ -344,7 +364,6 @@ const rows: readonly Row[] = [
 const without: Readonly<Partial<Record<CodeName, string>>> = {
   CODE_UNSPECIFIED: 'means nothing',
   ILLEGAL_ACCESS_POINT: 'one broker serves every access point; Apache never answers it either',
-  INVALID_TRANSACTION_ID: 'transactional topics are not there yet',
   ILLEGAL_DELIVERY_TIME: 'delayed topics are not there yet',
   UNRECOGNIZED_CLIENT_TYPE: 'a client is registered from any request (data-plane 1.4, 1.13)',
   ILLEGAL_OFFSET: 'the pull methods are not there yet',

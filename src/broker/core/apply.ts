@@ -12,6 +12,7 @@ import { applyGroupRemoved, applyMessage, applyTopic, applyTopicRemoved } from '
 import { applyTrimmed } from './retention.ts'
 import type { BrokerState } from './state.ts'
 import { applyFired, applyRecalled, applyTimed } from './timed.ts'
+import { applyChecked, applyEnded, applyHalf } from './transactions.ts'
 
 /** `position` is where the event's record lies in the log. */
 export function apply(state: BrokerState, event: BrokerEvent, position: number): void {
@@ -60,6 +61,15 @@ export function apply(state: BrokerState, event: BrokerEvent, position: number):
       break
     case 'recalled':
       applyRecalled(state, event)
+      break
+    case 'half':
+      applyHalf(state, event, position)
+      break
+    case 'checked':
+      applyChecked(state, event)
+      break
+    case 'ended':
+      applyEnded(state, event)
       break
     default:
       event satisfies never

@@ -114,6 +114,26 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
   }),
   fc.record({ type: fc.constant('fired' as const), at: whole, timerIds: fc.array(whole, { maxLength: 40 }) }),
   fc.record({ type: fc.constant('recalled' as const), timerIds: fc.array(whole, { maxLength: 40 }) }),
+  fc.record({
+    type: fc.constant('half' as const),
+    number: whole,
+    secret: text,
+    topicKey: whole,
+    storeTimeMs: whole,
+    firstCheckMs: whole,
+    owner: text,
+    tag: nullable(text),
+    messageId: text,
+    bodyBytes: whole,
+    payload,
+  }),
+  fc.record({ type: fc.constant('checked' as const), at: whole, next: whole, numbers: fc.array(whole) }),
+  fc.record({
+    type: fc.constant('ended' as const),
+    at: whole,
+    resolution: fc.constantFrom('commit' as const, 'rollback' as const, 'expired' as const),
+    numbers: fc.array(whole),
+  }),
 )
 
 describe('events', () => {

@@ -173,6 +173,41 @@ export interface RecalledEvent {
   readonly timerIds: readonly number[]
 }
 
+export type Resolution = 'commit' | 'rollback' | 'expired'
+
+/** A transactional message arrived; it is in no queue, and the transaction with this number is open. */
+export interface HalfEvent {
+  readonly type: 'half'
+  readonly number: number
+  /** What the instance's transaction ids are signed with; the same in every half message. */
+  readonly secret: string
+  /** First queue key of its topic. */
+  readonly topicKey: number
+  readonly storeTimeMs: number
+  readonly firstCheckMs: number
+  readonly owner: string
+  readonly tag: string | null
+  readonly messageId: string
+  readonly bodyBytes: number
+  readonly payload: Uint8Array
+}
+
+/** Producers are being asked to decide these transactions; each has used up a check, and is asked again at `next`. */
+export interface CheckedEvent {
+  readonly type: 'checked'
+  readonly at: number
+  readonly next: number
+  readonly numbers: readonly number[]
+}
+
+/** These transactions are open no more; the message of a committed one follows in the same record group. */
+export interface EndedEvent {
+  readonly type: 'ended'
+  readonly at: number
+  readonly resolution: Resolution
+  readonly numbers: readonly number[]
+}
+
 export type BrokerEvent =
   | MessageEvent
   | TopicEvent
@@ -189,6 +224,9 @@ export type BrokerEvent =
   | RecalledEvent
   | LockedEvent
   | KeptEvent
+  | HalfEvent
+  | CheckedEvent
+  | EndedEvent
 
 const MESSAGE = 1
 const TOPIC = 2
@@ -205,6 +243,11 @@ const FIRED = 14
 const RECALLED = 15
 const LOCKED = 11
 const KEPT = 12
+const HALF = 16
+const CHECKED = 17
+const ENDED = 18
+
+const resolutions: readonly Resolution[] = ['commit', 'rollback', 'expired']
 
 const HAS_TAG = 1
 const HAS_ORIGIN = 2
@@ -315,6 +358,25 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
       to.whole(event.subscriptionId)
       writeNames(to, event.entries)
       break
+    case 'half': {
+      to.u8(HALF)
+      writeHalf(to, event)
+      const record = to.finish(allocate, event.payload.length)
+      record.set(event.payload, to.length)
+      return record
+    }
+    case 'checked':
+      to.u8(CHECKED)
+      to.whole(event.at)
+      to.whole(event.next)
+      writeWholes(to, event.numbers)
+      break
+    case 'ended':
+      to.u8(ENDED)
+      to.whole(event.at)
+      to.u8(resolutions.indexOf(event.resolution))
+      writeWholes(to, event.numbers)
+      break
   }
   return to.finish(allocate)
 }
@@ -379,6 +441,17 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
       return { type: 'locked', attemptId: from.text(), repeated: from.u8() === 1, ...readLeased(from) }
     case KEPT:
       return { type: 'kept', subscriptionId: from.whole(), entries: readNames(from) }
+    case HALF:
+      return readHalf(from)
+    case CHECKED:
+      return { type: 'checked', at: from.whole(), next: from.whole(), numbers: readWholes(from) }
+    case ENDED:
+      return {
+        type: 'ended',
+        at: from.whole(),
+        resolution: resolutions[from.u8()] ?? 'rollback',
+        numbers: readWholes(from),
+      }
     default:
       throw new RangeError(`The log holds a record of type ${type}, which a later version of Gantry wrote.`)
   }
@@ -519,4 +592,32 @@ function writeWholes(to: Writer, values: readonly number[]): void {
 
 function readWholes(from: Reader): number[] {
   return Array.from({ length: from.whole() }, () => from.whole())
+}
+
+function writeHalf(to: Writer, event: HalfEvent): void {
+  to.whole(event.number)
+  to.text(event.secret)
+  to.whole(event.topicKey)
+  to.whole(event.storeTimeMs)
+  to.whole(event.firstCheckMs)
+  to.text(event.owner)
+  to.optionalText(event.tag)
+  to.text(event.messageId)
+  to.whole(event.bodyBytes)
+}
+
+function readHalf(from: Reader): HalfEvent {
+  return {
+    type: 'half',
+    number: from.whole(),
+    secret: from.text(),
+    topicKey: from.whole(),
+    storeTimeMs: from.whole(),
+    firstCheckMs: from.whole(),
+    owner: from.text(),
+    tag: from.optionalText(),
+    messageId: from.text(),
+    bodyBytes: from.whole(),
+    payload: from.rest(),
+  }
 }

@@ -55,4 +55,19 @@ export const limits = {
   unreadableRetryMs: 60_000,
   /** One unit of the TPS count (product: ⌈body / 4 KiB⌉, at least 1). */
   throttleUnitBytes: 4_096,
+  /** Half messages not yet decided, of one instance. About 300 bytes of memory each: 30 MB at this number. */
+  openTransactions: 100_000,
+  /**
+   * A half message is left alone this long before its producer is asked, unless it says otherwise. Apache asks after 6 s
+   * plus up to 30 s until its next scan, the product after its check interval of 60 s; Apache's own test suite waits 60 s for it.
+   */
+  firstCheckMs: 20_000,
+  /** Between two checks of one transaction (product: 60 s; Apache: 30 s). */
+  checkIntervalMs: 60_000,
+  /** Checks of one transaction (Apache `transactionCheckMax`). */
+  checksPerTransaction: 15,
+  /** A transaction not decided by then is rolled back (product: 4 h, not configurable). */
+  transactionLifeMs: 4 * 3_600_000,
+  /** Transactions checked or ended in one step; a step is one record of the log. */
+  transactionsPerStep: 16,
 } as const

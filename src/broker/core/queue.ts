@@ -10,6 +10,7 @@ import { limits } from './limits.ts'
 import { queueOfGroup } from './message-group.ts'
 import { type BrokerState, makeTopic, type Queue, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
+import { dropTransactions } from './transactions.ts'
 
 export interface Outgoing {
   readonly messageId: string
@@ -112,6 +113,7 @@ export function applyTopicRemoved(state: BrokerState, event: TopicRemovedEvent):
   if (!topic) return
   for (const subscription of topic.subscriptions.values()) dropSubscription(state, subscription)
   for (const queue of topic.queues) state.queues.delete(queue.key)
+  dropTransactions(state, topic.firstQueueKey)
   state.topics.delete(event.topicName)
 }
 

@@ -7,6 +7,7 @@ export interface Refusal {
 export const codes = {
   badRequest: 40000,
   messageNotFound: 40401,
+  invalidTransactionId: 40008,
   topicNotFound: 40402,
   payloadTooLarge: 41300,
   tooManyRequests: 42900,

@@ -17,6 +17,7 @@ import {
   makeTopic,
   type Subscription,
 } from './state.ts'
+import { openTransaction, type Transactions } from './transactions.ts'
 
 const VERSION = 2
 
@@ -45,6 +46,7 @@ export function encodeState(state: BrokerState): Uint8Array {
   to.whole(state.nextTimerId)
   to.whole(state.firedDueMs)
   state.timers.write(to)
+  writeTransactions(to, state.transactions)
   return to.finish()
 }
 
@@ -75,6 +77,7 @@ export function decodeState(bytes: Uint8Array): BrokerState {
   state.nextTimerId = from.whole()
   state.firedDueMs = from.whole()
   state.timers.read(from)
+  readTransactions(from, state.transactions)
   return state
 }
 
@@ -141,4 +144,36 @@ function readLease(from: Reader, state: BrokerState, subscription: Subscription,
   }
   if (lease.renewable) own(state, lease)
   state.deliveries.set(lease, lease.deadline)
+}
+
+function writeTransactions(to: Writer, transactions: Transactions): void {
+  to.whole(transactions.next)
+  to.text(transactions.secret)
+  to.whole(transactions.open.size)
+  for (const one of transactions.open.values()) {
+    to.whole(one.number)
+    to.whole(one.topicKey)
+    to.whole(one.position)
+    to.text(one.messageId)
+    to.text(one.owner)
+    to.whole(one.storedAt)
+    to.whole(one.checks)
+    to.whole(one.nextCheck)
+  }
+}
+
+function readTransactions(from: Reader, transactions: Transactions): void {
+  transactions.next = from.whole()
+  transactions.secret = from.text()
+  for (let count = from.whole(); count > 0; count--)
+    openTransaction(transactions, {
+      number: from.whole(),
+      topicKey: from.whole(),
+      position: from.whole(),
+      messageId: from.text(),
+      owner: from.text(),
+      storedAt: from.whole(),
+      checks: from.whole(),
+      nextCheck: from.whole(),
+    })
 }

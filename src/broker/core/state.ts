@@ -16,6 +16,7 @@ import { FifoList, type Linked } from './fifo-list.ts'
 import type { Filter, SqlFilter } from './filter.ts'
 import { type Bucket, makeBucket } from './throttle.ts'
 import { TimerTable } from './timer-table.ts'
+import { noTransactions, type Transactions } from './transactions.ts'
 
 export interface BrokerState {
   readonly topics: Map<string, Topic>
@@ -33,6 +34,7 @@ export interface BrokerState {
   nextTimerId: number
   /** The latest due time of a timed message that was put into a queue. */
   firedDueMs: number
+  readonly transactions: Transactions
 
   // Volatile from here on.
   /** Deliveries by the time at which they become visible again. */
@@ -179,6 +181,7 @@ export function emptyState(): BrokerState {
     timers: new TimerTable(),
     nextTimerId: 1,
     firedDueMs: 0,
+    transactions: noTransactions(),
     deliveries: new DeadlineHeap(),
     waiting: new DeadlineHeap(),
     owned: new Map(),

@@ -13,12 +13,15 @@ import {
   BrokerRefusal,
   type BrokerSettings,
   type Delivery,
+  type EndTransactionRequest,
   type GroupView,
   type HandleOutcome,
+  type ProducerAsker,
   type ReceiveRequest,
   type SendReceipt,
   type SendRequest,
   type TopicView,
+  type TransactionOutcome,
 } from '../broker.ts'
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../core/dead-letter.ts'
 import { DeadlineHeap, type Due } from '../core/deadline-heap.ts'
@@ -57,6 +60,7 @@ import { Sieve } from './sieve.ts'
 import { Throughput } from './throughput.ts'
 import type { SteadyTime } from './time.ts'
 import { Timers } from './timers.ts'
+import { TransactionShell } from './transactions.ts'
 
 /** Deliveries that run out are handled in portions, so that a great many do not hold up everything else. */
 const EXPIRE_PORTION = 4_096
@@ -71,6 +75,8 @@ export interface BrokerShellOptions {
   readonly clock: Clock
   readonly time: SteadyTime
   readonly session: number
+  /** Draws what transaction ids are signed with. */
+  readonly secret: () => string
   readonly settings: BrokerSettings
   readonly state: BrokerState
   readonly log: SegmentLog
@@ -102,6 +108,7 @@ export class BrokerShell implements Broker {
   readonly #journal: Journal
   readonly #retention: Retention
   readonly #timers: Timers
+  readonly #transactions: TransactionShell
   readonly #clock: Clock
   readonly #time: SteadyTime
   readonly #session: number
@@ -157,6 +164,18 @@ export class BrokerShell implements Broker {
       stopped: () => this.#closed !== null || this.#journal.failed !== null,
       report: options.report,
     })
+    this.#transactions = new TransactionShell({
+      state: options.state,
+      retentionMs: options.settings.retentionMs,
+      secret: options.secret,
+      now: () => this.#time.now(),
+      commit: (events) => this.#commit(events),
+      durable: () => this.#durable(),
+      read: (position) => this.#journal.log.read(position),
+      arm: () => this.#arm(),
+      stopped: () => this.#closed !== null || this.#journal.failed !== null,
+      report: options.report,
+    })
     this.#retention = new Retention({
       state: options.state,
       journal: this.#journal,
@@ -166,6 +185,7 @@ export class BrokerShell implements Broker {
         // What blocked an orderly group's queue may be among the messages taken.
         for (const subscription of this.state.subscriptions.values()) this.#attend(subscription)
       },
+      beforeTrim: (below) => this.#transactions.endBelow(below),
       report: options.report,
       makeWay: (below) => this.#timers.moveAbove(below),
       changed: () => this.#arm(),
@@ -224,6 +244,7 @@ export class BrokerShell implements Broker {
   configure(settings: BrokerSettings): void {
     this.#settings = settings
     this.#throughput.configure(settings, this.#time.now())
+    this.#transactions.configure(settings.retentionMs)
     this.#arm()
   }
 
@@ -273,6 +294,10 @@ export class BrokerShell implements Broker {
         message: `a send carries at most ${limits.messagesPerSend} messages; this one has ${request.messages.length}`,
       })
     const at = this.#time.now()
+    if (request.messages.some(({ transactional }) => transactional)) {
+      this.#spendForSend(topic, request, at)
+      return this.#transactions.send(topic, request, at)
+    }
     const events = this.#timers.decideSend(topic, request, at)
     this.#spendForSend(topic, request, at)
     this.#commit(events)
@@ -390,6 +415,18 @@ export class BrokerShell implements Broker {
       throw refuse(asRefusal(error))
     }
     await this.#durable()
+  }
+
+  endTransaction(request: EndTransactionRequest): Promise<TransactionOutcome> {
+    return this.#transactions.end(request)
+  }
+
+  askProducersBy(asker: ProducerAsker): void {
+    this.#transactions.askProducersBy(asker)
+  }
+
+  producerCame(topicNames: readonly string[]): void {
+    this.#transactions.producerCame(topicNames)
   }
 
   // Clients --------------------------------------------------------------------------------------
@@ -767,6 +804,7 @@ export class BrokerShell implements Broker {
       this.state.waiting.earliest,
       this.#retention.due(),
       this.#wakes.earliest,
+      this.#transactions.due,
     )
     if (earliest >= this.#armedFor) return
     this.#cancelTimer?.()
@@ -789,6 +827,7 @@ export class BrokerShell implements Broker {
     }
     for (const subscription of woken) if (!subscription.removed) this.#serve(subscription)
     this.#endOverduePolls(at)
+    this.#transactions.tick(at)
     if (this.#retention.due() <= at) this.#retention.start(at)
     this.#arm()
   }

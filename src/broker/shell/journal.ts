@@ -78,7 +78,7 @@ export class Journal {
       const event = events[i]!
       if (event.type === 'topic-removed') this.#dropIndex(event.topicName)
       apply(this.state, event, positions[i]!)
-      if (event.type === 'timed') this.#keepUntilOld(positions[i]!, event.storeTimeMs)
+      if (event.type === 'timed' || event.type === 'half') this.#keepUntilOld(positions[i]!, event.storeTimeMs)
       if (event.type === 'message') this.#arrive(event, positions[i]!, batch.arrived)
       this.#bytes += records[i]!.length
     }

@@ -71,6 +71,7 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
     return new BrokerShell({
       clock,
       time,
+      secret: () => Buffer.from(random.bytes(16)).toString('hex'),
       session: random.below(2 ** 31 - 1) + 1,
       settings: options.settings,
       state,
@@ -119,7 +120,7 @@ function replay(
   if (event.type === 'topic-removed')
     for (const queue of state.topics.get(event.topicName)?.queues ?? []) index.drop(queue.key)
   apply(state, event, position)
-  if (event.type === 'timed') newest.set(segmentOf(position), event.storeTimeMs)
+  if (event.type === 'timed' || event.type === 'half') newest.set(segmentOf(position), event.storeTimeMs)
   if (event.type !== 'message') return
   newest.set(segmentOf(position), event.storeTimeMs)
   if (addToIndex && state.queues.has(event.queueKey))

@@ -21,6 +21,8 @@ export interface RetentionContext {
   readonly journal: Journal
   retentionMs(): number
   commit(events: readonly BrokerEvent[]): void
+  /** What lies below the position and is not in a queue must not be needed any more on return. */
+  beforeTrim(below: number): void
   report(error: unknown): void
   /** Called before the segments below a position go: what is still needed is written again further on. */
   makeWay(below: number): Promise<void>
@@ -92,6 +94,7 @@ export class Retention {
     if (count === 0) return
     const below = positionOf(ages[count - 1]!.segment + 1, 0)
     await this.#context.makeWay(below)
+    this.#context.beforeTrim(below)
     const event = decideTrim(state, await index.trimBelow(below))
     if (event) this.#context.commit([event])
     // The log keeps what its last two checkpoints need.

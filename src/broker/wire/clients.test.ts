@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock } from '../../world/simulated.ts'
 import type { Broker } from '../broker.ts'
-import { createClientRegistry } from './clients.ts'
+import { type ClientStream, createClientRegistry } from './clients.ts'
 
 const SECOND = 1_000
 
@@ -14,11 +14,18 @@ function start() {
     clientGone: (clientId: string) => told.push(clientId),
   } as unknown as Broker
   const registry = createClientRegistry(broker, clock)
+  const streams = new Map<string, ClientStream[]>()
+  const open = (clientId: string) => {
+    const stream: ClientStream = { write: () => true, drained: async () => {}, refresh: () => {} }
+    streams.set(clientId, [...(streams.get(clientId) ?? []), stream])
+    registry.streamOpened(clientId, stream)
+  }
+  const shut = (clientId: string) => registry.streamClosed(clientId, streams.get(clientId)!.pop()!)
   const connect = (clientId: string) => {
-    registry.streamOpened(clientId)
+    open(clientId)
     registry.register({ clientId, language: 'JAVA', version: '5.2.0', group: 'group', topics: ['topic'] })
   }
-  return { clock, told, registry, connect, listed: () => registry.list().map(({ clientId }) => clientId) }
+  return { clock, told, registry, connect, open, shut, listed: () => registry.list().map(({ clientId }) => clientId) }
 }
 
 describe('the registry of clients', () => {
@@ -31,13 +38,13 @@ describe('the registry of clients', () => {
   })
 
   it('gives one up 35 seconds after its last stream closed', async () => {
-    const { clock, told, registry, connect, listed } = start()
+    const { clock, told, connect, listed, open, shut } = start()
     connect('a')
-    registry.streamOpened('a')
-    registry.streamClosed('a')
+    open('a')
+    shut('a')
     await clock.advance(60 * SECOND)
     expect(told).toEqual([])
-    registry.streamClosed('a')
+    shut('a')
     await clock.advance(34_999)
     expect([listed(), told]).toEqual([['a'], []])
     await clock.advance(1)
@@ -45,9 +52,9 @@ describe('the registry of clients', () => {
   })
 
   it('waits for one that goes on calling without a stream, and still notices when it falls silent', async () => {
-    const { clock, told, registry, connect, listed } = start()
+    const { clock, told, registry, connect, listed, shut } = start()
     connect('a')
-    registry.streamClosed('a')
+    shut('a')
     for (let heartbeats = 0; heartbeats < 20; heartbeats++) {
       await clock.advance(30 * SECOND)
       registry.alive('a')
@@ -60,31 +67,31 @@ describe('the registry of clients', () => {
   })
 
   it('forgives one that opens its stream again', async () => {
-    const { clock, told, registry, connect, listed } = start()
+    const { clock, told, connect, listed, open, shut } = start()
     connect('a')
-    registry.streamClosed('a')
+    shut('a')
     await clock.advance(30 * SECOND)
-    registry.streamOpened('a')
+    open('a')
     await clock.advance(3600 * SECOND)
     expect([listed(), told]).toEqual([['a'], []])
   })
 
   it('forgets one that says goodbye at once, and only once', async () => {
-    const { clock, told, registry, connect, listed } = start()
+    const { clock, told, registry, connect, listed, shut } = start()
     connect('a')
     registry.terminated('a')
-    registry.streamClosed('a')
+    shut('a')
     await clock.advance(3600 * SECOND)
     expect([listed(), told]).toEqual([[], ['a']])
   })
 
   it('holds no timer after it is closed, and has none for a stream that never said who it is', async () => {
-    const { clock, told, registry, connect } = start()
-    registry.streamOpened('stranger')
-    registry.streamClosed('stranger')
+    const { clock, told, registry, connect, open, shut } = start()
+    open('stranger')
+    shut('stranger')
     expect(clock.pending).toBe(0)
     connect('a')
-    registry.streamClosed('a')
+    shut('a')
     registry.close()
     await clock.advance(3600 * SECOND)
     expect([told, clock.pending]).toEqual([[], 0])

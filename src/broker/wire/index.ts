@@ -18,11 +18,13 @@ import { queryAssignment, queryRoute } from './route.ts'
 import { sendMessage } from './send.ts'
 import { statusOf, statusOfError } from './status.ts'
 import { telemetry } from './telemetry.ts'
+import { endTransaction } from './transaction.ts'
 
 export { createAuthenticator } from './authenticate.ts'
 export { createBandwidth } from './bandwidth.ts'
 export type { InstanceDoor } from './call.ts'
 export { createClientRegistry } from './clients.ts'
+export { connectProducers } from './transaction.ts'
 
 const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
   queryRoute: reply(queryRoute),
@@ -36,8 +38,8 @@ const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
   telemetry,
   notifyClientTermination: reply(notifyClientTermination),
   recallMessage: reply(recallMessage),
+  endTransaction: reply(endTransaction),
   // Topics of these kinds cannot be made yet (CreateTopic refuses them), so no well-behaved client gets here.
-  endTransaction: reply(notYet('Transactional messages')),
   syncLiteSubscription: reply(notYet('Lite topics')),
   // As Apache: no official client has a consumer that uses these.
   pullMessage: unimplemented,

@@ -68,6 +68,22 @@ export function keep(message: gen.Message, topic: TopicView, storeHost: string, 
   return kept
 }
 
+/** A kept message decoded, for the rare sending that is no delivery. Without a topic. */
+export function keptMessage(payload: Uint8Array): gen.Message & { readonly systemProperties: gen.SystemProperties } {
+  const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  const systemEnd = systemStart + keptSystemLength(kept)
+  return {
+    ...gen.Message.decode(kept.subarray(systemEnd)),
+    systemProperties: gen.SystemProperties.decode(kept.subarray(systemStart, systemEnd)),
+  }
+}
+
+function keptSystemLength(kept: Buffer): number {
+  if (kept[0] !== version)
+    throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
+  return kept.readUInt32BE(1)
+}
+
 /** The topic field of Message as the receiving client named it, encoded once a call. */
 export const topicField = (topicName: string, namespace: string): Uint8Array =>
   gen.Message.encode({ topic: { resourceNamespace: namespace, name: topicName } }).finish()
@@ -75,9 +91,7 @@ export const topicField = (topicName: string, namespace: string): Uint8Array =>
 /** An encoded ReceiveMessageResponse whose content is the message. */
 export function encodeDelivery(delivery: Delivery, topic: Uint8Array): Buffer {
   const kept = Buffer.from(delivery.payload.buffer, delivery.payload.byteOffset, delivery.payload.byteLength)
-  if (kept[0] !== version)
-    throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
-  const systemLength = kept.readUInt32BE(1)
+  const systemLength = keptSystemLength(kept)
   const origin = delivery.deadLetterOf
   const ofDelivery = gen.SystemProperties.encode({
     storeTimestamp: timestamp(delivery.storeTimeMs),

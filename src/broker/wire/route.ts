@@ -82,7 +82,8 @@ function queue(
   }
 }
 
-function endpointsFor(asked: gen.Endpoints | null, connection: Connection): gen.EndpointsInit {
+/** What the client dialled, as far as it can be used, else where it arrived. */
+export function endpointsFor(asked: gen.Endpoints | null, connection: Connection): gen.EndpointsInit {
   const usable = (asked?.addresses ?? []).filter(
     ({ host, port }) => host !== '' && host.length <= 255 && port > 0 && port < 65_536,
   )

@@ -8,6 +8,7 @@ import * as gen from '../../grpc/gen/rocketmq.js'
 import { BrokerRefusal, type OutgoingMessage, type TopicView } from '../broker.ts'
 import type { WireCall } from './call.ts'
 import { Code } from './code.ts'
+import { durationMs } from './duration.ts'
 import { keep } from './message.ts'
 import { checkTopicName, hasControlCharacter, isReservedPropertyKey, quoted } from './names.ts'
 import { maxBodyBytes } from './settings.ts'
@@ -21,6 +22,7 @@ const maxUserProperties = 128
 /** Messages in one call. The public clients send one; Rust's batch sends more. */
 const maxBatch = 1024
 const dayMs = 24 * 3600 * 1000
+const longestRecoveryMs = 3600 * 1000
 
 export async function sendMessage(
   call: WireCall,
@@ -47,14 +49,14 @@ export async function sendMessage(
   for (const message of messages) bytes += message.body.length
   await call.door.inbound.take(bytes, call.signal)
   const outgoing = messages.map((message) => toOutgoing(message, topic, storeHost, at))
-  const receipts = await broker.send({ topic: topicName, messages: outgoing })
+  const receipts = await broker.send({ topic: topicName, messages: outgoing, clientId: call.clientId })
   const ok = statusOf(Code.OK)
   return {
     status: ok,
     entries: receipts.map((receipt) => ({
       status: ok,
       messageId: receipt.messageId,
-      transactionId: '',
+      transactionId: receipt.transactionId ?? '',
       offset: receipt.offset,
       recallHandle: receipt.recallHandle ?? '',
     })),
@@ -113,6 +115,13 @@ function checkMessage(message: gen.Message, at: number, maxDelayMs: number): voi
     throw new BrokerRefusal(
       Code.BAD_REQUEST,
       `The priority is ${system.priority}; it is 0 or more, and larger is more urgent.`,
+    )
+  }
+  const recoveryMs = durationMs(system.orphanedTransactionRecoveryDuration ?? null)
+  if (recoveryMs > longestRecoveryMs) {
+    throw new BrokerRefusal(
+      Code.BAD_REQUEST,
+      `The transaction would first be checked after ${recoveryMs} ms; at most ${longestRecoveryMs} ms are allowed.`,
     )
   }
   checkProperties(message, tag)
@@ -190,6 +199,7 @@ function toOutgoing(message: gen.Message, topic: TopicView, storeHost: string, a
     deliverAtMs: deliverAtMs(system),
     messageGroup: topic.messageType === 'FIFO' ? system.messageGroup || null : null,
     priority: topic.messageType === 'PRIORITY' ? system.priority : null,
+    ...(topic.messageType === 'TRANSACTION' ? { transactional: true, recoveryMs: recoveryOf(system) } : {}),
   }
 }
 
@@ -197,4 +207,10 @@ function toOutgoing(message: gen.Message, topic: TopicView, storeHost: string, a
 function deliverAtMs({ deliveryTimestamp }: gen.SystemProperties): number | null {
   if (deliveryTimestamp == null) return null
   return deliveryTimestamp.seconds * 1000 + Math.ceil(deliveryTimestamp.nanos / 1_000_000)
+}
+
+/** Null for what no official client sets. */
+function recoveryOf(system: gen.SystemProperties): number | null {
+  const ms = durationMs(system.orphanedTransactionRecoveryDuration ?? null)
+  return ms > 0 ? ms : null
 }

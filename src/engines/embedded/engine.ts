@@ -46,7 +46,7 @@ export interface EmbeddedEngine extends Engine {
 
 /** What this version's broker carries; the API refuses the rest naming the flag. */
 const capabilities: EngineCapabilities = {
-  messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'PRIORITY'],
+  messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'PRIORITY'],
   orderlyGroups: true,
   storageEncryption: true,
 }

@@ -12,6 +12,7 @@ import { isDeepStrictEqual } from 'node:util'
 import type { Broker, BrokerSettings } from '../../broker/broker.ts'
 import { openBroker } from '../../broker/shell/open.ts'
 import {
+  connectProducers,
   createAuthenticator,
   createBandwidth,
   createClientRegistry,
@@ -138,11 +139,13 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       await lock.release()
       throw error
     })
+    const clients = createClientRegistry(broker, world.clock)
+    connectProducers(broker, clients)
     const instance: Hosted = {
       instanceId: spec.instanceId,
       broker,
       lock,
-      clients: createClientRegistry(broker, world.clock),
+      clients,
       doors: new Map(),
       room: new ConnectionRoom({ most: spec.maxConnections, anteroom: anteroomConnections }),
       spec,
