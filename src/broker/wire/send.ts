@@ -48,6 +48,8 @@ export async function sendMessage(
   let bytes = 0
   for (const message of messages) bytes += message.body.length
   await call.door.inbound.take(bytes, call.signal)
+  if (call.signal.aborted)
+    throw new BrokerRefusal(Code.TOO_MANY_REQUESTS, 'The client gave up before its bandwidth let the message in.')
   const outgoing = messages.map((message) => toOutgoing(message, topic, storeHost, at))
   const receipts = await broker.send({ topic: topicName, messages: outgoing, clientId: call.clientId })
   const ok = statusOf(Code.OK)

@@ -72,6 +72,8 @@ interface Hosted {
 }
 
 const closeGraceMs = 2000
+const wrongKeyAdvice =
+  "Nothing was changed. Put back this home's own instances folder or secret.key, whichever was exchanged; the instance then comes up by itself."
 /** Connections beyond the specification's that are let in for as long as it takes to tell them. */
 const anteroomConnections = 64
 
@@ -79,6 +81,8 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
   const { world, directory } = options
   const hosted = new Map<string, Hosted>()
   const turns = new Map<string, Promise<unknown>>()
+  /** Why instances given to this process could not be opened when that was last tried. */
+  const unopened = new Map<string, string>()
   let { lingerMinutes } = options
   const startedAtMs = world.clock.now()
   const startedAt = world.clock.monotonic()
@@ -137,8 +141,11 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       report: options.report,
     }).catch(async (error: unknown) => {
       await lock.release()
-      throw error
+      const reason = unopenedReason(spec.instanceId, error)
+      unopened.set(spec.instanceId, reason)
+      throw new EngineError('failed', reason, { cause: error })
     })
+    unopened.delete(spec.instanceId)
     const clients = createClientRegistry(broker, world.clock)
     connectProducers(broker, clients)
     const instance: Hosted = {
@@ -240,12 +247,14 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     },
 
     async observe() {
-      return [...hosted.values()].map(observation)
+      return [...[...hosted.values()].map(observation), ...[...unopened].map(unopenedObservation)]
     },
 
     async observeInstance({ instanceId }) {
       const instance = hosted.get(instanceId)
-      return instance === undefined ? null : observation(instance)
+      if (instance !== undefined) return observation(instance)
+      const reason = unopened.get(instanceId)
+      return reason === undefined ? null : unopenedObservation([instanceId, reason])
     },
 
     ensureInstance({ spec, storageKey }) {
@@ -267,12 +276,14 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     releaseInstance: ({ instanceId }) =>
       inTurn(instanceId, async () => {
         await closeInstance(instanceId)
+        unopened.delete(instanceId)
         return null
       }),
 
     removeInstance: ({ instanceId }) =>
       inTurn(instanceId, async () => {
         await closeInstance(instanceId)
+        unopened.delete(instanceId)
         const lock = await options.lock(instanceId)
         try {
           await removeFolder(world.disk, directory, instanceId)
@@ -351,6 +362,21 @@ function observation(instance: Hosted): InstanceObservation {
       .filter(({ generation }) => generation > 0)
       .map(({ consumerGroupId, generation }) => ({ consumerGroupId, generation })),
   }
+}
+
+const unopenedObservation = ([instanceId, reason]: readonly [string, string]): InstanceObservation => ({
+  instanceId,
+  generation: 0,
+  state: 'failed',
+  reason,
+  topics: [],
+  groups: [],
+})
+
+function unopenedReason(instanceId: string, error: unknown): string {
+  const { code, message } = error as { code?: string; message: string }
+  const advice = code === 'wrong-key' ? ` ${wrongKeyAdvice}` : ''
+  return `The messages of instance ${instanceId} cannot be opened: ${message}.${advice}`
 }
 
 function listenFailure(instanceId: string, listen: ListenSpec, error: NodeJS.ErrnoException): string {
