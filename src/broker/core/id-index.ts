@@ -23,6 +23,12 @@ export class IdIndex {
     this.#sizes = new Int32Array(SHARDS)
   }
 
+  /** Makes room for so many at once, in an empty index. */
+  reserve(count: number): void {
+    const length = 2 ** Math.ceil(Math.log2(Math.max(SMALLEST, (count / SHARDS) * 1.5)))
+    for (let shard = 0; shard < SHARDS && count > 0; shard++) this.#slots[shard] = new Int32Array(length)
+  }
+
   /** −1 when it is not there. */
   find(id: number): number {
     const slots = this.#slots[id % SHARDS]

@@ -27,6 +27,11 @@ const ACKED = 4
 
 export function encodeState(state: BrokerState): Uint8Array {
   const to = new Writer(4_096 + state.timers.writtenBytes)
+  writeState(to, state)
+  return to.finish()
+}
+
+export function writeState(to: Writer, state: BrokerState): void {
   to.u8(VERSION)
   to.whole(state.nextQueueKey)
   to.whole(state.nextSubscriptionId)
@@ -47,7 +52,6 @@ export function encodeState(state: BrokerState): Uint8Array {
   to.whole(state.firedDueMs)
   state.timers.write(to)
   writeTransactions(to, state.transactions)
-  return to.finish()
 }
 
 export function decodeState(bytes: Uint8Array): BrokerState {

@@ -156,6 +156,7 @@ export class TimerTable {
       bytesOf(this.#heap[chunk]!).set(from.raw(rows * HEAP_BYTES))
     }
     this.#size = size
+    this.#index.reserve(size)
     for (let place = 0; place < size; place++) {
       const row = this.#rowAt(place)
       this.#places[row >>> CHUNK_BITS]![row & MASK] = place

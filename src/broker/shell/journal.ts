@@ -14,7 +14,7 @@ import { Writer } from '../core/bytes.ts'
 import { type BrokerEvent, encodeEvent, type MessageEvent } from '../core/events.ts'
 import { tagHash } from '../core/filter.ts'
 import type { SegmentAge } from '../core/retention.ts'
-import { encodeState } from '../core/snapshot.ts'
+import { writeState } from '../core/snapshot.ts'
 import type { BrokerState, Queue, Topic } from '../core/state.ts'
 import { type SealedSegment, type SegmentLog, segmentOf } from '../log/contract.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
@@ -215,14 +215,14 @@ function encodeCheckpoint(
   ages: readonly SegmentAge[],
   unsealed: ReadonlyMap<number, number>,
 ): Uint8Array {
-  const encoded = encodeState(state)
-  const to = new Writer(1_024 + encoded.length)
+  // Large when many timed messages wait: written once, and not copied out.
+  const to = new Writer(state.timers.size === 0 ? 1_024 : 65_536 + state.timers.writtenBytes)
   const all = [...ages.map(({ segment, newestMs }) => [segment, newestMs] as const), ...unsealed]
   to.whole(all.length)
   for (const [segment, newestMs] of all) {
     to.whole(segment)
     to.whole(newestMs)
   }
-  to.raw(encoded)
-  return to.finish()
+  writeState(to, state)
+  return to.bytes.subarray(0, to.length)
 }

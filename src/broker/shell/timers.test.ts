@@ -348,6 +348,27 @@ describe('a disk that fails', () => {
     expect((await receive()).map(text)).toEqual(['one', 'two'])
   })
 
+  it('and has damaged one of them holds up no other, and the damage is reported', async () => {
+    const receipts = [await send(MINUTE, 'first'), await send(MINUTE, 'damaged'), await send(MINUTE, 'third')]
+    await receive()
+    await send(-1, 'at once')
+    await broker.close()
+    const path = `/instance/${(await disk.list('/instance')).find((name) => name.endsWith('.segment'))}`
+    const bytes = Buffer.from(disk.contentOf(path)!)
+    bytes[bytes.indexOf('damaged')]! ^= 1
+    disk.plant(path, bytes)
+    await reopen()
+    const request = { topic: 'delay', handle: receipts[1]!.recallHandle! }
+    await expect(broker.recall(request)).rejects.toMatchObject({ code: 50001 })
+    await clock.advance(MINUTE + SECOND)
+    expect((await receive()).map(text).sort()).toEqual(['at once', 'first', 'third'])
+    expect(broker.usage().timed).toBe(0)
+    expect(reported.splice(0).map((error) => (error as Error).message)).toEqual([
+      expect.stringContaining('passed over'),
+      expect.stringContaining('passed over'),
+    ])
+  })
+
   it('to write while messages come due gives each of them once after the next start', async () => {
     for (let sent = 0; sent < 5; sent++) await send(MINUTE, String(sent))
     await receive()
