@@ -14,18 +14,21 @@ export async function listProcesses(settings: Settings, options: { json?: boolea
   )
 }
 
-/** The facts of the process that holds the instance, for `gantry get instance`; null when this home knows of none. */
-export async function processOfInstance(settings: Settings, instanceId: string): Promise<string | null> {
+/** The facts of the process that holds the instance, for `gantry get instance`; none when this home knows of none. */
+export async function processOfInstance(
+  settings: Settings,
+  instanceId: string,
+): Promise<ReadonlyArray<readonly [string, string]>> {
   const seen = await lookAtProcesses(settings.home, realClock)
   const holder =
     seen.find(({ observed }) => observed.some((one) => one.instanceId === instanceId)) ??
     seen.find(({ instances }) => instances.includes(instanceId))
-  return holder === undefined ? null : `${holder.name}: ${processFacts(holder)}`
+  return holder === undefined ? [] : [[titleOf(holder), processFacts(holder)]]
 }
 
 /** `broker process 2`, or the instance that has one to itself. */
 export const titleOf = ({ name }: Pick<ProcessSeen, 'name'>): string =>
-  /^\d+$/.test(name) ? `broker process ${name}` : `broker process of instance ${name}`
+  /^\d+$/.test(name) ? `broker process ${name}` : `broker process of its own, ${name}`
 
 export function processFacts({ greeting, silent, record }: ProcessSeen): string {
   const restarts = counted(record.restarts, 'restart')

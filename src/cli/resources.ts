@@ -1,6 +1,6 @@
 /** `gantry create / list / get / delete`: the everyday operations with good defaults and readable results. */
 import type { Settings } from '../config.ts'
-import { callData, findTarget, UsageError } from './client.ts'
+import { CommandError, callData, callOperation, findTarget, refusalText, UsageError } from './client.ts'
 import { processOfInstance } from './processes.ts'
 import { facts, step, table } from './terminal.ts'
 import { type InstanceShown, untilGone, untilPartRuns, untilRunning } from './waiting.ts'
@@ -211,13 +211,18 @@ async function list<Entry>(
 }
 
 export async function getInstance(settings: Settings, instanceId: string, options: { json?: boolean }): Promise<void> {
-  const instance = await callData<InstanceShown>(findTarget(settings), 'GetInstance', { instanceId })
-  writeInstance(instance, options, options.json === true ? null : await processOfInstance(settings, instanceId))
+  const { status, body } = await callOperation(findTarget(settings), 'GetInstance', { instanceId })
+  if (status >= 400) throw new CommandError(refusalText('GetInstance', status, body))
+  const instance = body.data as InstanceShown
+  writeInstance(instance, options, [
+    ...(body.message === 'Success' ? [] : [['reason', String(body.message)] as const]),
+    ...(options.json === true ? [] : await processOfInstance(settings, instanceId)),
+  ])
 }
 
-function writeInstance(instance: InstanceShown, options: { json?: boolean }, broker: string | null = null): void {
+function writeInstance(instance: InstanceShown, options: { json?: boolean }, more: Facts = []): void {
   process.stdout.write(
-    options.json === true ? `${JSON.stringify(instance, null, 2)}\n` : `${instanceFacts(instance, broker)}\n`,
+    options.json === true ? `${JSON.stringify(instance, null, 2)}\n` : `${instanceFacts(instance, more)}\n`,
   )
 }
 
@@ -249,8 +254,9 @@ export async function remove(
   await step(`${action} ${what}`, () => callData(target, action, input))
 }
 
-/** `broker` tells of the process behind the instance, where this machine's home knows it. */
-function instanceFacts(instance: InstanceShown, broker: string | null): string {
+type Facts = ReadonlyArray<readonly [name: string, value: string]>
+
+function instanceFacts(instance: InstanceShown, more: Facts): string {
   const endpoints = instance.networkInfo?.endpoints ?? []
   return facts([
     ['instance', instance.instanceId],
@@ -265,6 +271,6 @@ function instanceFacts(instance: InstanceShown, broker: string | null): string {
     ['topics', String(instance.topicCount)],
     ['groups', String(instance.groupCount)],
     ['created', instance.createTime],
-    ...(broker === null ? [] : [['broker process', broker] as const]),
+    ...more,
   ])
 }

@@ -53,7 +53,21 @@ export interface Services {
  * `input` is the decoded and validated request: path, query and body members in one object, lists
  * and JSON texts already parsed. Answers the reply's `data`; throws `ApiError` to refuse.
  */
-export type Handler<Input = any, Data = unknown> = (services: Services, call: Call, input: Input) => Promise<Data>
+export type Handler<Input = any, Data = unknown> = (
+  services: Services,
+  call: Call,
+  input: Input,
+) => Promise<Data | Noted<Data>>
+
+/** `data` with a sentence for the reply's `message`, which says "Success" otherwise. */
+export class Noted<Data> {
+  readonly data: Data
+  readonly message: string
+  constructor(data: Data, message: string) {
+    this.data = data
+    this.message = message
+  }
+}
 
 /** action → handler. An operation that is absent answers 501. */
 export type Handlers = Readonly<Record<string, Handler>>

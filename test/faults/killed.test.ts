@@ -215,7 +215,7 @@ describe('messages', () => {
       await load.stop()
     }
     expect(load.returned, 'came again after their acknowledgement was answered').toEqual([])
-    const kept = await everythingKept(endpoint, 'load', 'auditor', load.sent.size)
+    const kept = await everythingKept(endpoint, 'load', 'auditor', load.sent)
     expect(
       [...load.sent.keys()].filter((id) => !kept.has(id)),
       'acknowledged and lost',
