@@ -131,6 +131,7 @@ export class BrokerShell implements Broker {
   readonly #wakes = new DeadlineHeap<Wake>()
   readonly #wakeOf = new Map<Subscription, Wake>()
   #cancelTimer: Cancel | null = null
+  /** Monotonic, for a wall clock that is set forward does not make a timer fire. */
   #armedFor = Number.POSITIVE_INFINITY
   #sweptAt = 0
   #closed: Promise<void> | null = null
@@ -806,10 +807,13 @@ export class BrokerShell implements Broker {
       this.#wakes.earliest,
       this.#transactions.due,
     )
-    if (earliest >= this.#armedFor) return
+    if (earliest === Number.POSITIVE_INFINITY) return
+    const waitMs = Math.max(0, earliest - this.#time.now())
+    const fires = this.#clock.monotonic() + waitMs
+    if (fires >= this.#armedFor) return
     this.#cancelTimer?.()
-    this.#armedFor = earliest
-    this.#cancelTimer = this.#clock.after(Math.max(0, earliest - this.#time.now()), () => this.#tick())
+    this.#armedFor = fires
+    this.#cancelTimer = this.#clock.after(waitMs, () => this.#tick())
   }
 
   #tick(): void {

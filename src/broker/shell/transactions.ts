@@ -153,8 +153,11 @@ export class TransactionShell {
     const { state } = this.#context
     const record = await this.#context.read(one.position).catch((error: unknown) => {
       // Retention may have ended it, and taken the record, while it was being read.
-      if (state.transactions.open.get(one.number) === one) throw error
-      return null
+      if (state.transactions.open.get(one.number) !== one) return null
+      throw refused({
+        code: codes.internal,
+        message: `the half message could not be read: ${(error as Error).message}`,
+      })
     })
     const topic = state.topics.get(topicName)
     if (!topic || topic.firstQueueKey !== one.topicKey) throw refused(topicNotFound(topicName))
