@@ -5,7 +5,7 @@
  * A promise of a write (send, ack, invisible duration, dead letter) resolves only after the log has
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
  */
-import type { GroupSpec, MessageType, TopicSpec } from '../engines/engine.ts'
+import type { GroupSpec, MessageType, OffsetReset, TopicSpec } from '../engines/engine.ts'
 import type { Elasticity } from './core/capacity.ts'
 
 /** The language of `SqlFilter`, for whoever can read a payload's properties. */
@@ -62,6 +62,17 @@ export interface Broker {
   askProducersBy(asker: ProducerAsker): void
   /** A producer that declares these topics can be asked from now on. */
   producerCame(topicNames: readonly string[]): void
+
+  /** Moves a group's reading of a topic, once for each reset id; fine when the group or the topic is not there. Durable on return. */
+  resetOffsets(reset: OffsetReset): Promise<void>
+  /** Where the group stands in a queue, everything below being done with; null when it does not read the topic. */
+  committedOffset(request: { group: string; topic: string; queueId: number }): number | null
+  /** The group goes on at this offset of the queue, and what it was given of the queue before no longer counts. */
+  updateOffset(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void>
+  /** The first offset, the one after the last, or the first stored at a time or later. */
+  queryOffset(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number>
+  /** Reads from an offset of one queue without leasing; waits as `receive` when nothing matches. */
+  pull(request: PullRequest, signal: AbortSignal): Promise<Pulled>
 
   /** The client is alive: its auto-renewed deliveries stay invisible. Called for each heartbeat and open stream. */
   clientAlive(clientId: string): void
@@ -185,6 +196,23 @@ export interface ReceiveRequest {
   readonly clientId: string
   /** The client's name for this poll: an orderly group answers it again with the batch whose reply was lost. */
   readonly attemptId?: string | null
+}
+
+export interface PullRequest {
+  readonly group: string
+  readonly topic: string
+  readonly queueId: number
+  readonly offset: number
+  readonly filter: Filter
+  readonly max: number
+  readonly waitMs: number
+}
+
+export interface Pulled {
+  /** With empty handles: there is nothing to acknowledge. */
+  readonly deliveries: readonly Delivery[]
+  /** Where to go on; what does not match is passed over. */
+  readonly nextOffset: number
 }
 
 /** Null matches everything; a set, the messages whose tag is in it; else what the expression says of each message. */

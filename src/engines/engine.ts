@@ -94,6 +94,15 @@ export interface GroupSpec {
   readonly maxReceiveTps: number | null
 }
 
+/** A group's reading of a topic is to be moved, once: the id tells this reset from every other. */
+export interface OffsetReset {
+  readonly resetId: string
+  readonly consumerGroupId: string
+  readonly topicName: string
+  /** To the first message stored at this time or later; null to the end. */
+  readonly toMs: number | null
+}
+
 export interface InstanceObservation {
   readonly instanceId: string
   /**
@@ -135,11 +144,13 @@ export interface Engine {
   ensureInstance(spec: InstanceSpec): Promise<InstanceObservation>
   /** Removes the instance with its messages; fine when it is absent. */
   removeInstance(instanceId: string): Promise<void>
-  /** These four are refused with `EngineError` `absent` when the instance is. Several at once, because a restart brings hundreds. */
+  /** These five are refused with `EngineError` `absent` when the instance is. Several at once, because a restart brings hundreds. */
   ensureTopics(instanceId: string, topics: readonly TopicSpec[]): Promise<void>
   removeTopic(instanceId: string, topicName: string): Promise<void>
   ensureGroups(instanceId: string, groups: readonly GroupSpec[]): Promise<void>
   removeGroup(instanceId: string, consumerGroupId: string): Promise<void>
+  /** Moves readings, in the order given; a reset that was carried out before, or whose group or topic is gone, does nothing. */
+  resetOffsets(instanceId: string, resets: readonly OffsetReset[]): Promise<void>
   usage(instanceId: string): Promise<InstanceUsage | null>
 }
 

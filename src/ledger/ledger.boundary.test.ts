@@ -421,6 +421,14 @@ const rows = {
     generation: 3,
     applied_generation: 4,
   },
+  offset_resets: {
+    instance_id: 'rmq-cn-7e22ody1234',
+    consumer_group_id: 'GID_a',
+    topic_name: 't',
+    reset_id: 'r',
+    to_ms: null,
+    create_time_ms: 1,
+  },
   instance_accounts: {
     instance_id: 'rmq-cn-7e22ody1234',
     username: 'u',
@@ -455,6 +463,7 @@ const parents: { readonly [T in keyof Schema]?: ReadonlyArray<keyof Schema> } = 
   access_keys: ['ram_users'],
   topics: ['instances'],
   consumer_groups: ['instances'],
+  offset_resets: ['instances'],
   instance_accounts: ['instances'],
 }
 

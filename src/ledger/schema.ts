@@ -15,6 +15,7 @@ export interface Schema {
   instances: InstanceTable
   topics: TopicTable
   consumer_groups: ConsumerGroupTable
+  offset_resets: OffsetResetTable
   instance_accounts: InstanceAccountTable
   tags: TagTable
   client_tokens: ClientTokenTable
@@ -119,6 +120,18 @@ export interface ConsumerGroupTable {
   wanted: 'present' | 'absent'
   generation: number
   applied_generation: number
+}
+
+/** A wanted move of a group's reading of a topic; the loop deletes the row once the engine has carried it out. */
+export interface OffsetResetTable {
+  instance_id: string
+  consumer_group_id: string
+  topic_name: string
+  /** Tells this reset from every other: the engine carries it out once, however often it is told. */
+  reset_id: string
+  /** To the first message stored at this time or later; null to the end. */
+  to_ms: number | null
+  create_time_ms: number
 }
 
 export interface InstanceAccountTable {

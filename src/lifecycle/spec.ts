@@ -7,7 +7,15 @@
  */
 import { limits } from '../catalogue/limits.ts'
 import { specificationOfStored } from '../catalogue/specifications.ts'
-import type { AccountSpec, GroupSpec, InstanceSpec, ListenSpec, MessageType, TopicSpec } from '../engines/engine.ts'
+import type {
+  AccountSpec,
+  GroupSpec,
+  InstanceSpec,
+  ListenSpec,
+  MessageType,
+  OffsetReset,
+  TopicSpec,
+} from '../engines/engine.ts'
 import type { Row } from '../ledger/schema.ts'
 
 export type PortKind = 'vpc' | 'internet'
@@ -64,6 +72,15 @@ export function groupSpecOf(row: Row<'consumer_groups'>): GroupSpec {
     retry: intervalSeconds ? { kind: 'fixed', intervalSeconds } : { kind: 'default' },
     deadLetterTopic: policy.deadLetterTargetTopic || null,
     maxReceiveTps: row.max_receive_tps,
+  }
+}
+
+export function offsetResetOf(row: Row<'offset_resets'>): OffsetReset {
+  return {
+    resetId: row.reset_id,
+    consumerGroupId: row.consumer_group_id,
+    topicName: row.topic_name,
+    toMs: row.to_ms,
   }
 }
 

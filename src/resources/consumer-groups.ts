@@ -29,6 +29,7 @@ import {
 } from '../ledger/consumer-groups.ts'
 import { touchInstance } from '../ledger/instances.ts'
 import type { Reader } from '../ledger/ledger.ts'
+import { dropOffsetResets } from '../ledger/offset-resets.ts'
 import { findTopic } from '../ledger/topics.ts'
 import { createdAgain, groupStatus } from '../lifecycle/status.ts'
 import { causeOf, groupResource } from './change-names.ts'
@@ -134,6 +135,7 @@ export const deleteConsumerGroup: Handler<DeleteConsumerGroupInput, boolean> = a
     const row = await findConsumerGroup(tx, instanceId, consumerGroupId)
     if (row === undefined) throw consumerGroupNotFound(consumerGroupId)
     await writeConsumerGroup(tx, row, { wanted: 'absent', generation: row.generation + 1, update_time_ms: call.at })
+    await dropOffsetResets(tx, instanceId, { consumerGroupId })
     await touchInstance(tx, instanceId)
     await record(groupResource(instanceId, consumerGroupId), { deleted: true })
   })

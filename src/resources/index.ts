@@ -5,6 +5,7 @@
 import { getInstanceAccount } from './accounts.ts'
 import { checkStorable } from './check.ts'
 import * as groups from './consumer-groups.ts'
+import * as consumption from './consumption.ts'
 import type { Handler, Handlers } from './handler.ts'
 import * as instances from './instances.ts'
 import { listAvailableZones, listRegions } from './regions.ts'
@@ -36,6 +37,7 @@ export const handlers: Handlers = guarded({
   UpdateConsumerGroup: groups.updateConsumerGroup,
   DeleteConsumerGroup: groups.deleteConsumerGroup,
   ListConsumerGroups: groups.listConsumerGroups,
+  ResetConsumeOffset: consumption.resetConsumeOffset,
   GetInstanceAccount: getInstanceAccount,
   CreateInstanceIpWhitelist: whitelists.createInstanceIpWhitelist,
   DeleteInstanceIpWhitelist: whitelists.deleteInstanceIpWhitelist,

@@ -43,7 +43,6 @@ const notImplemented = [
   'ListMigrations',
   'ListTopicSubscriptions',
   'ListTraces',
-  'ResetConsumeOffset',
   'StartDisasterRecoveryItem',
   'StopDisasterRecoveryItem',
   'SyncDisasterRecoveryCheckpoint',

@@ -353,6 +353,30 @@ const rows: readonly Row[] = [
     provoke: sending({ orphanedTransactionRecoveryDuration: { seconds: 3601 } }),
   },
   {
+    code: 'ILLEGAL_FILTER_EXPRESSION',
+    when: 'an SQL92 expression goes wrong',
+    says: /SQL92.*"LIKE".*character 3/,
+    provoke: polling({ filterExpression: { type: gen.FilterType.SQL, expression: "a LIKE 'b'" } }),
+  },
+  {
+    code: 'ILLEGAL_OFFSET',
+    when: 'a group is set beyond the end of a queue',
+    says: /offset 1 is out of range.*0 to 0/,
+    async provoke({ client, topic, group }) {
+      const messageQueue = { topic: client.resource(topic), id: 0 }
+      return (await client.ask('updateOffset', { group: client.resource(group), messageQueue, offset: 1 })).status
+    },
+  },
+  {
+    code: 'OFFSET_NOT_FOUND',
+    when: 'a group that never read a topic is asked for its offset',
+    says: /has not read topic/,
+    async provoke({ client, topic, group }) {
+      const messageQueue = { topic: client.resource(topic), id: 0 }
+      return (await client.ask('getOffset', { group: client.resource(group), messageQueue })).status
+    },
+  },
+  {
     code: 'MESSAGE_PROPERTIES_TOO_LARGE',
     when: 'there are 129 user properties',
     says: /129 user properties.*128/,
@@ -366,12 +390,10 @@ const without: Readonly<Partial<Record<CodeName, string>>> = {
   ILLEGAL_ACCESS_POINT: 'one broker serves every access point; Apache never answers it either',
   ILLEGAL_DELIVERY_TIME: 'delayed topics are not there yet',
   UNRECOGNIZED_CLIENT_TYPE: 'a client is registered from any request (data-plane 1.4, 1.13)',
-  ILLEGAL_OFFSET: 'the pull methods are not there yet',
   ILLEGAL_LITE_TOPIC: 'lite topics are not there yet',
   FORBIDDEN: 'every queue is readable and writable',
   NOT_FOUND: 'each thing that may be missing has a code of its own',
   CONSUMER_GROUP_NOT_FOUND: 'groups are made by using them (data-plane 0 row 15)',
-  OFFSET_NOT_FOUND: 'the pull methods are not there yet',
   REQUEST_TIMEOUT: 'a deadline that passes is gRPC DEADLINE_EXCEEDED',
   PAYLOAD_TOO_LARGE: 'a body has its own code, a gRPC message ends with RESOURCE_EXHAUSTED',
   PRECONDITION_FAILED: 'no request has preconditions',

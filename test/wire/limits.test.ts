@@ -159,6 +159,20 @@ const limits: readonly [what: string, probe: Probe, limit: number, at: number, b
     40010,
   ],
   [
+    'characters of an SQL92 expression',
+    poll((n) => ({ filterExpression: { type: 2, expression: 'FALSE'.padEnd(n) } })),
+    16_384,
+    nothing,
+    40010,
+  ],
+  [
+    'levels of brackets in an SQL92 expression',
+    poll((n) => ({ filterExpression: { type: 2, expression: `${'('.repeat(n)}FALSE${')'.repeat(n)}` } })),
+    100,
+    nothing,
+    40010,
+  ],
+  [
     'tags of an expression',
     poll((n) => ({
       filterExpression: { type: 1, expression: Array.from({ length: n }, (_, index) => `t${index}`).join('||') },

@@ -7,6 +7,7 @@
 import type { BrokerEvent } from './events.ts'
 import { applyGroup, applySubscribed } from './group.ts'
 import { applyAcked, applyDeadline, applyLeased } from './lease.ts'
+import { applyCursorReset } from './offsets.ts'
 import { applyKept, applyLocked } from './orderly.ts'
 import { applyGroupRemoved, applyMessage, applyTopic, applyTopicRemoved } from './queue.ts'
 import { applyTrimmed } from './retention.ts'
@@ -70,6 +71,9 @@ export function apply(state: BrokerState, event: BrokerEvent, position: number):
       break
     case 'ended':
       applyEnded(state, event)
+      break
+    case 'cursor-reset':
+      applyCursorReset(state, event)
       break
     default:
       event satisfies never

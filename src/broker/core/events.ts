@@ -208,6 +208,18 @@ export interface EndedEvent {
   readonly numbers: readonly number[]
 }
 
+/**
+ * A group's reading of these queues was moved: it goes on at `next`, and nothing it was given of them before
+ * counts any more. `resetId` names the reset of the management API that this carries out, so that it is
+ * carried out once; null when a client moved its own offset.
+ */
+export interface CursorResetEvent {
+  readonly type: 'cursor-reset'
+  readonly subscriptionId: number
+  readonly resetId: string | null
+  readonly cursors: ReadonlyArray<{ readonly queueId: number; readonly next: number }>
+}
+
 export type BrokerEvent =
   | MessageEvent
   | TopicEvent
@@ -227,6 +239,7 @@ export type BrokerEvent =
   | HalfEvent
   | CheckedEvent
   | EndedEvent
+  | CursorResetEvent
 
 const MESSAGE = 1
 const TOPIC = 2
@@ -248,6 +261,7 @@ const CHECKED = 17
 const ENDED = 18
 
 const resolutions: readonly Resolution[] = ['commit', 'rollback', 'expired']
+const CURSOR_RESET = 19
 
 const HAS_TAG = 1
 const HAS_ORIGIN = 2
@@ -377,6 +391,16 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
       to.u8(resolutions.indexOf(event.resolution))
       writeWholes(to, event.numbers)
       break
+    case 'cursor-reset':
+      to.u8(CURSOR_RESET)
+      to.whole(event.subscriptionId)
+      to.optionalText(event.resetId)
+      to.whole(event.cursors.length)
+      for (const { queueId, next } of event.cursors) {
+        to.whole(queueId)
+        to.whole(next)
+      }
+      break
   }
   return to.finish(allocate)
 }
@@ -451,6 +475,13 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
         at: from.whole(),
         resolution: resolutions[from.u8()] ?? 'rollback',
         numbers: readWholes(from),
+      }
+    case CURSOR_RESET:
+      return {
+        type: 'cursor-reset',
+        subscriptionId: from.whole(),
+        resetId: from.optionalText(),
+        cursors: Array.from({ length: from.whole() }, () => ({ queueId: from.whole(), next: from.whole() })),
       }
     default:
       throw new RangeError(`The log holds a record of type ${type}, which a later version of Gantry wrote.`)

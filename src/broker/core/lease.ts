@@ -514,6 +514,7 @@ export function leave(state: BrokerState, lease: Lease): void {
   if (lease.renewable) disown(state, lease)
 }
 
+/** The group is done with it. */
 export function forget(state: BrokerState, cursor: Cursor, lease: Lease): void {
   leave(state, lease)
   enterPhase(lease, 'gone')

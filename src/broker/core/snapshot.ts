@@ -52,6 +52,7 @@ export function writeState(to: Writer, state: BrokerState): void {
   to.whole(state.firedDueMs)
   state.timers.write(to)
   writeTransactions(to, state.transactions)
+  writeResets(to, state)
 }
 
 export function decodeState(bytes: Uint8Array): BrokerState {
@@ -82,7 +83,22 @@ export function decodeState(bytes: Uint8Array): BrokerState {
   state.firedDueMs = from.whole()
   state.timers.read(from)
   readTransactions(from, state.transactions)
+  readResets(from, state)
   return state
+}
+
+/** Which reset each reading carried out last; most have none. */
+function writeResets(to: Writer, state: BrokerState): void {
+  const reset = [...state.subscriptions.values()].filter(({ resetId }) => resetId !== null)
+  to.whole(reset.length)
+  for (const { id, resetId } of reset) {
+    to.whole(id)
+    to.text(resetId!)
+  }
+}
+
+function readResets(from: Reader, state: BrokerState): void {
+  for (let count = from.whole(); count > 0; count--) state.subscriptions.get(from.whole())!.resetId = from.text()
 }
 
 function writeSubscription(to: Writer, subscription: Subscription): void {

@@ -85,6 +85,8 @@ export interface Subscription {
   readonly group: Group
   readonly topic: Topic
   readonly cursors: readonly Cursor[]
+  /** The last reset of the management API that was carried out. */
+  resetId: string | null
   /** Delivered and not acknowledged. */
   unacknowledged: number
 
@@ -219,6 +221,7 @@ export function makeSubscription(id: number, group: Group, topic: Topic, starts:
       lock: null,
       invisible: 0,
     })),
+    resetId: null,
     unacknowledged: 0,
     removed: false,
     turn: 0,

@@ -6,7 +6,7 @@
  * promises of those who wait. Everything it does is: look at the state, ask a `decide…` of the core,
  * `commit`, answer. The timer is set to the earliest thing due and to nothing when there is none.
  */
-import type { GroupSpec, TopicSpec } from '../../engines/engine.ts'
+import type { GroupSpec, OffsetReset, TopicSpec } from '../../engines/engine.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
 import {
   type Broker,
@@ -17,6 +17,8 @@ import {
   type GroupView,
   type HandleOutcome,
   type ProducerAsker,
+  type Pulled,
+  type PullRequest,
   type ReceiveRequest,
   type SendReceipt,
   type SendRequest,
@@ -55,6 +57,7 @@ import { LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 import { FilterWatch } from './filter-watch.ts'
 import { Journal } from './journal.ts'
+import { Offsets } from './offsets.ts'
 import { Retention } from './retention.ts'
 import { Sieve } from './sieve.ts'
 import { Throughput } from './throughput.ts'
@@ -109,9 +112,11 @@ export class BrokerShell implements Broker {
   readonly #retention: Retention
   readonly #timers: Timers
   readonly #transactions: TransactionShell
+  readonly #offsets: Offsets
   readonly #clock: Clock
   readonly #time: SteadyTime
-  readonly #session: number
+  /** Drawn at the start, and another one after each reset: what is delivered anew has other handles than before. */
+  #session: number
   readonly #report: (error: unknown) => void
   readonly #throughput: Throughput
   #settings: BrokerSettings
@@ -191,6 +196,29 @@ export class BrokerShell implements Broker {
       makeWay: (below) => this.#timers.moveAbove(below),
       changed: () => this.#arm(),
     })
+    this.#offsets = new Offsets({
+      state: options.state,
+      clock: options.clock,
+      index: options.index,
+      log: options.log,
+      now: () => this.#time.now(),
+      retentionMs: () => this.#settings.retentionMs,
+      group: (consumerGroupId) => this.#group(consumerGroupId),
+      settled: async (group) => this.#settling.get(group),
+      checkBudget: (group) => {
+        const refusal = this.#throughput.refuseReceive({ group }, this.#time.now())
+        if (refusal) throw refuse(refusal)
+      },
+      spend: (reading, messages) => {
+        let cost = 0
+        for (const { bodyBytes } of messages) cost += units(bodyBytes)
+        this.#spendForReceive(reading, cost, this.#time.now())
+      },
+      commit: (events) => this.#commit(events),
+      durable: () => this.#durable(),
+      moved: (subscription) => this.#moved(subscription),
+      stopped: () => this.#closed !== null || this.#journal.failed !== null,
+    })
     this.#sieve = new Sieve({
       clock: options.clock,
       lookup: (queueKey, from, count) => options.index.lookup(queueKey, from, count),
@@ -215,6 +243,7 @@ export class BrokerShell implements Broker {
       const readers = [...topic.subscriptions.values()]
       this.#commit([{ type: 'topic-removed', topicName }])
       for (const subscription of readers) this.#endPolls(subscription, topicNotFound(topicName))
+      this.#offsets.arrived([topic])
     }
     await this.#durable()
   }
@@ -430,6 +459,28 @@ export class BrokerShell implements Broker {
     this.#transactions.producerCame(topicNames)
   }
 
+  // Offsets --------------------------------------------------------------------------------------
+
+  resetOffsets(reset: OffsetReset): Promise<void> {
+    return this.#offsets.reset(reset)
+  }
+
+  committedOffset(request: { group: string; topic: string; queueId: number }): number | null {
+    return this.#offsets.committed(request)
+  }
+
+  updateOffset(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void> {
+    return this.#offsets.update(request)
+  }
+
+  queryOffset(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number> {
+    return this.#offsets.query(request)
+  }
+
+  pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
+    return this.#offsets.pull(request, signal)
+  }
+
   // Clients --------------------------------------------------------------------------------------
 
   clientAlive(clientId: string): void {
@@ -470,6 +521,7 @@ export class BrokerShell implements Broker {
     this.#cancelTimer?.()
     this.#cancelTimer = null
     this.#timers.close()
+    this.#offsets.close()
     for (const subscription of this.state.subscriptions.values()) this.#endPolls(subscription, null)
     await this.#retention.stop()
     await this.#journal.close()
@@ -479,6 +531,15 @@ export class BrokerShell implements Broker {
 
   #wakeTopics(topics: ReadonlySet<Topic>): void {
     for (const topic of topics) for (const subscription of topic.subscriptions.values()) this.#serve(subscription)
+    this.#offsets.arrived(topics)
+    this.#arm()
+  }
+
+  #moved(subscription: Subscription): void {
+    this.#session = (this.#session % (2 ** 31 - 1)) + 1
+    this.#loaded.delete(subscription)
+    this.#sieve.forget(subscription)
+    this.#serve(subscription)
     this.#arm()
   }
 
@@ -578,7 +639,7 @@ export class BrokerShell implements Broker {
     messages.forEach((message, i) => {
       const entry = leased.entries[i]!
       if (matches(poll.filter, message)) deliveries.push(delivery(subscription, leased, entry, message))
-      else unwanted.push(nameOf(entry))
+      else if (isHeld(subscription, leased, entry)) unwanted.push(nameOf(entry))
       extra += units(message.bodyBytes) - 1
     })
     this.#spendForReceive(subscription, extra, this.#time.now())
@@ -719,8 +780,8 @@ export class BrokerShell implements Broker {
     return true
   }
 
-  #spendForReceive(subscription: Subscription, units: number, at: number): void {
-    this.#throughput.spendReceive(subscription, units * typeWeight(subscription.topic.settings.messageType), at)
+  #spendForReceive(reading: Pick<Subscription, 'group' | 'topic'>, units: number, at: number): void {
+    this.#throughput.spendReceive(reading, units * typeWeight(reading.topic.settings.messageType), at)
   }
 
   // Dead letters ---------------------------------------------------------------------------------
@@ -919,6 +980,7 @@ export class BrokerShell implements Broker {
     this.#cancelTimer?.()
     this.#cancelTimer = null
     this.#timers.close()
+    this.#offsets.close()
     for (const subscription of this.state.subscriptions.values()) this.#endPolls(subscription, asRefusal(error))
   }
 }
@@ -954,6 +1016,12 @@ function markPassed(subscription: Subscription, leased: Handout, filter: SqlFilt
     const lease = subscription.cursors[queueId]?.leases.get(offset)
     if (lease) lease.passedBy = filter
   }
+}
+
+/** Still as the take left it, and not acknowledged, delivered anew or reset since. */
+function isHeld(subscription: Subscription, leased: Handout, entry: Handout['entries'][number]): boolean {
+  const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
+  return lease?.attempt === entry.attempt && lease.session === leased.session
 }
 
 /** Of a take's deliveries, from `from` on, those that are still as the take left them. */

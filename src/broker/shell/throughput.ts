@@ -51,7 +51,7 @@ export class Throughput {
     if (this.#capacity) used(this.#capacity, units, at)
   }
 
-  refuseReceive({ group }: Subscription, at: number): Refusal | null {
+  refuseReceive({ group }: Pick<Subscription, 'group'>, at: number): Refusal | null {
     this.#follow(at)
     if (!open(this.#receive, at)) return this.#refuse('receives', this.#receive, at)
     if (open(group.receiveBucket, at)) return null
@@ -63,12 +63,12 @@ export class Throughput {
   }
 
   /** When a receive that waits may be given something: now, later, or never at a rate of zero. */
-  receivesAt({ group }: Subscription, at: number): number {
+  receivesAt({ group }: Pick<Subscription, 'group'>, at: number): number {
     this.#follow(at)
     return Math.max(opensAt(this.#receive, at), opensAt(group.receiveBucket, at))
   }
 
-  spendReceive({ group }: Subscription, units: number, at: number): void {
+  spendReceive({ group }: Pick<Subscription, 'group'>, units: number, at: number): void {
     spend(this.#receive, units)
     spend(group.receiveBucket, units)
     if (this.#capacity && units > 0) used(this.#capacity, units, at)

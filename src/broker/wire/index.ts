@@ -7,11 +7,12 @@
 
 import type * as gen from '../../grpc/gen/rocketmq.js'
 import { MessagingService } from '../../grpc/gen/rocketmq.js'
-import { type Call, type Handlers, implement, RpcError, type Service, Status } from '../../grpc/transport.ts'
+import { type Call, type Handlers, implement, type Service } from '../../grpc/transport.ts'
 import { ackMessage, changeInvisibleDuration, forwardToDeadLetterQueue } from './acknowledge.ts'
 import { enter, type InstanceDoor, type WireCall } from './call.ts'
 import { Code } from './code.ts'
 import { heartbeat, notifyClientTermination } from './presence.ts'
+import { getOffset, pullMessage, queryOffset, updateOffset } from './pull.ts'
 import { recallMessage } from './recall.ts'
 import { receiveMessage } from './receive.ts'
 import { queryAssignment, queryRoute } from './route.ts'
@@ -41,11 +42,11 @@ const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
   endTransaction: reply(endTransaction),
   // Topics of these kinds cannot be made yet (CreateTopic refuses them), so no well-behaved client gets here.
   syncLiteSubscription: reply(notYet('Lite topics')),
-  // As Apache: no official client has a consumer that uses these.
-  pullMessage: unimplemented,
-  updateOffset: unimplemented,
-  getOffset: unimplemented,
-  queryOffset: unimplemented,
+  // Apache answers UNIMPLEMENTED to these four.
+  pullMessage,
+  updateOffset: reply(updateOffset),
+  getOffset: reply(getOffset),
+  queryOffset: reply(queryOffset),
 }
 
 /** The service to host on every instance's addresses. */
@@ -65,11 +66,4 @@ function reply<Request, Response extends { status?: gen.StatusInit | null | unde
 
 function notYet(what: string): () => { status: gen.StatusInit } {
   return () => ({ status: statusOf(Code.NOT_IMPLEMENTED, `${what} are not supported by this broker yet.`) })
-}
-
-function unimplemented(): never {
-  throw new RpcError(
-    Status.UNIMPLEMENTED,
-    'Apache RocketMQ does not implement this method either; use a push or simple consumer.',
-  )
 }

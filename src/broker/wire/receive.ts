@@ -61,7 +61,7 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, signal: 
   checkGroupName(group)
   const filter = parseFilter(request.filterExpression)
   const invisibleMs = request.autoRenew ? renewedInvisibleMs : checkedInvisible(request.invisibleDuration)
-  const waitMs = pollTime(wire, request)
+  const waitMs = pollTime(wire, request.longPollingTimeout)
   door.broker.useGroup(group)
   door.clients.alive(clientId)
   return door.broker.receive(
@@ -147,10 +147,9 @@ function checkedInvisible(duration: gen.Duration | null): number {
 }
 
 /** How long this poll may wait, in ms (Apache's formula; the settings' request timeout is the clients' default). */
-function pollTime(wire: WireCall, request: gen.ReceiveMessageRequest): number {
+export function pollTime(wire: WireCall, longPollingTimeout: gen.Duration | null): number {
   const remaining = wire.remainingMs()
-  const asked =
-    request.longPollingTimeout === null ? remaining - requestTimeoutMs / 2 : durationMs(request.longPollingTimeout)
+  const asked = longPollingTimeout === null ? remaining - requestTimeoutMs / 2 : durationMs(longPollingTimeout)
   const clamped = Math.min(Math.max(asked, shortestPollMs), longestPollMs)
   if (clamped <= remaining) return Math.min(clamped, remaining - answerMarginMs)
   if (remaining >= shortestPollMs) return remaining - answerMarginMs

@@ -341,6 +341,9 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     async removeGroup(instanceId, consumerGroupId) {
       await (await hostOf(instanceId)).removeGroup({ instanceId, consumerGroupId })
     },
+    async resetOffsets(instanceId, resets) {
+      await (await hostOf(instanceId)).resetOffsets({ instanceId, resets })
+    },
     async usage(instanceId) {
       const name = openIn.get(instanceId)
       const running = name === undefined ? null : (supervisors.get(name)?.running ?? null)

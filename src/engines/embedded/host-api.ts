@@ -3,7 +3,7 @@
  * the process, and nothing that could not be written as JSON. `link.ts` carries the calls over a Unix
  * socket; tests call a host directly.
  */
-import type { GroupSpec, InstanceObservation, InstanceSpec, InstanceUsage, TopicSpec } from '../engine.ts'
+import type { GroupSpec, InstanceObservation, InstanceSpec, InstanceUsage, OffsetReset, TopicSpec } from '../engine.ts'
 
 export interface HostApi {
   hello(): Promise<HostGreeting>
@@ -19,6 +19,7 @@ export interface HostApi {
   removeTopic(params: { instanceId: string; topicName: string }): Promise<null>
   ensureGroups(params: { instanceId: string; groups: readonly GroupSpec[] }): Promise<null>
   removeGroup(params: { instanceId: string; consumerGroupId: string }): Promise<null>
+  resetOffsets(params: { instanceId: string; resets: readonly OffsetReset[] }): Promise<null>
   usage(params: { instanceId: string }): Promise<InstanceUsage | null>
   /** Changes what a process is started with and can be changed while it runs. */
   configure(params: { lingerMinutes: number }): Promise<null>
@@ -56,6 +57,7 @@ export const hostMethods = [
   'removeTopic',
   'ensureGroups',
   'removeGroup',
+  'resetOffsets',
   'usage',
   'configure',
   'shutdown',

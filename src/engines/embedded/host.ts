@@ -316,6 +316,13 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         return null
       }),
 
+    resetOffsets: ({ instanceId, resets }) =>
+      inTurn(instanceId, async () => {
+        const { broker } = present(instanceId)
+        for (const reset of resets) await broker.resetOffsets(reset)
+        return null
+      }),
+
     async usage({ instanceId }) {
       const instance = hosted.get(instanceId)
       if (instance === undefined) return null
