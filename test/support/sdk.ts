@@ -62,10 +62,12 @@ export async function runningInstance(
   client: any,
   options: {
     topic?: string
+    messageType?: string
     group?: string
+    /** An orderly group, with a pause of a second before each retry. */
+    orderly?: boolean
     changes?: Readonly<Record<string, unknown>>
     maxRetryTimes?: number
-    messageType?: string
   } = {},
 ): Promise<{ instanceId: string; endpoint: string }> {
   const created = await client.createInstance(instanceRequest(options.changes))
@@ -92,9 +94,11 @@ export async function runningInstance(
       instanceId,
       options.group,
       new sdk.CreateConsumerGroupRequest({
-        deliveryOrderType: 'Concurrently',
+        deliveryOrderType: options.orderly ? 'Orderly' : 'Concurrently',
         consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
-          retryPolicy: 'DefaultRetryPolicy',
+          ...(options.orderly
+            ? { retryPolicy: 'FixedRetryPolicy', fixedIntervalRetryTime: 1 }
+            : { retryPolicy: 'DefaultRetryPolicy' }),
           maxRetryTimes: options.maxRetryTimes ?? 16,
         }),
       }),
