@@ -37,6 +37,7 @@ describe('orderly groups through kills, power cuts and members that come and go'
       crashes: total((each) => each.crashes) > outcomes.length,
       answersLost: total((each) => each.answersLost) > outcomes.length,
       replaysCompared: total((each) => each.replaysCompared) > outcomes.length,
+      trimmed: total((each) => each.trimmed) > outcomes.length / 5,
     }).toEqual({
       deliveries: true,
       again: true,
@@ -45,6 +46,7 @@ describe('orderly groups through kills, power cuts and members that come and go'
       crashes: true,
       answersLost: true,
       replaysCompared: true,
+      trimmed: true,
     })
   })
 })

@@ -5,6 +5,7 @@
  */
 import { BrokerRefusal, type Delivery } from '../../src/broker/broker.ts'
 import { encodeState } from '../../src/broker/core/snapshot.ts'
+import { segmentOf } from '../../src/broker/log/contract.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
 import { openShell } from '../../src/broker/shell/open.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
@@ -32,6 +33,8 @@ export interface OrderOutcome {
   readonly crashes: number
   readonly answersLost: number
   readonly replaysCompared: number
+  /** Segments that retention removed. */
+  readonly trimmed: number
 }
 
 /** Throws with a sentence when a promise was broken. */
@@ -49,6 +52,8 @@ class OrderSimulation {
   readonly #model = new OrderModel()
   readonly #messageGroups: readonly string[]
   readonly #maxRetryTimes: number
+  /** In a few worlds messages are taken away under those who hold them; then nothing is asked of what should have reached a group. */
+  readonly #retentionMs: number
   #process!: Mortal
   #shell!: BrokerShell
   /** Rises with each start: what a former broker still answers was heard by nobody. */
@@ -70,6 +75,7 @@ class OrderSimulation {
       latency: { clock: this.#clock, minMs: 0, maxMs: this.#random.below(4) },
     })
     this.#maxRetryTimes = this.#random.below(4)
+    this.#retentionMs = this.#oneIn(5) ? 2 * MINUTE : 1_000 * HOUR
     this.#messageGroups = Array.from({ length: 1 + this.#random.below(12) }, (_, i) => `group-${i}`)
   }
 
@@ -102,8 +108,10 @@ class OrderSimulation {
       if (this.#broken) throw this.#broken
     }
     for (const reader of readers) await this.#readDeadLetters(reader)
-    for (const reader of readers) this.#model.judge(reader)
-    this.#model.settle()
+    if (this.#retentionMs >= HOUR) {
+      for (const reader of readers) this.#model.judge(reader)
+      this.#model.settle()
+    }
     check(this.#shell.usage().inflight === 0, `${this.#shell.usage().inflight} deliveries are in flight with nobody`)
     await this.#during(this.#shell.close())
     const { deliveries, again, acknowledged, deadLetters, crashes } = this.#model
@@ -115,6 +123,7 @@ class OrderSimulation {
       crashes,
       answersLost: this.#answersLost,
       replaysCompared: this.#replaysCompared,
+      trimmed: segmentOf(this.#shell.log.first) - 1,
     }
   }
 
@@ -279,7 +288,7 @@ class OrderSimulation {
     const opening = openShell({
       world: { clock, disk, random: this.#random },
       directory: '/instance',
-      settings: { retentionMs: 1_000 * HOUR, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 },
+      settings: { retentionMs: this.#retentionMs, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 },
     })
     // As soon as it is open, before it does anything by itself.
     const opened = opening.then((shell) => {
