@@ -4,6 +4,7 @@ import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.t
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerSettings, Delivery, OutgoingMessage, ReceiveRequest, SendReceipt } from '../broker.ts'
 import { encodeState } from '../core/snapshot.ts'
+import { LogError } from '../log/errors.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
 
@@ -185,6 +186,29 @@ describe('a great many due at once', () => {
     const came: string[] = []
     for (let round = 0; round < 60; round++) came.push(...(await receive()).map(({ messageId }) => messageId))
     expect([came.length, new Set(came).size]).toEqual([60, 60])
+  })
+})
+
+describe('a log that is busy', () => {
+  it.each([
+    ['delivered', 14],
+    ['written again for retention', 13],
+  ])('is tried again, and what is to be %s comes once', async (_, type) => {
+    settings = { ...settings, retentionMs: HOUR }
+    await reopenCleanly({ segmentBytes: 4_096 })
+    for (let sent = 0; sent < 10; sent++) await send(3 * HOUR, 'x'.repeat(1_000))
+    await receive()
+    const { log } = broker
+    const { write } = log
+    let refusals = 0
+    log.write = (records) => {
+      if (records[0]![0] === type && refusals++ % 2 === 0) throw new LogError('busy', 'wait for the disk')
+      return write.call(log, records)
+    }
+    await clock.advance(3 * HOUR)
+    for (let second = 0; second < 5; second++) await clock.advance(SECOND)
+    expect(refusals).toBeGreaterThan(1)
+    expect(broker.usage()).toMatchObject({ timed: 0, messages: 10 })
   })
 })
 
