@@ -167,6 +167,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => reconciler.wake(instanceId),
+        messages: engine,
         usage: (instanceId) => orNull(clock, usageLimitMs, engine.usage(instanceId)),
       },
       keyRing: ledgerKeyRing({ ledger, accountId: account.accountId, clock }),

@@ -5,7 +5,7 @@
  * A promise of a write (send, ack, invisible duration, dead letter) resolves only after the log has
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
  */
-import type { GroupSpec, MessageType, OffsetReset, TopicSpec } from '../engines/engine.ts'
+import type { GroupSpec, MessageType, OffsetReset, TopicSpec, TraceIncident } from '../engines/engine.ts'
 import type { Elasticity } from './core/capacity.ts'
 
 /** The language of `SqlFilter`, for whoever can read a payload's properties. */
@@ -80,10 +80,52 @@ export interface Broker {
   clientGone(clientId: string): void
 
   /** `timed`: messages that wait for their delivery time; they are not among `messages`. */
+  /** Stored messages of a topic by time, without consuming them; null when there is no such topic. Bounded work: `next` says where to go on. */
+  browse(request: BrowseRequest): Promise<BrowsePage | null>
+  /** What became of a message that `browse` found, as far as the log still says. */
+  historyOf(topicName: string, message: StoredMessage): Promise<Incident[]>
+
   usage(): { storedBytes: number; messages: number; inflight: number; timed: number }
   /** Flushes, writes a checkpoint, and ends every waiting receive with nothing. */
   close(): Promise<void>
 }
+
+export interface BrowseRequest {
+  readonly topic: string
+  /** Store time, both ends included. */
+  readonly fromMs: number
+  readonly untilMs: number
+  /** `next` of the page before, or null. */
+  readonly after: readonly number[] | null
+  /** Matching messages to pass over. */
+  readonly skip: number
+  readonly limit: number
+  readonly matches?: (message: StoredMessage) => boolean
+}
+
+export interface BrowsePage {
+  readonly messages: readonly StoredMessage[]
+  /** Messages in the time range, whatever `matches` says of them. */
+  readonly total: number
+  /** Null when everything in the range was looked at. */
+  readonly next: readonly number[] | null
+}
+
+export interface StoredMessage {
+  readonly messageId: string
+  readonly tag: string | null
+  readonly bodyBytes: number
+  readonly storeTimeMs: number
+  readonly payload: Uint8Array
+  readonly deadLetterOf: { readonly topicName: string; readonly messageId: string } | null
+  readonly queueId: number
+  readonly offset: number
+  /** Where it lies in the log. */
+  readonly position: number
+}
+
+/** `deadline`: a client, or the broker nacking for one, gave the delivery another deadline. */
+export type Incident = TraceIncident
 
 export interface BrokerSettings {
   readonly retentionMs: number

@@ -126,6 +126,69 @@ export interface InstanceUsage {
   readonly groupsMadeByUse: number
 }
 
+/** Stored messages of a topic: one by its id, or by key and time, in order of time. */
+export interface MessageQuery {
+  readonly topicName: string
+  readonly messageId: string | null
+  readonly messageKey: string | null
+  /** Store time, both ends included. */
+  readonly fromMs: number
+  readonly untilMs: number
+  /** `scroll` of the page before, or null. */
+  readonly scroll: string | null
+  readonly skip: number
+  readonly limit: number
+}
+
+export interface MessagePage {
+  readonly messages: readonly MessageView[]
+  /** By time: how many there are. By key: how many are known, one more when not everything was looked at. */
+  readonly total: number
+  /** Null when everything was looked at. One call does bounded work, so a page may be short and still have one. */
+  readonly scroll: string | null
+}
+
+export interface MessageView {
+  readonly messageId: string
+  readonly tag: string | null
+  readonly keys: readonly string[]
+  /** As text; null where a page has no room for it. */
+  readonly body: string | null
+  readonly bodyBytes: number
+  readonly bornHost: string
+  readonly bornMs: number
+  readonly storeHost: string
+  readonly storeMs: number
+  readonly messageType: string
+  readonly messageGroup: string | null
+  readonly liteTopic: string | null
+  readonly userProperties: Readonly<Record<string, string>>
+  readonly deliverAtMs: number | null
+  readonly queueId: number
+  readonly queueOffset: number
+}
+
+export interface MessageTrace {
+  readonly message: MessageView
+  readonly deadLetterOf: { readonly topicName: string; readonly messageId: string } | null
+  /** In order of time. */
+  readonly incidents: readonly TraceIncident[]
+  readonly orderlyGroups: readonly string[]
+}
+
+export type TraceIncident =
+  | {
+      readonly what: 'delivered'
+      readonly group: string
+      readonly at: number
+      readonly attempt: number
+      readonly clientId: string
+      readonly untilMs: number
+    }
+  | { readonly what: 'deadline'; readonly group: string; readonly at: number; readonly untilMs: number }
+  | { readonly what: 'acknowledged'; readonly group: string; readonly at: number }
+  | { readonly what: 'dead-letter'; readonly group: null; readonly at: number; readonly topic: string | null }
+
 export interface Engine {
   readonly name: string
   readonly capabilities: EngineCapabilities
@@ -152,7 +215,12 @@ export interface Engine {
   /** Moves readings, in the order given; a reset that was carried out before, or whose group or topic is gone, does nothing. */
   resetOffsets(instanceId: string, resets: readonly OffsetReset[]): Promise<void>
   usage(instanceId: string): Promise<InstanceUsage | null>
+  /** Looking at what is stored; null when the instance or the topic is not there. */
+  findMessages(instanceId: string, query: MessageQuery): Promise<MessagePage | null>
+  traceMessage(instanceId: string, query: TraceQuery): Promise<MessageTrace | null>
 }
+
+export type TraceQuery = Pick<MessageQuery, 'topicName' | 'fromMs' | 'untilMs'> & { readonly messageId: string }
 
 /** An engine's refusal or failure; the message is a sentence for the operator. */
 export class EngineError extends Error {

@@ -45,6 +45,8 @@ export interface Services {
   readonly engine: import('../engines/engine.ts').EngineCapabilities & { readonly name: string }
   /** Tells the loop that this instance wants looking at. Call after the change is committed. */
   wake(instanceId: string): void
+  /** What is stored in an instance, as its engine says. */
+  readonly messages: Pick<import('../engines/engine.ts').Engine, 'findMessages' | 'traceMessage'>
   /** Bytes stored and live connections, as last seen by the loop; null when unknown. */
   usage(instanceId: string): Promise<import('../engines/engine.ts').InstanceUsage | null>
 }

@@ -201,6 +201,7 @@ function fakeServices(clock: Clock): Services {
     },
     engine: { name: 'none' } as Services['engine'],
     wake: () => {},
+    messages: { findMessages: async () => null, traceMessage: async () => null },
     usage: async () => null,
   }
 }

@@ -83,6 +83,7 @@ export class FuzzSubject {
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => loop.wake(instanceId),
+        messages: engine,
         usage: (instanceId) => engine.usage(instanceId),
       },
       keyRing: memoryKeyRing([testKey(), userKey()]),

@@ -69,6 +69,7 @@ export class Subject {
   }
   engine: EngineCapabilities & { readonly name: string } = { name: 'test', ...CAPABLE }
   usage: InstanceUsage | null = null
+  messages: Services['messages'] = { findMessages: async () => null, traceMessage: async () => null }
   ledger: Ledger
   readonly #place: LedgerPlace
   readonly #random = new SimulatedRandom(7)
@@ -202,6 +203,7 @@ export class Subject {
       settings: this.settings,
       engine: this.engine,
       wake: (instanceId) => void this.woken.push(instanceId),
+      messages: this.messages,
       usage: async () => this.usage,
     }
   }

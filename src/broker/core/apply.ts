@@ -18,6 +18,9 @@ import { applyChecked, applyEnded, applyHalf } from './transactions.ts'
 /** `position` is where the event's record lies in the log. */
 export function apply(state: BrokerState, event: BrokerEvent, position: number): void {
   switch (event.type) {
+    case 'time':
+      if (event.at > state.lastAt) state.lastAt = event.at
+      break
     case 'message':
       applyMessage(state, event)
       break

@@ -220,7 +220,14 @@ export interface CursorResetEvent {
   readonly cursors: ReadonlyArray<{ readonly queueId: number; readonly next: number }>
 }
 
+/** The time, written before events that carry none, at most once a second: message traces need it. */
+export interface TimeEvent {
+  readonly type: 'time'
+  readonly at: number
+}
+
 export type BrokerEvent =
+  | TimeEvent
   | MessageEvent
   | TopicEvent
   | TopicRemovedEvent
@@ -259,6 +266,7 @@ const KEPT = 12
 const HALF = 16
 const CHECKED = 17
 const ENDED = 18
+const TIME = 24
 
 const resolutions: readonly Resolution[] = ['commit', 'rollback', 'expired']
 const CURSOR_RESET = 19
@@ -291,6 +299,10 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
       record.set(event.payload, to.length)
       return record
     }
+    case 'time':
+      to.u8(TIME)
+      to.whole(event.at)
+      break
     case 'topic':
       to.u8(TOPIC)
       writeTopic(to, event)
@@ -430,6 +442,8 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
       }
     case LEASED:
       return { type: 'leased', ...readLeased(from) }
+    case TIME:
+      return { type: 'time', at: from.whole() }
     case ACKED:
       return { type: 'acked', subscriptionId: from.whole(), entries: readNames(from) }
     case DEADLINE:
@@ -486,6 +500,12 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
     default:
       throw new RangeError(`The log holds a record of type ${type}, which a later version of Gantry wrote.`)
   }
+}
+
+/** Whether the record says what became of messages, or when. */
+export function isDeliveryRecord(record: Uint8Array): boolean {
+  const type = record[0]!
+  return type === LEASED || type === LOCKED || type === ACKED || type === KEPT || type === DEADLINE || type === TIME
 }
 
 /** The four fields recovery needs of a message that its checkpoint already counts; null for other records. */

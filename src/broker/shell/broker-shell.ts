@@ -12,16 +12,20 @@ import {
   type Broker,
   BrokerRefusal,
   type BrokerSettings,
+  type BrowsePage,
+  type BrowseRequest,
   type Delivery,
   type EndTransactionRequest,
   type GroupView,
   type HandleOutcome,
+  type Incident,
   type ProducerAsker,
   type Pulled,
   type PullRequest,
   type ReceiveRequest,
   type SendReceipt,
   type SendRequest,
+  type StoredMessage,
   type TopicView,
   type TransactionOutcome,
 } from '../broker.ts'
@@ -55,6 +59,7 @@ import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../core/wai
 import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
+import { browse, historyOf } from './browse.ts'
 import { FilterWatch } from './filter-watch.ts'
 import { Journal } from './journal.ts'
 import { Offsets } from './offsets.ts'
@@ -73,6 +78,8 @@ const RETRY_MS = 5
 const SIFT_MS = 100
 /** How often clients that fell silent are forgotten. */
 const SWEEP_MS = 60_000
+/** How exactly a trace tells when a message was acknowledged. */
+const DATED_EVERY_MS = 1_000
 
 export interface BrokerShellOptions {
   readonly clock: Clock
@@ -120,6 +127,7 @@ export class BrokerShell implements Broker {
   readonly #report: (error: unknown) => void
   readonly #throughput: Throughput
   #settings: BrokerSettings
+  #datedAt = 0
   /** Until its creation is durable, a group delivers nothing. */
   readonly #settling = new Map<Group, Promise<void>>()
   readonly #loading = new Set<Subscription>()
@@ -496,6 +504,16 @@ export class BrokerShell implements Broker {
     if (!leases || this.#journal.failed || this.#closed) return
     this.#tryCommit(decideDeadline([...leases], this.#time.now() + limits.goneVisibleMs))
     this.#arm()
+  }
+
+  async browse(request: BrowseRequest): Promise<BrowsePage | null> {
+    const topic = this.state.topics.get(request.topic)
+    return topic ? browse(this.#journal, topic, request) : null
+  }
+
+  async historyOf(topicName: string, message: StoredMessage): Promise<Incident[]> {
+    const topic = this.state.topics.get(topicName)
+    return topic ? historyOf(this.#journal, topic, message) : []
   }
 
   usage(): { storedBytes: number; messages: number; inflight: number; timed: number } {
@@ -949,10 +967,20 @@ export class BrokerShell implements Broker {
     if (this.#closed) throw refuse({ code: codes.internal, message: 'the instance is stopping; try again later' })
     if (this.#journal.failed) throw refuse(asRefusal(this.#journal.failed))
     try {
-      this.#journal.commit(events)
+      this.#journal.commit(this.#dated(events))
     } catch (error) {
       throw refuse(asRefusal(error))
     }
+  }
+
+  /** What carries no time is preceded by it, once a second: message traces say when a message was acknowledged. */
+  #dated(events: readonly BrokerEvent[]): readonly BrokerEvent[] {
+    const type = events[0]?.type
+    if (type !== 'acked' && type !== 'kept' && type !== 'deadline') return events
+    const at = this.#time.now()
+    if (at - this.#datedAt < DATED_EVERY_MS) return events
+    this.#datedAt = at
+    return [{ type: 'time', at }, ...events]
   }
 
   /** For work nobody waits for; it is done again later. */

@@ -25,6 +25,7 @@ export { createAuthenticator } from './authenticate.ts'
 export { createBandwidth } from './bandwidth.ts'
 export type { InstanceDoor } from './call.ts'
 export { createClientRegistry } from './clients.ts'
+export { findMessages, traceMessage } from './inspect.ts'
 export { connectProducers } from './transaction.ts'
 
 const handlers: Handlers<typeof MessagingService, InstanceDoor> = {

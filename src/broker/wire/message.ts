@@ -84,6 +84,15 @@ function keptSystemLength(kept: Buffer): number {
   return kept.readUInt32BE(1)
 }
 
+/** What `keep` made, in its two pieces: encoded system properties, and the remaining fields of Message. */
+export function partsOf(payload: Uint8Array): { readonly system: Uint8Array; readonly rest: Uint8Array } {
+  const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  if (kept[0] !== version)
+    throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
+  const systemEnd = systemStart + kept.readUInt32BE(1)
+  return { system: kept.subarray(systemStart, systemEnd), rest: kept.subarray(systemEnd) }
+}
+
 /** The topic field of Message as the receiving client named it, encoded once a call. */
 export const topicField = (topicName: string, namespace: string): Uint8Array =>
   gen.Message.encode({ topic: { resourceNamespace: namespace, name: topicName } }).finish()

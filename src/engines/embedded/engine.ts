@@ -349,6 +349,8 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       const running = name === undefined ? null : (supervisors.get(name)?.running ?? null)
       return running === null ? null : running.host.usage({ instanceId })
     },
+    findMessages: async (instanceId, query) => (await hostOf(instanceId)).findMessages({ instanceId, query }),
+    traceMessage: async (instanceId, query) => (await hostOf(instanceId)).traceMessage({ instanceId, query }),
   }
 }
 

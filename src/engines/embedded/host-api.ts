@@ -3,7 +3,18 @@
  * the process, and nothing that could not be written as JSON. `link.ts` carries the calls over a Unix
  * socket; tests call a host directly.
  */
-import type { GroupSpec, InstanceObservation, InstanceSpec, InstanceUsage, OffsetReset, TopicSpec } from '../engine.ts'
+import type {
+  GroupSpec,
+  InstanceObservation,
+  InstanceSpec,
+  InstanceUsage,
+  MessagePage,
+  MessageQuery,
+  MessageTrace,
+  OffsetReset,
+  TopicSpec,
+  TraceQuery,
+} from '../engine.ts'
 
 export interface HostApi {
   hello(): Promise<HostGreeting>
@@ -21,6 +32,8 @@ export interface HostApi {
   removeGroup(params: { instanceId: string; consumerGroupId: string }): Promise<null>
   resetOffsets(params: { instanceId: string; resets: readonly OffsetReset[] }): Promise<null>
   usage(params: { instanceId: string }): Promise<InstanceUsage | null>
+  findMessages(params: { instanceId: string; query: MessageQuery }): Promise<MessagePage | null>
+  traceMessage(params: { instanceId: string; query: TraceQuery }): Promise<MessageTrace | null>
   /** Changes what a process is started with and can be changed while it runs. */
   configure(params: { lingerMinutes: number }): Promise<null>
   /** Closes every instance and ends the process. */
@@ -28,7 +41,7 @@ export interface HostApi {
 }
 
 /** Raised when the meaning of a method changes; a process that speaks another is replaced. */
-export const hostProtocol = 2
+export const hostProtocol = 3
 
 export interface HostGreeting {
   readonly pid: number
@@ -59,6 +72,8 @@ export const hostMethods = [
   'removeGroup',
   'resetOffsets',
   'usage',
+  'findMessages',
+  'traceMessage',
   'configure',
   'shutdown',
 ] as const satisfies readonly (keyof HostApi)[]

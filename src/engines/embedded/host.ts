@@ -16,8 +16,10 @@ import {
   createAuthenticator,
   createBandwidth,
   createClientRegistry,
+  findMessages,
   type InstanceDoor,
   messagingService,
+  traceMessage,
 } from '../../broker/wire/index.ts'
 import { ConnectionRoom } from '../../grpc/connection-room.ts'
 import { createGrpcHost, type GrpcHost, type PortHandle } from '../../grpc/host.ts'
@@ -322,6 +324,15 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         for (const reset of resets) await broker.resetOffsets(reset)
         return null
       }),
+
+    async findMessages({ instanceId, query }) {
+      const broker = hosted.get(instanceId)?.broker
+      return broker === undefined ? null : findMessages(broker, query)
+    },
+    async traceMessage({ instanceId, query }) {
+      const broker = hosted.get(instanceId)?.broker
+      return broker === undefined ? null : traceMessage(broker, query)
+    },
 
     async usage({ instanceId }) {
       const instance = hosted.get(instanceId)

@@ -198,6 +198,15 @@ export class SimulatedEngine implements Engine {
     return this.#held.has(instanceId) ? { instanceId, storedBytes: 0, connections: 0, groupsMadeByUse: 0 } : null
   }
 
+  /** It carries no messages. */
+  async findMessages(): Promise<null> {
+    return null
+  }
+
+  async traceMessage(): Promise<null> {
+    return null
+  }
+
   // What a test may do to it and see of it
 
   held(instanceId: string): Held | null {
