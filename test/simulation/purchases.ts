@@ -100,9 +100,11 @@ export async function simulatePurchases(seed: number, steps = 60): Promise<Purch
     const at = shell.now()
     const all: StoredMessage[] = []
     const limit = 1 + random.below(40)
+    // With a condition messages are read ahead of the page's end.
+    const condition = random.below(2) === 0 ? {} : { matches: () => true }
     for (let after: readonly number[] | null = null; ; ) {
       const page: BrowsePage = (await during(
-        shell.browse({ topic: 'topic', fromMs: at - retentionMs, untilMs: at, after, skip: 0, limit }),
+        shell.browse({ topic: 'topic', fromMs: at - retentionMs, untilMs: at, after, skip: 0, limit, ...condition }),
       ))!
       all.push(...page.messages)
       if (page.next === null) break
