@@ -218,9 +218,79 @@ export interface Engine {
   /** Looking at what is stored; null when the instance or the topic is not there. */
   findMessages(instanceId: string, query: MessageQuery): Promise<MessagePage | null>
   traceMessage(instanceId: string, query: TraceQuery): Promise<MessageTrace | null>
+  /** Absent in an engine that cannot reach clients. */
+  readonly clients?: EngineClients
 }
 
 export type TraceQuery = Pick<MessageQuery, 'topicName' | 'fromMs' | 'untilMs'> & { readonly messageId: string }
+
+/**
+ * What may be asked about connected clients, and of them, by an engine that knows them. A client that cannot or does not
+ * answer is refused with `unsupported` and a sentence that names its language.
+ */
+export interface EngineClients {
+  /** Clients of a group, or every client when `group` is null. */
+  connections(instanceId: string, group: string | null): Promise<ClientConnection[]>
+  /** Runs one message through the listener of one consumer; the group's progress does not change. */
+  verifyMessage(instanceId: string, clientId: string, message: MessageToVerify): Promise<VerifiedMessage>
+  /** The client's own account of its threads. */
+  stackTrace(instanceId: string, clientId: string): Promise<string>
+  /** Asks the client to dial again; whether it does, its language decides (Java and Node.js do). */
+  reconnect(instanceId: string, clientId: string): Promise<void>
+  /** The latest of what clients measured themselves. */
+  metrics(instanceId: string): Promise<ClientMetric[]>
+}
+
+export interface ClientConnection {
+  readonly clientId: string
+  /** As people call it: Java, Node.js, …; null when the client did not say. */
+  readonly language: string | null
+  readonly version: string | null
+  /** Null for a producer. */
+  readonly group: string | null
+  readonly topics: readonly string[]
+  readonly address: string | null
+  /** It can be asked things. */
+  readonly listening: boolean
+}
+
+/** One message for a client's listener; `body` is base64. */
+export interface MessageToVerify {
+  readonly topicName: string
+  readonly messageId: string
+  readonly tag: string | null
+  readonly keys: readonly string[]
+  readonly userProperties: Readonly<Record<string, string>>
+  readonly body: string
+  readonly bornTimeMs: number
+}
+
+export interface VerifiedMessage {
+  readonly consumed: boolean
+  /** What the client said, or null. */
+  readonly reason: string | null
+}
+
+export interface ClientMetric {
+  readonly clientId: string
+  readonly name: string
+  readonly unit: string
+  readonly labels: Readonly<Record<string, string>>
+  /** When it was received, ms. */
+  readonly at: number
+  readonly value: MetricValue
+}
+
+export type MetricValue =
+  | { readonly kind: 'gauge' | 'sum'; readonly value: number }
+  | {
+      readonly kind: 'histogram'
+      readonly count: number
+      readonly sum: number
+      /** Upper bounds of all buckets but the last. */
+      readonly bounds: readonly number[]
+      readonly counts: readonly number[]
+    }
 
 /** An engine's refusal or failure; the message is a sentence for the operator. */
 export class EngineError extends Error {

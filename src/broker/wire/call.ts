@@ -47,7 +47,7 @@ export interface WireCall {
 const maxClientIdLength = 1024
 
 /** Throws PAYMENT_REQUIRED, TOO_MANY_REQUESTS (one connection too many), UNAUTHORIZED or CLIENT_ID_REQUIRED. */
-export function enter(call: Call<InstanceDoor>): WireCall {
+export function enter(call: Call<InstanceDoor>, clientId: string = call.metadata['x-mq-client-id'] ?? ''): WireCall {
   const door = call.context
   const { metadata, connection } = call
   refuseWhenStopped(door)
@@ -58,7 +58,6 @@ export function enter(call: Call<InstanceDoor>): WireCall {
     )
   }
   door.authenticator?.check(metadata['authorization'], metadata['x-mq-date-time'])
-  const clientId = metadata['x-mq-client-id'] ?? ''
   if (clientId.trim() === '')
     throw new BrokerRefusal(Code.CLIENT_ID_REQUIRED, 'The header x-mq-client-id is missing or blank.')
   if (clientId.length > maxClientIdLength) {

@@ -7,9 +7,12 @@
  * client goes over its newest telemetry stream; a client that has none, or that does not read what it was
  * sent, is not told.
  */
+import type { ClientMetric } from '../../engines/engine.ts'
+import type { ExportMetricsServiceRequest } from '../../grpc/gen/otlp.js'
 import type * as gen from '../../grpc/gen/rocketmq.js'
 import type { Cancel, Clock } from '../../world/world.ts'
 import type { Broker } from '../broker.ts'
+import { ClientMetrics, type Rejected } from './client-metrics.ts'
 import { type Answer, Questions } from './questions.ts'
 
 export interface ClientInfo {
@@ -62,6 +65,9 @@ export interface ClientRegistry {
   onProducer(listener: (topics: readonly string[]) => void): void
   /** These groups' settings changed: their clients hear of it. */
   groupsChanged(groups: ReadonlySet<string>): void
+  /** What a client measured; what of it could not be kept. */
+  measured(clientId: string, request: ExportMetricsServiceRequest): Rejected | null
+  metrics(): ClientMetric[]
   close(): void
 }
 
@@ -79,6 +85,7 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
   const stalled = new Set<ClientStream>()
   const doubts = new Map<string, Doubt>()
   const questions = new Questions(clock)
+  const metrics = new ClientMetrics()
   /** Client ids by topic; the first is next in turn. */
   const producers = new Map<string, Set<string>>()
   let producerListener: (topics: readonly string[]) => void = () => {}
@@ -105,9 +112,14 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
 
   function forget(clientId: string): void {
     settle(clientId)
-    unregister(clientId)
+    evict(clientId)
     questions.give({ on: clientId })
     broker.clientGone(clientId)
+  }
+
+  function evict(clientId: string): void {
+    unregister(clientId)
+    metrics.forget(clientId)
   }
 
   function unregister(clientId: string): void {
@@ -148,7 +160,7 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
     },
     register(info) {
       const before = known.get(info.clientId)
-      if (before === undefined && known.size >= maxClients) unregister(known.keys().next().value!)
+      if (before === undefined && known.size >= maxClients) evict(known.keys().next().value!)
       const same = before !== undefined && before.group === info.group && sameTopics(before.topics, info.topics)
       if (!same) unregister(info.clientId)
       known.set(info.clientId, info)
@@ -218,6 +230,12 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
         for (const stream of streams.get(clientId) ?? []) if (!stalled.has(stream)) stream.refresh()
       }
     },
+    measured(clientId, request) {
+      // One that nobody knows could never be forgotten.
+      if (!known.has(clientId)) return metrics.refuse(request, 'the client has not said what it is')
+      return metrics.take(clientId, request, clock.now())
+    },
+    metrics: () => metrics.list(),
     close() {
       for (const { cancel } of doubts.values()) cancel()
       doubts.clear()

@@ -25,7 +25,9 @@ export { createAuthenticator } from './authenticate.ts'
 export { createBandwidth } from './bandwidth.ts'
 export type { InstanceDoor } from './call.ts'
 export { createClientRegistry } from './clients.ts'
+export { connections, reconnect, stackTrace, verifyMessage } from './commands.ts'
 export { findMessages, traceMessage } from './inspect.ts'
+export { metricsService } from './metrics.ts'
 export { connectProducers } from './transaction.ts'
 
 const handlers: Handlers<typeof MessagingService, InstanceDoor> = {

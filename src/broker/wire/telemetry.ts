@@ -13,6 +13,7 @@ import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './ca
 import type { ClientStream } from './clients.ts'
 import { Code } from './code.ts'
 import { checkGroupName, checkTopicName } from './names.ts'
+import { endpointsFor } from './route.ts'
 import { mergeSettings } from './settings.ts'
 import { statusOf, statusOfError } from './status.ts'
 
@@ -103,7 +104,12 @@ class Stream implements ClientStream {
 
   #merged(settings: gen.Settings, group: string | null): gen.SettingsInit {
     const { door, language } = this.#wire
-    return mergeSettings(settings, group === null ? null : door.broker.useGroup(group), language)
+    return mergeSettings(settings, group === null ? null : door.broker.useGroup(group), {
+      language,
+      // The access point itself takes metrics; clients dial it as they dial the rest.
+      metricsAt: endpointsFor(settings.accessPoint, this.#call.connection),
+      authenticated: door.authenticator !== null,
+    })
   }
 
   #keep(given: gen.Settings, merged: gen.SettingsInit): void {

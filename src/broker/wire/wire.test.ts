@@ -438,7 +438,7 @@ describe('Telemetry', () => {
     expect(reply.settings).toMatchObject({
       publishing: { maxBodySize: 4_194_304, validateMessageType: true },
       backoffPolicy: { maxAttempts: 3, exponentialBackoff: { multiplier: 2 } },
-      metric: { on: false },
+      metric: { on: true },
     })
     expect(reply.settings.subscription).toBeFalsy()
   })

@@ -344,6 +344,23 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     async resetOffsets(instanceId, resets) {
       await (await hostOf(instanceId)).resetOffsets({ instanceId, resets })
     },
+    clients: {
+      async connections(instanceId, group) {
+        return (await hostOf(instanceId)).connections({ instanceId, group })
+      },
+      async verifyMessage(instanceId, clientId, message) {
+        return (await hostOf(instanceId)).verifyMessage({ instanceId, clientId, message })
+      },
+      async stackTrace(instanceId, clientId) {
+        return (await hostOf(instanceId)).stackTrace({ instanceId, clientId })
+      },
+      async reconnect(instanceId, clientId) {
+        await (await hostOf(instanceId)).reconnectClient({ instanceId, clientId })
+      },
+      async metrics(instanceId) {
+        return (await hostOf(instanceId)).clientMetrics({ instanceId })
+      },
+    },
     async usage(instanceId) {
       const name = openIn.get(instanceId)
       const running = name === undefined ? null : (supervisors.get(name)?.running ?? null)

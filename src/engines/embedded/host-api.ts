@@ -4,16 +4,20 @@
  * socket; tests call a host directly.
  */
 import type {
+  ClientConnection,
+  ClientMetric,
   GroupSpec,
   InstanceObservation,
   InstanceSpec,
   InstanceUsage,
   MessagePage,
   MessageQuery,
+  MessageToVerify,
   MessageTrace,
   OffsetReset,
   TopicSpec,
   TraceQuery,
+  VerifiedMessage,
 } from '../engine.ts'
 
 export interface HostApi {
@@ -34,6 +38,14 @@ export interface HostApi {
   usage(params: { instanceId: string }): Promise<InstanceUsage | null>
   findMessages(params: { instanceId: string; query: MessageQuery }): Promise<MessagePage | null>
   traceMessage(params: { instanceId: string; query: TraceQuery }): Promise<MessageTrace | null>
+  /** Clients of a group as they are connected, or of all groups and producers when `group` is null. */
+  connections(params: { instanceId: string; group: string | null }): Promise<ClientConnection[]>
+  /** These three ask one connected client; one that cannot or does not answer is refused with a sentence naming its language. */
+  verifyMessage(params: { instanceId: string; clientId: string; message: MessageToVerify }): Promise<VerifiedMessage>
+  stackTrace(params: { instanceId: string; clientId: string }): Promise<string>
+  reconnectClient(params: { instanceId: string; clientId: string }): Promise<null>
+  /** The latest of what clients measured themselves (OTLP). */
+  clientMetrics(params: { instanceId: string }): Promise<ClientMetric[]>
   /** Changes what a process is started with and can be changed while it runs. */
   configure(params: { lingerMinutes: number }): Promise<null>
   /** Closes every instance and ends the process. */
@@ -74,6 +86,11 @@ export const hostMethods = [
   'usage',
   'findMessages',
   'traceMessage',
+  'connections',
+  'verifyMessage',
+  'stackTrace',
+  'reconnectClient',
+  'clientMetrics',
   'configure',
   'shutdown',
 ] as const satisfies readonly (keyof HostApi)[]

@@ -9,9 +9,10 @@
  */
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
-import type { Broker, BrokerSettings } from '../../broker/broker.ts'
+import { type Broker, BrokerRefusal, type BrokerSettings } from '../../broker/broker.ts'
 import { openBroker } from '../../broker/shell/open.ts'
 import {
+  connections,
   connectProducers,
   createAuthenticator,
   createBandwidth,
@@ -19,7 +20,11 @@ import {
   findMessages,
   type InstanceDoor,
   messagingService,
+  metricsService,
+  reconnect,
+  stackTrace,
   traceMessage,
+  verifyMessage,
 } from '../../broker/wire/index.ts'
 import { ConnectionRoom } from '../../grpc/connection-room.ts'
 import { createGrpcHost, type GrpcHost, type PortHandle } from '../../grpc/host.ts'
@@ -89,7 +94,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
   const startedAtMs = world.clock.now()
   const startedAt = world.clock.monotonic()
   const grpc: GrpcHost<InstanceDoor> = await createGrpcHost<InstanceDoor>({
-    services: [messagingService],
+    services: [messagingService, metricsService],
     tls: options.tls,
     clock: world.clock,
     onError: options.report,
@@ -309,7 +314,9 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       }),
     ensureGroups: ({ instanceId, groups }) =>
       inTurn(instanceId, async () => {
-        await present(instanceId).broker.ensureGroups(groups)
+        const { broker, clients } = present(instanceId)
+        await broker.ensureGroups(groups)
+        clients.groupsChanged(new Set(groups.map(({ consumerGroupId }) => consumerGroupId)))
         return null
       }),
     removeGroup: ({ instanceId, consumerGroupId }) =>
@@ -340,6 +347,21 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       const connections = [...instance.doors.values()].reduce((sum, { port }) => sum + port.connections(), 0)
       const groupsMadeByUse = instance.broker.groups().filter(({ generation }) => generation === 0).length
       return { instanceId, storedBytes: instance.broker.usage().storedBytes, connections, groupsMadeByUse }
+    },
+
+    async connections({ instanceId, group }) {
+      return connections(present(instanceId).clients, group)
+    },
+    verifyMessage: ({ instanceId, clientId, message }) =>
+      asking(() => verifyMessage(present(instanceId).clients, clientId, message)),
+    stackTrace: ({ instanceId, clientId }) => asking(() => stackTrace(present(instanceId).clients, clientId)),
+    reconnectClient: ({ instanceId, clientId }) =>
+      asking(async () => {
+        await reconnect(present(instanceId).clients, clientId)
+        return null
+      }),
+    async clientMetrics({ instanceId }) {
+      return present(instanceId).clients.metrics()
     },
 
     async shutdown() {
@@ -403,4 +425,14 @@ function listenFailure(instanceId: string, listen: ListenSpec, error: NodeJS.Err
     return `Port ${listen.port} of instance ${instanceId} (${listen.kind}) is taken by another program; free ${address} and the instance comes up by itself.`
   }
   return `Instance ${instanceId} cannot listen on ${address}: ${error.message}.`
+}
+
+/** A client that cannot be asked, or cannot answer, is the engine's refusal. */
+async function asking<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof BrokerRefusal) throw new EngineError('unsupported', error.message, { cause: error })
+    throw error
+  }
 }

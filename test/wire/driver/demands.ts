@@ -70,7 +70,16 @@ export function acceptSettings(
   demand(policy !== null, `${language}: no backoff_policy`)
   const { exponentialBackoff: exponential, customizedBackoff: customized } = policy
   demand((exponential === null) !== (customized === null), `${language}: not exactly one back-off strategy`)
-  demand(settings.metric !== null && !settings.metric.on, `${language}: metrics on without anybody to take them`)
+  // 9.1: Java and Python dial the endpoints they are given; Go and C++ would speak OpenCensus to them.
+  demand(settings.metric !== null, `${language}: no metric`)
+  demand(
+    !settings.metric.on || (settings.metric.endpoints?.addresses.length ?? 0) > 0,
+    `${language}: metrics on without an address to send them to`,
+  )
+  demand(
+    !settings.metric.on || (language !== 'go' && language !== 'cpp'),
+    `${language}: metrics on without anybody to take them`,
+  )
   if (kind === 'publishing') {
     demand(
       exponential !== null,
