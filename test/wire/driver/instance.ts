@@ -12,7 +12,7 @@ import type { GroupSpec, InstanceSpec, MessageType, TopicSpec } from '../../../s
 import { loadCertificate } from '../../../src/grpc/certificate.ts'
 import { realWorld } from '../../../src/world/real.ts'
 import { SimulatedClock } from '../../../src/world/simulated.ts'
-import type { Disk, DiskFile } from '../../../src/world/world.ts'
+import type { Disk, DiskFile, World } from '../../../src/world/world.ts'
 
 export const account = { username: 'instance-user', secret: 'instance-secret', enabled: true }
 export const disabledAccount = { username: 'disabled-user', secret: 'disabled-secret', enabled: false }
@@ -53,38 +53,8 @@ export class DrivenInstance {
     const clock = new SimulatedClock()
     const reported: unknown[] = []
     const disk = new WatchedDisk(realWorld().disk)
-    const host = await createBrokerHost({
-      world: { ...realWorld(), clock, disk },
-      directory: path.join(folder, 'instances'),
-      self: { version: 'test', home: folder, name: '1' },
-      lingerMinutes: 0,
-      // Nobody else knows the folder.
-      lock: async () => ({ release: async () => {}, forget: async () => {} }),
-      tls: await loadCertificate({ directory: path.join(folder, 'tls'), hosts: [] }),
-      report: (error) => reported.push(error),
-    })
-    const [free, guarded] = await freePorts(2)
-    const listen = (kind: 'vpc' | 'internet', port: number) =>
-      ({ kind, host: '127.0.0.1', port, allow: [], bandwidthMbps: null }) as const
-    const spec: InstanceSpec = {
-      instanceId: 'rmq-cn-driver',
-      generation: 1,
-      serving: true,
-      listen: [listen('vpc', free!), listen('internet', guarded!)],
-      ipWhitelist: ['0.0.0.0/0'],
-      accounts: [account, disabledAccount],
-      vpcAuthFree: true,
-      retentionHours: 72,
-      sendTps: 1_000_000,
-      receiveTps: 1_000_000,
-      elasticity: null,
-      maxConnections: 10_000,
-      maxDelayMs: 40 * 86_400_000,
-      maxGroups: 10_000,
-      dedicated: false,
-      encryptionKeyId: null,
-      ...more,
-    }
+    const host = await hostOver(folder, { ...realWorld(), clock, disk }, (error) => reported.push(error))
+    const spec = await freshSpec(more)
     await host.ensureInstance({ spec, storageKey: null })
     return new DrivenInstance(host, clock, disk, spec, folder, reported)
   }
@@ -161,6 +131,45 @@ export class DrivenInstance {
       await turns(1)
     }
     await rm(this.#folder, { recursive: true, force: true })
+  }
+}
+
+/** A broker host over a folder that nobody else knows. */
+export async function hostOver(folder: string, world: World, report: (error: unknown) => void): Promise<BrokerHost> {
+  return createBrokerHost({
+    world,
+    directory: path.join(folder, 'instances'),
+    self: { version: 'test', home: folder, name: '1' },
+    lingerMinutes: 0,
+    lock: async () => ({ release: async () => {}, forget: async () => {} }),
+    tls: await loadCertificate({ directory: path.join(folder, 'tls'), hosts: [] }),
+    report,
+  })
+}
+
+/** One instance on two free ports, the first without credentials. */
+export async function freshSpec(more: Partial<InstanceSpec> = {}): Promise<InstanceSpec> {
+  const [free, guarded] = await freePorts(2)
+  const listen = (kind: 'vpc' | 'internet', port: number) =>
+    ({ kind, host: '127.0.0.1', port, allow: [], bandwidthMbps: null }) as const
+  return {
+    instanceId: 'rmq-cn-driver',
+    generation: 1,
+    serving: true,
+    listen: [listen('vpc', free!), listen('internet', guarded!)],
+    ipWhitelist: ['0.0.0.0/0'],
+    accounts: [account, disabledAccount],
+    vpcAuthFree: true,
+    retentionHours: 72,
+    sendTps: 1_000_000,
+    receiveTps: 1_000_000,
+    elasticity: null,
+    maxConnections: 10_000,
+    maxDelayMs: 40 * 86_400_000,
+    maxGroups: 10_000,
+    dedicated: false,
+    encryptionKeyId: null,
+    ...more,
   }
 }
 

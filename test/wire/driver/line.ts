@@ -35,6 +35,8 @@ export class Line {
     this.#authority = `127.0.0.1:${options.port}`
     this.session = connectHttp2(`http://${this.#authority}`, {
       createConnection: () => socket,
+      // Node's client would refuse an answer while megabytes of its own request wait.
+      maxSessionMemory: 1000,
       ...(options.settings && { settings: options.settings }),
     })
     this.session.on('error', () => {})
