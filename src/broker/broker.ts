@@ -238,6 +238,15 @@ export interface ReceiveRequest {
   readonly clientId: string
   /** The client's name for this poll: an orderly group answers it again with the batch whose reply was lost. */
   readonly attemptId?: string | null
+  /** Bounds the memory of messages that were read for a consumer and that it does not take; absent: no bound. */
+  readonly budget?: ReceiveBudget
+}
+
+export interface ReceiveBudget {
+  /** True when nothing more should be read for this consumer. */
+  full(): boolean
+  /** So many bytes were read for it. */
+  add(bytes: number): void
 }
 
 export interface PullRequest {

@@ -173,6 +173,18 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     })
   }
 
+  whenClosed(task: () => void): void {
+    if (this.#stream.destroyed) task()
+    else this.#stream.once('close', task)
+  }
+
+  reset(): void {
+    if (!this.#ended) {
+      this.#finish(Status.RESOURCE_EXHAUSTED, new RpcError(Status.RESOURCE_EXHAUSTED, 'The client reads too slowly'))
+    }
+    this.#stream.close(http2Cancel)
+  }
+
   /** Ends the call with a status; what was written before it is still sent. Aborts the signal unless the handler is done. */
   end(status: Status, message: string, trailers: MetadataInit = noHeaders, handlerDone = false): void {
     if (this.#ended) return

@@ -178,6 +178,15 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
     return this.#call.write(this.#method.type.response.decode(Buffer.concat(pieces)))
   }
 
+  whenClosed(task: () => void): void {
+    if (this.signal.aborted) task()
+    else this.#call.on('close', task)
+  }
+
+  reset(): void {
+    this.#call.destroy()
+  }
+
   drained(): Promise<void> {
     if (this.signal.aborted || !this.#call.writableNeedDrain) return Promise.resolve()
     return new Promise((resolve) => {

@@ -125,7 +125,7 @@ const attacks: readonly Attack[] = [
   },
   {
     name: 'a consumer that never reads while thousands of messages wait',
-    growthBytes: 500 * mib,
+    growthBytes: 800 * mib,
     async run() {
       const topic = await broker.topic()
       const client = await dial()

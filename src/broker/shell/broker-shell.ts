@@ -22,6 +22,7 @@ import {
   type ProducerAsker,
   type Pulled,
   type PullRequest,
+  type ReceiveBudget,
   type ReceiveRequest,
   type SendReceipt,
   type SendRequest,
@@ -69,6 +70,7 @@ import { Throughput } from './throughput.ts'
 import type { SteadyTime } from './time.ts'
 import { Timers } from './timers.ts'
 import { TransactionShell } from './transactions.ts'
+import { Turns } from './turns.ts'
 
 /** Deliveries that run out are handled in portions, so that a great many do not hold up everything else. */
 const EXPIRE_PORTION = 4_096
@@ -103,6 +105,7 @@ interface Poll extends Waiter {
   /** When it was to end at the latest; `due` may be later while entries are read. */
   readonly until: number
   readonly signal: AbortSignal
+  readonly budget: ReceiveBudget | undefined
   readonly onAbort: () => void
   readonly resolve: (deliveries: Delivery[]) => void
   readonly reject: (error: Error) => void
@@ -131,6 +134,8 @@ export class BrokerShell implements Broker {
   /** Until its creation is durable, a group delivers nothing. */
   readonly #settling = new Map<Group, Promise<void>>()
   readonly #loading = new Set<Subscription>()
+  /** Reads for receivers: what each may hold before it is counted is bounded, so their number must be too. */
+  readonly #reading = new Turns(8)
   /** Index entries read from files for a subscription, by queue key, until it has passed them. */
   readonly #loaded = new Map<Subscription, Map<number, Entries>>()
   /** The reading under way that made `entriesAt` say "not in memory". */
@@ -360,6 +365,7 @@ export class BrokerShell implements Broker {
     const topic = this.state.topics.get(request.topic)
     if (!topic) throw refuse(topicNotFound(request.topic))
     if (this.#closed || signal.aborted) return []
+    if (request.budget?.full()) throw refuse(tooMuchUnread())
     const subscription = this.#subscription(this.#group(request.group), topic)
     this.clientAlive(request.clientId)
     const differ = this.#filters.saw(subscription, request.filter, request.clientId, (id) => this.state.heard.has(id))
@@ -372,6 +378,7 @@ export class BrokerShell implements Broker {
         subscription,
         until: at + Math.max(0, request.waitMs),
         signal,
+        budget: request.budget,
         onAbort: () => {
           if (poll.linked) this.#endPoll(poll)
         },
@@ -606,9 +613,13 @@ export class BrokerShell implements Broker {
   async #deliver(poll: Poll, leased: Handout): Promise<void> {
     const { subscription } = poll
     try {
-      const messages = await this.#read(leased)
+      const messages = await this.#reading.run(() => this.#read(poll, leased))
       await this.#settling.get(subscription.group)
       if (messages.length < leased.entries.length) this.#giveBack(subscription, leased, messages.length)
+      if (messages.length === 0 && leased.entries.length > 0) {
+        this.#fail(poll, tooMuchUnread())
+        return
+      }
       if (poll.signal.aborted) {
         this.#giveBack(subscription, leased, 0)
         this.#answer(poll, [])
@@ -632,15 +643,17 @@ export class BrokerShell implements Broker {
     }
   }
 
-  /** The messages leased, or as many of the first ones as memory should hold at a time. */
-  async #read(leased: Handout): Promise<MessageEvent[]> {
+  /** The messages leased, or as many of the first ones as memory should hold at a time; none for one who does not take what it got. */
+  async #read({ budget, signal }: Poll, leased: Handout): Promise<MessageEvent[]> {
     const positions = leased.entries.map((entry) => entry.position)
     const messages: MessageEvent[] = []
     let bytes = 0
     for (let next: number = limits.messagesReadFirst; messages.length < positions.length && next > 0; ) {
+      if (budget?.full() && !signal.aborted) break
       const records = await this.#journal.log.readMany(positions.slice(messages.length, messages.length + next))
       for (const record of records) {
         bytes += record.length
+        budget?.add(record.length)
         messages.push(messageOf(record))
       }
       next = Math.floor((limits.bytesPerReceive - bytes) / (bytes / messages.length))
@@ -1103,6 +1116,12 @@ function topicNotFound(topicName: string): Refusal {
     message: `topic ${topicName} does not exist; create it with CreateTopic before clients use it`,
   }
 }
+
+const tooMuchUnread = (): Refusal => ({
+  code: codes.tooManyRequests,
+  message:
+    'this connection has not taken the messages of its earlier receives; read their streams before receiving more',
+})
 
 function asRefusal(error: unknown): Refusal {
   if (error instanceof BrokerRefusal) return error

@@ -16,6 +16,7 @@ import { checkGroupName } from './names.ts'
 import { topicOf } from './route.ts'
 import { maxReceiveBatch } from './settings.ts'
 import { statusOf, statusOfError } from './status.ts'
+import { budgetOf } from './undelivered.ts'
 
 const shortestPollMs = 5000
 const longestPollMs = 20_000
@@ -30,6 +31,10 @@ const longestAttemptId = 255
 const answerMarginMs = 200
 /** After a delivery that could not be written. */
 const giveBackMs = 1000
+/** For a client to take something of a full stream; far beyond any that is alive. */
+const stalledMs = 30_000
+
+type ReceiveCall = WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>
 
 export async function receiveMessage(
   call: WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>,
@@ -40,7 +45,7 @@ export async function receiveMessage(
   let wire: WireCall | null = null
   try {
     wire = enter(call)
-    const taken = await take(wire, request, call.signal)
+    const taken = await take(wire, request, call)
     // The instance may have been stopped while the poll waited.
     if (!wire.door.serving) await giveBack(wire, request, taken)
     refuseWhenStopped(wire.door)
@@ -54,7 +59,7 @@ export async function receiveMessage(
   call.write({ deliveryTimestamp: timestamp(call.context.clock.now()) })
 }
 
-async function take(wire: WireCall, request: gen.ReceiveMessageRequest, signal: AbortSignal): Promise<Delivery[]> {
+async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: ReceiveCall): Promise<Delivery[]> {
   const { door, clientId } = wire
   const topic = topicOf(wire, request.messageQueue?.topic ?? null)
   const group = request.group?.name ?? ''
@@ -75,27 +80,50 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, signal: 
       autoRenew: request.autoRenew,
       clientId,
       attemptId: checkedAttempt(request.attemptId),
+      budget: budgetOf(call),
     },
-    signal,
+    call.signal,
   )
 }
 
 async function deliver(
-  call: WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>,
+  call: ReceiveCall,
   wire: WireCall,
   request: gen.ReceiveMessageRequest,
   deliveries: readonly Delivery[],
 ): Promise<void> {
   const topic = request.messageQueue?.topic
   const as = topicField(topic?.name ?? '', topic?.resourceNamespace ?? '')
+  /** Those before it are known to have left. */
+  let takenBelow = 0
   for (const [index, delivery] of deliveries.entries()) {
     await call.context.bandwidth.take(deliverySize(delivery), call.signal)
     if (call.signal.aborted) {
       await giveBack(wire, request, deliveries.slice(index))
       return
     }
-    if (!call.writeEncoded([encodeDelivery(delivery, as)])) await call.drained()
+    if (call.writeEncoded([encodeDelivery(delivery, as)])) continue
+    const inTime = await drainedInTime(call)
+    if (inTime && !call.signal.aborted) {
+      takenBelow = index + 1
+      continue
+    }
+    // It takes nothing any more; others may have what it never got.
+    if (!inTime) call.reset()
+    await giveBack(wire, request, deliveries.slice(takenBelow))
+    return
   }
+}
+
+/** False when the client took nothing for too long. */
+function drainedInTime(call: ReceiveCall): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = call.context.clock.after(stalledMs, () => resolve(false))
+    void call.drained().then(() => {
+      cancel()
+      resolve(true)
+    })
+  })
 }
 
 /** Nobody read these: let the group have them again soon. */

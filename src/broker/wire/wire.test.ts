@@ -110,6 +110,8 @@ class World {
       writeEncoded: (pieces: Uint8Array[]) =>
         written.push(gen.ReceiveMessageResponse.decode(Buffer.concat(pieces))) > 0,
       drained: async () => {},
+      whenClosed: (task: () => void) => task(),
+      reset() {},
       requests: (async function* () {
         yield method.type.request.decode(method.type.request.encode(request).finish())
       })(),
