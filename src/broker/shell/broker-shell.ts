@@ -477,7 +477,7 @@ export class BrokerShell implements Broker {
   // Offsets --------------------------------------------------------------------------------------
 
   resetOffsets(reset: OffsetReset): Promise<void> {
-    return this.#offsets.reset(reset)
+    return this.#offsets.reset(reset).catch(refused)
   }
 
   committedOffset(request: { group: string; topic: string; queueId: number }): number | null {
@@ -489,11 +489,11 @@ export class BrokerShell implements Broker {
   }
 
   queryOffset(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number> {
-    return this.#offsets.query(request)
+    return this.#offsets.query(request).catch(refused)
   }
 
   pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
-    return this.#offsets.pull(request, signal)
+    return this.#offsets.pull(request, signal).catch(refused)
   }
 
   // Clients --------------------------------------------------------------------------------------
@@ -1132,6 +1132,11 @@ function asRefusal(error: unknown): Refusal {
     code: codes.internal,
     message: `the broker cannot use its log: ${error instanceof Error ? error.message : String(error)}`,
   }
+}
+
+/** For calls that read the log and answer nobody else. */
+function refused(error: unknown): never {
+  throw refuse(asRefusal(error))
 }
 
 function refuse(refusal: Refusal): BrokerRefusal {

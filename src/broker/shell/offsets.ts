@@ -52,12 +52,20 @@ export class Offsets {
   readonly #context: OffsetsContext
   readonly #waiting = new Map<Queue, Set<Wake>>()
   #waitingCount = 0
+  #resetting: Promise<void> = Promise.resolve()
 
   constructor(context: OffsetsContext) {
     this.#context = context
   }
 
-  async reset(reset: OffsetReset): Promise<void> {
+  /** One after another: a repetition that was slow to find its offsets must not undo what came after it. */
+  reset(reset: OffsetReset): Promise<void> {
+    const mine = this.#resetting.then(() => this.#reset(reset))
+    this.#resetting = mine.catch(() => {})
+    return mine
+  }
+
+  async #reset(reset: OffsetReset): Promise<void> {
     const { state } = this.#context
     for (;;) {
       const topic = state.topics.get(reset.topicName)
