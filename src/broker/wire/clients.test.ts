@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import type * as gen from '../../grpc/gen/rocketmq.js'
 import { SimulatedClock } from '../../world/simulated.ts'
 import type { Broker } from '../broker.ts'
 import { type ClientStream, createClientRegistry } from './clients.ts'
@@ -95,5 +96,104 @@ describe('the registry of clients', () => {
     registry.close()
     await clock.advance(3600 * SECOND)
     expect([told, clock.pending]).toEqual([[], 0])
+  })
+})
+
+describe('the way to a client', () => {
+  /** A stream that notes what it is sent, and reads on when it is told to. */
+  function noting() {
+    const said: gen.TelemetryCommandInit[] = []
+    let reads = true
+    let readOn = () => {}
+    const stream: ClientStream = {
+      write: (command) => {
+        said.push(command)
+        return reads
+      },
+      drained: () =>
+        new Promise((resolve) => {
+          readOn = resolve
+        }),
+      refresh: () => {},
+    }
+    return {
+      said,
+      stream,
+      stop: () => {
+        reads = false
+      },
+      readOn: () => {
+        reads = true
+        readOn()
+      },
+    }
+  }
+  const producer = (clientId: string, topics = ['topic']) => ({
+    clientId,
+    language: 'JAVA',
+    version: '5.2.0',
+    group: null,
+    topics,
+  })
+
+  it('is its newest stream, and the one before when that closes', async () => {
+    const { registry } = start()
+    const [old, young] = [noting(), noting()]
+    registry.streamOpened('a', old.stream)
+    registry.streamOpened('a', young.stream)
+    await registry.tell('a', {})
+    registry.streamClosed('a', young.stream)
+    await registry.tell('a', {})
+    registry.streamClosed('a', old.stream)
+    expect([await registry.tell('a', {}), old.said.length, young.said.length]).toEqual([false, 1, 1])
+  })
+
+  it('is closed while the client does not read, for five seconds at most to whoever is sending', async () => {
+    const { clock, registry } = start()
+    const slow = noting()
+    registry.streamOpened('a', slow.stream)
+    registry.register(producer('a'))
+    slow.stop()
+    let told = false
+    void registry.tell('a', {}).then(() => {
+      told = true
+    })
+    await clock.advance(4_999)
+    expect([told, registry.listening('a'), registry.hasProducer('topic')]).toEqual([false, false, false])
+    await clock.advance(1)
+    expect([told, registry.nextProducerOf('topic'), await registry.ask('a', () => ({}))]).toEqual([true, null, null])
+    slow.readOn()
+    await clock.advance(0)
+    expect(registry.nextProducerOf('topic')?.clientId).toBe('a')
+    expect(slow.said).toHaveLength(1)
+  })
+
+  it('of a topic is that of its producers in turn, as long as they declare it', () => {
+    const { registry } = start()
+    for (const clientId of ['a', 'b', 'c']) {
+      registry.streamOpened(clientId, noting().stream)
+      registry.register(producer(clientId))
+    }
+    const turns = (count: number) =>
+      Array.from({ length: count }, () => registry.nextProducerOf('topic')?.clientId ?? null)
+    expect(turns(4)).toEqual(['a', 'b', 'c', 'a'])
+    registry.register(producer('c', ['other']))
+    registry.terminated('a')
+    expect(turns(2)).toEqual(['b', 'b'])
+    expect(registry.nextProducerOf('other')?.clientId).toBe('c')
+  })
+
+  it('takes sixteen open questions, forgets them when the client goes, and holds no timer then', async () => {
+    const { clock, registry } = start()
+    const one = noting()
+    registry.streamOpened('a', one.stream)
+    registry.register(producer('a'))
+    const answers = Array.from({ length: 17 }, () =>
+      registry.ask('a', (nonce) => ({ verifyMessageCommand: { nonce } })),
+    )
+    expect([await answers[16], one.said.length]).toEqual([null, 16])
+    registry.terminated('a')
+    expect(await Promise.all(answers)).toEqual(Array.from({ length: 17 }, () => null))
+    expect(clock.pending).toBe(0)
   })
 })
