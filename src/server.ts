@@ -186,6 +186,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     undo.push(() => rm(serverFile, { force: true }))
     writeServerFile(serverFile, { apiUrl, region: settings.region, pid: process.pid, version })
     ready = true
+    engine.warm()
     return { apiUrl, account, startupMs: Math.round(clock.monotonic() - started), stop }
   } catch (error) {
     await stop()

@@ -63,7 +63,7 @@ async function ended(child) {
 }
 
 /** Starts a server on `home`; `wallMs` is from exec to the ready line. */
-export async function startGantry(source, home) {
+export async function startGantry(source, home, settings = {}) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GANTRY_')))
   const from = performance.now()
   const child = spawn(
@@ -73,7 +73,7 @@ export async function startGantry(source, home) {
       stdio: ['ignore', 'pipe', 'inherit'],
       // Ctrl-C is ours to hear: a second signal would end the server before its broker process.
       detached: true,
-      env: { ...env, GANTRY_LOG_LEVEL: 'error', GANTRY_FIRST_INSTANCE_PORT: String(firstInstancePort) },
+      env: { ...env, GANTRY_LOG_LEVEL: 'error', GANTRY_FIRST_INSTANCE_PORT: String(firstInstancePort), ...settings },
     },
   )
   servers.add(child)
@@ -118,9 +118,9 @@ async function readyLine(child) {
 }
 
 /** Runs `work` with a fresh server over an empty home, and leaves nothing behind. */
-export async function withGantry(source, work) {
+export async function withGantry(source, work, settings = {}) {
   const place = temporaryHome()
-  const gantry = await startGantry(source, place.home)
+  const gantry = await startGantry(source, place.home, settings)
   try {
     return await work(gantry)
   } finally {

@@ -106,14 +106,17 @@ const runs = (server: TestServer, instanceId: string): Promise<unknown> =>
     `${instanceId} runs`,
   )
 
-it('an empty home needs no broker process, and a stopped server leaves none', async () => {
-  let server = await start()
-  expect(await look()).toEqual([])
+it('an instance comes back in its process, and a stopped server leaves none', async () => {
+  let server = await start(pool(3))
   const { instanceId } = await runningInstance(sdkClient(server.ready))
   expect(await whereabouts()).toEqual({ [instanceId]: '1' })
+  expect(
+    (await look()).map(({ name }) => name),
+    'the others are not needed yet',
+  ).toEqual(['1'])
   expect(await server.stop()).toBe(0)
   expect(await brokerPid(home.home)).toBeNull()
-  server = await start()
+  server = await start(pool(3))
   expect(await whereabouts()).toEqual({ [instanceId]: '1' })
   expect(await server.stop()).toBe(0)
 })

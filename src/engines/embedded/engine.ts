@@ -4,8 +4,8 @@
  * (supervisor.ts), takes over those that an earlier server left running, and passes calls on.
  *
  * An instance is open in one process at most: it is closed in the one before it is opened in another,
- * and its lock (folder-lock.ts) holds even where this server's knowledge fails. Processes start when
- * the first instance needs them.
+ * and its lock (folder-lock.ts) holds even where this server's knowledge fails. A process starts when
+ * an instance first needs it.
  */
 import type { Clock, Disk } from '../../world/world.ts'
 import {
@@ -42,6 +42,8 @@ export interface EmbeddedEngineOptions {
 export interface EmbeddedEngine extends Engine {
   /** Instead of `stop`, when a server did not come up: processes that served before it serve on, those it started end. */
   leave(): Promise<void>
+  /** Starts the first process of the pool when none runs, so that a first instance need not wait for it. Does not wait. */
+  warm(): void
 }
 
 /** What this version's broker carries; the API refuses the rest naming the flag. */
@@ -323,6 +325,13 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     },
     stop: () => settle((supervisor) => supervisor.end()),
     leave: () => settle((supervisor) => supervisor.leave()),
+    warm() {
+      if (stopped || [...supervisors.values()].some(({ running }) => running !== null)) return
+      // Reported by the supervisor, which goes on.
+      void supervisorOf(poolNames(options.pool)[0]!)
+        .use()
+        .catch(() => {})
+    },
     observe,
     observeInstance,
     ensureInstance: (spec) => inTurn(spec.instanceId, () => ensureInstance(spec)),
