@@ -210,7 +210,8 @@ function lastLines(file: string, from: number): string[] {
     const lines = bytes.toString('utf8').split('\n')
     return lines
       .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
-      .filter((line) => line !== '')
+      // Where in the code it happened helps nobody who reads one sentence.
+      .filter((line) => line !== '' && !/^at |^Node\.js v/.test(line))
       .slice(-tailLines)
       .map((line) => line.slice(0, tailLineCharacters))
   } catch {

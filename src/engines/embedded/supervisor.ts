@@ -255,7 +255,7 @@ export class ProcessSupervisor {
 
   #reason(how: string, said: readonly string[]): string {
     const last = said.length === 0 ? '' : ` Its last words: ${this.#options.clean(said.join(' | '))}`
-    return `Broker process ${this.name} keeps ending, ${deathsAllowed} times within ${deathsWindowMs / 1000} s, last ${how}; it is tried again every ${lastPauseMs / 1000} s.${last}`
+    return `Broker process ${this.name} keeps ending, ${deathsAllowed} times within ${deathsWindowMs / 1000} s, last ${how.replace(/\.$/, '')}; it is tried again every ${lastPauseMs / 1000} s.${last}`
   }
 
   #remember(change: Partial<ProcessRecord>): void {
