@@ -194,6 +194,31 @@ describe('rocketmq-client-nodejs', () => {
     }
   })
 
+  it('gets everything since a time once more when its group is reset to it, without being told', async () => {
+    const { instanceId, endpoint } = await runningInstance(client, { topic: 'reset', group: 'reset-group' })
+    const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['reset'] }))
+    const consumer = new rocketmq.SimpleConsumer(
+      clientOptions(endpoint, {
+        consumerGroup: 'reset-group',
+        subscriptions: new Map([['reset', '*']]),
+        awaitDuration: 5000,
+      }),
+    )
+    await Promise.all([producer.startup(), consumer.startup()])
+    try {
+      const sent = await sendMany(producer, 'reset', 20)
+      expect((await receiveMany(consumer, 20)).received).toEqual(sent)
+      const reset = new sdk.ResetConsumeOffsetRequest({ resetType: 'SPECIFIED_TIME', resetTime: '2022-08-01 20:05:50' })
+      const { body } = await client.resetConsumeOffset(instanceId, 'reset-group', 'reset', reset)
+      expect(body.success).toBe(true)
+      const again = await receiveMany(consumer, 20)
+      expect([again.received, again.repeats]).toEqual([sent, 0])
+      expect(await consumer.receive(32, 30_000)).toEqual([])
+    } finally {
+      await Promise.all([producer.shutdown(), consumer.shutdown()])
+    }
+  })
+
   it('redelivers what a push listener failed on, after the group pause', async () => {
     const { endpoint } = await runningInstance(client, { topic: 'retry', group: 'retry-group' })
     expect(await childResult('retry-child.mjs', [endpoint, 'retry', 'retry-group'])).toEqual([1, 2])
