@@ -168,6 +168,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => reconciler.wake(instanceId),
         messages: engine,
+        lag: (instanceId, consumerGroupId) => orNull(clock, usageLimitMs, engine.lag(instanceId, consumerGroupId)),
         usage: (instanceId) => orNull(clock, usageLimitMs, engine.usage(instanceId)),
       },
       keyRing: ledgerKeyRing({ ledger, accountId: account.accountId, clock }),

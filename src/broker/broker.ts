@@ -5,7 +5,7 @@
  * A promise of a write (send, ack, invisible duration, dead letter) resolves only after the log has
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
  */
-import type { GroupSpec, MessageType, OffsetReset, TopicSpec, TraceIncident } from '../engines/engine.ts'
+import type { GroupSpec, MessageType, OffsetReset, TopicLag, TopicSpec, TraceIncident } from '../engines/engine.ts'
 import type { Elasticity } from './core/capacity.ts'
 
 /** The language of `SqlFilter`, for whoever can read a payload's properties. */
@@ -65,6 +65,8 @@ export interface Broker {
 
   /** Moves a group's reading of a topic, once for each reset id; fine when the group or the topic is not there. Durable on return. */
   resetOffsets(reset: OffsetReset): Promise<void>
+  /** How far the group is behind on each topic it reads; counted at one moment, at a cost that follows the number of queues. */
+  lag(consumerGroupId: string): Promise<TopicLag[]>
   /** Where the group stands in a queue, everything below being done with; null when it does not read the topic. */
   committedOffset(request: { group: string; topic: string; queueId: number }): number | null
   /** The group goes on at this offset of the queue, and what it was given of the queue before no longer counts. */

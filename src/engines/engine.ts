@@ -189,6 +189,19 @@ export type TraceIncident =
   | { readonly what: 'acknowledged'; readonly group: string; readonly at: number }
   | { readonly what: 'dead-letter'; readonly group: null; readonly at: number; readonly topic: string | null }
 
+/** How far a group is behind on one topic, as of one moment. */
+export interface TopicLag {
+  readonly topicName: string
+  /** Messages that could be given now, whatever the filter says of them. */
+  readonly readyCount: number
+  /** Messages with clients. */
+  readonly inflightCount: number
+  /** When the message the group was done with last was stored; null when there is none any more. */
+  readonly lastConsumeMs: number | null
+  /** Since when the oldest message that could be given has been there; null when there is none. */
+  readonly readySinceMs: number | null
+}
+
 export interface Engine {
   readonly name: string
   readonly capabilities: EngineCapabilities
@@ -215,6 +228,8 @@ export interface Engine {
   /** Moves readings, in the order given; a reset that was carried out before, or whose group or topic is gone, does nothing. */
   resetOffsets(instanceId: string, resets: readonly OffsetReset[]): Promise<void>
   usage(instanceId: string): Promise<InstanceUsage | null>
+  /** Of each topic the group reads; null when the instance is not there. */
+  lag(instanceId: string, consumerGroupId: string): Promise<readonly TopicLag[] | null>
   /** Looking at what is stored; null when the instance or the topic is not there. */
   findMessages(instanceId: string, query: MessageQuery): Promise<MessagePage | null>
   traceMessage(instanceId: string, query: TraceQuery): Promise<MessageTrace | null>

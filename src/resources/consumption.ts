@@ -2,8 +2,13 @@
  * Where groups stand. A reset is a wish like any other: written down here, carried out by the loop, once,
  * whichever process dies in between.
  */
-import type { ResetConsumeOffsetInput } from '../catalogue/consumption.ts'
-import { consumerGroupNotFound, invalid, missing, topicNotFound } from '../catalogue/errors.ts'
+import type {
+  GetConsumerGroupLagData,
+  GetConsumerGroupLagInput,
+  ResetConsumeOffsetInput,
+} from '../catalogue/consumption.ts'
+import { ApiError, consumerGroupNotFound, invalid, missing, topicNotFound } from '../catalogue/errors.ts'
+import type { TopicLag } from '../engines/engine.ts'
 import { findConsumerGroup } from '../ledger/consumer-groups.ts'
 import { touchInstance } from '../ledger/instances.ts'
 import { wantOffsetReset } from '../ledger/offset-resets.ts'
@@ -12,7 +17,7 @@ import { causeOf, groupResource } from './change-names.ts'
 import { isBlank } from './check.ts'
 import { readDateText } from './date-text.ts'
 import type { Handler, Services } from './handler.ts'
-import { usableInstance } from './instance-lookup.ts'
+import { liveInstance, usableInstance } from './instance-lookup.ts'
 
 /** The reply has no data. A group that never read the topic will begin where the reset says. */
 export const resetConsumeOffset: Handler<ResetConsumeOffsetInput, undefined> = async (services, call, input) => {
@@ -36,6 +41,53 @@ export const resetConsumeOffset: Handler<ResetConsumeOffsetInput, undefined> = a
     await record(groupResource(instanceId, consumerGroupId), { offsetReset: { topicName, toMs } })
   })
   services.wake(instanceId)
+}
+
+/**
+ * It reads, so it may ask the engine. Every topic the group reads is in the map, and `totalLag` is their sum; with
+ * `topicName` only that one. A duration is how long the oldest message that could be given now has been there.
+ */
+export const getConsumerGroupLag: Handler<GetConsumerGroupLagInput, GetConsumerGroupLagData> = async (
+  services,
+  call,
+  input,
+) => {
+  const { instanceId, consumerGroupId, topicName } = input
+  const { read } = services.ledger
+  await liveInstance(read, call, instanceId)
+  if ((await findConsumerGroup(read, instanceId, consumerGroupId)) === undefined)
+    throw consumerGroupNotFound(consumerGroupId)
+  if (!isBlank(topicName) && (await findTopic(read, instanceId, topicName)) === undefined)
+    throw topicNotFound(topicName)
+  const lags = await services.lag(instanceId, consumerGroupId)
+  if (lags === null) {
+    throw new ApiError(
+      503,
+      'ServiceUnavailable',
+      `The broker of instance "${instanceId}" does not answer now, so nobody knows the lag. Try again in a moment.`,
+    )
+  }
+  const wanted = lags.filter((lag) => isBlank(topicName) || lag.topicName === topicName)
+  return {
+    instanceId,
+    consumerGroupId,
+    regionId: call.regionId,
+    ...(isBlank(topicName) ? {} : { topicName }),
+    totalLag: lagView(wanted, call.at),
+    topicLagMap: Object.fromEntries(wanted.map((lag) => [lag.topicName, lagView([lag], call.at)])),
+  }
+}
+
+function lagView(lags: readonly TopicLag[], at: number): GetConsumerGroupLagData['totalLag'] {
+  const sum = (of: (lag: TopicLag) => number): number => lags.reduce((total, lag) => total + of(lag), 0)
+  const since = Math.min(at, ...lags.map(({ readySinceMs }) => readySinceMs ?? at))
+  const last = Math.max(0, ...lags.map(({ lastConsumeMs }) => lastConsumeMs ?? 0))
+  return {
+    readyCount: sum(({ readyCount }) => readyCount),
+    inflightCount: sum(({ inflightCount }) => inflightCount),
+    deliveryDuration: Math.floor((at - since) / 1000),
+    ...(last === 0 ? {} : { lastConsumeTimestamp: last }),
+  }
 }
 
 /** Milliseconds, or null for the end. Neither member is marked as required, and without them nobody knows where to go. */

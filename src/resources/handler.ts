@@ -47,6 +47,8 @@ export interface Services {
   wake(instanceId: string): void
   /** What is stored in an instance, as its engine says. */
   readonly messages: Pick<import('../engines/engine.ts').Engine, 'findMessages' | 'traceMessage'>
+  /** How far a group is behind on each topic it reads; null when the engine does not say, now. */
+  lag(instanceId: string, consumerGroupId: string): Promise<readonly import('../engines/engine.ts').TopicLag[] | null>
   /** Bytes stored and live connections, as last seen by the loop; null when unknown. */
   usage(instanceId: string): Promise<import('../engines/engine.ts').InstanceUsage | null>
 }

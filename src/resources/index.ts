@@ -39,6 +39,7 @@ export const handlers: Handlers = guarded({
   UpdateConsumerGroup: groups.updateConsumerGroup,
   DeleteConsumerGroup: groups.deleteConsumerGroup,
   ListConsumerGroups: groups.listConsumerGroups,
+  GetConsumerGroupLag: consumption.getConsumerGroupLag,
   ResetConsumeOffset: consumption.resetConsumeOffset,
   GetInstanceAccount: getInstanceAccount,
   ListMessages: messages.listMessages,

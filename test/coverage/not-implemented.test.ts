@@ -22,7 +22,6 @@ const notImplemented = [
   'ExecuteMigrationOperation',
   'FinishMigrationStage',
   'GetConsumeTimespan',
-  'GetConsumerGroupLag',
   'GetConsumerGroupSubscription',
   'GetConsumerStack',
   'GetDisasterRecoveryItem',

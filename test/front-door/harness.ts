@@ -202,6 +202,7 @@ function fakeServices(clock: Clock): Services {
     engine: { name: 'none' } as Services['engine'],
     wake: () => {},
     messages: { findMessages: async () => null, traceMessage: async () => null },
+    lag: async () => null,
     usage: async () => null,
   }
 }

@@ -72,6 +72,31 @@ for (const target of ledgerTargets)
       }
     })
 
+    it('tells the lag of every topic, or of one, and their sum', async () => {
+      const at = subject.clock.now()
+      subject.lag = [
+        { topicName: 'orders', readyCount: 3, inflightCount: 2, lastConsumeMs: at - 60_000, readySinceMs: at - 12_400 },
+        { topicName: '%DLQ%others', readyCount: 0, inflightCount: 1, lastConsumeMs: null, readySinceMs: null },
+      ]
+      const path = { instanceId, consumerGroupId: 'workers' }
+      const orders = { readyCount: 3, inflightCount: 2, deliveryDuration: 12, lastConsumeTimestamp: at - 60_000 }
+      expect(await subject.call('GetConsumerGroupLag', { path })).toEqual({
+        instanceId,
+        consumerGroupId: 'workers',
+        regionId: 'cn-hangzhou',
+        totalLag: { ...orders, inflightCount: 3 },
+        topicLagMap: { orders, '%DLQ%others': { readyCount: 0, inflightCount: 1, deliveryDuration: 0 } },
+      })
+      expect(await subject.call('GetConsumerGroupLag', { path, query: { topicName: 'orders' } })).toMatchObject({
+        topicName: 'orders',
+        totalLag: orders,
+        topicLagMap: { orders },
+      })
+      await subject.refused('GetConsumerGroupLag', { path, query: { topicName: 'nowhere' } }, 404, 'Topic.NotFound')
+      subject.lag = null
+      await subject.refused('GetConsumerGroupLag', { path }, 503, 'ServiceUnavailable', 'does not answer')
+    })
+
     it.each([
       ['neither type nor time', {}, {}, 400, 'MissingResetType', 'resetType'],
       ['a time without its type', { resetTime: '2026-03-30 12:17:08' }, {}, 400, 'MissingResetType', 'resetType'],

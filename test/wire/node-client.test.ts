@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { clientOptions, receiveMany, rocketmq, sendMany } from '../support/client.ts'
-import { runningInstance, sdk, sdkClient } from '../support/sdk.ts'
+import { runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
 import { cleanEnv, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
 
 const here = path.dirname(fileURLToPath(import.meta.url))
@@ -206,13 +206,22 @@ describe('rocketmq-client-nodejs', () => {
     )
     await Promise.all([producer.startup(), consumer.startup()])
     try {
+      const lag = async () =>
+        (await client.getConsumerGroupLag(instanceId, 'reset-group', new sdk.GetConsumerGroupLagRequest({}))).body.data
       const sent = await sendMany(producer, 'reset', 20)
       expect((await receiveMany(consumer, 20)).received).toEqual(sent)
+      expect((await lag()).totalLag).toMatchObject({ readyCount: 0, inflightCount: 0, deliveryDuration: 0 })
       const reset = new sdk.ResetConsumeOffsetRequest({ resetType: 'SPECIFIED_TIME', resetTime: '2022-08-01 20:05:50' })
       const { body } = await client.resetConsumeOffset(instanceId, 'reset-group', 'reset', reset)
       expect(body.success).toBe(true)
+      await until(lag, (data: any) => data.topicLagMap.reset.readyCount === 20, 'the reset is carried out')
       const again = await receiveMany(consumer, 20)
       expect([again.received, again.repeats]).toEqual([sent, 0])
+      await sendMany(producer, 'reset', 5)
+      await until(lag, (data: any) => data.totalLag.readyCount === 5, 'five wait')
+      const skip = new sdk.ResetConsumeOffsetRequest({ resetType: 'LATEST_OFFSET' })
+      await client.resetConsumeOffset(instanceId, 'reset-group', 'reset', skip)
+      await until(lag, (data: any) => data.totalLag.readyCount === 0, 'the reset is carried out')
       expect(await consumer.receive(32, 30_000)).toEqual([])
     } finally {
       await Promise.all([producer.shutdown(), consumer.shutdown()])

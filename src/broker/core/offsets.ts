@@ -13,6 +13,38 @@ export function lowWater(cursor: Cursor): number {
   return headOf(cursor)?.offset ?? cursor.next
 }
 
+/** Counts of one moment, and the offsets of the messages that say since when. */
+export interface Backlog {
+  readonly topic: Topic
+  readonly readyCount: number
+  readonly inflightCount: number
+  /** In each queue, the first message that could be given now, if any, and the one the group was done with last. */
+  readonly places: ReadonlyArray<{
+    readonly queueKey: number
+    readonly firstReady: number | null
+    readonly last: number
+  }>
+}
+
+export function backlogOf(subscription: Subscription): Backlog {
+  let fresh = 0
+  let inflightCount = 0
+  const places = subscription.cursors.map((cursor) => {
+    const { queue, next, invisible } = cursor
+    fresh += Math.max(0, queue.visible - next)
+    inflightCount += invisible
+    const head = headOf(cursor)
+    const waits = head !== null && head.phase !== 'leased'
+    return {
+      queueKey: queue.key,
+      firstReady: waits ? head.offset : next < queue.visible ? next : null,
+      last: lowWater(cursor) - 1,
+    }
+  })
+  const visibleAgain = Math.max(0, subscription.unacknowledged - inflightCount)
+  return { topic: subscription.topic, readyCount: fresh + visibleAgain, inflightCount, places }
+}
+
 /** The end: what was accepted by now is skipped, durable yet or not. */
 export function latestOffsets(topic: Topic): ReadonlyMap<number, number> {
   return new Map(topic.queues.map((queue) => [queue.id, queue.end]))

@@ -6,7 +6,7 @@
  * promises of those who wait. Everything it does is: look at the state, ask a `decide…` of the core,
  * `commit`, answer. The timer is set to the earliest thing due and to nothing when there is none.
  */
-import type { GroupSpec, OffsetReset, TopicSpec } from '../../engines/engine.ts'
+import type { GroupSpec, OffsetReset, TopicLag, TopicSpec } from '../../engines/engine.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
 import {
   type Broker,
@@ -478,6 +478,10 @@ export class BrokerShell implements Broker {
 
   resetOffsets(reset: OffsetReset): Promise<void> {
     return this.#offsets.reset(reset).catch(refused)
+  }
+
+  lag(consumerGroupId: string): Promise<TopicLag[]> {
+    return this.#offsets.lag(consumerGroupId).catch(refused)
   }
 
   committedOffset(request: { group: string; topic: string; queueId: number }): number | null {

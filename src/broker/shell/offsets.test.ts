@@ -155,6 +155,33 @@ describe('a group that reads a topic for the first time begins', () => {
   })
 })
 
+describe('the lag of a group', () => {
+  it('counts what waits, what is with clients and what came back, and says since when', async () => {
+    const lag = async () => (await broker.lag('group'))[0]
+    expect(await lag()).toBeUndefined()
+    const first = broker.now()
+    await send(10)
+    await clock.advance(MINUTE)
+    const second = broker.now()
+    await send(10)
+    expect(await receive({ max: 5 })).toHaveLength(5)
+    expect(await lag()).toMatchObject({ readyCount: 15, inflightCount: 5, lastConsumeMs: null, readySinceMs: first })
+    await clock.advance(31_000)
+    expect(await lag()).toMatchObject({ readyCount: 20, inflightCount: 0 })
+    for (let round = 0; round < 2; round++) await ack(await receive())
+    expect(await lag()).toEqual({
+      topicName: 'topic',
+      readyCount: 0,
+      inflightCount: 0,
+      lastConsumeMs: second,
+      readySinceMs: null,
+    })
+    await reset('a', null)
+    await send(3)
+    expect(await lag()).toMatchObject({ readyCount: 3, lastConsumeMs: second, readySinceMs: broker.now() })
+  })
+})
+
 describe('a reset', () => {
   /** Thirty messages in three batches a minute apart; the times at which the batches began. */
   async function threeBatches(): Promise<number[]> {

@@ -5,14 +5,14 @@
  * A pull changes nothing in the state; one that waits is woken by what arrives in its queue. Must never move a
  * reading half: all queues of a reset go in one event.
  */
-import type { OffsetReset } from '../../engines/engine.ts'
+import type { OffsetReset, TopicLag } from '../../engines/engine.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
 import { BrokerRefusal, type Delivery, type Pulled, type PullRequest } from '../broker.ts'
 import { type BrokerEvent, decodeEvent, type MessageEvent } from '../core/events.ts'
 import { filterHashes, matches } from '../core/filter.ts'
 import { decideSubscribe } from '../core/group.ts'
 import { limits } from '../core/limits.ts'
-import { decideReset, latestOffsets, lowWater, offsetsAtTime } from '../core/offsets.ts'
+import { backlogOf, decideReset, latestOffsets, lowWater, offsetsAtTime } from '../core/offsets.ts'
 import { codes } from '../core/refusal.ts'
 import type { BrokerState, Group, Queue, Subscription, Topic } from '../core/state.ts'
 import type { SegmentLog } from '../log/contract.ts'
@@ -80,6 +80,32 @@ export class Offsets {
       break
     }
     await this.#context.durable()
+  }
+
+  async lag(consumerGroupId: string): Promise<TopicLag[]> {
+    const group = this.#context.state.groups.get(consumerGroupId)
+    // All counted before anything is read: one moment for all topics.
+    const backlogs = Array.from(group?.subscriptions.values() ?? [], backlogOf)
+    const lags: TopicLag[] = []
+    for (const { topic, readyCount, inflightCount, places } of backlogs) {
+      let lastConsumeMs: number | null = null
+      let readySinceMs: number | null = null
+      for (const { queueKey, firstReady, last } of places) {
+        const consumed = await this.#storeTimeOf(queueKey, last)
+        if (consumed !== null) lastConsumeMs = Math.max(lastConsumeMs ?? consumed, consumed)
+        const since = firstReady === null ? null : await this.#storeTimeOf(queueKey, firstReady)
+        if (since !== null) readySinceMs = Math.min(readySinceMs ?? since, since)
+      }
+      lags.push({ topicName: topic.settings.topicName, readyCount, inflightCount, lastConsumeMs, readySinceMs })
+    }
+    return lags
+  }
+
+  /** Null when retention took the message. */
+  async #storeTimeOf(queueKey: number, offset: number): Promise<number | null> {
+    if (offset < 0) return null
+    const found = await this.#context.index.lookup(queueKey, offset, 1)
+    return found.count > 0 && found.from === offset ? found.storeTimeMs(0) : null
   }
 
   committed(request: { group: string; topic: string; queueId: number }): number | null {

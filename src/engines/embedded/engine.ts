@@ -370,6 +370,11 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
         return (await hostOf(instanceId)).clientMetrics({ instanceId })
       },
     },
+    async lag(instanceId, consumerGroupId) {
+      const name = openIn.get(instanceId)
+      const running = name === undefined ? null : (supervisors.get(name)?.running ?? null)
+      return running === null ? null : running.host.lag({ instanceId, consumerGroupId })
+    },
     async usage(instanceId) {
       const name = openIn.get(instanceId)
       const running = name === undefined ? null : (supervisors.get(name)?.running ?? null)

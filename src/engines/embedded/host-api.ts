@@ -15,6 +15,7 @@ import type {
   MessageToVerify,
   MessageTrace,
   OffsetReset,
+  TopicLag,
   TopicSpec,
   TraceQuery,
   VerifiedMessage,
@@ -35,6 +36,7 @@ export interface HostApi {
   ensureGroups(params: { instanceId: string; groups: readonly GroupSpec[] }): Promise<null>
   removeGroup(params: { instanceId: string; consumerGroupId: string }): Promise<null>
   resetOffsets(params: { instanceId: string; resets: readonly OffsetReset[] }): Promise<null>
+  lag(params: { instanceId: string; consumerGroupId: string }): Promise<readonly TopicLag[] | null>
   usage(params: { instanceId: string }): Promise<InstanceUsage | null>
   findMessages(params: { instanceId: string; query: MessageQuery }): Promise<MessagePage | null>
   traceMessage(params: { instanceId: string; query: TraceQuery }): Promise<MessageTrace | null>
@@ -83,6 +85,7 @@ export const hostMethods = [
   'ensureGroups',
   'removeGroup',
   'resetOffsets',
+  'lag',
   'usage',
   'findMessages',
   'traceMessage',

@@ -341,6 +341,10 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       return broker === undefined ? null : traceMessage(broker, query)
     },
 
+    async lag({ instanceId, consumerGroupId }) {
+      return hosted.get(instanceId)?.broker.lag(consumerGroupId) ?? null
+    },
+
     async usage({ instanceId }) {
       const instance = hosted.get(instanceId)
       if (instance === undefined) return null

@@ -16,6 +16,7 @@ import {
   type InstanceSpec,
   type InstanceUsage,
   type OffsetReset,
+  type TopicLag,
   type TopicSpec,
 } from '../engine.ts'
 
@@ -192,6 +193,11 @@ export class SimulatedEngine implements Engine {
       () => reset(resets),
       () => reset(half(resets)),
     )
+  }
+
+  /** No group reads anything here. */
+  async lag(instanceId: string): Promise<readonly TopicLag[] | null> {
+    return this.#held.has(instanceId) ? [] : null
   }
 
   async usage(instanceId: string): Promise<InstanceUsage | null> {
