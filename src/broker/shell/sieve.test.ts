@@ -215,6 +215,27 @@ describe('a receive by an expression', () => {
   })
 })
 
+describe('an orderly group that receives by an expression', () => {
+  it('gets what matches of each queue in order, again from the first that was not acknowledged', async () => {
+    const spec = { consumerGroupId: 'ordered', generation: 1, orderly: true, maxRetryTimes: 16 }
+    await broker.ensureGroups([
+      { ...spec, retry: { kind: 'fixed', intervalSeconds: 1 }, deadLetterTopic: null, maxReceiveTps: null },
+    ])
+    await receive({ group: 'ordered' })
+    await send(...Array.from({ length: 40 }, (_, i) => (i % 3 === 0 ? i / 3 : 50 + i)))
+    const first = await receive({ group: 'ordered', filter: sql('price < 50') })
+    expect(prices(first)).toEqual(Array.from({ length: 14 }, (_, i) => i))
+    for (let queueId = 0; queueId < 8; queueId++) {
+      const offsets = first.filter((one) => one.queueId === queueId).map(({ offset }) => offset)
+      expect(offsets).toEqual(offsets.toSorted((a, b) => a - b))
+    }
+    await clock.advance(31_000)
+    const again = await receive({ group: 'ordered', filter: sql('price < 50') })
+    expect(again.map(({ messageId }) => messageId).sort()).toEqual(first.map(({ messageId }) => messageId).sort())
+    expect(new Set(again.map(({ attempt }) => attempt))).toEqual(new Set([2]))
+  })
+})
+
 describe('members of a group that filter differently', () => {
   it('each get by their own filter, and it is reported once', async () => {
     await send(5, 50)
