@@ -111,6 +111,12 @@ interface Poll extends Waiter {
   readonly reject: (error: Error) => void
 }
 
+/** Index entries as they were found from an offset on. */
+interface Loaded {
+  readonly askedFrom: number
+  readonly entries: Entries
+}
+
 /** A subscription to be served again at a time. */
 interface Wake extends Due {
   readonly subscription: Subscription
@@ -137,9 +143,9 @@ export class BrokerShell implements Broker {
   /** Reads for receivers: what each may hold before it is counted is bounded, so their number must be too. */
   readonly #reading = new Turns(8)
   /** Index entries read from files for a subscription, by queue key, until it has passed them. */
-  readonly #loaded = new Map<Subscription, Map<number, Entries>>()
+  readonly #loaded = new Map<Subscription, Map<number, Loaded>>()
   /** The reading under way that made `entriesAt` say "not in memory". */
-  #lookup: Promise<Entries> | null = null
+  #lookup: Promise<Loaded> | null = null
   readonly #sieve: Sieve
   readonly #filters = new FilterWatch()
   /** Of `#loading`, those whose messages are being asked an expression, which may take longer than a poll. */
@@ -697,17 +703,20 @@ export class BrokerShell implements Broker {
 
   #entriesAt(subscription: Subscription, queueKey: number, from: number, count: number): Entries | null {
     const loaded = this.#loaded.get(subscription)
-    const entries = loaded?.get(queueKey)
-    if (loaded && entries) {
-      if (from >= entries.from && from < entries.from + entries.count) return tail(entries, from - entries.from)
+    const known = loaded?.get(queueKey)
+    if (loaded && known) {
+      const { entries } = known
+      // They may begin beyond what was asked for: retention took the rest, and the queue is about to hear of it.
+      if (from >= known.askedFrom && from < Math.max(entries.from + entries.count, known.askedFrom + 1))
+        return tail(entries, from - entries.from)
       loaded.delete(queueKey)
       if (loaded.size === 0) this.#loaded.delete(subscription)
     }
     const found = this.#journal.index.lookup(queueKey, from, count)
     if (!(found instanceof Promise)) return found
     // When the take got something elsewhere nobody waits for this one, and it may fail unheard.
-    found.catch(() => {})
-    this.#lookup = found
+    this.#lookup = found.then((entries) => ({ askedFrom: from, entries }))
+    this.#lookup.catch(() => {})
     return null
   }
 
@@ -715,10 +724,10 @@ export class BrokerShell implements Broker {
   #load(subscription: Subscription, queueKey: number): void {
     this.#resume(
       subscription,
-      this.#lookup!.then((entries) => {
+      this.#lookup!.then((known) => {
         if (subscription.removed) return
-        const loaded = this.#loaded.get(subscription) ?? new Map<number, Entries>()
-        this.#loaded.set(subscription, loaded.set(queueKey, entries))
+        const loaded = this.#loaded.get(subscription) ?? new Map<number, Loaded>()
+        this.#loaded.set(subscription, loaded.set(queueKey, known))
       }),
     )
   }
@@ -1084,7 +1093,7 @@ function messageOf(record: Uint8Array): MessageEvent {
 }
 
 function tail(entries: Entries, skipped: number): Entries {
-  if (skipped === 0) return entries
+  if (skipped <= 0) return entries
   return {
     from: entries.from + skipped,
     count: entries.count - skipped,
