@@ -345,14 +345,18 @@ describe('what the next server finds', () => {
   })
 })
 
-it('a hundred instances over four processes are ready as fast as they start beside each other', {
+it('a hundred instances spread evenly over four processes, and are back in theirs when a server is ready', {
   timeout: 120_000,
 }, async () => {
   let server = await start(pool(4))
   const client = sdkClient(server.ready)
-  await Promise.all(
-    Array.from({ length: 100 }, (_, n) => client.createInstance(instanceRequest({ instanceName: `many-${n}` }))),
-  )
+  // Ten at a time: the SDK gives up after three seconds, however busy the machine.
+  for (let wave = 0; wave < 10; wave++)
+    await Promise.all(
+      Array.from({ length: 10 }, (_, n) =>
+        client.createInstance(instanceRequest({ instanceName: `many-${wave}-${n}` })),
+      ),
+    )
   await until(
     async () => Object.values(await whereabouts()),
     (at) => at.length === 100,
