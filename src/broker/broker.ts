@@ -259,6 +259,8 @@ export interface PullRequest {
   readonly filter: Filter
   readonly max: number
   readonly waitMs: number
+  /** As of a receive. */
+  readonly budget?: ReceiveBudget
 }
 
 export interface Pulled {

@@ -1,4 +1,5 @@
 /** Valid requests of every RPC, as clients send them: what the wire fuzz starts from. */
+import { ExportMetricsServiceRequest, MetricsService } from '../../src/grpc/gen/otlp.js'
 import * as gen from '../../src/grpc/gen/rocketmq.js'
 
 export interface Recorded {
@@ -140,8 +141,27 @@ export function record(things: Things): Recorded[] {
     one('getOffset', { group, messageQueue: queue }),
     one('queryOffset', { messageQueue: queue, queryOffsetPolicy: 2, timestamp: { seconds, nanos: 0 } }),
     one('recallMessage', { topic, recallHandle: 'djEgdG9waWMgYnJva2VyIDEyMyBpZA' }),
+    {
+      path: MetricsService.methods.export.path,
+      messages: [ExportMetricsServiceRequest.encode(measured(groupName)).finish()],
+    },
     one('syncLiteSubscription', { action: 0, topic, group, liteTopicSet: ['a', 'b'], version: 1 }),
   ]
+}
+
+/** What the Java client exports once a minute, in short. */
+function measured(group: string): object {
+  const attributes = [
+    { key: 'client_id', value: { stringValue: 'fuzz' } },
+    { key: 'consumer_group', value: { stringValue: group } },
+    { key: 'topic', value: { stringValue: 'topic-normal' } },
+  ]
+  const point = { attributes, timeUnixNano: 1, count: 3, sum: 5, bucketCounts: [1, 2], explicitBounds: [5] }
+  const metrics = [
+    { name: 'rocketmq_process_time', unit: 'milliseconds', histogram: { dataPoints: [point] } },
+    { name: 'rocketmq_consumer_cached_messages', gauge: { dataPoints: [{ attributes, asDouble: 1.5 }] } },
+  ]
+  return { resourceMetrics: [{ scopeMetrics: [{ metrics }] }] }
 }
 
 function one(name: Name, request: object): Recorded {

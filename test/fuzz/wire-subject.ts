@@ -11,6 +11,7 @@ import {
   createClientRegistry,
   type InstanceDoor,
   messagingService,
+  metricsService,
 } from '../../src/broker/wire/index.ts'
 import type { MessageType } from '../../src/engines/engine.ts'
 import { type CallHost, ServerCall } from '../../src/grpc/call.ts'
@@ -59,7 +60,7 @@ export class WireSubject {
       report: (error: unknown) => this.errors.push(error),
     }
     this.#methods = new Map(
-      messagingService.methods.map((method) => [
+      [...messagingService.methods, ...metricsService.methods].map((method) => [
         method.type.path,
         {
           type: method.type,

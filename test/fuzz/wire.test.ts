@@ -9,6 +9,7 @@
 import { connect } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { MetricsService } from '../../src/grpc/gen/otlp.js'
 import * as gen from '../../src/grpc/gen/rocketmq.js'
 import { SimulatedRandom } from '../../src/world/simulated.ts'
 import type { Random } from '../../src/world/world.ts'
@@ -189,8 +190,7 @@ function judge(call: SpoiledCall, answer: WireAnswer, tally: Tally): void {
 }
 
 const responses = new Map(
-  rpcNames.map((name) => {
-    const method = gen.MessagingService.methods[name]
+  [...rpcNames.map((name) => gen.MessagingService.methods[name]), MetricsService.methods.export].map((method) => {
     return [method.path as string, method.response as { decode(bytes: Uint8Array): { status?: gen.Status | null } }]
   }),
 )

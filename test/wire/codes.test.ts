@@ -174,6 +174,16 @@ const rows: readonly Row[] = [
     },
   },
   {
+    code: 'ILLEGAL_DELIVERY_TIME',
+    when: 'a timed message lies beyond what the edition allows',
+    says: /40 days/,
+    async provoke({ client }) {
+      const seconds = Math.floor(instance.clock.now() / 1000) + 40 * 86_400 + 60
+      const deliveryTimestamp = { seconds, nanos: 0 }
+      return (await client.send(client.message(await instance.topic('DELAY'), 'late', { deliveryTimestamp }))).status
+    },
+  },
+  {
     code: 'INVALID_RECEIPT_HANDLE',
     when: 'the handle is nonsense',
     says: /INVALID_RECEIPT_HANDLE/,
@@ -388,7 +398,6 @@ const rows: readonly Row[] = [
 const without: Readonly<Partial<Record<CodeName, string>>> = {
   CODE_UNSPECIFIED: 'means nothing',
   ILLEGAL_ACCESS_POINT: 'one broker serves every access point; Apache never answers it either',
-  ILLEGAL_DELIVERY_TIME: 'delayed topics are not there yet',
   UNRECOGNIZED_CLIENT_TYPE: 'a client is registered from any request (data-plane 1.4, 1.13)',
   ILLEGAL_LITE_TOPIC: 'lite topics are not there yet',
   FORBIDDEN: 'every queue is readable and writable',

@@ -697,6 +697,126 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
+    source: '0 row 14, 1.5, 1.11, 5.3',
+    name: 'ends transactions in its own words: by the transaction id, with its source, UNKNOWN as it says it',
+    clients: languages,
+    async run(bench) {
+      const client = await bench.dial()
+      const topic = await bench.instance.topic('TRANSACTION')
+      const group = await bench.instance.group()
+      const { COMMIT, ROLLBACK, TRANSACTION_RESOLUTION_UNSPECIFIED: unknown } = gen.TransactionResolution
+      // Go and C# leave the source out.
+      const source = ['go', 'csharp'].includes(bench.language) ? 0 : 1
+      for (const resolutions of [[COMMIT], [ROLLBACK], [unknown, COMMIT]]) {
+        const sent = client.message(topic, `${resolutions}`, { messageType: gen.MessageType.TRANSACTION })
+        const receipt = await client.send(sent)
+        acceptReceipt(bench.personality, receipt, [sent])
+        const { transactionId } = receipt.entries[0]!
+        expect(transactionId).not.toBe('')
+        for (const resolution of resolutions) {
+          const { messageId: id } = sent.systemProperties!
+          const ending = { topic: client.resource(topic), messageId: id, transactionId, resolution, source }
+          expect((await client.ask('endTransaction', ending)).status.code).toBe(OK)
+        }
+      }
+      expect(await drain(client, topic, group)).toEqual(new Set([`${COMMIT}`, `${unknown},${COMMIT}`]))
+    },
+  },
+  {
+    source: '1.12, 5.3',
+    name: 'is asked about a transaction it forgot, on its stream, and answers with source 2',
+    clients: languages,
+    async run(bench) {
+      const client = await bench.dial()
+      const topic = await bench.instance.topic('TRANSACTION')
+      const telemetry = client.telemetry(client.producerSettings([topic]))
+      acceptSettings(bench.personality, await telemetry.hear(), 'publishing')
+      const sent = client.message(topic, 'orphan', { messageType: gen.MessageType.TRANSACTION, tag: 'kept' })
+      const { transactionId } = (await client.send(sent)).entries[0]!
+      // 6 s until it counts as an orphan, and at most 30 more until somebody looks.
+      const { value: command, tookMs } = await instance.elapse(telemetry.hear(), 500)
+      expect(tookMs).toBeLessThanOrEqual(40_000)
+      const asked = command!.recoverOrphanedTransactionCommand!
+      expect(asked.transactionId).toBe(transactionId)
+      expect(asked.message).toMatchObject({ topic: { name: topic }, body: Buffer.from('orphan') })
+      expect(asked.message!.systemProperties).toMatchObject({
+        messageId: sent.systemProperties!.messageId,
+        tag: 'kept',
+      })
+      const ending = { topic: client.resource(topic), messageId: sent.systemProperties!.messageId, transactionId }
+      expect((await client.ask('endTransaction', { ...ending, resolution: 1, source: 2 })).status.code).toBe(OK)
+      expect(await drain(client, topic, await instance.group())).toEqual(new Set(['orphan']))
+    },
+  },
+  {
+    source: '5.1, 3.1 field 11 and 16',
+    name: 'gets a timed message never early, with the time it had asked for, whatever attempt it wrote',
+    clients: languages,
+    async run(bench) {
+      const client = await bench.dial()
+      const topic = await bench.instance.topic('DELAY')
+      const group = await bench.instance.group()
+      const deliveryTimestamp = { seconds: Math.floor(instance.clock.now() / 1000) + 8, nanos: 0 }
+      const sent = client.message(topic, 'timed', { deliveryTimestamp, messageType: gen.MessageType.DELAY })
+      const receipt = await client.send(sent)
+      acceptReceipt(bench.personality, receipt, [sent])
+      const { polled } = await bench.wait(() => client.poll('push', topic, group))
+      const [message] = polled.messages
+      acceptMessage(bench.personality, message!, polled.messageBytes[0]!)
+      expect(message!.systemProperties).toMatchObject({ deliveryTimestamp, deliveryAttempt: 1 })
+      const late = instance.clock.now() - deliveryTimestamp.seconds * 1000
+      expect(late).toBeGreaterThanOrEqual(0)
+      expect(late).toBeLessThanOrEqual(1500)
+      expect((await client.ack(topic, group, message!)).status?.code).toBe(OK)
+    },
+  },
+  {
+    source: '0 row 20, 4.3',
+    name: 'gets the whole range of an ordered batch again from the first message it did not acknowledge',
+    clients: languages,
+    async run(bench) {
+      const client = await bench.dial()
+      const topic = await bench.instance.topic('FIFO')
+      const group = await bench.instance.group({ orderly: true })
+      for (const each of ['1', '2', '3']) await client.send(client.message(topic, each, { messageGroup: 'g' }))
+      const some = { autoRenew: false, invisibleDuration: duration(10_000), batchSize: 3 }
+      const first = await client.poll('simple', topic, group, some)
+      expect(first.messages.map(text)).toEqual(['1', '2', '3'])
+      for (const message of first.messages.slice(1)) await client.ack(topic, group, message)
+      const { polled } = await bench.wait(() =>
+        client.poll('simple', topic, group, { ...some, longPollingTimeout: duration(20_000), deadlineMs: 25_000 }),
+      )
+      expect(polled.messages.map(text)).toEqual(['1', '2', '3'])
+    },
+  },
+  {
+    source: '5.4, 5.5, e2e TagFilterTest and SqlFilterTest',
+    name: 'gets what its expression asks for, by tag and by SQL',
+    clients: languages,
+    async run(bench) {
+      const client = await bench.dial()
+      const topic = await bench.instance.topic()
+      for (const [tag, price] of [
+        ['Aa', '10'],
+        ['BB', '20'],
+        ['b', '30'],
+        [null, '40'],
+      ] as const) {
+        await client.send({ ...client.message(topic, `${tag}`, { tag }), userProperties: { price } })
+      }
+      for (const [type, expression, found] of [
+        [gen.FilterType.TAG, 'BB', ['BB']],
+        [gen.FilterType.TAG, ' Aa ||||b ', ['Aa', 'b']],
+        [gen.FilterType.SQL, 'price > 15 AND price BETWEEN 10 AND 30', ['BB', 'b']],
+        [gen.FilterType.SQL, "TAGS IS NULL OR TAGS = 'Aa'", ['Aa', 'null']],
+      ] as const) {
+        const group = await instance.group()
+        const filtered = client.poll('simple', topic, group, { filterExpression: { type, expression } })
+        expect([expression, (await filtered).messages.map(text).sort()]).toEqual([expression, [...found]])
+      }
+    },
+  },
+  {
     source: '1.7',
     name: 'cancels a poll; the next one gets the message',
     clients: languages,

@@ -13,3 +13,10 @@ export const codes = {
   tooManyRequests: 42900,
   internal: 50001,
 } as const
+
+/** For a consumer that asks for more than it takes. */
+export const tooMuchUnread: Refusal = {
+  code: codes.tooManyRequests,
+  message:
+    'this connection has not taken the messages of its earlier receives; read their streams before receiving more',
+}

@@ -51,7 +51,7 @@ import {
 import { limits } from '../core/limits.ts'
 import { attemptToTell, decideAck, decideOrderlyTake, isRepeat } from '../core/orderly.ts'
 import { decideTopic, retained } from '../core/queue.ts'
-import { codes, type Refusal } from '../core/refusal.ts'
+import { codes, type Refusal, tooMuchUnread } from '../core/refusal.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { maxAttempts, retryDelaysMs } from '../core/retry.ts'
 import type { BrokerState, Group, Lease, Subscription, Topic, Waiter } from '../core/state.ts'
@@ -371,7 +371,7 @@ export class BrokerShell implements Broker {
     const topic = this.state.topics.get(request.topic)
     if (!topic) throw refuse(topicNotFound(request.topic))
     if (this.#closed || signal.aborted) return []
-    if (request.budget?.full()) throw refuse(tooMuchUnread())
+    if (request.budget?.full()) throw refuse(tooMuchUnread)
     const subscription = this.#subscription(this.#group(request.group), topic)
     this.clientAlive(request.clientId)
     const differ = this.#filters.saw(subscription, request.filter, request.clientId, (id) => this.state.heard.has(id))
@@ -627,7 +627,7 @@ export class BrokerShell implements Broker {
       await this.#settling.get(subscription.group)
       if (messages.length < leased.entries.length) this.#giveBack(subscription, leased, messages.length)
       if (messages.length === 0 && leased.entries.length > 0) {
-        this.#fail(poll, tooMuchUnread())
+        this.#fail(poll, tooMuchUnread)
         return
       }
       if (poll.signal.aborted) {
@@ -1129,12 +1129,6 @@ function topicNotFound(topicName: string): Refusal {
     message: `topic ${topicName} does not exist; create it with CreateTopic before clients use it`,
   }
 }
-
-const tooMuchUnread = (): Refusal => ({
-  code: codes.tooManyRequests,
-  message:
-    'this connection has not taken the messages of its earlier receives; read their streams before receiving more',
-})
 
 function asRefusal(error: unknown): Refusal {
   if (error instanceof BrokerRefusal) return error

@@ -13,10 +13,11 @@ import { filterHashes, matches } from '../core/filter.ts'
 import { decideSubscribe } from '../core/group.ts'
 import { limits } from '../core/limits.ts'
 import { backlogOf, decideReset, latestOffsets, lowWater, offsetsAtTime } from '../core/offsets.ts'
-import { codes } from '../core/refusal.ts'
+import { codes, tooMuchUnread } from '../core/refusal.ts'
 import type { BrokerState, Group, Queue, Subscription, Topic } from '../core/state.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
+import { Turns } from './turns.ts'
 
 const ILLEGAL_OFFSET = 40019
 
@@ -52,6 +53,8 @@ export class Offsets {
   readonly #context: OffsetsContext
   readonly #waiting = new Map<Queue, Set<Wake>>()
   #waitingCount = 0
+  /** A few reads at a time, as for receives. */
+  readonly #reading = new Turns(8)
   #resetting: Promise<void> = Promise.resolve()
 
   constructor(context: OffsetsContext) {
@@ -140,7 +143,7 @@ export class Offsets {
     let at = request.offset
     for (;;) {
       if (at < queue.visible) {
-        const { messages, next } = await this.#read(queue, at, request)
+        const { messages, next } = await this.#reading.run(() => this.#read(queue, at, request))
         at = next
         if (messages.length > 0) {
           this.#context.spend(
@@ -208,12 +211,19 @@ export class Offsets {
     let bytes = 0
     let done = 0
     for (let some: number = limits.messagesReadFirst; done < wanted.length; ) {
+      if (request.budget?.full()) {
+        if (messages.length === 0) throw new BrokerRefusal(tooMuchUnread.code, tooMuchUnread.message)
+        return { messages, next: found.from + wanted[done - 1]! + 1 }
+      }
       const portion = wanted.slice(done, done + some)
       for (const record of await log.readMany(portion.map((i) => found.position(i)))) {
         const offset = found.from + wanted[done++]!
         const event = messageOf(record)
         bytes += record.length
-        if (matches(request.filter, event)) messages.push({ offset, event })
+        if (matches(request.filter, event)) {
+          messages.push({ offset, event })
+          request.budget?.add(record.length)
+        }
         if (messages.length >= max) return { messages, next: offset + 1 }
       }
       some = Math.floor((limits.bytesPerReceive - bytes) / (bytes / done))

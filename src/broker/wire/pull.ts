@@ -15,20 +15,20 @@ import { pollTime } from './receive.ts'
 import { topicOf } from './route.ts'
 import { maxReceiveBatch } from './settings.ts'
 import { statusOf, statusOfError } from './status.ts'
+import { budgetOf } from './undelivered.ts'
 
 /** Numbers of apache.rocketmq.v2.QueryOffsetPolicy. */
 const beginning = 0
 const end = 1
 const timestamp = 2
 
-/** A status, the messages, where to go on. Nothing is leased, so what a client does not read costs nobody anything. */
-export async function pullMessage(
-  call: WritableCall<InstanceDoor, gen.PullMessageResponseInit>,
-  request: gen.PullMessageRequest,
-): Promise<void> {
+type PullCall = WritableCall<InstanceDoor, gen.PullMessageResponseInit>
+
+/** A status, the messages, where to go on. Nothing is leased, so what a client does not read is missed by nobody. */
+export async function pullMessage(call: PullCall, request: gen.PullMessageRequest): Promise<void> {
   let pulled: Pulled
   try {
-    pulled = await pull(enter(call), request, call.signal)
+    pulled = await pull(enter(call), request, call)
   } catch (error) {
     call.write({ status: statusOfError(error, call.context.report) })
     return
@@ -48,14 +48,15 @@ export async function pullMessage(
   call.write({ nextOffset })
 }
 
-function pull(wire: WireCall, request: gen.PullMessageRequest, signal: AbortSignal): Promise<Pulled> {
+function pull(wire: WireCall, request: gen.PullMessageRequest, call: PullCall): Promise<Pulled> {
   const queue = queueOf(wire, request.messageQueue)
   const group = groupOf(request.group)
   const filter = parseFilter(request.filterExpression)
   const waitMs = pollTime(wire, request.longPollingTimeout)
   wire.door.clients.alive(wire.clientId)
   const max = Math.min(Math.max(request.batchSize, 1), maxReceiveBatch)
-  return wire.door.broker.pull({ ...queue, group, offset: request.offset, filter, max, waitMs }, signal)
+  const budget = budgetOf(call)
+  return wire.door.broker.pull({ ...queue, group, offset: request.offset, filter, max, waitMs, budget }, call.signal)
 }
 
 export function getOffset(call: WireCall, request: gen.GetOffsetRequest): gen.GetOffsetResponseInit {
