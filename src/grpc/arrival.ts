@@ -161,6 +161,9 @@ export class Arrival {
       get surplus() {
         return isSurplus()
       },
+      get closed() {
+        return socket.destroyed
+      },
     }
     return { connection, bytesRead: () => socket.bytesRead }
   }

@@ -114,6 +114,8 @@ export interface Connection {
   readonly encrypted: boolean
   /** One more than there may be: it is closed soon, and calls on it are to be refused with that reason. May end by itself. */
   readonly surplus: boolean
+  /** The client's end is gone for good. */
+  readonly closed: boolean
 }
 
 export type MethodType =

@@ -82,6 +82,7 @@ export class WireSubject {
         localPort: 7801,
         encrypted: false,
         surplus: false,
+        closed: false,
       },
       context: door,
       hold: (bytes) => {

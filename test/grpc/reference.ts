@@ -143,6 +143,7 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
     this.connection = {
       id: 1,
       remoteAddress: address ?? '',
+      closed: false,
       remotePort: Number(port ?? 0),
       localAddress: '127.0.0.1',
       localPort: 0,

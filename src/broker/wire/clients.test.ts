@@ -21,7 +21,8 @@ function start() {
     streams.set(clientId, [...(streams.get(clientId) ?? []), stream])
     registry.streamOpened(clientId, stream)
   }
-  const shut = (clientId: string) => registry.streamClosed(clientId, streams.get(clientId)!.pop()!)
+  const shut = (clientId: string, connectionGone = false) =>
+    registry.streamClosed(clientId, streams.get(clientId)!.pop()!, connectionGone)
   const connect = (clientId: string) => {
     open(clientId)
     registry.register({ clientId, language: 'JAVA', version: '5.2.0', group: 'group', topics: ['topic'] })
@@ -50,6 +51,24 @@ describe('the registry of clients', () => {
     expect([listed(), told]).toEqual([['a'], []])
     await clock.advance(1)
     expect([listed(), told]).toEqual([[], ['a']])
+  })
+
+  it('gives one up six seconds after its connection went, unless it calls again', async () => {
+    const { clock, told, registry, connect, listed, shut } = start()
+    connect('a')
+    connect('b')
+    shut('a', true)
+    shut('b', true)
+    await clock.advance(2 * SECOND)
+    registry.alive('b')
+    await clock.advance(3_999)
+    expect(listed()).toEqual(['a', 'b'])
+    await clock.advance(1)
+    expect([listed(), told]).toEqual([['b'], ['a']])
+    await clock.advance(30_999)
+    expect(told).toEqual(['a'])
+    await clock.advance(1)
+    expect(told).toEqual(['a', 'b'])
   })
 
   it('waits for one that goes on calling without a stream, and still notices when it falls silent', async () => {
@@ -142,9 +161,9 @@ describe('the way to a client', () => {
     registry.streamOpened('a', old.stream)
     registry.streamOpened('a', young.stream)
     await registry.tell('a', {})
-    registry.streamClosed('a', young.stream)
+    registry.streamClosed('a', young.stream, false)
     await registry.tell('a', {})
-    registry.streamClosed('a', old.stream)
+    registry.streamClosed('a', old.stream, false)
     expect([await registry.tell('a', {}), old.said.length, young.said.length]).toEqual([false, 1, 1])
   })
 

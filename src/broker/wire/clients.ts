@@ -44,8 +44,11 @@ export interface ClientRegistry {
   /** Settings or a heartbeat say what the client is. */
   register(info: ClientInfo): void
   streamOpened(clientId: string, stream: ClientStream): void
-  /** When the client has no telemetry stream any more, its deliveries are given back unless it is heard of soon. */
-  streamClosed(clientId: string, stream: ClientStream): void
+  /**
+   * When the client has no telemetry stream any more, its deliveries are given back unless it is heard of soon; very
+   * soon when the whole connection is gone, as when its process died.
+   */
+  streamClosed(clientId: string, stream: ClientStream, connectionGone: boolean): void
   terminated(clientId: string): void
   list(): ClientInfo[]
   get(clientId: string): ClientInfo | null
@@ -73,6 +76,8 @@ export interface ClientRegistry {
 
 /** Clients heartbeat every 10 s (Rust every 30 s): a closed stream without a sign of life for this long means a lost client. */
 const lostAfterMs = 35_000
+/** With its connection gone: a client that lives dials again within a second or two, and its poll or heartbeat comes with it. */
+const lostWithConnectionAfterMs = 6_000
 const maxClients = 100_000
 /** Streams of one client: one for each of its addresses, and some it has not closed yet. */
 const maxStreamsPerClient = 16
@@ -90,16 +95,16 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
   const producers = new Map<string, Set<string>>()
   let producerListener: (topics: readonly string[]) => void = () => {}
 
-  function doubt(clientId: string): void {
+  function doubt(clientId: string, patienceMs: number): void {
     settle(clientId)
-    doubts.set(clientId, { heardAt: clock.monotonic(), cancel: lookAgain(clientId, lostAfterMs) })
+    doubts.set(clientId, { heardAt: clock.monotonic(), patienceMs, cancel: lookAgain(clientId, patienceMs) })
   }
 
   /** One timer a doubted client, however often it is heard: when it fires it asks whether there was silence. */
   function lookAgain(clientId: string, afterMs: number): Cancel {
     return clock.after(afterMs, () => {
       const doubted = doubts.get(clientId)!
-      const leftMs = doubted.heardAt + lostAfterMs - clock.monotonic()
+      const leftMs = doubted.heardAt + doubted.patienceMs - clock.monotonic()
       if (leftMs > 0) doubted.cancel = lookAgain(clientId, leftMs)
       else forget(clientId)
     })
@@ -155,7 +160,10 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
   return {
     alive(clientId) {
       const doubted = doubts.get(clientId)
-      if (doubted !== undefined) doubted.heardAt = clock.monotonic()
+      if (doubted !== undefined) {
+        doubted.heardAt = clock.monotonic()
+        doubted.patienceMs = lostAfterMs
+      }
       broker.clientAlive(clientId)
     },
     register(info) {
@@ -177,7 +185,7 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
       streams.set(clientId, [...open, stream])
       settle(clientId)
     },
-    streamClosed(clientId, stream) {
+    streamClosed(clientId, stream, connectionGone) {
       const left = (streams.get(clientId) ?? []).filter((open) => open !== stream)
       stalled.delete(stream)
       if (left.length > 0) {
@@ -185,7 +193,7 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
         return
       }
       streams.delete(clientId)
-      if (known.has(clientId)) doubt(clientId)
+      if (known.has(clientId)) doubt(clientId, connectionGone ? lostWithConnectionAfterMs : lostAfterMs)
     },
     terminated: forget,
     list: () => [...known.values()],
@@ -252,5 +260,7 @@ function sameTopics(a: readonly string[], b: readonly string[]): boolean {
 interface Doubt {
   /** Monotonic, ms. */
   heardAt: number
+  /** Silence for so long means that it is gone. */
+  patienceMs: number
   cancel: Cancel
 }

@@ -46,7 +46,7 @@ export async function telemetry(call: TelemetryCall): Promise<void> {
     if (!(error instanceof BrokerRefusal)) throw error
     call.write({ status: statusOfError(error, call.context.report) })
   } finally {
-    clients.streamClosed(wire.clientId, stream)
+    clients.streamClosed(wire.clientId, stream, call.connection.closed)
   }
 }
 

@@ -100,6 +100,7 @@ class World {
         localAddress: '127.0.0.1',
         localPort: 7801,
         remoteAddress: '127.0.0.1',
+        closed: false,
         remotePort: 1,
         encrypted: false,
         surplus: more.surplus === true,
