@@ -27,7 +27,7 @@ export const metricsService: Service<InstanceDoor> = implement(MetricsService, {
 })
 
 function take(call: Call<InstanceDoor>, request: ExportMetricsServiceRequest): ExportMetricsServiceResponseInit {
-  const { clients, clock } = call.context
+  const { clients } = call.context
   const named = call.metadata['x-mq-client-id'] ?? ''
   const clientId = named.trim() === '' ? labelledClient(request) : named
   try {
