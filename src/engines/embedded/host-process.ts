@@ -208,12 +208,14 @@ function lastLines(file: string, from: number): string[] {
       closeSync(descriptor)
     }
     const lines = bytes.toString('utf8').split('\n')
-    return lines
-      .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
-      // Where in the code it happened helps nobody who reads one sentence.
-      .filter((line) => line !== '' && !/^at |^Node\.js v/.test(line))
-      .slice(-tailLines)
-      .map((line) => line.slice(0, tailLineCharacters))
+    return (
+      lines
+        .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
+        // Where in the code it happened helps nobody who reads one sentence.
+        .filter((line) => line !== '' && !/^at |^Node\.js v/.test(line))
+        .slice(-tailLines)
+        .map((line) => line.slice(0, tailLineCharacters))
+    )
   } catch {
     return []
   }
