@@ -38,13 +38,23 @@ export interface Broker {
   recall(request: { topic: string; handle: string }): Promise<{ messageId: string }>
   /** Long poll: resolves with at least one message, or with none after `waitMs`, or when `signal` aborts. */
   receive(request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]>
-  ack(request: { group: string; topic: string; handles: readonly string[]; clientId: string }): Promise<HandleOutcome[]>
+  ack(request: {
+    group: string
+    topic: string
+    handles: readonly string[]
+    /** The lite topic that each handle is said to be of; null where nothing is said. */
+    liteTopics?: readonly (string | null)[]
+    clientId: string
+  }): Promise<HandleOutcome[]>
   /** Moves the delivery's deadline to now + `invisibleMs`; the answer's handle and the old one both name the delivery. */
   changeInvisible(request: {
     group: string
     topic: string
     handle: string
     invisibleMs: number
+    liteTopic?: string | null
+    /** Of a lite topic: it pauses until then, and this delivery counts as none; its handle names nothing any more. */
+    suspend?: boolean
     clientId: string
   }): Promise<HandleOutcome & { handle: string }>
   /** Copies the message to the group's dead letters and acknowledges it, in one durable step. An empty handle is found by message id. Fine when already handled. */
@@ -53,8 +63,17 @@ export interface Broker {
     topic: string
     handle: string
     messageId: string
+    liteTopic?: string | null
     clientId: string
   }): Promise<void>
+
+  /**
+   * What a lite consumer wants from now on; what that moves of its group's reading is durable on return. Refused, and
+   * then nothing has changed: names (40020), quotas (42902), and groups that are not bound to the topic (40000).
+   */
+  syncLite(request: LiteSyncRequest): Promise<void>
+  /** Told when a client loses a lite topic to another client of its exclusive group; set once. */
+  onLiteTopicLost(listener: (clientId: string, liteTopic: string) => void): void
 
   /** Decides an open transaction, durably; fine when it has ended already, whatever this decision is. */
   endTransaction(request: EndTransactionRequest): Promise<TransactionOutcome>
@@ -156,6 +175,9 @@ export interface GroupView extends GroupSpec {
   readonly maxAttempts: number
   /** Pause before the first, second, … retry; the last one repeats. Sent to clients in their settings (core/retry.ts). */
   readonly retryDelaysMs: readonly number[]
+  /** Lite topics a client of the group may subscribe to, and the longest name of one. */
+  readonly liteSubscriptionsPerClient: number
+  readonly liteTopicNameBytes: number
 }
 
 export interface SendRequest {
@@ -178,6 +200,8 @@ export interface OutgoingMessage {
   readonly messageGroup?: string | null
   /** PRIORITY: at least 0, larger is more urgent. */
   readonly priority?: number | null
+  /** LITE: the lite topic it goes to; made by its first message. */
+  readonly liteTopic?: string | null
   /** A half message: nobody receives it before `endTransaction` commits it. All messages of a send or none. */
   readonly transactional?: boolean
   /** When the producer of a half message is first asked, from now; null or absent means the usual time. */
@@ -250,6 +274,26 @@ export interface ReceiveBudget {
   /** So many bytes were read for it. */
   add(bytes: number): void
 }
+
+/** `replace` is a full list, `clear` an empty one for good; the others change what was said before. */
+export interface LiteSyncRequest {
+  readonly group: string
+  readonly topic: string
+  readonly clientId: string
+  readonly action: 'add' | 'remove' | 'replace' | 'clear'
+  readonly liteTopics: readonly string[]
+  /** Of a full list: an older one than the last changes nothing. */
+  readonly version: number | null
+  /** Where the group goes on in lite topics that are added; null: where it is. */
+  readonly offset: LiteOffset | null
+}
+
+export type LiteOffset =
+  | { readonly from: 'first' | 'last' }
+  | { readonly from: 'offset'; readonly offset: number }
+  /** So many messages before what the group is done with. */
+  | { readonly from: 'tail'; readonly count: number }
+  | { readonly from: 'time'; readonly timeMs: number }
 
 export interface PullRequest {
   readonly group: string

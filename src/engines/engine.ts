@@ -79,6 +79,8 @@ export interface TopicSpec {
   readonly messageType: MessageType
   /** Null means no limit of its own. */
   readonly maxSendTps: number | null
+  /** LITE: how long after its last message a lite topic goes away; null or absent is never. */
+  readonly liteExpirationMs?: number | null
 }
 
 export interface GroupSpec {
@@ -92,6 +94,8 @@ export interface GroupSpec {
   /** Topic that takes messages after the last retry; null means the group's own `%DLQ%` topic. */
   readonly deadLetterTopic: string | null
   readonly maxReceiveTps: number | null
+  /** A group of lite consumers: the LITE topic it reads, and whether a lite topic has one client of it at most. */
+  readonly lite?: { readonly topicName: string; readonly exclusive: boolean } | null
 }
 
 /** A group's reading of a topic is to be moved, once: the id tells this reset from every other. */

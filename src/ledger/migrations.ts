@@ -20,6 +20,7 @@ export const migrations: readonly Migration[] = [
   { version: 1, name: 'instances, topics, groups, accounts, keys, tags, tokens, nonces, changes', statements: first },
   { version: 2, name: 'IP whitelists of instances', statements: ipWhitelists },
   { version: 3, name: 'offset resets', statements: offsetResets },
+  { version: 4, name: 'exclusive groups of lite consumers', statements: exclusiveGroups },
 ]
 
 /**
@@ -274,6 +275,11 @@ function first(dialect: 'sqlite' | 'postgres'): readonly string[] {
 function ipWhitelists(dialect: 'sqlite' | 'postgres'): readonly string[] {
   const { text } = words(dialect)
   return [`alter table instances add column ip_whitelist_json ${text} not null default '["0.0.0.0/0"]'`]
+}
+
+function exclusiveGroups(dialect: 'sqlite' | 'postgres'): readonly string[] {
+  const { whole } = words(dialect)
+  return [`alter table consumer_groups add column exclusive ${whole} not null default 0`]
 }
 
 /** Wanted, and gone once carried out; a newer one for the same group and topic takes the place of the older. */

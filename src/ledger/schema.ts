@@ -115,6 +115,8 @@ export interface ConsumerGroupTable {
   message_model: string | null
   /** LITE topic the group is bound to, or null. */
   topic_name: string | null
+  /** Lite consumers: one of them at a time has a lite topic. */
+  exclusive: Generated<number>
   create_time_ms: number
   update_time_ms: number
   wanted: 'present' | 'absent'

@@ -503,6 +503,7 @@ const group: Row<'consumer_groups'> = {
   remark: null,
   message_model: null,
   topic_name: null,
+  exclusive: 0,
   create_time_ms: 0,
   update_time_ms: 0,
   wanted: 'present',

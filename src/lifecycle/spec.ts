@@ -58,6 +58,7 @@ export function topicSpecOf(row: Row<'topics'>): TopicSpec {
     generation: row.generation,
     messageType: row.message_type as MessageType,
     maxSendTps: row.max_send_tps,
+    liteExpirationMs: expirationMs(row.lite_topic_expiration),
   }
 }
 
@@ -72,7 +73,13 @@ export function groupSpecOf(row: Row<'consumer_groups'>): GroupSpec {
     retry: intervalSeconds ? { kind: 'fixed', intervalSeconds } : { kind: 'default' },
     deadLetterTopic: policy.deadLetterTargetTopic || null,
     maxReceiveTps: row.max_receive_tps,
+    lite: row.topic_name === null ? null : { topicName: row.topic_name, exclusive: row.exclusive === 1 },
   }
+}
+
+/** Minutes in the API, with a number for never. */
+function expirationMs(minutes: number | null): number | null {
+  return minutes === null || minutes === limits.liteTopic.expirationMinutes.never ? null : minutes * 60_000
 }
 
 export function offsetResetOf(row: Row<'offset_resets'>): OffsetReset {

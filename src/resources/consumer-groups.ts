@@ -66,6 +66,7 @@ export const createConsumerGroup: Handler<CreateConsumerGroupInput, boolean> = a
       remark: input.remark || null,
       message_model: input.messageModel ?? null,
       topic_name: input.topicName || null,
+      exclusive: input.exclusive === true ? 1 : 0,
       create_time_ms: call.at,
       update_time_ms: call.at,
     }
@@ -95,6 +96,7 @@ export const getConsumerGroup: Handler<GetConsumerGroupInput, GetConsumerGroupDa
     ...summary(services, call.regionId, row),
     deliveryOrderType: row.delivery_order_type as GetConsumerGroupData['deliveryOrderType'],
     consumeRetryPolicy: JSON.parse(row.consume_retry_policy_json) as RetryPolicy,
+    ...(row.topic_name === null ? {} : { exclusive: row.exclusive === 1 }),
   }
 }
 
@@ -218,7 +220,15 @@ const DEFAULT_INTERVAL_SECONDS = { Concurrently: 10, Orderly: 3 } as const
 
 async function checkDeadLetterTopic(reader: Reader, instanceId: string, policy: RetryPolicy): Promise<void> {
   const name = policy.deadLetterTargetTopic
-  if (name === undefined || (await findTopic(reader, instanceId, name)) !== undefined) return
+  if (name === undefined) return
+  const topic = await findTopic(reader, instanceId, name)
+  if (topic?.message_type === 'LITE') {
+    throw invalid(
+      'consumeRetryPolicy.deadLetterTargetTopic',
+      `Topic "${name}" is a LITE topic, whose messages all belong to lite topics; name a topic of another type.`,
+    )
+  }
+  if (topic !== undefined) return
   throw new ApiError(
     404,
     'Topic.NotFound',
@@ -258,10 +268,10 @@ function checkLiteMembers(engine: Engine, input: CreateConsumerGroupInput): void
   } else if (!isBlank(input.topicName)) {
     throw invalid('topicName', 'It binds a group to a LITE topic and counts with messageModel LITE_SELECTIVE only.')
   }
-  if (input.exclusive === true) {
+  if (input.exclusive === true && input.messageModel !== 'LITE_SELECTIVE') {
     throw invalid(
       'exclusive',
-      `The ${engine.name} engine of this server does not do exclusive consumption; leave it out.`,
+      'It gives each lite topic one consumer and counts with messageModel LITE_SELECTIVE only.',
     )
   }
 }

@@ -7,6 +7,7 @@
 import type { BrokerEvent } from './events.ts'
 import { applyGroup, applySubscribed } from './group.ts'
 import { applyAcked, applyDeadline, applyLeased } from './lease.ts'
+import { applyLiteExpired, applyLiteSubscribed, applyLiteTopic } from './lite.ts'
 import { applyCursorReset } from './offsets.ts'
 import { applyKept, applyLocked } from './orderly.ts'
 import { applyGroupRemoved, applyMessage, applyTopic, applyTopicRemoved } from './queue.ts'
@@ -77,6 +78,15 @@ export function apply(state: BrokerState, event: BrokerEvent, position: number):
       break
     case 'cursor-reset':
       applyCursorReset(state, event)
+      break
+    case 'lite-topic':
+      applyLiteTopic(state, event)
+      break
+    case 'lite-expired':
+      applyLiteExpired(state, event)
+      break
+    case 'lite-subscribed':
+      applyLiteSubscribed(state, event)
       break
     default:
       event satisfies never

@@ -15,6 +15,16 @@ export interface TopicSettings {
   readonly generation: number
   readonly messageType: string
   readonly maxSendTps: number | null
+  /** Of a LITE topic: when a lite topic goes away, after its last message; absent or null is never. */
+  readonly liteExpirationMs?: number | null
+}
+
+/** What makes a group one of lite consumers. */
+export interface LiteBinding {
+  /** The LITE topic it reads; it reads no other. */
+  readonly topicName: string
+  /** At most one client of the group has a lite topic. */
+  readonly exclusive: boolean
 }
 
 export interface GroupSettings {
@@ -25,6 +35,7 @@ export interface GroupSettings {
   readonly retry: RetryPolicy
   readonly deadLetterTopic: string | null
   readonly maxReceiveTps: number | null
+  readonly lite?: LiteBinding | null
 }
 
 /** Where a dead letter came from. */
@@ -220,6 +231,32 @@ export interface CursorResetEvent {
   readonly cursors: ReadonlyArray<{ readonly queueId: number; readonly next: number }>
 }
 
+/** A lite topic came to be, with a queue of its own; it is named in the record group of its first message. */
+export interface LiteTopicEvent {
+  readonly type: 'lite-topic'
+  /** First queue key of the LITE topic it is in. */
+  readonly topicKey: number
+  readonly liteTopic: string
+  readonly queueKey: number
+  readonly at: number
+}
+
+/** These lite topics had no message for too long: they are gone with everything in them. */
+export interface LiteExpiredEvent {
+  readonly type: 'lite-expired'
+  readonly at: number
+  readonly queueKeys: readonly number[]
+}
+
+/** A group began to read a lite topic, at this offset. */
+export interface LiteSubscribedEvent {
+  readonly type: 'lite-subscribed'
+  readonly subscriptionId: number
+  readonly consumerGroupId: string
+  readonly queueKey: number
+  readonly start: number
+}
+
 /** The time, written before events that carry none, at most once a second: message traces need it. */
 export interface TimeEvent {
   readonly type: 'time'
@@ -247,6 +284,9 @@ export type BrokerEvent =
   | CheckedEvent
   | EndedEvent
   | CursorResetEvent
+  | LiteTopicEvent
+  | LiteExpiredEvent
+  | LiteSubscribedEvent
 
 const MESSAGE = 1
 const TOPIC = 2
@@ -266,6 +306,9 @@ const KEPT = 12
 const HALF = 16
 const CHECKED = 17
 const ENDED = 18
+const LITE_TOPIC = 20
+const LITE_EXPIRED = 21
+const LITE_SUBSCRIBED = 22
 const TIME = 24
 
 const resolutions: readonly Resolution[] = ['commit', 'rollback', 'expired']
@@ -413,6 +456,25 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
         to.whole(next)
       }
       break
+    case 'lite-topic':
+      to.u8(LITE_TOPIC)
+      to.whole(event.topicKey)
+      to.text(event.liteTopic)
+      to.whole(event.queueKey)
+      to.whole(event.at)
+      break
+    case 'lite-expired':
+      to.u8(LITE_EXPIRED)
+      to.whole(event.at)
+      writeWholes(to, event.queueKeys)
+      break
+    case 'lite-subscribed':
+      to.u8(LITE_SUBSCRIBED)
+      to.whole(event.subscriptionId)
+      to.text(event.consumerGroupId)
+      to.whole(event.queueKey)
+      to.whole(event.start)
+      break
   }
   return to.finish(allocate)
 }
@@ -497,6 +559,24 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
         resetId: from.optionalText(),
         cursors: Array.from({ length: from.whole() }, () => ({ queueId: from.whole(), next: from.whole() })),
       }
+    case LITE_TOPIC:
+      return {
+        type: 'lite-topic',
+        topicKey: from.whole(),
+        liteTopic: from.text(),
+        queueKey: from.whole(),
+        at: from.whole(),
+      }
+    case LITE_EXPIRED:
+      return { type: 'lite-expired', at: from.whole(), queueKeys: readWholes(from) }
+    case LITE_SUBSCRIBED:
+      return {
+        type: 'lite-subscribed',
+        subscriptionId: from.whole(),
+        consumerGroupId: from.text(),
+        queueKey: from.whole(),
+        start: from.whole(),
+      }
     default:
       throw new RangeError(`The log holds a record of type ${type}, which a later version of Gantry wrote.`)
   }
@@ -522,6 +602,7 @@ export function writeTopic(to: Writer, topic: Omit<TopicEvent, 'type'>): void {
   to.whole(topic.generation)
   to.text(topic.messageType)
   to.optionalWhole(topic.maxSendTps)
+  to.optionalWhole(topic.liteExpirationMs ?? null)
   to.whole(topic.firstQueueKey)
   to.whole(topic.queues)
 }
@@ -532,6 +613,7 @@ export function readTopic(from: Reader): Omit<TopicEvent, 'type'> {
     generation: from.whole(),
     messageType: from.text(),
     maxSendTps: from.optionalWhole(),
+    liteExpirationMs: from.optionalWhole(),
     firstQueueKey: from.whole(),
     queues: from.whole(),
   }
@@ -545,6 +627,8 @@ export function writeGroup(to: Writer, group: GroupSettings): void {
   to.optionalWhole(group.retry.kind === 'fixed' ? group.retry.intervalSeconds : null)
   to.optionalText(group.deadLetterTopic)
   to.optionalWhole(group.maxReceiveTps)
+  to.optionalText(group.lite?.topicName ?? null)
+  if (group.lite) to.u8(group.lite.exclusive ? 1 : 0)
 }
 
 export function readGroup(from: Reader): GroupSettings {
@@ -553,14 +637,18 @@ export function readGroup(from: Reader): GroupSettings {
   const orderly = from.u8() === 1
   const maxRetryTimes = from.whole()
   const intervalSeconds = from.optionalWhole()
+  const deadLetterTopic = from.optionalText()
+  const maxReceiveTps = from.optionalWhole()
+  const liteTopicName = from.optionalText()
   return {
     consumerGroupId,
     generation,
     orderly,
     maxRetryTimes,
     retry: intervalSeconds === null ? { kind: 'default' } : { kind: 'fixed', intervalSeconds },
-    deadLetterTopic: from.optionalText(),
-    maxReceiveTps: from.optionalWhole(),
+    deadLetterTopic,
+    maxReceiveTps,
+    lite: liteTopicName === null ? null : { topicName: liteTopicName, exclusive: from.u8() === 1 },
   }
 }
 

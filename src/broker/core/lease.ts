@@ -25,7 +25,7 @@ import { sqlOf } from './filter.ts'
 import type { DeliveryName } from './handle.ts'
 import { limits } from './limits.ts'
 import { maxAttempts, retryDelayMs } from './retry.ts'
-import type { BrokerState, Cursor, Group, Lease, Phase, Subscription, Waiter } from './state.ts'
+import type { BrokerState, Cursor, Group, Lease, Phase, Subscription, Topic, Waiter } from './state.ts'
 
 /** Index entries of one queue from `from` on, as the log keeps them. */
 export interface Entries {
@@ -251,12 +251,12 @@ export function decideDeadline(leases: readonly Lease[], deadline: number): Dead
   }))
 }
 
-/** Deliveries that nobody was given: visible at once, as if they had not been made. */
-export function decideUntouched(subscription: Subscription, leases: readonly Lease[], at: number): DeadlineEvent {
+/** Deliveries that nobody was given after all: visible again at `deadline`, as if they had not been made. */
+export function decideUntouched(subscription: Subscription, leases: readonly Lease[], deadline: number): DeadlineEvent {
   return {
     type: 'deadline',
     subscriptionId: subscription.id,
-    deadline: at,
+    deadline,
     untouched: true,
     entries: leases.map(nameOf),
   }
@@ -446,8 +446,14 @@ export function dropSubscription(state: BrokerState, subscription: Subscription)
   subscription.removed = true
   for (const cursor of subscription.cursors) for (const lease of cursor.leases.values()) forget(state, cursor, lease)
   state.subscriptions.delete(subscription.id)
-  subscription.group.subscriptions.delete(subscription.topic.settings.topicName)
+  subscription.group.subscriptions.delete(readingName(subscription.topic))
   subscription.topic.subscriptions.delete(subscription.group.settings.consumerGroupId)
+}
+
+/** By which a group finds its reading of the topic. */
+export function readingName(topic: Topic): string {
+  // No name holds a slash.
+  return topic.parent === null ? topic.settings.topicName : `${topic.settings.topicName}/${topic.liteTopic}`
 }
 
 /** After a replay: owners could not be heard while the broker was down, so what they hold gets a fresh step. */

@@ -6,6 +6,8 @@
 export const limits = {
   /** Queues of a topic made by the management API; Apache's default for a new topic. */
   queuesPerTopic: 8,
+  /** What the route of a LITE topic shows; its lite topics have queues of their own. */
+  queuesPerLiteTopic: 1,
   /** Dead-letter topics have one queue, as Apache's `%DLQ%` topics do. */
   queuesPerDeadLetterTopic: 1,
   /** Retries of a group that a client made by using it (Apache `retryMaxTimes`). */
@@ -68,6 +70,16 @@ export const limits = {
   checksPerTransaction: 15,
   /** A transaction not decided by then is rolled back (product: 4 h, not configurable). */
   transactionLifeMs: 4 * 3_600_000,
+  /** Lite topics of an instance; for memory, about 1 KB each, and as much again for each group that reads one. */
+  liteTopics: 100_000,
+  /** Lite topics one client subscribes to (Apache `lite.sub.client.quota`), and those of all clients together (§5.7). */
+  liteSubscriptionsPerClient: 2_000,
+  liteSubscriptions: 100_000,
+  liteTopicNameBytes: 64,
+  /** Clients repeat their subscriptions every 30 s; one that does not for this long has none any more (§5.7). */
+  liteSilenceMs: 180_000,
+  /** Lite topics that go away in one step. */
+  liteTopicsPerStep: 256,
   /** Transactions checked or ended in one step; a step is one record of the log. */
   transactionsPerStep: 16,
 } as const

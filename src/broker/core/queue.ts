@@ -7,8 +7,9 @@
 import type { GroupRemovedEvent, MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
 import { dropSubscription } from './lease.ts'
 import { limits } from './limits.ts'
+import { dropLiteTopics, touch } from './lite.ts'
 import { queueOfGroup } from './message-group.ts'
-import { type BrokerState, makeTopic, type Queue, type Topic } from './state.ts'
+import { type BrokerState, LiteTopic, makeTopic, noLiteTopics, type Queue, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
 import { dropTransactions } from './transactions.ts'
 
@@ -27,10 +28,11 @@ export interface Outgoing {
 export function decideTopic(
   state: BrokerState,
   settings: TopicSettings,
-  queues: number = limits.queuesPerTopic,
+  queues: number = settings.messageType === 'LITE' ? limits.queuesPerLiteTopic : limits.queuesPerTopic,
 ): TopicEvent | null {
   const topic = state.topics.get(settings.topicName)
   const { topicName, generation, messageType, maxSendTps } = settings
+  const liteExpirationMs = messageType === 'LITE' ? (settings.liteExpirationMs ?? null) : null
   if (!topic)
     return {
       type: 'topic',
@@ -38,17 +40,24 @@ export function decideTopic(
       generation,
       messageType,
       maxSendTps,
+      liteExpirationMs,
       firstQueueKey: state.nextQueueKey,
       queues,
     }
   const now = topic.settings
-  if (now.generation === generation && now.messageType === messageType && now.maxSendTps === maxSendTps) return null
+  const same =
+    now.generation === generation &&
+    now.messageType === messageType &&
+    now.maxSendTps === maxSendTps &&
+    (now.liteExpirationMs ?? null) === liteExpirationMs
+  if (same) return null
   return {
     type: 'topic',
     topicName,
     generation,
     messageType,
     maxSendTps,
+    liteExpirationMs,
     firstQueueKey: topic.firstQueueKey,
     queues: topic.queues.length,
   }
@@ -94,11 +103,12 @@ export function messageEvent(
 }
 
 export function applyTopic(state: BrokerState, event: TopicEvent): void {
-  const { topicName, generation, messageType, maxSendTps } = event
-  const settings = { topicName, generation, messageType, maxSendTps }
+  const { topicName, generation, messageType, maxSendTps, liteExpirationMs = null } = event
+  const settings = { topicName, generation, messageType, maxSendTps, liteExpirationMs }
   const known = state.topics.get(topicName)
   if (known) {
     known.settings = settings
+    if (messageType === 'LITE') known.liteTopics ??= noLiteTopics()
     setRate(known.sendBucket, maxSendTps, known.sendBucket.at)
     return
   }
@@ -113,6 +123,7 @@ export function applyTopicRemoved(state: BrokerState, event: TopicRemovedEvent):
   if (!topic) return
   for (const subscription of topic.subscriptions.values()) dropSubscription(state, subscription)
   for (const queue of topic.queues) state.queues.delete(queue.key)
+  dropLiteTopics(state, topic)
   dropTransactions(state, topic.firstQueueKey)
   state.topics.delete(event.topicName)
 }
@@ -120,7 +131,10 @@ export function applyTopicRemoved(state: BrokerState, event: TopicRemovedEvent):
 /** The queue is absent when its topic was removed after the message was written. */
 export function applyMessage(state: BrokerState, event: MessageEvent): void {
   const queue = state.queues.get(event.queueKey)
-  if (queue) queue.end = event.offset + 1
+  if (queue) {
+    queue.end = event.offset + 1
+    if (queue.topic instanceof LiteTopic) touch(queue.topic, event.storeTimeMs)
+  }
   if (event.storeTimeMs > state.lastAt) state.lastAt = event.storeTimeMs
 }
 

@@ -7,6 +7,7 @@
 import { Reader, Writer } from './bytes.ts'
 import { readGroup, readTopic, writeGroup, writeTopic } from './events.ts'
 import { newLease, own } from './lease.ts'
+import { addLiteTopic, addReading } from './lite.ts'
 import { keep } from './orderly.ts'
 import {
   type BrokerState,
@@ -16,6 +17,7 @@ import {
   makeSubscription,
   makeTopic,
   type Subscription,
+  type Topic,
 } from './state.ts'
 import { openTransaction, type Transactions } from './transactions.ts'
 
@@ -46,8 +48,11 @@ export function writeState(to: Writer, state: BrokerState): void {
   }
   to.whole(state.groups.size)
   for (const group of state.groups.values()) writeGroup(to, group.settings)
-  to.whole(state.subscriptions.size)
-  for (const subscription of state.subscriptions.values()) writeSubscription(to, subscription)
+  const readings = [...state.subscriptions.values()]
+  const own = readings.filter(({ topic }) => topic.parent === null)
+  to.whole(own.length)
+  for (const subscription of own) writeSubscription(to, subscription, subscription.topic.settings.topicName)
+  writeLite(to, state, readings)
   to.whole(state.nextTimerId)
   to.whole(state.firedDueMs)
   state.timers.write(to)
@@ -78,13 +83,47 @@ export function decodeState(bytes: Uint8Array): BrokerState {
     const settings = readGroup(from)
     state.groups.set(settings.consumerGroupId, makeGroup(settings))
   }
-  for (let count = from.whole(); count > 0; count--) readSubscription(from, state)
+  for (let count = from.whole(); count > 0; count--)
+    readSubscription(from, state, (name) => state.topics.get(name.text())!)
+  readLite(from, state)
   state.nextTimerId = from.whole()
   state.firedDueMs = from.whole()
   state.timers.read(from)
   readTransactions(from, state.transactions)
   readResets(from, state)
   return state
+}
+
+/** Lite topics, each LITE topic's by age, and the readings of them. */
+function writeLite(to: Writer, state: BrokerState, readings: readonly Subscription[]): void {
+  for (const { liteTopics } of state.topics.values()) {
+    if (!liteTopics) continue
+    to.whole(liteTopics.byName.size)
+    for (let lite = liteTopics.byAge.first; lite; lite = lite.next) {
+      const [queue] = lite.queues
+      to.text(lite.liteTopic)
+      to.whole(queue.key)
+      to.whole(lite.lastMs)
+      to.whole(queue.begin)
+      to.whole(queue.end)
+    }
+  }
+  const ofLite = readings.filter(({ topic }) => topic.parent !== null)
+  to.whole(ofLite.length)
+  for (const subscription of ofLite) writeSubscription(to, subscription, subscription.topic.firstQueueKey)
+}
+
+function readLite(from: Reader, state: BrokerState): void {
+  for (const topic of state.topics.values()) {
+    if (!topic.liteTopics) continue
+    for (let count = from.whole(); count > 0; count--) {
+      const [queue] = addLiteTopic(state, topic, from.text(), from.whole(), from.whole()).queues
+      queue.begin = from.whole()
+      queue.end = from.whole()
+    }
+  }
+  for (let count = from.whole(); count > 0; count--)
+    readSubscription(from, state, (key) => state.queues.get(key.whole())!.topic)
 }
 
 /** Which reset each reading carried out last; most have none. */
@@ -101,10 +140,11 @@ function readResets(from: Reader, state: BrokerState): void {
   for (let count = from.whole(); count > 0; count--) state.subscriptions.get(from.whole())!.resetId = from.text()
 }
 
-function writeSubscription(to: Writer, subscription: Subscription): void {
+function writeSubscription(to: Writer, subscription: Subscription, topic: string | number): void {
   to.whole(subscription.id)
   to.text(subscription.group.settings.consumerGroupId)
-  to.text(subscription.topic.settings.topicName)
+  if (typeof topic === 'string') to.text(topic)
+  else to.whole(topic)
   for (const cursor of subscription.cursors) {
     to.whole(cursor.next)
     to.optionalText(cursor.lock ? cursor.lock.attemptId : null)
@@ -128,10 +168,10 @@ function writeSubscription(to: Writer, subscription: Subscription): void {
   }
 }
 
-function readSubscription(from: Reader, state: BrokerState): void {
+function readSubscription(from: Reader, state: BrokerState, topicNamed: (from: Reader) => Topic): void {
   const id = from.whole()
   const group = state.groups.get(from.text())!
-  const topic = state.topics.get(from.text())!
+  const topic = topicNamed(from)
   const subscription = makeSubscription(id, group, topic, [])
   for (const cursor of subscription.cursors) {
     cursor.next = from.whole()
@@ -139,9 +179,7 @@ function readSubscription(from: Reader, state: BrokerState): void {
     cursor.lock = attemptId === null ? null : { attemptId, last: from.whole(), repeats: from.whole() }
     for (let count = from.whole(); count > 0; count--) readLease(from, state, subscription, cursor)
   }
-  group.subscriptions.set(topic.settings.topicName, subscription)
-  topic.subscriptions.set(group.settings.consumerGroupId, subscription)
-  state.subscriptions.set(id, subscription)
+  addReading(state, subscription)
 }
 
 function readLease(from: Reader, state: BrokerState, subscription: Subscription, cursor: Cursor): void {

@@ -35,6 +35,8 @@ export interface BrokerState {
   /** The latest due time of a timed message that was put into a queue. */
   firedDueMs: number
   readonly transactions: Transactions
+  /** Lite topics, of all LITE topics together. */
+  liteTopicCount: number
 
   // Volatile from here on.
   /** Deliveries by the time at which they become visible again. */
@@ -57,6 +59,18 @@ export interface Topic {
   turn: number
   /** Volatile: the topic's own send limit. */
   readonly sendBucket: Bucket
+  /** Of a LITE topic, the lite topics in it; null for other types. */
+  liteTopics: LiteTopics | null
+  /** What it is a lite topic of; null for a topic of its own. */
+  readonly parent: Topic | null
+  /** Its name among the parent's; empty for a topic of its own. */
+  readonly liteTopic: string
+}
+
+export interface LiteTopics {
+  readonly byName: Map<string, LiteTopic>
+  /** The one whose last message is oldest first. */
+  readonly byAge: FifoList<LiteTopic>
 }
 
 export interface Queue {
@@ -184,6 +198,7 @@ export function emptyState(): BrokerState {
     nextTimerId: 1,
     firedDueMs: 0,
     transactions: noTransactions(),
+    liteTopicCount: 0,
     deliveries: new DeadlineHeap(),
     waiting: new DeadlineHeap(),
     owned: new Map(),
@@ -200,9 +215,48 @@ export function makeTopic(settings: TopicSettings, firstQueueKey: number, queues
     subscriptions: new Map(),
     turn: 0,
     sendBucket: makeBucket(settings.maxSendTps, 0),
+    liteTopics: settings.messageType === 'LITE' ? noLiteTopics() : null,
+    parent: null,
+    liteTopic: '',
   }
   for (let id = 0; id < queues; id++) made.push({ key: firstQueueKey + id, id, topic, begin: 0, end: 0, visible: 0 })
   return topic
+}
+
+export const noLiteTopics = (): LiteTopics => ({ byName: new Map(), byAge: new FifoList() })
+
+/** A lite topic is a topic with one queue whose settings are those of its LITE topic: to everything that reads it is like any other. */
+export class LiteTopic implements Topic, Linked<LiteTopic> {
+  readonly parent: Topic
+  readonly liteTopic: string
+  readonly queues: readonly [Queue]
+  readonly subscriptions = new Map<string, Subscription>()
+  readonly liteTopics = null
+  /** When its last message was stored; when it was made, before the first. */
+  lastMs: number
+  turn = 0
+  previous: LiteTopic | null = null
+  next: LiteTopic | null = null
+  linked = false
+
+  constructor(parent: Topic, liteTopic: string, queueKey: number, at: number) {
+    this.parent = parent
+    this.liteTopic = liteTopic
+    this.lastMs = at
+    this.queues = [{ key: queueKey, id: 0, topic: this, begin: 0, end: 0, visible: 0 }]
+  }
+
+  get settings(): TopicSettings {
+    return this.parent.settings
+  }
+
+  get firstQueueKey(): number {
+    return this.queues[0].key
+  }
+
+  get sendBucket(): Bucket {
+    return this.parent.sendBucket
+  }
 }
 
 export function makeGroup(settings: GroupSettings): Group {

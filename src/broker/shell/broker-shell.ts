@@ -19,6 +19,7 @@ import {
   type GroupView,
   type HandleOutcome,
   type Incident,
+  type LiteSyncRequest,
   type ProducerAsker,
   type Pulled,
   type PullRequest,
@@ -35,7 +36,7 @@ import { DeadlineHeap, type Due } from '../core/deadline-heap.ts'
 import { type BrokerEvent, decodeEvent, type Handout, type MessageEvent, type MessageName } from '../core/events.ts'
 import { matches, type SqlFilter, sqlOf } from '../core/filter.ts'
 import { decideGroup, decideSubscribe, defaultGroup } from '../core/group.ts'
-import { formatHandle, parseHandle } from '../core/handle.ts'
+import { type DeliveryName, formatHandle, parseHandle } from '../core/handle.ts'
 import {
   decideDeadline,
   decideTake,
@@ -49,12 +50,21 @@ import {
   retriesChanged,
 } from '../core/lease.ts'
 import { limits } from '../core/limits.ts'
+import { sameBinding } from '../core/lite.ts'
 import { attemptToTell, decideAck, decideOrderlyTake, isRepeat } from '../core/orderly.ts'
-import { decideTopic, retained } from '../core/queue.ts'
+import { decideTopic } from '../core/queue.ts'
 import { codes, type Refusal, tooMuchUnread } from '../core/refusal.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { maxAttempts, retryDelaysMs } from '../core/retry.ts'
-import type { BrokerState, Group, Lease, Subscription, Topic, Waiter } from '../core/state.ts'
+import {
+  type BrokerState,
+  type Group,
+  type Lease,
+  LiteTopic,
+  type Subscription,
+  type Topic,
+  type Waiter,
+} from '../core/state.ts'
 import { typeWeight, units } from '../core/throttle.ts'
 import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../core/waiters.ts'
 import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
@@ -63,6 +73,7 @@ import type { PersistentQueueIndex } from '../log/queue-index.ts'
 import { browse, historyOf } from './browse.ts'
 import { FilterWatch } from './filter-watch.ts'
 import { Journal } from './journal.ts'
+import { LiteShell } from './lite.ts'
 import { Offsets } from './offsets.ts'
 import { Retention } from './retention.ts'
 import { Sieve } from './sieve.ts'
@@ -129,6 +140,7 @@ export class BrokerShell implements Broker {
   readonly #timers: Timers
   readonly #transactions: TransactionShell
   readonly #offsets: Offsets
+  readonly #lite: LiteShell
   readonly #clock: Clock
   readonly #time: SteadyTime
   /** Drawn at the start, and another one after each reset: what is delivered anew has other handles than before. */
@@ -238,6 +250,37 @@ export class BrokerShell implements Broker {
       moved: (subscription) => this.#moved(subscription),
       stopped: () => this.#closed !== null || this.#journal.failed !== null,
     })
+    this.#lite = new LiteShell({
+      state: options.state,
+      index: options.index,
+      now: () => this.#time.now(),
+      commit: (events) => this.#commit(events),
+      tryCommit: (events) => this.#tryCommit(events),
+      durable: () => this.#durable(),
+      take: (reading, want, at) =>
+        decideOrderlyTake(reading, want, at, {
+          session: this.#session,
+          oldestMs: at - this.#settings.retentionMs,
+          entriesAt: (queueKey, from, count) => this.#entriesAt(reading, queueKey, from, count),
+        }),
+      isLoading: (reading) => this.#loading.has(reading),
+      load: (reading, queueKey) => this.#load(reading, queueKey),
+      read: (poll, leased) => this.#reading.run(() => this.#read(poll, leased)),
+      deliveryOf: delivery,
+      giveBack: (reading, leased, from) => this.#giveBack(reading, leased, from),
+      setAside: (reading, leased) => this.#setAside(reading, leased),
+      forget: (reading) => this.#endPolls(reading, null),
+      moved: (reading) => this.#moved(reading),
+      settled: (group) => this.#settling.get(group),
+      refuseReceive: (group, at) => this.#throughput.refuseReceive({ group }, at),
+      receivesAt: (group, at) => this.#throughput.receivesAt({ group }, at),
+      spendForReceive: (reading, cost, at) => this.#spendForReceive(reading, cost, at),
+      spendForSend: (topic, request, at) => this.#spendForSend(topic, request, at),
+      arm: () => this.#arm(),
+      stopped: () => this.#closed !== null || this.#journal.failed !== null,
+      report: options.report,
+      asRefusal,
+    })
     this.#sieve = new Sieve({
       clock: options.clock,
       lookup: (queueKey, from, count) => options.index.lookup(queueKey, from, count),
@@ -251,7 +294,9 @@ export class BrokerShell implements Broker {
   async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
     for (const spec of topics) {
       const event = decideTopic(this.state, spec)
-      if (event) this.#commit([event])
+      if (!event) continue
+      this.#commit([event])
+      this.#lite.topicChanged(this.state.topics.get(spec.topicName)!)
     }
     await this.#durable()
   }
@@ -259,8 +304,10 @@ export class BrokerShell implements Broker {
   async removeTopic(topicName: string): Promise<void> {
     const topic = this.state.topics.get(topicName)
     if (topic) {
-      const readers = [...topic.subscriptions.values()]
+      const lites = [...(topic.liteTopics?.byName.values() ?? [])]
+      const readers = [topic, ...lites].flatMap(({ subscriptions }) => [...subscriptions.values()])
       this.#commit([{ type: 'topic-removed', topicName }])
+      if (topic.liteTopics) this.#lite.topicGone(topic, topicNotFound(topicName))
       for (const subscription of readers) this.#endPolls(subscription, topicNotFound(topicName))
       this.#offsets.arrived([topic])
     }
@@ -271,7 +318,14 @@ export class BrokerShell implements Broker {
     for (const spec of groups) {
       const event = decideGroup(this.state, spec)
       if (!event) continue
+      const before = this.state.groups.get(spec.consumerGroupId)
+      const readings = [...(before?.subscriptions.values() ?? [])]
+      const isBoundAnew = before !== undefined && !sameBinding(before.settings.lite ?? null, event.lite ?? null)
       this.#commit([event])
+      if (isBoundAnew) {
+        this.#lite.groupGone(spec.consumerGroupId)
+        for (const reading of readings) if (reading.removed) this.#endPolls(reading, null)
+      }
       const group = this.state.groups.get(spec.consumerGroupId)!
       retriesChanged(group)
       for (const subscription of group.subscriptions.values()) this.#attend(subscription)
@@ -284,6 +338,7 @@ export class BrokerShell implements Broker {
     if (group) {
       const readings = [...group.subscriptions.values()]
       this.#commit([{ type: 'group-removed', consumerGroupId }])
+      this.#lite.groupGone(consumerGroupId)
       // Who still waits may come again, and then makes the group anew.
       for (const subscription of readings) this.#endPolls(subscription, null)
     }
@@ -343,6 +398,7 @@ export class BrokerShell implements Broker {
         message: `a send carries at most ${limits.messagesPerSend} messages; this one has ${request.messages.length}`,
       })
     const at = this.#time.now()
+    if (topic.settings.messageType === 'LITE') return this.#lite.send(topic, request, at)
     if (request.messages.some(({ transactional }) => transactional)) {
       this.#spendForSend(topic, request, at)
       return this.#transactions.send(topic, request, at)
@@ -372,7 +428,13 @@ export class BrokerShell implements Broker {
     if (!topic) throw refuse(topicNotFound(request.topic))
     if (this.#closed || signal.aborted) return []
     if (request.budget?.full()) throw refuse(tooMuchUnread)
-    const subscription = this.#subscription(this.#group(request.group), topic)
+    if (topic.settings.messageType === 'LITE') {
+      this.clientAlive(request.clientId)
+      return this.#lite.receive(topic, request, signal)
+    }
+    const group = this.#group(request.group)
+    if (group.settings.lite) throw refuse(boundToLite(group, request.topic))
+    const subscription = this.#subscription(group, topic)
     this.clientAlive(request.clientId)
     const differ = this.#filters.saw(subscription, request.filter, request.clientId, (id) => this.state.heard.has(id))
     if (differ !== null) this.#report(new Error(differ))
@@ -405,6 +467,7 @@ export class BrokerShell implements Broker {
     group: string
     topic: string
     handles: readonly string[]
+    liteTopics?: readonly (string | null)[]
     clientId: string
   }): Promise<HandleOutcome[]> {
     if (request.handles.length > limits.handlesPerAck)
@@ -413,15 +476,24 @@ export class BrokerShell implements Broker {
         message: `an acknowledgement names at most ${limits.handlesPerAck} deliveries; this one names ${request.handles.length}`,
       })
     this.clientAlive(request.clientId)
-    const subscription = this.#find(request)
     const at = this.#time.now()
-    const found = request.handles.map((handle) => findDelivery(subscription, parseHandle(handle), at))
-    const leases = found.flatMap((each) => (each.kind === 'live' ? [each.lease] : []))
-    if (subscription && leases.length > 0) {
-      const full = subscription.unacknowledged >= limits.unacknowledgedPerSubscription
-      this.#commit([decideAck(subscription, leases)])
+    const live = new Map<Subscription, Lease[]>()
+    const found = request.handles.map((handle, i) => {
+      const name = parseHandle(handle)
+      const each = findDelivery(this.#find(request, name, request.liteTopics?.[i]), name, at)
+      if (each.kind !== 'live') return each
+      const { subscription } = each.lease
+      const leases = live.get(subscription)
+      if (leases) leases.push(each.lease)
+      else live.set(subscription, [each.lease])
+      return each
+    })
+    if (live.size > 0) {
+      const wasFull = [...live.keys()].filter(isFull)
+      this.#commit(Array.from(live, ([subscription, leases]) => decideAck(subscription, leases)))
       // In an orderly group the queue may be free again, or its next message out of retries.
-      if (full || subscription.group.settings.orderly) this.#attend(subscription)
+      for (const subscription of live.keys())
+        if (wasFull.includes(subscription) || subscription.group.settings.orderly) this.#attend(subscription)
       await this.#durable()
     } else if (found.some((each) => each.kind === 'done')) await this.#durable()
     return found.map((each) => ({ outcome: each.kind === 'expired' ? 'expired' : 'done' }))
@@ -432,13 +504,27 @@ export class BrokerShell implements Broker {
     topic: string
     handle: string
     invisibleMs: number
+    liteTopic?: string | null
+    suspend?: boolean
     clientId: string
   }): Promise<HandleOutcome & { handle: string }> {
     this.clientAlive(request.clientId)
     const at = this.#time.now()
-    const found = findDelivery(this.#find(request), parseHandle(request.handle), at)
+    const name = parseHandle(request.handle)
+    const subscription = this.#find(request, name, request.liteTopic)
+    const suspends = request.suspend === true && subscription !== undefined && subscription.topic.parent !== null
+    if (suspends && isSuspended(subscription, name)) {
+      await this.#durable()
+      return { outcome: 'done', handle: request.handle }
+    }
+    const found = findDelivery(subscription, name, at)
     if (found.kind === 'live') {
-      this.#commit(decideDeadline([found.lease], at + Math.max(0, request.invisibleMs)))
+      const deadline = at + Math.max(0, request.invisibleMs)
+      if (suspends) {
+        this.#commit([decideUntouched(subscription, [found.lease], deadline)])
+        // The next delivery has this one's attempt, and must not have its name.
+        this.#nextSession()
+      } else this.#commit(decideDeadline([found.lease], deadline))
       this.#arm()
       await this.#durable()
     } else if (found.kind === 'done') await this.#durable()
@@ -450,22 +536,30 @@ export class BrokerShell implements Broker {
     topic: string
     handle: string
     messageId: string
+    liteTopic?: string | null
     clientId: string
   }): Promise<void> {
     this.clientAlive(request.clientId)
-    const subscription = this.#find(request)
-    if (!subscription) return
     try {
       const lease =
         request.handle === ''
-          ? await this.#ownedByMessageId(subscription, request.clientId, request.messageId)
-          : this.#leaseOf(subscription, request.handle)
+          ? await this.#ownedByMessageId(request)
+          : this.#leaseOf(this.#find(request, parseHandle(request.handle), request.liteTopic), request.handle)
       if (lease) await this.#bury(lease)
-      if (subscription.group.settings.orderly) this.#attend(subscription)
+      if (lease?.subscription.group.settings.orderly) this.#attend(lease.subscription)
     } catch (error) {
       throw refuse(asRefusal(error))
     }
     await this.#durable()
+  }
+
+  syncLite(request: LiteSyncRequest): Promise<void> {
+    this.clientAlive(request.clientId)
+    return this.#lite.sync(request)
+  }
+
+  onLiteTopicLost(listener: (clientId: string, liteTopic: string) => void): void {
+    this.#lite.onLost(listener)
   }
 
   endTransaction(request: EndTransactionRequest): Promise<TransactionOutcome> {
@@ -517,6 +611,7 @@ export class BrokerShell implements Broker {
 
   clientGone(clientId: string): void {
     this.state.heard.delete(clientId)
+    this.#lite.clientGone(clientId)
     const leases = this.state.owned.get(clientId)
     if (!leases || this.#journal.failed || this.#closed) return
     this.#tryCommit(decideDeadline([...leases], this.#time.now() + limits.goneVisibleMs))
@@ -538,7 +633,7 @@ export class BrokerShell implements Broker {
     let storedBytes = log.end - positionOf(segmentOf(log.end), 0)
     for (const segment of log.segments()) storedBytes += segment.bytes
     let messages = 0
-    for (const topic of this.state.topics.values()) messages += retained(topic)
+    for (const { begin, end } of this.state.queues.values()) messages += end - begin
     return { storedBytes, messages, inflight: this.state.unacknowledged, timed: this.#timers.waiting }
   }
 
@@ -557,6 +652,7 @@ export class BrokerShell implements Broker {
     this.#cancelTimer = null
     this.#timers.close()
     this.#offsets.close()
+    this.#lite.close(null)
     for (const subscription of this.state.subscriptions.values()) this.#endPolls(subscription, null)
     await this.#retention.stop()
     await this.#journal.close()
@@ -565,13 +661,20 @@ export class BrokerShell implements Broker {
   // Serving those who wait -----------------------------------------------------------------------
 
   #wakeTopics(topics: ReadonlySet<Topic>): void {
-    for (const topic of topics) for (const subscription of topic.subscriptions.values()) this.#serve(subscription)
+    for (const topic of topics) {
+      if (topic instanceof LiteTopic) this.#lite.arrived(topic)
+      else for (const subscription of topic.subscriptions.values()) this.#serve(subscription)
+    }
     this.#offsets.arrived(topics)
     this.#arm()
   }
 
-  #moved(subscription: Subscription): void {
+  #nextSession(): void {
     this.#session = (this.#session % (2 ** 31 - 1)) + 1
+  }
+
+  #moved(subscription: Subscription): void {
+    this.#nextSession()
     this.#loaded.delete(subscription)
     this.#sieve.forget(subscription)
     this.#serve(subscription)
@@ -581,6 +684,10 @@ export class BrokerShell implements Broker {
   /** Gives waiting receives what there is, first come first served, until one of the two runs out. */
   #serve(subscription: Subscription): void {
     if (this.#loading.has(subscription) || this.#closed) return
+    if (subscription.topic.parent !== null) {
+      this.#lite.news(subscription)
+      return
+    }
     let served = true
     while (served) {
       const poll = subscription.waiters.first as Poll | null
@@ -647,14 +754,19 @@ export class BrokerShell implements Broker {
         return
       }
       this.#report(error)
-      if (!this.#journal.failed)
-        this.#tryCommit(decideDeadline(stillHeld(subscription, leased, 0), this.#time.now() + limits.unreadableRetryMs))
+      this.#setAside(subscription, leased)
       this.#fail(poll, asRefusal(error))
     }
   }
 
+  /** They could not be read: not again before a while has passed. */
+  #setAside(subscription: Subscription, leased: Handout): void {
+    if (this.#journal.failed) return
+    this.#tryCommit(decideDeadline(stillHeld(subscription, leased, 0), this.#time.now() + limits.unreadableRetryMs))
+  }
+
   /** The messages leased, or as many of the first ones as memory should hold at a time; none for one who does not take what it got. */
-  async #read({ budget, signal }: Poll, leased: Handout): Promise<MessageEvent[]> {
+  async #read({ budget, signal }: Pick<Poll, 'budget' | 'signal'>, leased: Handout): Promise<MessageEvent[]> {
     const positions = leased.entries.map((entry) => entry.position)
     const messages: MessageEvent[] = []
     let bytes = 0
@@ -762,6 +874,7 @@ export class BrokerShell implements Broker {
       (error: unknown) => {
         ended()
         if (!this.#closed) this.#report(error)
+        if (subscription.topic.parent !== null) this.#lite.unreadable(subscription)
         this.#endPolls(subscription, asRefusal(error))
       },
     )
@@ -882,16 +995,24 @@ export class BrokerShell implements Broker {
   }
 
   /** The delivery a handle names, also when its time ran out but nobody else has got it since. */
-  #leaseOf(subscription: Subscription, handle: string): Lease | null {
+  #leaseOf(subscription: Subscription | undefined, handle: string): Lease | null {
     const name = parseHandle(handle)
-    if (!name || name.subscriptionId !== subscription.id) return null
+    if (!name || name.subscriptionId !== subscription?.id) return null
     const lease = subscription.cursors[name.queueId]?.leases.get(name.offset)
     return lease && !lease.acked && lease.attempt === name.attempt && lease.session === name.session ? lease : null
   }
 
   /** Only the C++ client names a message by its id alone; what is searched is what that client holds now. */
-  async #ownedByMessageId(subscription: Subscription, clientId: string, messageId: string): Promise<Lease | null> {
-    const held = [...(this.state.owned.get(clientId) ?? [])].filter((lease) => lease.subscription === subscription)
+  async #ownedByMessageId(request: {
+    group: string
+    topic: string
+    messageId: string
+    clientId: string
+  }): Promise<Lease | null> {
+    const { messageId } = request
+    const held = [...(this.state.owned.get(request.clientId) ?? [])].filter(({ subscription: { group, topic } }) => {
+      return group.settings.consumerGroupId === request.group && topic.settings.topicName === request.topic
+    })
     for (let from = 0; from < held.length; from += limits.messagesPerReceive) {
       const some = held.slice(from, from + limits.messagesPerReceive)
       const records = await this.#journal.log.readMany(some.map((lease) => lease.position))
@@ -911,6 +1032,7 @@ export class BrokerShell implements Broker {
       this.#retention.due(),
       this.#wakes.earliest,
       this.#transactions.due,
+      this.#lite.due,
     )
     if (earliest === Number.POSITIVE_INFINITY) return
     const waitMs = Math.max(0, earliest - this.#time.now())
@@ -937,6 +1059,7 @@ export class BrokerShell implements Broker {
     for (const subscription of woken) if (!subscription.removed) this.#serve(subscription)
     this.#endOverduePolls(at)
     this.#transactions.tick(at)
+    this.#lite.tick(at)
     if (this.#retention.due() <= at) this.#retention.start(at)
     this.#arm()
   }
@@ -984,8 +1107,17 @@ export class BrokerShell implements Broker {
     return topic.subscriptions.get(group.settings.consumerGroupId)!
   }
 
-  #find(request: { group: string; topic: string }): Subscription | undefined {
-    return this.state.topics.get(request.topic)?.subscriptions.get(request.group)
+  /** The reading that a handle is of: of a LITE topic the group has many, and the handle says which. */
+  #find(
+    request: { group: string; topic: string },
+    name: DeliveryName | null,
+    liteTopic: string | null = null,
+  ): Subscription | undefined {
+    const topic = this.state.topics.get(request.topic)
+    if (!topic?.liteTopics) return topic?.subscriptions.get(request.group)
+    const reading = name ? this.state.subscriptions.get(name.subscriptionId) : undefined
+    if (!reading || reading.topic.parent !== topic || reading.group.settings.consumerGroupId !== request.group) return
+    return liteTopic === null || liteTopic === reading.topic.liteTopic ? reading : undefined
   }
 
   /** Written and applied; `#durable()` says when it may be promised. */
@@ -1035,6 +1167,7 @@ export class BrokerShell implements Broker {
     this.#cancelTimer = null
     this.#timers.close()
     this.#offsets.close()
+    this.#lite.close(asRefusal(error))
     for (const subscription of this.state.subscriptions.values()) this.#endPolls(subscription, asRefusal(error))
   }
 }
@@ -1070,6 +1203,15 @@ function markPassed(subscription: Subscription, leased: Handout, filter: SqlFilt
     const lease = subscription.cursors[queueId]?.leases.get(offset)
     if (lease) lease.passedBy = filter
   }
+}
+
+const isFull = (subscription: Subscription): boolean =>
+  subscription.unacknowledged >= limits.unacknowledgedPerSubscription
+
+/** The delivery was suspended, by a call whose answer did not arrive. */
+function isSuspended(subscription: Subscription, name: DeliveryName | null): boolean {
+  const lease = name ? subscription.cursors[name.queueId]?.leases.get(name.offset) : undefined
+  return lease?.untouched === true && lease.attempt + 1 === name!.attempt && lease.session === name!.session
 }
 
 /** Still as the take left it, and not acknowledged, delivered anew or reset since. */
@@ -1120,6 +1262,16 @@ function groupView(group: Group): GroupView {
     ...settings,
     maxAttempts: maxAttempts(settings.maxRetryTimes),
     retryDelaysMs: retryDelaysMs(settings.retry),
+    liteSubscriptionsPerClient: limits.liteSubscriptionsPerClient,
+    liteTopicNameBytes: limits.liteTopicNameBytes,
+  }
+}
+
+function boundToLite(group: Group, topicName: string): Refusal {
+  const { consumerGroupId, lite } = group.settings
+  return {
+    code: codes.badRequest,
+    message: `group ${consumerGroupId} is bound to LITE topic ${lite!.topicName} and reads no other; use another group for topic ${topicName}`,
   }
 }
 

@@ -13,6 +13,7 @@ import { apply } from '../core/apply.ts'
 import { Writer } from '../core/bytes.ts'
 import { type BrokerEvent, encodeEvent, type MessageEvent } from '../core/events.ts'
 import { tagHash } from '../core/filter.ts'
+import { queueKeysGoneBy } from '../core/lite.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { writeState } from '../core/snapshot.ts'
 import type { BrokerState, Queue, Topic } from '../core/state.ts'
@@ -76,7 +77,7 @@ export class Journal {
     const batch = this.#batchOf(durable)
     for (let i = 0; i < events.length; i++) {
       const event = events[i]!
-      if (event.type === 'topic-removed') this.#dropIndex(event.topicName)
+      for (const key of queueKeysGoneBy(this.state, event)) this.index.drop(key)
       apply(this.state, event, positions[i]!)
       if (event.type === 'timed' || event.type === 'half') this.#keepUntilOld(positions[i]!, event.storeTimeMs)
       if (event.type === 'message') this.#arrive(event, positions[i]!, batch.arrived)
@@ -189,10 +190,6 @@ export class Journal {
       topics.add(queue.topic)
     }
     this.#options.onVisible(topics)
-  }
-
-  #dropIndex(topicName: string): void {
-    for (const queue of this.state.topics.get(topicName)?.queues ?? []) this.index.drop(queue.key)
   }
 
   #sealed(segment: SealedSegment): void {

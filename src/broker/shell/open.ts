@@ -13,6 +13,7 @@ import { Reader } from '../core/bytes.ts'
 import { decodeEvent, decodeForIndex } from '../core/events.ts'
 import { tagHash } from '../core/filter.ts'
 import { refreshRenewable } from '../core/lease.ts'
+import { queueKeysGoneBy } from '../core/lite.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { decodeState } from '../core/snapshot.ts'
 import { type BrokerState, emptyState } from '../core/state.ts'
@@ -117,8 +118,7 @@ function replay(
   addToIndex: boolean,
 ): void {
   const event = decodeEvent(payload)
-  if (event.type === 'topic-removed')
-    for (const queue of state.topics.get(event.topicName)?.queues ?? []) index.drop(queue.key)
+  for (const key of queueKeysGoneBy(state, event)) index.drop(key)
   apply(state, event, position)
   if (event.type === 'timed' || event.type === 'half') newest.set(segmentOf(position), event.storeTimeMs)
   if (event.type !== 'message') return

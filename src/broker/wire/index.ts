@@ -10,14 +10,14 @@ import { MessagingService } from '../../grpc/gen/rocketmq.js'
 import { type Call, type Handlers, implement, type Service } from '../../grpc/transport.ts'
 import { ackMessage, changeInvisibleDuration, forwardToDeadLetterQueue } from './acknowledge.ts'
 import { enter, type InstanceDoor, type WireCall } from './call.ts'
-import { Code } from './code.ts'
+import { syncLiteSubscription } from './lite.ts'
 import { heartbeat, notifyClientTermination } from './presence.ts'
 import { getOffset, pullMessage, queryOffset, updateOffset } from './pull.ts'
 import { recallMessage } from './recall.ts'
 import { receiveMessage } from './receive.ts'
 import { queryAssignment, queryRoute } from './route.ts'
 import { sendMessage } from './send.ts'
-import { statusOf, statusOfError } from './status.ts'
+import { statusOfError } from './status.ts'
 import { telemetry } from './telemetry.ts'
 import { endTransaction } from './transaction.ts'
 
@@ -27,6 +27,7 @@ export type { InstanceDoor } from './call.ts'
 export { createClientRegistry } from './clients.ts'
 export { connections, reconnect, stackTrace, verifyMessage } from './commands.ts'
 export { findMessages, traceMessage } from './inspect.ts'
+export { connectLiteConsumers } from './lite.ts'
 export { metricsService } from './metrics.ts'
 export { connectProducers } from './transaction.ts'
 
@@ -43,8 +44,7 @@ const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
   notifyClientTermination: reply(notifyClientTermination),
   recallMessage: reply(recallMessage),
   endTransaction: reply(endTransaction),
-  // Topics of these kinds cannot be made yet (CreateTopic refuses them), so no well-behaved client gets here.
-  syncLiteSubscription: reply(notYet('Lite topics')),
+  syncLiteSubscription: reply(syncLiteSubscription),
   // Apache answers UNIMPLEMENTED to these four.
   pullMessage,
   updateOffset: reply(updateOffset),
@@ -65,8 +65,4 @@ function reply<Request, Response extends { status?: gen.StatusInit | null | unde
       return { status: statusOfError(error, call.context.report) }
     }
   }
-}
-
-function notYet(what: string): () => { status: gen.StatusInit } {
-  return () => ({ status: statusOf(Code.NOT_IMPLEMENTED, `${what} are not supported by this broker yet.`) })
 }

@@ -67,7 +67,8 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: Re
   const filter = parseFilter(request.filterExpression)
   const invisibleMs = request.autoRenew ? renewedInvisibleMs : checkedInvisible(request.invisibleDuration)
   const waitMs = pollTime(wire, request.longPollingTimeout)
-  door.broker.useGroup(group)
+  // A group of lite consumers is made by the management API, which binds it to its topic.
+  if (topic.messageType !== 'LITE') door.broker.useGroup(group)
   door.clients.alive(clientId)
   return door.broker.receive(
     {

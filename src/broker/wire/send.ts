@@ -10,7 +10,7 @@ import type { WireCall } from './call.ts'
 import { Code } from './code.ts'
 import { durationMs } from './duration.ts'
 import { keep } from './message.ts'
-import { checkTopicName, hasControlCharacter, isReservedPropertyKey, quoted } from './names.ts'
+import { checkLiteTopicName, checkTopicName, hasControlCharacter, isReservedPropertyKey, quoted } from './names.ts'
 import { maxBodyBytes } from './settings.ts'
 import { statusOf } from './status.ts'
 
@@ -104,6 +104,7 @@ function checkMessage(message: gen.Message, at: number, maxDelayMs: number): voi
       throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_GROUP, 'The message group has 64 bytes or more; fewer are needed.')
     }
   }
+  if (system.liteTopic != null && system.liteTopic !== '') checkLiteTopicName(system.liteTopic)
   const deliverAt = deliverAtMs(system)
   // A time in the past is fine and means "now". The product's page has one too far ahead delivered at once; a clear no is
   // what Apache's proxy gives and what its own suite asserts (docs/decisions/0005-timed-messages.md).
@@ -201,6 +202,7 @@ function toOutgoing(message: gen.Message, topic: TopicView, storeHost: string, a
     deliverAtMs: deliverAtMs(system),
     messageGroup: topic.messageType === 'FIFO' ? system.messageGroup || null : null,
     priority: topic.messageType === 'PRIORITY' ? system.priority : null,
+    liteTopic: topic.messageType === 'LITE' ? system.liteTopic : null,
     ...(topic.messageType === 'TRANSACTION' ? { transactional: true, recoveryMs: recoveryOf(system) } : {}),
   }
 }

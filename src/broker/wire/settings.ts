@@ -59,8 +59,8 @@ export function mergeSettings(
         fifo: group.orderly,
         receiveBatchSize: maxReceiveBatch,
         longPollingTimeout: duration(longPollingMs),
-        liteSubscriptionQuota: 2000,
-        maxLiteTopicSize: 64,
+        liteSubscriptionQuota: group.liteSubscriptionsPerClient,
+        maxLiteTopicSize: group.liteTopicNameBytes,
       },
     }
   }

@@ -27,6 +27,8 @@ const group = (consumerGroupId: string): GroupView => ({
   deadLetterTopic: null,
   maxReceiveTps: null,
   maxAttempts: 17,
+  liteSubscriptionsPerClient: 2_000,
+  liteTopicNameBytes: 64,
   retryDelaysMs: [10_000, 30_000, 7_200_000],
 })
 

@@ -48,7 +48,7 @@ export interface EmbeddedEngine extends Engine {
 
 /** What this version's broker carries; the API refuses the rest naming the flag. */
 const capabilities: EngineCapabilities = {
-  messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'PRIORITY'],
+  messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
   orderlyGroups: true,
   storageEncryption: true,
 }

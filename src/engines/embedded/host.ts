@@ -13,6 +13,7 @@ import { type Broker, BrokerRefusal, type BrokerSettings } from '../../broker/br
 import { openBroker } from '../../broker/shell/open.ts'
 import {
   connections,
+  connectLiteConsumers,
   connectProducers,
   createAuthenticator,
   createBandwidth,
@@ -155,6 +156,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     unopened.delete(spec.instanceId)
     const clients = createClientRegistry(broker, world.clock)
     connectProducers(broker, clients)
+    connectLiteConsumers(broker, clients)
     const instance: Hosted = {
       instanceId: spec.instanceId,
       broker,

@@ -77,7 +77,7 @@ export class SimulatedEngine implements Engine {
   constructor(options: SimulatedEngineOptions) {
     this.#options = options
     this.capabilities = {
-      messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'PRIORITY'],
+      messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
       orderlyGroups: true,
       storageEncryption: true,
       ...options.capabilities,
