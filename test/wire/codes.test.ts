@@ -57,6 +57,18 @@ const telling =
     return heard!.status
   }
 
+async function subscribing(
+  { client }: Scene,
+  liteTopicSet: readonly string[],
+  more: Parameters<DrivenInstance['group']>[0] = {},
+): Promise<Status | null> {
+  const topicName = await instance.topic('LITE')
+  const group = await instance.group({ lite: { topicName, exclusive: false }, ...more })
+  const where = { topic: client.resource(topicName), group: client.resource(group) }
+  const action = gen.LiteSubscriptionAction.PARTIAL_ADD
+  return (await client.ask('syncLiteSubscription', { ...where, action, liteTopicSet })).status
+}
+
 const rows: readonly Row[] = [
   { code: 'OK', when: 'a message is sent', says: /OK/, provoke: sending({}) },
   {
@@ -387,6 +399,43 @@ const rows: readonly Row[] = [
     },
   },
   {
+    code: 'ILLEGAL_LITE_TOPIC',
+    when: 'a message names a lite topic with a blank',
+    says: /a b.*1 to 64 letters/,
+    async provoke({ client }) {
+      const topic = await instance.topic('LITE')
+      return (await client.send(client.message(topic, 'body', { liteTopic: 'a b' }))).status
+    },
+  },
+  {
+    code: 'ILLEGAL_LITE_TOPIC',
+    when: 'a consumer subscribes to a lite topic with 65 letters',
+    says: /1 to 64 letters/,
+    provoke: (at) => subscribing(at, ['x'.repeat(65)]),
+  },
+  {
+    code: 'LITE_SUBSCRIPTION_QUOTA_EXCEEDED',
+    when: 'a consumer subscribes to 2,001 lite topics',
+    says: /2001 lite topics.*2000/,
+    provoke: (at) =>
+      subscribing(
+        at,
+        Array.from({ length: 2_001 }, (_, i) => `n${i}`),
+      ),
+  },
+  {
+    code: 'BAD_REQUEST',
+    when: 'a group that is not bound to the LITE topic subscribes',
+    says: /not one of lite consumers.*LITE_SELECTIVE/,
+    provoke: (at) => subscribing(at, ['a'], { lite: null }),
+  },
+  {
+    code: 'MESSAGE_PROPERTY_CONFLICT_WITH_TYPE',
+    when: 'a message without a lite topic goes to a LITE topic',
+    says: /NORMAL message.*LITE messages only/,
+    provoke: async ({ client }) => (await client.send(client.message(await instance.topic('LITE'), 'body'))).status,
+  },
+  {
     code: 'MESSAGE_PROPERTIES_TOO_LARGE',
     when: 'there are 129 user properties',
     says: /129 user properties.*128/,
@@ -399,15 +448,13 @@ const without: Readonly<Partial<Record<CodeName, string>>> = {
   CODE_UNSPECIFIED: 'means nothing',
   ILLEGAL_ACCESS_POINT: 'one broker serves every access point; Apache never answers it either',
   UNRECOGNIZED_CLIENT_TYPE: 'a client is registered from any request (data-plane 1.4, 1.13)',
-  ILLEGAL_LITE_TOPIC: 'lite topics are not there yet',
   FORBIDDEN: 'every queue is readable and writable',
   NOT_FOUND: 'each thing that may be missing has a code of its own',
   CONSUMER_GROUP_NOT_FOUND: 'groups are made by using them (data-plane 0 row 15)',
   REQUEST_TIMEOUT: 'a deadline that passes is gRPC DEADLINE_EXCEEDED',
   PAYLOAD_TOO_LARGE: 'a body has its own code, a gRPC message ends with RESOURCE_EXHAUSTED',
   PRECONDITION_FAILED: 'no request has preconditions',
-  LITE_TOPIC_QUOTA_EXCEEDED: 'lite topics are not there yet',
-  LITE_SUBSCRIPTION_QUOTA_EXCEEDED: 'lite topics are not there yet',
+  LITE_TOPIC_QUOTA_EXCEEDED: 'a hundred thousand lite topics provoke it: src/broker/shell/lite.test.ts',
   REQUEST_HEADER_FIELDS_TOO_LARGE: 'HTTP/2 refuses headers beyond its limit',
   INTERNAL_ERROR: 'failures of ours are INTERNAL_SERVER_ERROR',
   INTERNAL_SERVER_ERROR: 'a full disk provokes it: test/wire/hostile.test.ts',

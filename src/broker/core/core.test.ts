@@ -57,6 +57,7 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     generation: whole,
     messageType: text,
     maxSendTps: nullable(whole),
+    liteExpirationMs: nullable(whole),
     firstQueueKey: whole,
     queues: small,
   }),
@@ -73,6 +74,7 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     ),
     deadLetterTopic: nullable(text),
     maxReceiveTps: nullable(whole),
+    lite: nullable(fc.record({ topicName: text, exclusive: fc.boolean() })),
   }),
   fc.record({ type: fc.constant('group-removed' as const), consumerGroupId: text }),
   fc.record({
@@ -133,6 +135,21 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     at: whole,
     resolution: fc.constantFrom('commit' as const, 'rollback' as const, 'expired' as const),
     numbers: fc.array(whole),
+  }),
+  fc.record({
+    type: fc.constant('lite-topic' as const),
+    topicKey: whole,
+    liteTopic: text,
+    queueKey: whole,
+    at: whole,
+  }),
+  fc.record({ type: fc.constant('lite-expired' as const), at: whole, queueKeys: fc.array(whole, { maxLength: 40 }) }),
+  fc.record({
+    type: fc.constant('lite-subscribed' as const),
+    subscriptionId: whole,
+    consumerGroupId: text,
+    queueKey: whole,
+    start: whole,
   }),
 )
 

@@ -128,7 +128,7 @@ export class LiteShell {
   constructor(context: LiteContext) {
     this.#context = context
     this.#state = context.state
-    for (const topic of this.#state.topics.values()) this.topicChanged(topic)
+    for (const topic of this.#state.topics.values()) this.#watch(topic)
   }
 
   /** The earliest thing to do. */
@@ -259,6 +259,11 @@ export class LiteShell {
 
   /** It is new, has its first lite topic, or expires at other times. */
   topicChanged(topic: Topic): void {
+    this.#watch(topic)
+    this.#context.arm()
+  }
+
+  #watch(topic: Topic): void {
     if (!topic.liteTopics) return
     const at = liteExpiresAt(topic)
     let expiry = this.#expiryOf.get(topic)
@@ -272,7 +277,6 @@ export class LiteShell {
       this.#expiryOf.set(topic, expiry)
     }
     this.#expiries.set(expiry, at)
-    this.#context.arm()
   }
 
   // Time -----------------------------------------------------------------------------------------
