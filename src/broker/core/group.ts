@@ -9,7 +9,7 @@
 import { isDeadLetterTopic } from './dead-letter.ts'
 import type { GroupEvent, GroupSettings, SubscribedEvent } from './events.ts'
 import { limits } from './limits.ts'
-import { dropLiteReadings, sameBinding } from './lite.ts'
+import { dropLiteReadings, sameBinding } from './lite-topics.ts'
 import { orderChanged } from './orderly.ts'
 import { retained } from './queue.ts'
 import { type BrokerState, type Group, makeGroup, makeSubscription, type Topic } from './state.ts'

@@ -8,20 +8,13 @@
  * Nothing here costs more with more lite topics: they are found by name, and lie in a list by the time of their
  * last message, of which only the head is looked at.
  */
-import type {
-  BrokerEvent,
-  LiteBinding,
-  LiteExpiredEvent,
-  LiteSubscribedEvent,
-  LiteTopicEvent,
-  MessageEvent,
-} from './events.ts'
+import type { BrokerEvent, LiteExpiredEvent, LiteSubscribedEvent, LiteTopicEvent, MessageEvent } from './events.ts'
 import { isYoung } from './group.ts'
-import { dropSubscription, readingName } from './lease.ts'
 import { limits } from './limits.ts'
+import { addLiteTopic, addReading, dropLiteTopic } from './lite-topics.ts'
 import { messageEvent, type Outgoing } from './queue.ts'
 import type { Refusal } from './refusal.ts'
-import { type BrokerState, type Group, LiteTopic, makeSubscription, type Subscription, type Topic } from './state.ts'
+import { type BrokerState, type Group, LiteTopic, makeSubscription, type Topic } from './state.ts'
 
 export const liteCodes = { illegalName: 40020, tooManyTopics: 42901, tooManySubscriptions: 42902 } as const
 
@@ -133,57 +126,4 @@ export function applyLiteSubscribed(state: BrokerState, event: LiteSubscribedEve
   const group = state.groups.get(event.consumerGroupId)
   const lite = state.queues.get(event.queueKey)?.topic
   if (group && lite) addReading(state, makeSubscription(event.subscriptionId, group, lite, [event.start]))
-}
-
-/** A message was stored: of all, this one goes away last. */
-export function touch(lite: LiteTopic, at: number): void {
-  const { byAge } = lite.parent.liteTopics!
-  lite.lastMs = at
-  byAge.remove(lite)
-  byAge.push(lite)
-}
-
-export function addLiteTopic(
-  state: BrokerState,
-  topic: Topic,
-  liteTopic: string,
-  queueKey: number,
-  at: number,
-): LiteTopic {
-  const lite = new LiteTopic(topic, liteTopic, queueKey, at)
-  topic.liteTopics!.byName.set(liteTopic, lite)
-  topic.liteTopics!.byAge.push(lite)
-  state.queues.set(queueKey, lite.queues[0])
-  state.liteTopicCount++
-  return lite
-}
-
-export function addReading(state: BrokerState, subscription: Subscription): void {
-  const { group, topic } = subscription
-  group.subscriptions.set(readingName(topic), subscription)
-  topic.subscriptions.set(group.settings.consumerGroupId, subscription)
-  state.subscriptions.set(subscription.id, subscription)
-}
-
-export function dropLiteTopics(state: BrokerState, topic: Topic): void {
-  for (const lite of topic.liteTopics?.byName.values() ?? []) dropLiteTopic(state, lite)
-}
-
-/** The group reads another LITE topic now, or none: what it had of lite topics is nobody's any more. */
-export function dropLiteReadings(state: BrokerState, group: Group): void {
-  for (const subscription of group.subscriptions.values())
-    if (subscription.topic.parent !== null) dropSubscription(state, subscription)
-}
-
-export function sameBinding(one: LiteBinding | null, other: LiteBinding | null): boolean {
-  return one?.topicName === other?.topicName && one?.exclusive === other?.exclusive
-}
-
-function dropLiteTopic(state: BrokerState, lite: LiteTopic): void {
-  const { byName, byAge } = lite.parent.liteTopics!
-  for (const subscription of lite.subscriptions.values()) dropSubscription(state, subscription)
-  state.queues.delete(lite.firstQueueKey)
-  byName.delete(lite.liteTopic)
-  byAge.remove(lite)
-  state.liteTopicCount--
 }

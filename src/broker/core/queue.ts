@@ -7,7 +7,7 @@
 import type { GroupRemovedEvent, MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
 import { dropSubscription } from './lease.ts'
 import { limits } from './limits.ts'
-import { dropLiteTopics, touch } from './lite.ts'
+import { dropLiteTopics, touch } from './lite-topics.ts'
 import { queueOfGroup } from './message-group.ts'
 import { type BrokerState, LiteTopic, makeTopic, noLiteTopics, type Queue, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'

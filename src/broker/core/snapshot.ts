@@ -7,7 +7,7 @@
 import { Reader, Writer } from './bytes.ts'
 import { readGroup, readTopic, writeGroup, writeTopic } from './events.ts'
 import { newLease, own } from './lease.ts'
-import { addLiteTopic, addReading } from './lite.ts'
+import { addLiteTopic, addReading } from './lite-topics.ts'
 import { keep } from './orderly.ts'
 import {
   type BrokerState,

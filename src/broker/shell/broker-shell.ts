@@ -50,7 +50,7 @@ import {
   retriesChanged,
 } from '../core/lease.ts'
 import { limits } from '../core/limits.ts'
-import { sameBinding } from '../core/lite.ts'
+import { sameBinding } from '../core/lite-topics.ts'
 import { attemptToTell, decideAck, decideOrderlyTake, isRepeat } from '../core/orderly.ts'
 import { decideTopic } from '../core/queue.ts'
 import { codes, type Refusal, tooMuchUnread } from '../core/refusal.ts'
