@@ -62,13 +62,13 @@ async function ended(child) {
   servers.delete(child)
 }
 
-/** Starts a server on `home`; `wallMs` is from exec to the ready line. */
-export async function startGantry(source, home, settings = {}) {
+/** Starts a server of a built checkout on `home`; `wallMs` is from exec to the ready line. */
+export async function startGantry(source, home, settings = {}, checkout = root) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GANTRY_')))
   const from = performance.now()
   const child = spawn(
     process.execPath,
-    [path.join(root, 'bin/gantry.js'), 'up', '--json', '--home', home, '--port', '0'],
+    [path.join(checkout, 'bin/gantry.js'), 'up', '--json', '--home', home, '--port', '0'],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
       // Ctrl-C is ours to hear: a second signal would end the server before its broker process.
