@@ -12,9 +12,9 @@ import { openMessaging } from './support/messaging.mjs'
 import { figure, median, percentile } from './support/numbers.mjs'
 import { loadSource, removeSource, root } from './support/source.mjs'
 
-const [other, rounds = '7', seconds = '1.5'] = process.argv.slice(2)
+const [other, rounds = '7', seconds = '1.5', only = ''] = process.argv.slice(2)
 if (other === undefined) {
-  console.error('Usage: node bench/compare.mjs <other built checkout> [rounds] [seconds a turn]')
+  console.error('Usage: node bench/compare.mjs <other built checkout> [rounds] [seconds a turn] [send|cycle|delivery]')
   process.exit(2)
 }
 const source = await loadSource()
@@ -24,17 +24,28 @@ try {
   tell('start over an empty home, ms', starts)
   const sides = { here: await open('here'), there: await open('there') }
   await sleep(4_000)
-  tell('resident memory with one idle instance, MB', each(sides, (side) => [memory(side)]))
+  tell(
+    'resident memory with one idle instance, MB',
+    each(sides, (side) => [memory(side)]),
+  )
   for (const [what, turn] of Object.entries({ send, cycle, delivery })) {
+    if (only !== '' && only !== what) continue
     const seen = { here: [], there: [] }
     for (const side of ['here', 'there']) for (let i = 0; i < 2; i++) await turn(sides[side])
     for (let round = 0; round < Number(rounds); round++) {
       const order = round % 2 === 0 ? ['here', 'there'] : ['there', 'here']
       for (const side of order) seen[side].push(await turn(sides[side]))
     }
-    for (const name of Object.keys(seen.here[0])) tell(`${what}, ${name}`, each(seen, (all) => all.map((one) => one[name])))
+    for (const name of Object.keys(seen.here[0]))
+      tell(
+        `${what}, ${name}`,
+        each(seen, (all) => all.map((one) => one[name])),
+      )
   }
-  tell('resident memory after the load, MB', each(sides, (side) => [memory(side)]))
+  tell(
+    'resident memory after the load, MB',
+    each(sides, (side) => [memory(side)]),
+  )
 } finally {
   await cleanUp()
   removeSource()
@@ -67,7 +78,10 @@ async function oneStart(side) {
 
 async function open(side) {
   const { place, gantry } = await start(side)
-  const { endpoint } = await gantry.api.runningInstance({ topics: ['topic', 'quiet'], groups: ['group', 'quiet'] })
+  const { endpoint } = await gantry.api.runningInstance({
+    topics: ['topic', 'cycle', 'quiet'],
+    groups: ['group', 'quiet'],
+  })
   const messaging = await openMessaging(source, endpoint, 4)
   const consumer = await openMessaging(source, endpoint)
   const pid = brokerOver(place.home)
@@ -109,8 +123,8 @@ function send(side) {
 async function cycle(side) {
   const { messaging } = side
   return loaded(side, async () => {
-    const [received] = await Promise.all([messaging.receive('group', 'topic'), messaging.send('topic', 1024)])
-    if (received.length > 0) await messaging.ack('group', 'topic', received)
+    const [received] = await Promise.all([messaging.receive('group', 'cycle'), messaging.send('cycle', 1024)])
+    if (received.length > 0) await messaging.ack('group', 'cycle', received)
   })
 }
 

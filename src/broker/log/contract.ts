@@ -24,7 +24,7 @@ export interface SegmentLog {
   append(records: readonly Uint8Array[]): Promise<readonly number[]>
   /**
    * Same order and the same atomicity, but positions are known synchronously, before durability.
-   * The caller must not touch the bytes afterwards. `durable` rejects when the log failed.
+   * The records are copied: their memory is the caller's again when this returns. `durable` rejects when the log failed.
    */
   write(records: readonly Uint8Array[]): { positions: readonly number[]; durable: Promise<void> }
   /** Recent data is served from memory, also before it is durable. */

@@ -1245,19 +1245,40 @@ function tail(entries: Entries, skipped: number): Entries {
   }
 }
 
-function topicView(topic: Topic): TopicView {
-  const { topicName, generation, messageType, maxSendTps } = topic.settings
+/** Asked for with every call, so kept for as long as the settings are in force. */
+const topicViews = new WeakMap<Topic['settings'], TopicView>()
+const groupViews = new WeakMap<Group['settings'], GroupView>()
+
+function topicView({ settings, queues }: Topic): TopicView {
+  const known = topicViews.get(settings)
+  if (known) return known
+  const view = makeTopicView(settings, queues.length)
+  topicViews.set(settings, view)
+  return view
+}
+
+function groupView({ settings }: Group): GroupView {
+  const known = groupViews.get(settings)
+  if (known) return known
+  const view = makeGroupView(settings)
+  groupViews.set(settings, view)
+  return view
+}
+
+function makeTopicView(
+  { topicName, generation, messageType, maxSendTps }: Topic['settings'],
+  queues: number,
+): TopicView {
   return {
     topicName,
     generation,
     messageType: messageType as TopicView['messageType'],
     maxSendTps,
-    queues: topic.queues.length,
+    queues,
   }
 }
 
-function groupView(group: Group): GroupView {
-  const { settings } = group
+function makeGroupView(settings: Group['settings']): GroupView {
   return {
     ...settings,
     maxAttempts: maxAttempts(settings.maxRetryTimes),

@@ -72,7 +72,7 @@ export class Journal {
 
   /** One atomic record group. Throws what the log throws (busy, failed), and then nothing has changed. */
   commit(events: readonly BrokerEvent[]): void {
-    const records = events.map((event) => encodeEvent(event, Buffer.allocUnsafe))
+    const records = encodeAll(events)
     const { positions, durable } = this.log.write(records)
     const batch = this.#batchOf(durable)
     for (let i = 0; i < events.length; i++) {
@@ -204,6 +204,19 @@ export class Journal {
     this.failed = error instanceof Error ? error : new Error(String(error))
     this.#options.onFailure(this.failed)
   }
+}
+
+/** Records are copied by the log before it returns, so they can be made in the same memory each time. */
+const desk = Buffer.allocUnsafeSlow(64 * 1024)
+
+function encodeAll(events: readonly BrokerEvent[]): Uint8Array[] {
+  let used = 0
+  const allocate = (sizeBytes: number): Uint8Array => {
+    if (used + sizeBytes > desk.length) return Buffer.allocUnsafe(sizeBytes)
+    used += sizeBytes
+    return desk.subarray(used - sizeBytes, used)
+  }
+  return events.map((event) => encodeEvent(event, allocate))
 }
 
 /** The ages of all segments, the one being written included, then the state. */

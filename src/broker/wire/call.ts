@@ -66,16 +66,7 @@ export function enter(call: Call<InstanceDoor>, clientId: string = call.metadata
       `The client id has ${clientId.length} characters; at most ${maxClientIdLength} are allowed.`,
     )
   }
-  return {
-    door,
-    clientId,
-    language: metadata['x-mq-language'],
-    version: metadata['x-mq-client-version'],
-    storeHost: `${connection.localAddress}:${connection.localPort}`,
-    signal: call.signal,
-    remainingMs: () => call.remainingMs(),
-    now: () => door.clock.now(),
-  }
+  return new EnteredCall(call, clientId)
 }
 
 /** Throws PAYMENT_REQUIRED; for calls that went on for a while, also after they began. */
@@ -85,4 +76,42 @@ export function refuseWhenStopped(door: InstanceDoor): void {
     Code.PAYMENT_REQUIRED,
     `Instance ${door.instanceId} is stopped because its subscription expired; renew it to go on.`,
   )
+}
+
+/** Made for every call, so what most calls never ask for (an abort signal, above all) is made when it is asked for. */
+class EnteredCall implements WireCall {
+  readonly door: InstanceDoor
+  readonly clientId: string
+  readonly #call: Call<InstanceDoor>
+
+  constructor(call: Call<InstanceDoor>, clientId: string) {
+    this.door = call.context
+    this.clientId = clientId
+    this.#call = call
+  }
+
+  get language(): string | undefined {
+    return this.#call.metadata['x-mq-language']
+  }
+
+  get version(): string | undefined {
+    return this.#call.metadata['x-mq-client-version']
+  }
+
+  get storeHost(): string {
+    const { localAddress, localPort } = this.#call.connection
+    return `${localAddress}:${localPort}`
+  }
+
+  get signal(): AbortSignal {
+    return this.#call.signal
+  }
+
+  remainingMs(): number {
+    return this.#call.remainingMs()
+  }
+
+  now(): number {
+    return this.door.clock.now()
+  }
 }

@@ -98,7 +98,8 @@ async function deliver(
   /** Those before it are known to have left. */
   let takenBelow = 0
   for (const [index, delivery] of deliveries.entries()) {
-    await call.context.bandwidth.take(deliverySize(delivery), call.signal)
+    const { bandwidth } = call.context
+    if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), call.signal)
     if (call.signal.aborted) {
       await giveBack(wire, request, deliveries.slice(index))
       return

@@ -45,11 +45,7 @@ export async function sendMessage(
   }
   for (const message of messages) checkType(message.systemProperties ?? noProperties, topic)
 
-  let bytes = 0
-  for (const message of messages) bytes += message.body.length
-  await call.door.inbound.take(bytes, call.signal)
-  if (call.signal.aborted)
-    throw new BrokerRefusal(Code.TOO_MANY_REQUESTS, 'The client gave up before its bandwidth let the message in.')
+  if (call.door.inbound.limited) await letIn(call, messages)
   const outgoing = messages.map((message) => toOutgoing(message, topic, storeHost, at))
   const receipts = await broker.send({ topic: topicName, messages: outgoing, clientId: call.clientId })
   const ok = statusOf(Code.OK)
@@ -63,6 +59,14 @@ export async function sendMessage(
       recallHandle: receipt.recallHandle ?? '',
     })),
   }
+}
+
+async function letIn({ door, signal }: WireCall, messages: readonly gen.Message[]): Promise<void> {
+  let bytes = 0
+  for (const message of messages) bytes += message.body.length
+  await door.inbound.take(bytes, signal)
+  if (signal.aborted)
+    throw new BrokerRefusal(Code.TOO_MANY_REQUESTS, 'The client gave up before its bandwidth let the message in.')
 }
 
 function sharedTopic(messages: readonly gen.Message[]): string {
