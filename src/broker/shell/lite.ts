@@ -43,6 +43,8 @@ import { makeWaiter } from '../core/waiters.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 
 const ILLEGAL_FILTER = 40010
+/** Polls of one client at a time, roughly: official push consumers have one. */
+const attemptsRemembered = 16
 /** How soon something is tried again that the log had no room for. */
 const RETRY_MS = 5
 
@@ -117,11 +119,8 @@ export class LiteShell {
   readonly #wakeOf = new Map<LiteClient, Wake>()
   readonly #expiries = new DeadlineHeap<Expiry>()
   readonly #expiryOf = new Map<Topic, Expiry>()
-  /** The batch each client got last, so that the same attempt finds it again. */
-  readonly #latest = new WeakMap<
-    LiteClient,
-    { readonly attemptId: string; readonly readings: readonly Subscription[] }
-  >()
+  /** What each client's latest attempts got something of, so that the same attempt finds it again. */
+  readonly #latest = new WeakMap<LiteClient, Map<string, readonly Subscription[]>>()
   readonly #loading = new Map<LiteClient, Set<Subscription>>()
   #lost: (clientId: string, liteTopic: string) => void = () => {}
 
@@ -348,7 +347,7 @@ export class LiteShell {
     const batches = this.#repeated(poll) ? this.#takeRepeated(poll, at) : this.#takeNews(poll, { group, topic, at })
     if (batches.length === 0) return false
     this.#leaveLine(poll)
-    this.#latest.set(client, { attemptId: poll.attemptId, readings: batches.map(({ reading }) => reading) })
+    this.#remember(poll, batches)
     for (const { reading, leased } of batches) {
       this.#clients.served(client, reading.topic.liteTopic)
       this.#context.spendForReceive(reading, leased.entries.length, at)
@@ -357,10 +356,22 @@ export class LiteShell {
     return true
   }
 
+  #remember({ client, attemptId }: LitePoll, batches: readonly Batch[]): void {
+    if (attemptId === '') return
+    const latest = this.#latest.get(client) ?? new Map<string, readonly Subscription[]>()
+    latest.delete(attemptId)
+    latest.set(
+      attemptId,
+      batches.map(({ reading }) => reading),
+    )
+    if (latest.size > attemptsRemembered) latest.delete(latest.keys().next().value!)
+    this.#latest.set(client, latest)
+  }
+
   #repeated(poll: LitePoll): boolean {
-    const latest = this.#latest.get(poll.client)
-    if (poll.attemptId === '' || latest?.attemptId !== poll.attemptId) return false
-    return latest.readings.some((reading) => this.#isWanted(poll.client, reading) && isRepeat(reading, poll.attemptId))
+    if (poll.attemptId === '') return false
+    const readings = this.#latest.get(poll.client)?.get(poll.attemptId) ?? []
+    return readings.some((reading) => this.#isWanted(poll.client, reading) && isRepeat(reading, poll.attemptId))
   }
 
   #isWanted(client: LiteClient, reading: Subscription): boolean {
@@ -369,7 +380,7 @@ export class LiteShell {
 
   #takeRepeated(poll: LitePoll, at: number): Batch[] {
     const batches: Batch[] = []
-    for (const reading of this.#latest.get(poll.client)!.readings) {
+    for (const reading of this.#latest.get(poll.client)!.get(poll.attemptId)!) {
       if (!this.#isWanted(poll.client, reading) || !isRepeat(reading, poll.attemptId)) continue
       const { events, leased } = this.#context.take(reading, poll, at)
       if (leased && this.#context.tryCommit(events)) batches.push({ reading, leased })
