@@ -172,6 +172,19 @@ describe('a lite topic', () => {
   })
 })
 
+it('never buries a message for being suspended', async () => {
+  await ensureGroup({ generation: 2, maxRetryTimes: 0 })
+  await send('a', '1')
+  await sync('add', ['a'])
+  for (let i = 0; i < 3; i++) {
+    const [message] = await receive({})
+    expect(told(message!)).toBe('a/1:1')
+    await change(message!, 0, true)
+    await clock.advance(1)
+  }
+  expect(broker.topic('%DLQ%group')).toBeNull()
+})
+
 describe('the life of a lite topic', () => {
   it('ends when its last message is old enough, whoever reads, and frees what it had', async () => {
     await ensureTopic({ liteExpirationMs: 15 * MINUTE })
@@ -275,6 +288,16 @@ describe('where a subscriber begins', () => {
     await sync('add', ['a'], { offset: { from: 'tail', count: 1 } })
     await ack((await receive({ max: 1 }))[0]!)
     await sync('add', ['a'])
+    expect(await seen({})).toEqual(['a/2:1'])
+  })
+
+  it('is the end of a lite topic that lost its beginning to retention, as it is when subscribing', async () => {
+    await restart({ retentionMs: 2 * MINUTE })
+    await send('a', '1')
+    await clock.advance(5 * MINUTE)
+    expect(broker.state.topics.get('topic')!.liteTopics!.byName.get('a')!.queues[0].begin).toBe(1)
+    await sync('add', ['a'])
+    await send('a', '2')
     expect(await seen({})).toEqual(['a/2:1'])
   })
 
@@ -430,21 +453,21 @@ it('costs a receive nothing that a hundred thousand other lite topics are there'
 
 // What the tests speak in ------------------------------------------------------------------------
 
-async function open(): Promise<void> {
+async function open(settings: { readonly retentionMs?: number } = {}): Promise<void> {
   broker = await openShell({
     world: { clock, disk, random },
     directory: '/instance',
-    settings: { retentionMs: 1_000 * HOUR, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 },
+    settings: { retentionMs: 1_000 * HOUR, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9, ...settings },
     report: (error) => reported.push(error),
   })
   broker.onLiteTopicLost((clientId, liteTopic) => lost.push(`${clientId} lost ${liteTopic}`))
 }
 
 /** Replayed from the log where the checkpoint is not wanted, and then equal to what was. */
-async function restart(): Promise<void> {
+async function restart(settings: { readonly retentionMs?: number } = {}): Promise<void> {
   const before = encodeState(broker.state)
   await broker.close()
-  await open()
+  await open(settings)
   expect(Buffer.compare(encodeState(broker.state), before)).toBe(0)
 }
 
