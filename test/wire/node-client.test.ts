@@ -46,6 +46,27 @@ describe('rocketmq-client-nodejs', () => {
     }
   })
 
+  it('starts with many topics, every time', async () => {
+    const { instanceId, endpoint } = await runningInstance(client, { topic: 'many-0', group: 'many-group' })
+    const topics = ['many-0', 'many-1', 'many-2', 'many-3']
+    for (const topic of topics.slice(1))
+      await client.createTopic(instanceId, topic, new sdk.CreateTopicRequest({ messageType: 'NORMAL' }))
+    await until(
+      async () => (await client.listTopics(instanceId, new sdk.ListTopicsRequest({}))).body.data.list,
+      (list: any[]) => list.length === 4 && list.every(({ status }) => status === 'RUNNING'),
+      'the four topics run',
+    )
+    const subscriptions = new Map(topics.map((topic) => [topic, '*']))
+    for (let start = 0; start < 3; start++) {
+      const producer = new rocketmq.Producer(clientOptions(endpoint, { topics }))
+      const consumer = new rocketmq.SimpleConsumer(
+        clientOptions(endpoint, { consumerGroup: 'many-group', subscriptions, awaitDuration: 5000 }),
+      )
+      await Promise.all([producer.startup(), consumer.startup()])
+      await Promise.all([producer.shutdown(), consumer.shutdown()])
+    }
+  })
+
   it.each(['plain', 'tls'])(
     'sends 1,000 messages and receives exactly those, once each, with a push and a simple consumer (%s)',
     async (line) => {

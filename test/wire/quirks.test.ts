@@ -128,6 +128,24 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
+    source: '11.3; rocketmq-client-nodejs 1.0.8, BaseClient.startup',
+    name: 'hears its settings again after the last of its routes, before which it does not listen',
+    clients: ['node'],
+    async run(bench) {
+      const topics = [await bench.instance.topic(), await bench.instance.topic()]
+      const client = await bench.dial()
+      await client.queryRoute(topics[0]!)
+      const telemetry = client.telemetry(client.producerSettings(topics))
+      const first = await telemetry.hear()
+      await client.queryRoute(topics[1]!)
+      await bench.instance.clock.advance(50)
+      expect(await telemetry.hear()).toEqual(first)
+      await bench.instance.clock.advance(950)
+      expect(await telemetry.hear()).toEqual(first)
+      telemetry.call.cancel()
+    },
+  },
+  {
     source: '0 row 6, 6.1, 6.3',
     name: 'finds queue 0 on broker 0 at the address it dialled',
     clients: languages,

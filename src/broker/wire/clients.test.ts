@@ -17,7 +17,7 @@ function start() {
   const registry = createClientRegistry(broker, clock)
   const streams = new Map<string, ClientStream[]>()
   const open = (clientId: string) => {
-    const stream: ClientStream = { write: () => true, drained: async () => {}, refresh: () => {} }
+    const stream: ClientStream = { write: () => true, drained: async () => {}, refresh: () => {}, routeAsked: () => {} }
     streams.set(clientId, [...(streams.get(clientId) ?? []), stream])
     registry.streamOpened(clientId, stream)
   }
@@ -134,6 +134,7 @@ describe('the way to a client', () => {
           readOn = resolve
         }),
       refresh: () => {},
+      routeAsked: () => {},
     }
     return {
       said,

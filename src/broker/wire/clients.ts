@@ -36,6 +36,8 @@ export interface ClientStream {
   drained(): Promise<void>
   /** Tells the client its settings when they are not what it was told last. */
   refresh(): void
+  /** The client asked for a route; one that starts may have to be told its settings again. */
+  routeAsked(): void
 }
 
 export interface ClientRegistry {
@@ -50,6 +52,8 @@ export interface ClientRegistry {
    */
   streamClosed(clientId: string, stream: ClientStream, connectionGone: boolean): void
   terminated(clientId: string): void
+  /** A client asked where a topic is. */
+  routeAsked(clientId: string): void
   list(): ClientInfo[]
   get(clientId: string): ClientInfo | null
   /** Has a stream that reads what it is sent. */
@@ -196,6 +200,9 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
       if (known.has(clientId)) doubt(clientId, connectionGone ? lostWithConnectionAfterMs : lostAfterMs)
     },
     terminated: forget,
+    routeAsked(clientId) {
+      newestStream(clientId)?.routeAsked()
+    },
     list: () => [...known.values()],
     get: (clientId) => known.get(clientId) ?? null,
     listening: (clientId) => newestStream(clientId) !== null,

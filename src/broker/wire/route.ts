@@ -27,6 +27,7 @@ export function queryRoute(
   request: gen.QueryRouteRequest,
   connection: Connection,
 ): gen.QueryRouteResponseInit {
+  call.door.clients.routeAsked(call.clientId)
   const topic = topicOf(call, request.topic)
   const endpoints = endpointsFor(request.endpoints, connection)
   return {

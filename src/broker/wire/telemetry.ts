@@ -15,6 +15,7 @@ import { Code } from './code.ts'
 import { checkGroupName, checkTopicName } from './names.ts'
 import { endpointsFor } from './route.ts'
 import { mergeSettings } from './settings.ts'
+import { SettingsAgain } from './settings-again.ts'
 import { statusOf, statusOfError } from './status.ts'
 
 type TelemetryCall = BidiCall<InstanceDoor, gen.TelemetryCommand, gen.TelemetryCommandInit>
@@ -46,6 +47,7 @@ export async function telemetry(call: TelemetryCall): Promise<void> {
     if (!(error instanceof BrokerRefusal)) throw error
     call.write({ status: statusOfError(error, call.context.report) })
   } finally {
+    stream.close()
     clients.streamClosed(wire.clientId, stream, call.connection.closed)
   }
 }
@@ -57,10 +59,13 @@ class Stream implements ClientStream {
   #given: gen.Settings | null = null
   /** Digest of what it was told last. */
   #told = ''
+  /** Null for clients that hear settings whenever they come. */
+  readonly #again: SettingsAgain | null
 
   constructor(call: TelemetryCall, wire: WireCall) {
     this.#call = call
     this.#wire = wire
+    this.#again = wire.language === 'HTTP' ? new SettingsAgain(wire.door.clock, () => this.#repeat()) : null
   }
 
   write(command: gen.TelemetryCommandInit): boolean {
@@ -97,6 +102,25 @@ class Stream implements ClientStream {
       const before = this.#told
       this.#keep(this.#given, merged)
       if (this.#told !== before) this.#call.write({ status: statusOf(Code.OK), settings: merged })
+    } catch (error) {
+      this.#wire.door.report(error)
+    }
+  }
+
+  routeAsked(): void {
+    this.#again?.routeAsked()
+  }
+
+  close(): void {
+    this.#again?.close()
+  }
+
+  #repeat(): void {
+    if (this.#given === null || this.#call.signal.aborted || declared(this.#given).topics.length < 2) return
+    try {
+      const merged = this.#merged(this.#given, this.#given.subscription?.group?.name ?? null)
+      this.#keep(this.#given, merged)
+      this.#call.write({ status: statusOf(Code.OK), settings: merged })
     } catch (error) {
       this.#wire.door.report(error)
     }
