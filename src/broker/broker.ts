@@ -113,6 +113,8 @@ export interface Broker {
 
 export interface BrowseRequest {
   readonly topic: string
+  /** Of a LITE topic: only this lite topic; null or absent: each in turn, in order of time by itself. */
+  readonly liteTopic?: string | null
   /** Store time, both ends included. */
   readonly fromMs: number
   readonly untilMs: number
@@ -141,6 +143,8 @@ export interface StoredMessage {
   readonly deadLetterOf: { readonly topicName: string; readonly messageId: string } | null
   readonly queueId: number
   readonly offset: number
+  /** Empty when it is of none. */
+  readonly liteTopic: string
   /** Where it lies in the log. */
   readonly position: number
 }

@@ -135,6 +135,8 @@ export interface MessageQuery {
   readonly topicName: string
   readonly messageId: string | null
   readonly messageKey: string | null
+  /** Of a LITE topic, only this lite topic; null or absent: all of them, one after another. */
+  readonly liteTopic?: string | null
   /** Store time, both ends included. */
   readonly fromMs: number
   readonly untilMs: number
@@ -196,6 +198,8 @@ export type TraceIncident =
 /** How far a group is behind on one topic, as of one moment. */
 export interface TopicLag {
   readonly topicName: string
+  /** Of a LITE topic, the lite topic that this is about: each is counted by itself. */
+  readonly liteTopic?: string | null
   /** Messages that could be given now, whatever the filter says of them. */
   readonly readyCount: number
   /** Messages with clients. */

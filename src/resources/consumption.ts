@@ -52,7 +52,7 @@ export const getConsumerGroupLag: Handler<GetConsumerGroupLagInput, GetConsumerG
   call,
   input,
 ) => {
-  const { instanceId, consumerGroupId, topicName } = input
+  const { instanceId, consumerGroupId, topicName, liteTopicName } = input
   const { read } = services.ledger
   await liveInstance(read, call, instanceId)
   if ((await findConsumerGroup(read, instanceId, consumerGroupId)) === undefined)
@@ -67,21 +67,47 @@ export const getConsumerGroupLag: Handler<GetConsumerGroupLagInput, GetConsumerG
       `The broker of instance "${instanceId}" does not answer now, so nobody knows the lag. Try again in a moment.`,
     )
   }
-  const wanted = lags.filter((lag) => isBlank(topicName) || lag.topicName === topicName)
+  const wanted = lags.filter(
+    (lag) =>
+      (isBlank(topicName) || lag.topicName === topicName) &&
+      (isBlank(liteTopicName) || lag.liteTopic === liteTopicName),
+  )
+  const lites = wanted.filter((lag) => lag.liteTopic != null)
   return {
     instanceId,
     consumerGroupId,
     regionId: call.regionId,
     ...(isBlank(topicName) ? {} : { topicName }),
     totalLag: lagView(wanted, call.at),
-    topicLagMap: Object.fromEntries(wanted.map((lag) => [lag.topicName, lagView([lag], call.at)])),
+    topicLagMap: Object.fromEntries(
+      Array.from(byTopic(wanted), ([name, ofTopic]) => [name, lagView(ofTopic, call.at)]),
+    ),
+    ...(lites.length === 0
+      ? {}
+      : { liteTopicLagMap: Object.fromEntries(lites.map((lag) => [lag.liteTopic!, liteLagView(lag, call.at)])) }),
   }
+}
+
+/** A LITE topic's lag is that of its lite topics together. */
+function byTopic(lags: readonly TopicLag[]): ReadonlyMap<string, TopicLag[]> {
+  const found = new Map<string, TopicLag[]>()
+  for (const lag of lags) {
+    const before = found.get(lag.topicName)
+    if (before) before.push(lag)
+    else found.set(lag.topicName, [lag])
+  }
+  return found
+}
+
+function liteLagView(lag: TopicLag, at: number): { readyCount: number; deliveryDuration: number } {
+  const { readyCount, deliveryDuration } = lagView([lag], at)
+  return { readyCount, deliveryDuration }
 }
 
 function lagView(lags: readonly TopicLag[], at: number): GetConsumerGroupLagData['totalLag'] {
   const sum = (of: (lag: TopicLag) => number): number => lags.reduce((total, lag) => total + of(lag), 0)
-  const since = Math.min(at, ...lags.map(({ readySinceMs }) => readySinceMs ?? at))
-  const last = Math.max(0, ...lags.map(({ lastConsumeMs }) => lastConsumeMs ?? 0))
+  const since = lags.reduce((earliest, { readySinceMs }) => Math.min(earliest, readySinceMs ?? at), at)
+  const last = lags.reduce((latest, { lastConsumeMs }) => Math.max(latest, lastConsumeMs ?? 0), 0)
   return {
     readyCount: sum(({ readyCount }) => readyCount),
     inflightCount: sum(({ inflightCount }) => inflightCount),

@@ -24,6 +24,7 @@ export const listMessages: Handler<ListMessagesInput, ListMessagesData> = async 
     topicName,
     messageId: input.messageId || null,
     messageKey: input.messageKey || null,
+    liteTopic: input.liteTopicName || null,
     ...timeRange(services, input),
     scroll,
     skip: scroll === null ? skipOf(page) : 0,

@@ -23,7 +23,8 @@ export const listTraces: Handler<ListTracesInput, ListTracesData> = async (servi
   const range = timeRange(services, input)
   const skip = skipOf(page)
   if (!isTraced(row)) return pageReply(page, 0, [])
-  const query = { topicName, messageId, messageKey, ...range, scroll: null, skip, limit: page.size }
+  const liteTopic = input.liteTopicName || null
+  const query = { topicName, messageId, messageKey, liteTopic, ...range, scroll: null, skip, limit: page.size }
   const found = await services.messages.findMessages(instanceId, query)
   if (found === null) throw topicNotFound(topicName)
   const list = found.messages

@@ -127,6 +127,7 @@ class LiteSimulation {
     else if (way < 97) await this.#kill()
     else if (way < 98) await this.#powerCut()
     else if (way < 99) await this.#fillDisk()
+    else this.#reset()
     await this.#clock.advance(this.#random.below(this.#oneIn(4) ? 30 * SECOND : 50))
     if (this.#broken) throw this.#broken
   }
@@ -241,6 +242,13 @@ class LiteSimulation {
     const request = { group: reader.group, topic: TOPIC, clientId, version: null, ...wish, offset }
     this.#heardOf(reader, clientId, request)
     this.#behind(() => this.#shell.syncLite(request))
+  }
+
+  /** By an operator, of every lite topic at once. */
+  #reset(): void {
+    const toMs = this.#oneIn(2) ? null : this.#shell.now() - this.#random.below(MINUTE)
+    const resetId = `reset-${this.#version++}`
+    this.#behind(() => this.#shell.resetOffsets({ resetId, consumerGroupId: moving.group, topicName: TOPIC, toMs }))
   }
 
   #place(): LiteOffset | null {

@@ -12,6 +12,7 @@ import type { BrokerEvent, LiteExpiredEvent, LiteSubscribedEvent, LiteTopicEvent
 import { isYoung } from './group.ts'
 import { limits } from './limits.ts'
 import { addLiteTopic, addReading, dropLiteTopic } from './lite-topics.ts'
+import { decideReset } from './offsets.ts'
 import { messageEvent, type Outgoing } from './queue.ts'
 import type { Refusal } from './refusal.ts'
 import { type BrokerState, type Group, LiteTopic, makeSubscription, type Topic } from './state.ts'
@@ -94,6 +95,35 @@ export function decideLiteSubscribe(state: BrokerState, group: Group, lite: Lite
     queueKey: queue.key,
     start: isYoung(lite) ? queue.begin : queue.visible,
   }
+}
+
+/**
+ * The group's reading of every lite topic moved, `places` saying where to by queue key; readings that are not there begin
+ * there. One that was made meanwhile is not named, and is read from its beginning.
+ */
+export function decideLiteReset(
+  state: BrokerState,
+  group: Group,
+  topic: Topic,
+  places: ReadonlyMap<number, number>,
+): BrokerEvent[] {
+  const { consumerGroupId, lite: binding } = group.settings
+  if (binding?.topicName !== topic.settings.topicName) return []
+  const made: LiteSubscribedEvent[] = []
+  const moved: BrokerEvent[] = []
+  for (const { queues, subscriptions } of topic.liteTopics?.byName.values() ?? []) {
+    const [queue] = queues
+    const place = places.get(queue.key)
+    if (place === undefined) continue
+    const next = Math.min(Math.max(place, queue.begin), queue.end)
+    const reading = subscriptions.get(consumerGroupId)
+    if (reading) moved.push(decideReset(reading, null, new Map([[0, next]]))!)
+    else {
+      const subscriptionId = state.nextSubscriptionId + made.length
+      made.push({ type: 'lite-subscribed', subscriptionId, consumerGroupId, queueKey: queue.key, start: next })
+    }
+  }
+  return [...made, ...moved]
 }
 
 /** Queues that are gone once the event is applied. */

@@ -70,7 +70,7 @@ import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../core/wai
 import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
-import { browse, historyOf } from './browse.ts'
+import { browse, browseLite, historyOf } from './browse.ts'
 import { FilterWatch } from './filter-watch.ts'
 import { Journal } from './journal.ts'
 import { LiteShell } from './lite.ts'
@@ -620,12 +620,14 @@ export class BrokerShell implements Broker {
 
   async browse(request: BrowseRequest): Promise<BrowsePage | null> {
     const topic = this.state.topics.get(request.topic)
-    return topic ? browse(this.#journal, topic, request) : null
+    if (!topic) return null
+    return topic.liteTopics ? browseLite(this.#journal, topic, request) : browse(this.#journal, topic, request)
   }
 
   async historyOf(topicName: string, message: StoredMessage): Promise<Incident[]> {
     const topic = this.state.topics.get(topicName)
-    return topic ? historyOf(this.#journal, topic, message) : []
+    const read = topic?.liteTopics?.byName.get(message.liteTopic) ?? topic
+    return read ? historyOf(this.#journal, read, message) : []
   }
 
   usage(): { storedBytes: number; messages: number; inflight: number; timed: number } {

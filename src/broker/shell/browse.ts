@@ -51,7 +51,7 @@ export async function browse(context: BrowseContext, topic: Topic, request: Brow
     const records = await context.log.readMany(wanted.map(({ position }) => position))
     for (let i = 0; i < wanted.length; i++) {
       bytes += records[i]!.length
-      const message = stored(wanted[i]!, decodeEvent(records[i]!) as MessageEvent)
+      const message = stored(wanted[i]!, decodeEvent(records[i]!) as MessageEvent, topic)
       if (request.matches && !request.matches(message)) continue
       if (skip > 0) {
         skip--
@@ -68,6 +68,34 @@ export async function browse(context: BrowseContext, topic: Topic, request: Brow
   }
   const more = cursors.some(({ next, end }) => next < end)
   return { messages: found, total, next: more ? cursors.map(({ next }) => next) : null }
+}
+
+/** As `browse` over the lite topics, in the order in which they were made, each by time; `next` names a queue and an offset of it. */
+export async function browseLite(context: BrowseContext, topic: Topic, request: BrowseRequest): Promise<BrowsePage> {
+  const [fromKey = 0, offset = 0] = request.after ?? []
+  const wanted = [...(topic.liteTopics?.byName.values() ?? [])].filter(
+    ({ liteTopic, lastMs }) => lastMs >= request.fromMs && (request.liteTopic ?? liteTopic) === liteTopic,
+  )
+  let total = 0
+  for (const { queues } of wanted) {
+    const { first, end } = await cursorOf(context, queues[0], { ...request, after: null })
+    total += Math.max(0, end - first)
+  }
+  const found: StoredMessage[] = []
+  const most = request.skip + request.limit
+  let looked = 0
+  for (const lite of wanted) {
+    const key = lite.firstQueueKey
+    if (key < fromKey) continue
+    const page = (next: readonly number[]): BrowsePage => ({ messages: found.slice(request.skip), total, next })
+    if (found.length >= most || looked >= messagesPerCall) return page([key, 0])
+    const after = key === fromKey ? [offset] : null
+    const some = await browse(context, lite, { ...request, after, skip: 0, limit: most - found.length })
+    found.push(...some.messages)
+    looked += some.total
+    if (some.next) return page([key, some.next[0]!])
+  }
+  return { messages: found.slice(request.skip), total, next: null }
 }
 
 interface Cursor {
@@ -137,7 +165,7 @@ async function timeOf(index: PersistentQueueIndex, cursor: Cursor): Promise<numb
   return entries.storeTimeMs(cursor.next - entries.from)
 }
 
-const stored = ({ queueId, offset, position }: Entry, message: MessageEvent): StoredMessage => ({
+const stored = ({ queueId, offset, position }: Entry, message: MessageEvent, { liteTopic }: Topic): StoredMessage => ({
   messageId: message.messageId,
   tag: message.tag,
   bodyBytes: message.bodyBytes,
@@ -146,6 +174,7 @@ const stored = ({ queueId, offset, position }: Entry, message: MessageEvent): St
   deadLetterOf: message.origin,
   queueId,
   offset,
+  liteTopic,
   position,
 })
 

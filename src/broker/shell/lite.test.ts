@@ -435,6 +435,74 @@ describe('an exclusive group', () => {
   })
 })
 
+describe('an operator', () => {
+  const reset = (resetId: string, toMs: number | null) =>
+    during(broker.resetOffsets({ resetId, consumerGroupId: 'group', topicName: 'topic', toMs }))
+
+  it('moves a group in all lite topics at once, also those it has not read, and once', async () => {
+    await send('a', '1', '2')
+    await sync('add', ['a', 'b', 'c'])
+    await ack((await receive({ max: 1 }))[0]!)
+    await clock.advance(MINUTE)
+    const at = clock.now()
+    await send('a', '3')
+    await send('b', '1')
+    await reset('one', at)
+    await reset('one', null)
+    expect(await seen({})).toEqual(['a/3:1', 'b/1:1'])
+    await reset('two', null)
+    await send('c', '1')
+    expect(await seen({})).toEqual(['c/1:1'])
+    await restart()
+    await reset('two', 0)
+    await sync('replace', ['a', 'b'])
+    expect(await seen({})).toEqual([])
+    await reset('three', 0)
+    expect(await seen({})).toEqual(['a/1:1', 'a/2:1', 'a/3:1', 'b/1:1'])
+  })
+
+  it('sees how far a group is behind, in each lite topic', async () => {
+    await send('a', '1', '2')
+    await send('b', '1')
+    await sync('add', ['a', 'b'])
+    await ack((await receive({ max: 1 }))[0]!)
+    await receive({ max: 1 })
+    const lags = await broker.lag('group')
+    expect(
+      lags.map(({ topicName, liteTopic, readyCount, inflightCount }) => [
+        topicName,
+        liteTopic,
+        readyCount,
+        inflightCount,
+      ]),
+    ).toEqual([
+      ['topic', 'a', 1, 0],
+      ['topic', 'b', 0, 1],
+    ])
+  })
+
+  it('looks at the messages of one lite topic, or of all, page by page, and at what became of one', async () => {
+    for (const name of ['a', 'b', 'c']) await send(name, '1', '2')
+    await sync('add', ['b'])
+    await receive({ max: 1 })
+    const look = (more: object) =>
+      broker.browse({ topic: 'topic', fromMs: 0, untilMs: 2 ** 50, after: null, skip: 0, limit: 2, ...more })
+    const pages: string[][] = []
+    let after: readonly number[] | null = null
+    do {
+      const page = await look({ after })
+      expect(page!.total).toBe(6)
+      pages.push(page!.messages.map(({ payload }) => String(Buffer.from(payload))))
+      after = page!.next
+    } while (after)
+    expect(pages.flat()).toEqual(['a/1', 'a/2', 'b/1', 'b/2', 'c/1', 'c/2'])
+    const [first] = (await look({ liteTopic: 'b', limit: 10 }))!.messages
+    expect((await look({ liteTopic: 'b' }))!.total).toBe(2)
+    expect((await look({ skip: 4 }))!.messages.map(({ liteTopic }) => liteTopic)).toEqual(['c', 'c'])
+    expect(await broker.historyOf('topic', first!)).toMatchObject([{ what: 'delivered', group: 'group', attempt: 1 }])
+  })
+})
+
 it('costs a receive nothing that a hundred thousand other lite topics are there', async () => {
   const count = 3_000
   for (let i = 0; i < count; i += 1_000)

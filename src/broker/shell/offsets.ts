@@ -12,6 +12,7 @@ import { type BrokerEvent, decodeEvent, type MessageEvent } from '../core/events
 import { filterHashes, matches } from '../core/filter.ts'
 import { decideSubscribe } from '../core/group.ts'
 import { limits } from '../core/limits.ts'
+import { decideLiteReset } from '../core/lite.ts'
 import { backlogOf, decideReset, latestOffsets, lowWater, offsetsAtTime } from '../core/offsets.ts'
 import { codes, tooMuchUnread } from '../core/refusal.ts'
 import type { BrokerState, Group, Queue, Subscription, Topic } from '../core/state.ts'
@@ -75,11 +76,17 @@ export class Offsets {
       const group = state.groups.get(reset.consumerGroupId)
       if (!topic || !group) break
       if (topic.subscriptions.get(reset.consumerGroupId)?.resetId === reset.resetId) break
+      if (topic.liteTopics && group.settings.lite?.topicName !== reset.topicName) break
+      const lites = await this.#storedOfLites(topic, reset.toMs)
       const nexts =
         reset.toMs === null ? latestOffsets(topic) : offsetsAtTime(topic, await this.#stored(topic, reset.toMs))
       // Made anew while the index was asked: then these offsets belong to another topic.
       if (state.topics.get(reset.topicName) !== topic || state.groups.get(reset.consumerGroupId) !== group) continue
-      this.#move(group, topic, reset.resetId, nexts)
+      this.#move(group, topic, reset.resetId, nexts, () => decideLiteReset(state, group, topic, lites))
+      for (const { subscriptions } of topic.liteTopics?.byName.values() ?? []) {
+        const reading = subscriptions.get(reset.consumerGroupId)
+        if (reading) this.#context.moved(reading)
+      }
       break
     }
     await this.#context.durable()
@@ -99,7 +106,9 @@ export class Offsets {
         const since = firstReady === null ? null : await this.#storeTimeOf(queueKey, firstReady)
         if (since !== null) readySinceMs = Math.min(readySinceMs ?? since, since)
       }
-      lags.push({ topicName: topic.settings.topicName, readyCount, inflightCount, lastConsumeMs, readySinceMs })
+      const { settings, parent, liteTopic } = topic
+      const ofLite = parent === null ? {} : { liteTopic }
+      lags.push({ topicName: settings.topicName, ...ofLite, readyCount, inflightCount, lastConsumeMs, readySinceMs })
     }
     return lags
   }
@@ -173,7 +182,13 @@ export class Offsets {
     for (const wakes of this.#waiting.values()) for (const wake of wakes) wake()
   }
 
-  #move(group: Group, topic: Topic, resetId: string | null, nexts: ReadonlyMap<number, number>): void {
+  #move(
+    group: Group,
+    topic: Topic,
+    resetId: string | null,
+    nexts: ReadonlyMap<number, number>,
+    withIt: () => readonly BrokerEvent[] = () => [],
+  ): void {
     const { state } = this.#context
     const { consumerGroupId } = group.settings
     const before = topic.subscriptions.get(consumerGroupId)
@@ -182,8 +197,18 @@ export class Offsets {
     const subscription = topic.subscriptions.get(consumerGroupId)!
     const event = decideReset(subscription, resetId, nexts)
     if (!event) return
-    this.#context.commit([event])
+    this.#context.commit([event, ...withIt()])
     this.#context.moved(subscription)
+  }
+
+  /** By queue key, where each lite topic is to be read from; none for a topic of another type. */
+  async #storedOfLites(topic: Topic, toMs: number | null): Promise<ReadonlyMap<number, number>> {
+    const found = new Map<number, number>()
+    for (const { queues } of [...(topic.liteTopics?.byName.values() ?? [])]) {
+      const [queue] = queues
+      found.set(queue.key, toMs === null ? queue.end : await this.#context.index.offsetAtTime(queue.key, toMs))
+    }
+    return found
   }
 
   async #stored(topic: Topic, timeMs: number): Promise<ReadonlyMap<number, number>> {

@@ -29,6 +29,7 @@ export async function findMessages(broker: Broker, query: MessageQuery): Promise
   const { messageKey } = query
   const page = await broker.browse({
     topic: query.topicName,
+    liteTopic: query.liteTopic ?? null,
     fromMs: query.fromMs,
     untilMs: query.untilMs,
     after: query.scroll === null ? null : query.scroll.split('.').map(Number),
