@@ -30,6 +30,8 @@ export function record(things: Things): Recorded[] {
   const seconds = Math.floor(things.now / 1000)
   const topic = { resourceNamespace: 'ns', name: topicName }
   const group = { resourceNamespace: 'ns', name: groupName }
+  /** The group is bound to the topic (wire-subject.ts). */
+  const lite = { topic: { ...topic, name: 'topic-lite' }, group: { ...group, name: 'group-lite' } }
   const endpoints = { scheme: 1, addresses: [{ host: '127.0.0.1', port: 7801 }] }
   const queue = { topic, id: 3, permission: 4, broker: { name: 'b', id: 0, endpoints }, acceptMessageTypes: [1] }
   const handle = first?.handle ?? 'none'
@@ -146,6 +148,19 @@ export function record(things: Things): Recorded[] {
       messages: [ExportMetricsServiceRequest.encode(measured(groupName)).finish()],
     },
     one('syncLiteSubscription', { action: 0, topic, group, liteTopicSet: ['a', 'b'], version: 1 }),
+    ...[0, 1, 2, 3].map((action) =>
+      one('syncLiteSubscription', { ...lite, action, liteTopicSet: ['lite', 'b'], version: 1 }),
+    ),
+    ...[{ policy: 1 }, { offset: 1 }, { tailN: 1 }, { timestamp: things.now }].map((offsetOption) =>
+      one('syncLiteSubscription', { ...lite, action: 0, liteTopicSet: ['lite'], offsetOption }),
+    ),
+    one('sendMessage', { messages: [message('9', { liteTopic: 'lite' }, 'topic-lite')] }),
+    poll({
+      group: lite.group,
+      messageQueue: { ...queue, topic: lite.topic },
+      filterExpression: { type: 1, expression: '*' },
+      autoRenew: true,
+    }),
   ]
 }
 

@@ -117,6 +117,18 @@ export class WireSubject {
         maxSendTps: null,
       })),
     )
+    await broker.ensureGroups([
+      {
+        consumerGroupId: 'group-lite',
+        generation: 1,
+        orderly: false,
+        maxRetryTimes: 16,
+        retry: { kind: 'default' },
+        deadLetterTopic: null,
+        maxReceiveTps: null,
+        lite: { topicName: 'topic-lite', exclusive: false },
+      },
+    ])
     return subject
   }
 
