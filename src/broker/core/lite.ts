@@ -74,6 +74,12 @@ export function liteExpiresAt(topic: Topic): number {
   return afterMs === null || !oldest ? Number.POSITIVE_INFINITY : oldest.lastMs + afterMs
 }
 
+/** Its last message is old enough for it to go away. */
+export function isOver(lite: LiteTopic, at: number): boolean {
+  const afterMs = lite.settings.liteExpirationMs ?? null
+  return afterMs !== null && lite.lastMs + afterMs <= at
+}
+
 /** Those that go away now, so many at a time; null when none does. */
 export function decideLiteExpired(topic: Topic, at: number): LiteExpiredEvent | null {
   const afterMs = topic.settings.liteExpirationMs ?? null

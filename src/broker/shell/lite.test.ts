@@ -238,6 +238,18 @@ describe('the life of a lite topic', () => {
     expect(names()).toEqual([])
   })
 
+  it('is not stretched by a clock that is set forward, for which no timer fires', async () => {
+    await ensureTopic({ liteExpirationMs: 15 * MINUTE })
+    await send('a', '1')
+    clock.jump(15 * MINUTE)
+    await sync('replace', ['a'])
+    await send('a', '2')
+    expect(await seen({})).toEqual(['a/2:1'])
+    clock.jump(3 * MINUTE)
+    await send('a', '3')
+    expect(await seen({})).toEqual([])
+  })
+
   it('ends with its topic', async () => {
     await sync('add', ['a'])
     await send('a', '1')

@@ -29,6 +29,7 @@ import {
   decideLiteExpired,
   decideLiteSend,
   decideLiteSubscribe,
+  isOver,
   type LiteOutgoing,
   liteExpiresAt,
   refuseLiteName,
@@ -147,6 +148,7 @@ export class LiteShell {
       if (refusal) throw refuse(refusal)
       return { ...message, liteTopic: message.liteTopic! }
     })
+    this.#catchUp(at)
     const decided = decideLiteSend(this.#state, topic, messages, at)
     if ('code' in decided) throw refuse(decided)
     this.#context.spendForSend(topic, request, at)
@@ -164,6 +166,7 @@ export class LiteShell {
         message: 'a lite consumer gets every message of the lite topics it subscribes to; its filter expression is "*"',
       })
     const at = this.#context.now()
+    this.#catchUp(at)
     const client = this.#client(group, topic, request.clientId, at)
     const line = this.#lineOf(client)
     const refusal = this.#context.refuseReceive(group, at) ?? this.#refusePoll(line)
@@ -220,6 +223,7 @@ export class LiteShell {
       })
     const group = this.#bound(topic, request.group)
     const at = this.#context.now()
+    this.#catchUp(at)
     const client = this.#client(group, topic, request.clientId, at)
     const granted = this.#clients.wish(client, request, group.settings.lite!.exclusive, at)
     if ('code' in granted) throw refuse(granted)
@@ -281,7 +285,7 @@ export class LiteShell {
   // Time -----------------------------------------------------------------------------------------
 
   tick(at: number): void {
-    this.#expire(at)
+    this.#catchUp(at)
     for (let wake = this.#wakes.pop(at); wake; wake = this.#wakes.pop(at)) {
       this.#wakeOf.delete(wake.client)
       this.#serve(wake.client)
@@ -290,12 +294,18 @@ export class LiteShell {
       if (this.#isLoading(poll.client)) this.#polls.set(poll, at + RETRY_MS)
       else this.#end(poll)
     }
-    for (let silent = this.#clients.forgetSilent(at); silent; silent = this.#clients.forgetSilent(at))
-      this.#forget(silent, null)
   }
 
   close(refusal: Refusal | null): void {
     for (const client of this.#clients.all()) this.#endLine(client, refusal)
+  }
+
+  /** What is over by now. The timer may be late for it: a clock that is set forward does not make it fire. */
+  #catchUp(at: number): void {
+    if (this.#context.stopped()) return
+    for (let silent = this.#clients.forgetSilent(at); silent; silent = this.#clients.forgetSilent(at))
+      this.#forget(silent, null)
+    this.#expire(at)
   }
 
   #expire(at: number): void {
@@ -336,6 +346,8 @@ export class LiteShell {
   #serveOne(poll: LitePoll): boolean {
     const { client } = poll
     const at = this.#context.now()
+    this.#catchUp(at)
+    if (!poll.linked) return false
     const group = this.#state.groups.get(client.party.group)
     const topic = this.#state.topics.get(client.party.topicName)
     if (!group || !topic?.liteTopics) return false
@@ -398,7 +410,7 @@ export class LiteShell {
       const lite = topic.liteTopics!.byName.get(liteTopic)
       // What happens there next puts it back.
       client.news.delete(liteTopic)
-      if (!lite) continue
+      if (!lite || isOver(lite, at)) continue
       let taken: Taken
       let reading: Subscription
       try {
@@ -451,6 +463,7 @@ export class LiteShell {
         if (messages.length < leased.entries.length) break
       }
       await this.#context.settled(group)
+      this.#catchUp(this.#context.now())
       const deliveries = batches.flatMap((batch, i) => this.#toGive(poll, batch, read[i] ?? []))
       if (read.every((messages) => messages.length === 0)) this.#fail(poll, tooMuchUnread)
       else this.#answer(poll, deliveries)
