@@ -6,6 +6,9 @@
  * and at the end what must have.
  */
 import type { Delivery, Filter } from '../../src/broker/broker.ts'
+import { check, same } from './world.ts'
+
+export { check }
 
 export interface SentMessage {
   readonly id: string
@@ -144,12 +147,4 @@ export class Model {
 function passes(filter: Filter, message: SentMessage): boolean {
   if (filter === null) return true
   return 'sql' in filter ? filter.passes(message.payload) : message.tag !== null && filter.has(message.tag)
-}
-
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0
-}
-
-export function check(condition: boolean, sentence: string): asserts condition {
-  if (!condition) throw new Error(sentence)
 }

@@ -11,7 +11,7 @@
  * It knows nothing of leases, locks or logs, only of calls and their answers.
  */
 import type { Delivery, TagFilter } from '../../src/broker/broker.ts'
-import { check } from './model.ts'
+import { check } from './world.ts'
 
 export interface OrderedMessage {
   readonly id: string

@@ -4,19 +4,11 @@
  * made anew, a group that turns from orderly to concurrent and back. `order-model.ts` judges.
  */
 import { BrokerRefusal, type Delivery } from '../../src/broker/broker.ts'
-import { encodeState } from '../../src/broker/core/snapshot.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
-import { openShell } from '../../src/broker/shell/open.ts'
-import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
-import { SimulatedDisk } from '../../src/world/simulated-disk.ts'
-import { check } from './model.ts'
-import { Mortal } from './mortal.ts'
 import { OrderModel, type OrderReader } from './order-model.ts'
+import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 
-const SECOND = 1_000
-const MINUTE = 60 * SECOND
-const HOUR = 60 * MINUTE
 const TOPIC = 'line'
 
 const all: OrderReader = { group: 'all', filter: null, orderly: true }
@@ -40,113 +32,98 @@ export interface OrderOutcome {
 /** Throws with a sentence when a promise was broken. */
 export async function simulateOrder(seed: number, steps = 100): Promise<OrderOutcome> {
   const simulation = new OrderSimulation(seed)
-  await simulation.open()
-  for (let step = 0; step < steps; step++) await simulation.step()
+  await simulation.live(steps)
   return simulation.finish()
 }
 
-class OrderSimulation {
-  readonly #random: SimulatedRandom
-  readonly #clock = new SimulatedClock()
-  readonly #disk: SimulatedDisk
+class OrderSimulation extends World {
   readonly #model = new OrderModel()
   readonly #messageGroups: readonly string[]
   readonly #maxRetryTimes: number
-  /** In a few worlds messages are taken away under those who hold them; then nothing is asked of what should have reached a group. */
-  readonly #retentionMs: number
-  #process!: Mortal
-  #shell!: BrokerShell
-  /** Rises with each start: what a former broker still answers was heard by nobody. */
-  #life = 0
   #messages = 0
   #attempts = 0
   #answersLost = 0
-  #replaysCompared = 0
   #turns = 0
   #turned = false
-  #replayed: Uint8Array = new Uint8Array()
-  #broken: Error | null = null
   #finishing = false
 
   constructor(seed: number) {
-    this.#random = new SimulatedRandom(seed)
-    this.#disk = new SimulatedDisk({
-      random: this.#random,
-      latency: { clock: this.#clock, minMs: 0, maxMs: this.#random.below(4) },
-    })
-    this.#maxRetryTimes = this.#random.below(4)
-    this.#retentionMs = this.#oneIn(5) ? 2 * MINUTE : 1_000 * HOUR
-    this.#messageGroups = Array.from({ length: 1 + this.#random.below(12) }, (_, i) => `group-${i}`)
+    super(seed)
+    this.latency.maxMs = this.random.below(4)
+    this.#maxRetryTimes = this.random.below(4)
+    const retentionMs = this.oneIn(5) ? 2 * MINUTE : 1_000 * HOUR
+    this.settings = { ...this.settings, retentionMs }
+    this.segmentBytes = 64 * 2 ** 20
+    this.#messageGroups = Array.from({ length: 1 + this.random.below(12) }, (_, i) => `group-${i}`)
   }
 
   async step(): Promise<void> {
-    const way = this.#random.below(100)
+    const way = this.random.below(100)
     if (way < 35) this.#produce()
     else if (way < 80) this.#consume()
-    else if (way < 84) this.#shell.clientGone(this.#client())
-    else if (way < 86) await this.#during(this.#shell.checkpoint())
+    else if (way < 84) this.shell.clientGone(this.#client())
+    else if (way < 86) await this.during(this.shell.checkpoint())
     else if (way < 87) await this.#recreate()
     else if (way < 89) await this.#turn()
-    else if (way < 91) this.#clock.jump((this.#random.below(3) - 1) * this.#random.below(MINUTE))
-    else if (way < 93) await this.#restart()
-    else if (way < 95) await this.#kill()
-    else if (way < 97) await this.#powerCut()
-    else if (way < 98) await this.#fillDisk()
-    await this.#clock.advance(this.#random.below(this.#oneIn(4) ? 30 * SECOND : 50))
-    if (this.#broken) throw this.#broken
+    else if (way < 91) this.jumpClock()
+    else if (way < 93) await this.restart()
+    else if (way < 95) await this.kill()
+    else if (way < 97) await this.powerCut()
+    else if (way < 98) await this.fillDisk(() => this.#produce())
+    await this.pass(this.random.below(this.oneIn(4) ? 30 * SECOND : 50))
   }
 
   async finish(): Promise<OrderOutcome> {
-    await this.#restart()
+    await this.restart()
     this.#finishing = true
     for (let quiet = 0, rounds = 0; quiet < 3; rounds++) {
       check(rounds < 300, 'the broker still delivers after three hundred rounds of acknowledging everything')
       const before = this.#model.deliveries
       for (const reader of readers) await this.#finishOff(reader)
       quiet = this.#model.deliveries === before ? quiet + 1 : 0
-      await this.#clock.advance(2 * MINUTE)
-      if (this.#broken) throw this.#broken
+      await this.pass(2 * MINUTE)
     }
     for (const reader of readers) await this.#readDeadLetters(reader)
-    if (this.#retentionMs >= HOUR) {
+    // In a few worlds messages are taken away under those who hold them: nothing is asked of what should have come.
+    if (this.settings.retentionMs >= HOUR) {
       for (const reader of readers) this.#model.judge(reader)
       this.#model.settle()
     }
-    check(this.#shell.usage().inflight === 0, `${this.#shell.usage().inflight} deliveries are in flight with nobody`)
-    await this.#during(this.#shell.close())
-    const { deliveries, again, acknowledged, deadLetters, crashes } = this.#model
+    check(this.shell.usage().inflight === 0, `${this.shell.usage().inflight} deliveries are in flight with nobody`)
+    await this.during(this.shell.close())
+    const { deliveries, again, acknowledged, deadLetters } = this.#model
     return {
       deliveries,
       again,
       acknowledged,
       deadLetters,
-      crashes,
+      crashes: this.crashes,
       answersLost: this.#answersLost,
-      replaysCompared: this.#replaysCompared,
-      trimmed: segmentOf(this.#shell.log.first) - 1,
+      replaysCompared: this.replaysCompared,
+      trimmed: segmentOf(this.shell.log.first) - 1,
     }
   }
 
   // Clients --------------------------------------------------------------------------------------
 
   #produce(): void {
-    const life = this.#life
-    const sent = Array.from({ length: 1 + this.#random.below(this.#oneIn(4) ? 12 : 3) }, () => ({
+    const life = this.life
+    const sent = Array.from({ length: 1 + this.random.below(this.oneIn(4) ? 12 : 3) }, () => ({
       id: `M${(this.#messages++).toString().padStart(6, '0')}`,
       incarnation: this.#model.incarnation,
-      messageGroup: this.#messageGroups[this.#random.below(this.#messageGroups.length)]!,
-      tag: tags[this.#random.below(tags.length)]!,
+      messageGroup: this.#messageGroups[this.random.below(this.#messageGroups.length)]!,
+      tag: tags[this.random.below(tags.length)]!,
       promised: false,
       storeTimeMs: 0,
     }))
     for (const message of sent) this.#model.sending(message)
     const messages = sent.map(({ id, tag, messageGroup }) => {
-      const payload = this.#random.bytes(this.#random.below(100))
+      const payload = this.random.bytes(this.random.below(100))
       return { messageId: id, tag, payload, bodyBytes: payload.length, messageGroup }
     })
-    this.#behind(async () => {
-      const receipts = await this.#shell.send({ topic: TOPIC, messages })
-      if (life !== this.#life) return
+    this.behind(async () => {
+      const receipts = await this.shell.send({ topic: TOPIC, messages })
+      if (life !== this.life) return
       receipts.forEach((receipt, i) => {
         sent[i]!.promised = true
         sent[i]!.storeTimeMs = receipt.storeTimeMs
@@ -155,23 +132,23 @@ class OrderSimulation {
   }
 
   #consume(): void {
-    const reader = readers[this.#random.below(readers.length)]!
+    const reader = readers[this.random.below(readers.length)]!
     const clientId = this.#client()
-    const attemptId = this.#oneIn(3) ? null : `attempt-${this.#attempts++}`
+    const attemptId = this.oneIn(3) ? null : `attempt-${this.#attempts++}`
     const aborted = new AbortController()
     const request = {
       group: reader.group,
       filter: reader.filter,
       topic: TOPIC,
-      max: 1 + this.#random.below(this.#oneIn(2) ? 3 : 16),
-      waitMs: this.#random.below(20 * SECOND),
-      invisibleMs: SECOND + this.#random.below(30 * SECOND),
-      autoRenew: this.#oneIn(3),
+      max: 1 + this.random.below(this.oneIn(2) ? 3 : 16),
+      waitMs: this.random.below(20 * SECOND),
+      invisibleMs: SECOND + this.random.below(30 * SECOND),
+      autoRenew: this.oneIn(3),
       clientId,
       attemptId,
     }
-    const losesAnswer = this.#oneIn(6)
-    this.#behind(async () => {
+    const losesAnswer = this.oneIn(6)
+    this.behind(async () => {
       let deliveries = await this.#receive(reader, request, aborted.signal)
       if (deliveries && deliveries.length > 0 && losesAnswer) {
         // The client never saw it, and asks again as the same attempt.
@@ -186,7 +163,7 @@ class OrderSimulation {
       }
       if (deliveries) await this.#treat(reader, deliveries, clientId)
     })
-    if (this.#oneIn(8)) this.#clock.after(this.#random.below(10 * SECOND), () => aborted.abort())
+    if (this.oneIn(8)) this.clock.after(this.random.below(10 * SECOND), () => aborted.abort())
   }
 
   /** Null when nobody was there to hear the answer. */
@@ -195,52 +172,52 @@ class OrderSimulation {
     request: Parameters<BrokerShell['receive']>[0],
     signal: AbortSignal,
   ): Promise<Delivery[] | null> {
-    const life = this.#life
+    const life = this.life
     const incarnation = this.#model.incarnation
-    const deliveries = await this.#shell.receive(request, signal)
-    if (life !== this.#life || signal.aborted || incarnation !== this.#model.incarnation) return null
-    this.#model.delivered(reader, deliveries, this.#maxRetryTimes + 1, this.#shell.now())
+    const deliveries = await this.shell.receive(request, signal)
+    if (life !== this.life || signal.aborted || incarnation !== this.#model.incarnation) return null
+    this.#model.delivered(reader, deliveries, this.#maxRetryTimes + 1, this.shell.now())
     return deliveries
   }
 
   /** A batch one after another, as push consumers do; simple ones may leave, skip or fail anywhere. */
   async #treat(reader: OrderReader, deliveries: readonly Delivery[], clientId: string): Promise<void> {
-    const life = this.#life
-    const careful = this.#oneIn(2)
+    const life = this.life
+    const careful = this.oneIn(2)
     for (const delivery of deliveries) {
-      if (this.#oneIn(3)) await this.#wait(this.#random.below(10 * SECOND))
-      if (life !== this.#life || this.#finishing) return
-      const way = careful ? this.#random.below(60) : this.#random.below(100)
+      if (this.oneIn(3)) await this.wait(this.random.below(10 * SECOND))
+      if (life !== this.life || this.#finishing) return
+      const way = careful ? this.random.below(60) : this.random.below(100)
       if (way < 60) await this.#acknowledge(reader, delivery, clientId)
       else if (way < 75) {
         const { handle } = delivery
-        const invisibleMs = this.#random.below(20 * SECOND)
-        await this.#shell.changeInvisible({ group: reader.group, topic: TOPIC, handle, invisibleMs, clientId })
+        const invisibleMs = this.random.below(20 * SECOND)
+        await this.shell.changeInvisible({ group: reader.group, topic: TOPIC, handle, invisibleMs, clientId })
       } else if (way < 82) await this.#forward(reader, delivery, clientId)
       else if (way < 90) return
     }
   }
 
   async #acknowledge(reader: OrderReader, delivery: Delivery, clientId: string): Promise<void> {
-    const life = this.#life
+    const life = this.life
     const incarnation = this.#model.incarnation
     this.#model.acknowledging(reader, delivery)
     const request = { group: reader.group, topic: TOPIC, handles: [delivery.handle], clientId }
-    const [answer] = await this.#shell.ack(request)
-    if (life === this.#life && incarnation === this.#model.incarnation)
+    const [answer] = await this.shell.ack(request)
+    if (life === this.life && incarnation === this.#model.incarnation)
       this.#model.answered(reader, delivery, answer!.outcome)
   }
 
   async #forward(reader: OrderReader, delivery: Delivery, clientId: string): Promise<void> {
-    const life = this.#life
+    const life = this.life
     this.#model.acknowledging(reader, delivery)
     const { handle, messageId } = delivery
-    await this.#shell.forwardToDeadLetter({ group: reader.group, topic: TOPIC, handle, messageId, clientId })
-    if (life === this.#life) this.#model.answered(reader, delivery, 'forwarded')
+    await this.shell.forwardToDeadLetter({ group: reader.group, topic: TOPIC, handle, messageId, clientId })
+    if (life === this.life) this.#model.answered(reader, delivery, 'forwarded')
   }
 
   async #finishOff(reader: OrderReader): Promise<void> {
-    const deliveries = await this.#during(
+    const deliveries = await this.during(
       this.#receive(
         reader,
         {
@@ -257,7 +234,7 @@ class OrderSimulation {
       ),
     )
     for (const delivery of deliveries ?? []) {
-      await this.#during(this.#acknowledge(reader, delivery, 'finisher'))
+      await this.during(this.#acknowledge(reader, delivery, 'finisher'))
       check(this.#model.story(reader, delivery.messageId).done, `${delivery.messageId} could not be acknowledged`)
     }
   }
@@ -266,49 +243,35 @@ class OrderSimulation {
     const topic = `%DLQ%${reader.group}`
     const where = { group: 'auditor', topic, clientId: 'auditor' }
     const request = { ...where, filter: null, max: 32, waitMs: 0, invisibleMs: HOUR, autoRenew: false }
-    while (this.#shell.topic(topic)) {
-      const deliveries = await this.#during(this.#shell.receive(request, new AbortController().signal))
+    while (this.shell.topic(topic)) {
+      const deliveries = await this.during(this.shell.receive(request, new AbortController().signal))
       if (deliveries.length === 0) return
       for (const delivery of deliveries) this.#model.deadLettered(reader, delivery, this.#maxRetryTimes + 1)
       const handles = deliveries.map(({ handle }) => handle)
-      await this.#during(this.#shell.ack({ ...where, handles }))
+      await this.during(this.shell.ack({ ...where, handles }))
     }
   }
 
   #client(): string {
-    return `client-${this.#random.below(5)}`
+    return `client-${this.random.below(5)}`
   }
 
   // The machine ----------------------------------------------------------------------------------
 
-  async open(): Promise<void> {
-    this.#life++
-    this.#process = new Mortal(this.#clock, this.#disk.boot())
-    const { clock, disk } = this.#process
-    const opening = openShell({
-      world: { clock, disk, random: this.#random },
-      directory: '/instance',
-      settings: { retentionMs: this.#retentionMs, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 },
-    })
-    // As soon as it is open, before it does anything by itself.
-    const opened = opening.then((shell) => {
-      this.#replayed = encodeState(shell.state)
-      return shell
-    })
-    this.#shell = await this.#during(opened)
-    await this.#prepare()
+  protected override crashed(): void {
+    this.#model.crashed()
   }
 
-  async #prepare(): Promise<void> {
+  protected async prepare(): Promise<void> {
     const topic = { topicName: TOPIC, generation: 1, messageType: 'FIFO' as const, maxSendTps: null }
-    await this.#during(this.#shell.ensureTopics([topic]))
+    await this.during(this.shell.ensureTopics([topic]))
     await this.#ensureGroups()
     for (const { group, filter } of readers) {
       const aborted = new AbortController()
       const request = { group, filter, topic: TOPIC, max: 1, waitMs: 0, invisibleMs: SECOND, autoRenew: false }
-      const first = this.#shell.receive({ ...request, clientId: 'first' }, aborted.signal)
+      const first = this.shell.receive({ ...request, clientId: 'first' }, aborted.signal)
       aborted.abort()
-      await this.#during(first)
+      await this.during(first)
     }
   }
 
@@ -322,7 +285,7 @@ class OrderSimulation {
       deadLetterTopic: null,
       maxReceiveTps: null,
     }))
-    return this.#during(this.#shell.ensureGroups(groups))
+    return this.during(this.shell.ensureGroups(groups))
   }
 
   async #turn(): Promise<void> {
@@ -334,88 +297,14 @@ class OrderSimulation {
   async #recreate(): Promise<void> {
     this.#model.incarnation++
     try {
-      await this.#during(this.#shell.removeTopic(TOPIC))
+      await this.during(this.shell.removeTopic(TOPIC))
     } catch (error) {
       if (!(error instanceof BrokerRefusal)) throw error
     }
-    await this.#prepare()
-  }
-
-  async #restart(): Promise<void> {
-    const closing = this.#shell
-    await this.#during(closing.close())
-    const before = encodeState(closing.state)
-    this.#process.kill()
-    await this.#openAndCompare(before)
-  }
-
-  async #kill(): Promise<void> {
-    const { log } = this.#shell
-    const before = log.durableEnd === log.end && !log.failed ? encodeState(this.#shell.state) : null
-    this.#crash()
-    await this.#openAndCompare(before)
-  }
-
-  async #powerCut(): Promise<void> {
-    this.#crash()
-    this.#disk.powerCut()
-    await this.open()
-  }
-
-  async #fillDisk(): Promise<void> {
-    const operation = (['write', 'datasync'] as const)[this.#random.below(2)]!
-    this.#disk.inject({ operation, error: 'ENOSPC', times: 1_000 })
-    this.#produce()
-    await this.#clock.advance(this.#random.below(50))
-    this.#disk.healFaults()
-    this.#crash()
-    await this.open()
-  }
-
-  #crash(): void {
-    this.#life++
-    this.#model.crashed()
-    this.#process.kill()
-  }
-
-  async #openAndCompare(before: Uint8Array | null): Promise<void> {
-    await this.open()
-    if (!before) return
-    this.#replaysCompared++
-    check(Buffer.compare(before, this.#replayed) === 0, 'the replayed state differs from the live one')
+    await this.prepare()
   }
 
   // Time -----------------------------------------------------------------------------------------
-
-  async #wait(ms: number): Promise<void> {
-    await new Promise<void>((resolve) => this.#clock.after(ms, resolve))
-  }
-
-  /** Lets time pass until the promise settles. */
-  async #during<T>(promise: Promise<T>): Promise<T> {
-    let settled = false
-    const done = promise.finally(() => {
-      settled = true
-    })
-    done.catch(() => {})
-    for (let tries = 0; !settled; tries++) {
-      check(tries < 100_000, 'a call did not return')
-      await this.#clock.advance(settled ? 0 : 1)
-    }
-    return done
-  }
-
-  /** Work of a client: refusals are its own business, broken promises are ours. */
-  #behind(work: () => Promise<void>): void {
-    work().catch((error: unknown) => {
-      if (error instanceof BrokerRefusal) return
-      this.#broken ??= error instanceof Error ? error : new Error(String(error))
-    })
-  }
-
-  #oneIn(ways: number): boolean {
-    return this.#random.below(ways) === 0
-  }
 }
 
 /** By queue: the queues of one answer are in no order. */

@@ -6,14 +6,8 @@
  * history of a message never says it was acknowledged unless it was, and says so when that was promised.
  */
 import type { BrowsePage, StoredMessage } from '../../src/broker/broker.ts'
-import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
-import { openShell } from '../../src/broker/shell/open.ts'
-import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
-import { SimulatedDisk } from '../../src/world/simulated-disk.ts'
-import { check } from './model.ts'
-import { Mortal } from './mortal.ts'
+import { check, HOUR, World } from './world.ts'
 
-const HOUR = 3_600_000
 const retentionMs = 24 * HOUR
 const topic = { topicName: 'topic', generation: 1, messageType: 'NORMAL', maxSendTps: null } as const
 
@@ -29,133 +23,131 @@ export interface PurchasesOutcome {
   readonly found: number
   readonly acknowledged: number
   readonly crashes: number
+  readonly replaysCompared: number
 }
 
 export async function simulatePurchases(seed: number, steps = 60): Promise<PurchasesOutcome> {
-  const random = new SimulatedRandom(seed)
-  const clock = new SimulatedClock()
-  const disk = new SimulatedDisk({ random, latency: { clock, minMs: 0, maxMs: random.below(3) } })
-  const cipherKey = random.below(2) === 0 ? random.bytes(32) : null
-  const segmentBytes = 4_096 << random.below(4)
-  const sent = new Map<string, Sent>()
-  let [made, crashes, found, acknowledged] = [0, 0, 0, 0]
-  let process!: Mortal
-  let shell!: BrokerShell
+  const simulation = new Purchases(seed)
+  await simulation.live(steps)
+  return simulation.finish()
+}
 
-  async function during<T>(work: Promise<T>): Promise<T> {
-    let open = true
-    const watched = work.finally(() => {
-      open = false
-    })
-    watched.catch(() => {})
-    while (open) await clock.advance(1)
-    return watched
+class Purchases extends World {
+  readonly #sent = new Map<string, Sent>()
+  #found = 0
+  #acknowledged = 0
+
+  constructor(seed: number) {
+    super(seed)
+    this.latency.maxMs = this.random.below(3)
+    this.settings = { ...this.settings, retentionMs }
+    this.cipherKey = this.oneIn(2) ? this.random.bytes(32) : null
+    this.segmentBytes = 4_096 << this.random.below(4)
   }
 
-  async function boot(): Promise<void> {
-    process = new Mortal(clock, disk.boot())
-    const world = { clock: process.clock, disk: process.disk, random }
-    const settings = { retentionMs, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: HOUR }
-    shell = await during(openShell({ world, directory: '/instance', settings, cipherKey, segmentBytes }))
-    await during(shell.ensureTopics([topic]))
+  async step(): Promise<void> {
+    const way = this.random.below(20)
+    if (way < 8) await this.#send()
+    else if (way < 13) await this.#consume()
+    else if (way < 16) await this.#look()
+    else if (way < 17) await this.restart()
+    else if (way < 19) {
+      await this.#sendUnheard()
+      await (way === 17 ? this.kill() : this.powerCut())
+    }
+    await this.pass(this.oneIn(4) ? this.random.below(4) * HOUR : this.random.below(60_000))
   }
 
-  async function send(): Promise<void> {
-    const batch = Array.from({ length: 1 + random.below(20) }, (): Sent => {
-      const message: Sent = { messageId: `M${made++}`, storeTimeMs: 0, promised: false, acknowledged: 'no' }
-      sent.set(message.messageId, message)
-      return message
-    })
-    const messages = batch.map(({ messageId }) => ({
-      messageId,
-      tag: null,
-      payload: random.bytes(random.below(100)),
-      bodyBytes: 1,
-    }))
-    const receipts = await during(shell.send({ topic: 'topic', messages: messages as never }))
+  async finish(): Promise<PurchasesOutcome> {
+    await this.#look()
+    await this.pass(retentionMs + retentionMs / 8 + HOUR)
+    const { messages, storedBytes } = this.shell.usage()
+    check(messages === 0, `${messages} messages are still there long after their retention`)
+    check(storedBytes <= 2 * this.segmentBytes, `${storedBytes} bytes are held for no message`)
+    await this.during(this.shell.close())
+    return {
+      promised: [...this.#sent.values()].filter(({ promised }) => promised).length,
+      found: this.#found,
+      acknowledged: this.#acknowledged,
+      crashes: this.crashes,
+      replaysCompared: this.replaysCompared,
+    }
+  }
+
+  protected async prepare(): Promise<void> {
+    await this.during(this.shell.ensureTopics([topic]))
+  }
+
+  #make(): Sent {
+    const message: Sent = { messageId: `M${this.#sent.size}`, storeTimeMs: 0, promised: false, acknowledged: 'no' }
+    this.#sent.set(message.messageId, message)
+    return message
+  }
+
+  #outgoing({ messageId }: Sent) {
+    return { messageId, tag: null, payload: this.random.bytes(this.random.below(100)), bodyBytes: 1 }
+  }
+
+  async #send(): Promise<void> {
+    const batch = Array.from({ length: 1 + this.random.below(20) }, () => this.#make())
+    const messages = batch.map((message) => this.#outgoing(message))
+    const receipts = await this.during(this.shell.send({ topic: 'topic', messages }))
     for (const [i, { storeTimeMs }] of receipts.entries()) Object.assign(batch[i]!, { storeTimeMs, promised: true })
   }
 
-  async function consume(): Promise<void> {
-    const request = {
-      group: 'group',
-      topic: 'topic',
-      filter: null,
-      max: 10,
-      waitMs: 0,
-      invisibleMs: 60_000,
-      autoRenew: false,
-      clientId: 'c',
-    }
-    for (const { messageId, handle } of await during(shell.receive(request, new AbortController().signal))) {
-      if (random.below(3) === 0) continue
-      const message = sent.get(messageId)!
+  /** Nobody hears whether this one was stored. */
+  async #sendUnheard(): Promise<void> {
+    this.shell.send({ topic: 'topic', messages: [this.#outgoing(this.#make())] }).catch(() => {})
+    await this.clock.advance(this.random.below(3))
+  }
+
+  async #consume(): Promise<void> {
+    const where = { group: 'group', topic: 'topic', clientId: 'c' }
+    const request = { ...where, filter: null, max: 10, waitMs: 0, invisibleMs: 60_000, autoRenew: false }
+    const deliveries = await this.during(this.shell.receive(request, new AbortController().signal))
+    for (const { messageId, handle } of deliveries) {
+      if (this.oneIn(3)) continue
+      const message = this.#sent.get(messageId)!
       message.acknowledged = 'perhaps'
-      const [outcome] = await during(shell.ack({ group: 'group', topic: 'topic', handles: [handle], clientId: 'c' }))
+      const [outcome] = await this.during(this.shell.ack({ ...where, handles: [handle] }))
       if (outcome?.outcome === 'done') message.acknowledged = 'yes'
     }
   }
 
-  async function look(): Promise<void> {
-    const at = shell.now()
+  async #look(): Promise<void> {
+    const at = this.shell.now()
     const all: StoredMessage[] = []
-    const limit = 1 + random.below(40)
+    const limit = 1 + this.random.below(40)
     // With a condition messages are read ahead of the page's end.
-    const condition = random.below(2) === 0 ? {} : { matches: () => true }
+    const condition = this.oneIn(2) ? {} : { matches: () => true }
+    const range = { topic: 'topic', fromMs: at - retentionMs, untilMs: at, skip: 0, limit, ...condition }
     for (let after: readonly number[] | null = null; ; ) {
-      const page: BrowsePage = (await during(
-        shell.browse({ topic: 'topic', fromMs: at - retentionMs, untilMs: at, after, skip: 0, limit, ...condition }),
-      ))!
+      const page: BrowsePage = (await this.during(this.shell.browse({ ...range, after })))!
       all.push(...page.messages)
       if (page.next === null) break
       after = page.next
     }
+    this.#judge(all, at)
+    this.#found += all.length
+    if (all.length > 0) await this.#judgeHistory(this.pick(all))
+  }
+
+  #judge(all: readonly StoredMessage[], at: number): void {
     const ids = new Set(all.map(({ messageId }) => messageId))
     check(ids.size === all.length, 'a message was shown twice')
     for (let i = 1; i < all.length; i++)
       check(all[i]!.storeTimeMs >= all[i - 1]!.storeTimeMs, `${all[i]!.messageId} is shown after a younger message`)
-    for (const { messageId, promised, storeTimeMs } of sent.values())
+    for (const { messageId, promised, storeTimeMs } of this.#sent.values())
       if (promised && storeTimeMs > at - retentionMs + 1_000)
         check(ids.has(messageId), `${messageId} was promised and is not found`)
-    found += all.length
-    const one = all[random.below(Math.max(1, all.length))]
-    if (!one) return
-    const history = await during(shell.historyOf('topic', one))
-    const says = history.some(({ what }) => what === 'acknowledged')
-    const { acknowledged: truth } = sent.get(one.messageId)!
-    check(!(says && truth === 'no'), `the history of ${one.messageId} says it was acknowledged, and nobody did`)
-    check(says || truth !== 'yes', `the history of ${one.messageId} does not say that it was acknowledged`)
-    if (says) acknowledged++
   }
 
-  await boot()
-  for (let step = 0; step < steps; step++) {
-    const way = random.below(20)
-    if (way < 8) await send()
-    else if (way < 13) await consume()
-    else if (way < 16) await look()
-    else if (way < 17) {
-      await during(shell.close())
-      await boot()
-    } else if (way < 19) {
-      const messageId = `M${made++}`
-      sent.set(messageId, { messageId, storeTimeMs: 0, promised: false, acknowledged: 'no' })
-      const cut = { messageId, tag: null, payload: random.bytes(50), bodyBytes: 1 }
-      // Nobody hears whether this one was stored.
-      shell.send({ topic: 'topic', messages: [cut as never] }).catch(() => {})
-      await clock.advance(random.below(3))
-      process.kill()
-      if (way === 18) disk.powerCut()
-      crashes++
-      await boot()
-    }
-    await clock.advance(random.below(4) === 0 ? random.below(4) * HOUR : random.below(60_000))
+  async #judgeHistory(one: StoredMessage): Promise<void> {
+    const history = await this.during(this.shell.historyOf('topic', one))
+    const says = history.some(({ what }) => what === 'acknowledged')
+    const { acknowledged: truth } = this.#sent.get(one.messageId)!
+    check(!(says && truth === 'no'), `the history of ${one.messageId} says it was acknowledged, and nobody did`)
+    check(says || truth !== 'yes', `the history of ${one.messageId} does not say that it was acknowledged`)
+    if (says) this.#acknowledged++
   }
-  await look()
-  await clock.advance(retentionMs + retentionMs / 8 + HOUR)
-  const { messages, storedBytes } = shell.usage()
-  check(messages === 0, `${messages} messages are still there long after their retention`)
-  check(storedBytes <= 2 * segmentBytes, `${storedBytes} bytes are held for no message`)
-  await during(shell.close())
-  return { promised: [...sent.values()].filter(({ promised }) => promised).length, found, acknowledged, crashes }
 }

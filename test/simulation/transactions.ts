@@ -4,20 +4,11 @@
  * that jump; topics made anew. `TransactionModel` below judges: what must never be delivered, what must
  * be, how often and when producers are asked, and that every transaction ends.
  */
-import { BrokerRefusal, type BrokerSettings, type Delivery, type Orphan } from '../../src/broker/broker.ts'
+import type { Delivery, Orphan } from '../../src/broker/broker.ts'
 import { limits } from '../../src/broker/core/limits.ts'
-import { encodeState } from '../../src/broker/core/snapshot.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
-import { openShell } from '../../src/broker/shell/open.ts'
-import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
-import { SimulatedDisk } from '../../src/world/simulated-disk.ts'
-import { check } from './model.ts'
-import { Mortal } from './mortal.ts'
+import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 
-const SECOND = 1_000
-const MINUTE = 60 * SECOND
-const HOUR = 60 * MINUTE
-const DIRECTORY = '/instance'
 const topics = ['kept', 'passing'] as const
 /** How late a check may be while all is well: a disk of a few milliseconds, a portion at a time. */
 const LATE_MS = 3 * SECOND
@@ -25,7 +16,6 @@ const LATE_MS = 3 * SECOND
 type Resolution = 'commit' | 'rollback'
 
 export interface TransactionsOutcome {
-  readonly seed: number
   readonly sent: number
   readonly committed: number
   readonly rolledBack: number
@@ -63,8 +53,7 @@ interface Story {
 /** Throws with a sentence when a promise was broken. */
 export async function simulateTransactions(seed: number, steps = 80): Promise<TransactionsOutcome> {
   const simulation = new Simulation(seed)
-  await simulation.start()
-  for (let step = 0; step < steps; step++) await simulation.step()
+  await simulation.live(steps)
   return simulation.finish()
 }
 
@@ -198,23 +187,9 @@ class TransactionModel {
   }
 }
 
-class Simulation {
-  readonly #seed: number
-  readonly #random: SimulatedRandom
-  readonly #clock = new SimulatedClock()
-  readonly #disk: SimulatedDisk
+class Simulation extends World {
   readonly #model: TransactionModel
-  readonly #settings: BrokerSettings
-  readonly #segmentBytes: number
-  readonly #cipherKey: Uint8Array | null
-  #process!: Mortal
-  #shell!: BrokerShell
-  #life = 0
   #messages = 0
-  #crashes = 0
-  #replaysCompared = 0
-  #replayed: Uint8Array = new Uint8Array()
-  #broken: Error | null = null
   /** Producers that can be asked. */
   #producers = 1
   /** Monotonic: since when there has been one, with the broker open and its disk well. */
@@ -225,82 +200,72 @@ class Simulation {
   #answering = true
 
   constructor(seed: number) {
-    this.#seed = seed
-    this.#random = new SimulatedRandom(seed)
-    this.#disk = new SimulatedDisk({
-      random: this.#random,
-      latency: { clock: this.#clock, minMs: 0, maxMs: this.#random.below(this.#oneIn(5) ? 40 : 4) },
-    })
-    const retentionMs = this.#oneIn(3) ? 30 * MINUTE : 1_000 * HOUR
-    this.#settings = { retentionMs, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: HOUR }
+    super(seed)
+    this.latency.maxMs = this.random.below(this.oneIn(5) ? 40 : 4)
+    const retentionMs = this.oneIn(3) ? 30 * MINUTE : 1_000 * HOUR
+    this.settings = { retentionMs, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: HOUR }
     this.#model = new TransactionModel(Math.min(retentionMs, limits.transactionLifeMs))
-    this.#segmentBytes = 8_192 << this.#random.below(3)
-    this.#cipherKey = this.#oneIn(5) ? this.#random.bytes(32) : null
-  }
-
-  async start(): Promise<void> {
-    await this.#open()
+    this.segmentBytes = 8_192 << this.random.below(3)
+    this.cipherKey = this.oneIn(5) ? this.random.bytes(32) : null
   }
 
   async step(): Promise<void> {
-    const way = this.#random.below(100)
+    const way = this.random.below(100)
     if (way < 40) this.#send()
     else if (way < 58) this.#decide()
     else if (way < 70) this.#receive()
     else if (way < 77) this.#changeProducers()
-    else if (way < 79) await this.#during(this.#shell.checkpoint())
+    else if (way < 79) await this.during(this.shell.checkpoint())
     else if (way < 81) await this.#recreatePassing()
     else if (way < 83) await this.#jump()
-    else if (way < 87) await this.#restart()
-    else if (way < 91) await this.#kill()
-    else if (way < 95) await this.#powerCut()
-    else if (way < 96) await this.#fillDisk()
-    await this.#pass(this.#pause())
-    if (this.#broken) throw this.#broken
+    else if (way < 87) await this.restart()
+    else if (way < 91) await this.kill()
+    else if (way < 95) await this.powerCut()
+    else if (way < 96) await this.fillDisk(() => this.#sendInVain())
+    await this.pass(this.#pause())
   }
 
   async finish(): Promise<TransactionsOutcome> {
     this.#answering = false
-    await this.#restart()
+    await this.restart()
     await this.#receiveAll()
     // Everything left open comes to its end, by itself.
-    for (let left = this.#model.lifeMs + MINUTE; left > 0; left -= 10 * MINUTE) await this.#pass(10 * MINUTE)
-    const { open } = this.#shell.state.transactions
+    for (let left = this.#model.lifeMs + MINUTE; left > 0; left -= 10 * MINUTE) await this.pass(10 * MINUTE)
+    const { open } = this.shell.state.transactions
     check(open.size === 0, `${open.size} transactions are open after their end of life`)
     // A broker that was open the whole time knows how each one ended; one that was not says only that it did.
-    if (this.#oneIn(2)) await this.#restart()
+    if (this.oneIn(2)) await this.restart()
     for (const story of this.#model.stories.values()) await this.#judgeEnd(story)
     await this.#receiveAll()
-    this.#model.judge(this.#shell.now() - this.#settings.retentionMs + 5 * MINUTE)
-    await this.#during(this.#shell.close())
+    this.#model.judge(this.shell.now() - this.settings.retentionMs + 5 * MINUTE)
+    await this.during(this.shell.close())
     const { committed, rolledBack, expired, late, checks, delivered } = this.#model
     return {
-      seed: this.#seed,
       sent: this.#messages,
       committed,
       rolledBack,
       expired,
       late,
       checks,
-      crashes: this.#crashes,
+      crashes: this.crashes,
       delivered,
-      replaysCompared: this.#replaysCompared,
+      replaysCompared: this.replaysCompared,
     }
   }
 
   // Producers ------------------------------------------------------------------------------------
 
   #send(): void {
-    const topic = topics[this.#oneIn(3) ? 1 : 0]
-    const life = this.#life
-    const stories = Array.from({ length: 1 + this.#random.below(this.#oneIn(6) ? 20 : 2) }, (): Story => {
+    const topic = topics[this.oneIn(3) ? 1 : 0]
+    const life = this.life
+    const stories = Array.from({ length: 1 + this.random.below(this.oneIn(6) ? 20 : 2) }, (): Story => {
       const messageId = `M${(this.#messages++).toString().padStart(6, '0')}`
       return {
         messageId,
         topic,
         incarnation: this.#model.incarnation(topic),
-        payload: this.#random.bytes(this.#random.below(200)),
-        recoveryMs: this.#oneIn(4) ? SECOND + this.#random.below(2 * MINUTE) : null,
+        payload: this.random.bytes(this.random.below(200)),
+        recoveryMs: this.oneIn(4) ? SECOND + this.random.below(2 * MINUTE) : null,
         transactionId: null,
         storedAt: 0,
         dueMs: 0,
@@ -321,17 +286,17 @@ class Simulation {
       transactional: true,
       recoveryMs,
     }))
-    const sentMs = this.#clock.monotonic()
-    this.#behind(async () => {
-      const receipts = await this.#shell.send({ topic, messages, clientId: 'producer' })
+    const sentMs = this.clock.monotonic()
+    this.behind(async () => {
+      const receipts = await this.shell.send({ topic, messages, clientId: 'producer' })
       // The reply was lost: the producer never hears the ids, unless it is asked.
-      if (life !== this.#life || this.#oneIn(8)) return
+      if (life !== this.life || this.oneIn(8)) return
       receipts.forEach((receipt, i) => {
         const story = stories[i]!
         story.transactionId = receipt.transactionId!
         story.storedAt = receipt.storeTimeMs
         if (story.checks === 0) story.dueMs = sentMs + firstMs(story)
-        if (this.#oneIn(2)) this.#end(story, this.#oneIn(3) ? 'rollback' : 'commit')
+        if (this.oneIn(2)) this.#end(story, this.oneIn(3) ? 'rollback' : 'commit')
       })
     })
   }
@@ -339,247 +304,167 @@ class Simulation {
   /** A producer decides late, again, or the other way round. */
   #decide(): void {
     const known = [...this.#model.stories.values()].filter(({ transactionId }) => transactionId !== null)
-    const story = known[this.#random.below(known.length)]
+    const story = known[this.random.below(known.length)]
     if (!story) return
-    const resolution = this.#oneIn(3) ? 'rollback' : 'commit'
+    const resolution = this.oneIn(3) ? 'rollback' : 'commit'
     this.#end(story, resolution)
-    if (this.#oneIn(3)) this.#end(story, this.#oneIn(2) ? resolution : 'rollback')
+    if (this.oneIn(3)) this.#end(story, this.oneIn(2) ? resolution : 'rollback')
   }
 
   #end(story: Story, resolution: Resolution): void {
-    const life = this.#life
+    const life = this.life
     if (this.#model.current(story)) story.asked.add(resolution)
-    this.#behind(
+    this.behind(
       async () => {
         const { topic, transactionId } = story
-        const answer = await this.#shell.endTransaction({ topic, transactionId: transactionId!, resolution })
-        if (life !== this.#life || this.#oneIn(8)) return
-        this.#model.wasEnded(story, resolution, answer, this.#shell.now())
+        const answer = await this.shell.endTransaction({ topic, transactionId: transactionId!, resolution })
+        if (life !== this.life || this.oneIn(8)) return
+        this.#model.wasEnded(story, resolution, answer, this.shell.now())
       },
       this.#model.current(story) ? [50001, 42900, 40402] : [50001, 42900, 40402, 40008],
     )
   }
 
   #changeProducers(): void {
-    this.#producers = this.#random.below(3)
+    this.#producers = this.random.below(3)
     if (this.#producers > 0) this.#producerCame()
   }
 
   #producerCame(): void {
-    this.#aliveMs = this.#clock.monotonic()
-    this.#shell.producerCame([...topics])
+    this.#aliveMs = this.clock.monotonic()
+    this.shell.producerCame([...topics])
   }
 
   #wasAsked(orphan: Orphan): void {
-    this.#model.wasAsked(orphan, this.#shell.now(), this.#clock.monotonic())
+    this.#model.wasAsked(orphan, this.shell.now(), this.clock.monotonic())
     const story = this.#model.stories.get(orphan.messageId)!
     if (!this.#answering) return
-    const way = this.#random.below(10)
+    const way = this.random.below(10)
     if (way < 4) return
-    const life = this.#life
-    this.#clock.after(this.#random.below(this.#oneIn(5) ? 3 * MINUTE : SECOND), () => {
-      if (life !== this.#life) return
+    const life = this.life
+    this.clock.after(this.random.below(this.oneIn(5) ? 3 * MINUTE : SECOND), () => {
+      if (life !== this.life) return
       const resolution = way < 8 ? 'commit' : 'rollback'
       this.#end(story, resolution)
-      if (this.#oneIn(4)) this.#end(story, resolution)
+      if (this.oneIn(4)) this.#end(story, resolution)
     })
   }
 
   // Consumers ------------------------------------------------------------------------------------
 
   #receive(): void {
-    const topic = topics[this.#random.below(2)]!
-    const life = this.#life
+    const topic = topics[this.random.below(2)]!
+    const life = this.life
     const since = this.#model.incarnation(topic)
-    this.#behind(async () => {
-      const deliveries = await this.#take(topic, this.#random.below(5_000))
-      if (life !== this.#life) return
+    this.behind(async () => {
+      const deliveries = await this.#take(topic, this.random.below(5_000))
+      if (life !== this.life) return
       for (const delivery of deliveries) this.#model.wasDelivered(delivery, since)
-      if (this.#oneIn(3)) return
+      if (this.oneIn(3)) return
       const handles = deliveries.map(({ handle }) => handle)
-      if (handles.length > 0) await this.#shell.ack({ group: 'group', topic, handles, clientId: 'consumer' })
+      if (handles.length > 0) await this.shell.ack({ group: 'group', topic, handles, clientId: 'consumer' })
     })
   }
 
   async #receiveAll(): Promise<void> {
-    await this.#pass(2 * MINUTE)
+    await this.pass(2 * MINUTE)
     for (const topic of topics)
       for (;;) {
-        const deliveries = await this.#during(this.#take(topic, 0))
+        const deliveries = await this.during(this.#take(topic, 0))
         if (deliveries.length === 0) break
         for (const delivery of deliveries) this.#model.wasDelivered(delivery, this.#model.incarnation(topic))
         const handles = deliveries.map(({ handle }) => handle)
-        await this.#during(this.#shell.ack({ group: 'group', topic, handles, clientId: 'consumer' }))
+        await this.during(this.shell.ack({ group: 'group', topic, handles, clientId: 'consumer' }))
       }
   }
 
   #take(topic: string, waitMs: number): Promise<Delivery[]> {
     const request = { group: 'group', topic, filter: null, max: 32, waitMs, invisibleMs: 30 * SECOND }
-    return this.#shell.receive({ ...request, autoRenew: false, clientId: 'consumer' }, new AbortController().signal)
+    return this.shell.receive({ ...request, autoRenew: false, clientId: 'consumer' }, new AbortController().signal)
   }
 
   /** Whatever a producer says now, the transaction has ended, and the broker knows the id as long as the topic lives. */
   async #judgeEnd(story: Story): Promise<void> {
     if (story.transactionId === null || !this.#model.current(story)) return
     const { topic, transactionId, messageId } = story
-    const answer = await this.#during(this.#shell.endTransaction({ topic, transactionId, resolution: 'commit' }))
+    const answer = await this.during(this.shell.endTransaction({ topic, transactionId, resolution: 'commit' }))
     check(answer.outcome === 'ended', `${messageId} was still ${answer.outcome} at the end`)
-    this.#model.wasEnded(story, 'commit', answer, this.#shell.now())
+    this.#model.wasEnded(story, 'commit', answer, this.shell.now())
   }
 
   // The machine ----------------------------------------------------------------------------------
 
-  async #open(): Promise<void> {
-    this.#model.brokerEnded(this.#clock.monotonic())
-    this.#life++
-    const life = this.#life
-    this.#process = new Mortal(this.#clock, this.#disk.boot())
-    const opened = openShell({
-      world: { clock: this.#process.clock, disk: this.#process.disk, random: this.#random },
-      directory: DIRECTORY,
-      settings: this.#settings,
-      cipherKey: this.#cipherKey,
-      segmentBytes: this.#segmentBytes,
-    }).then((shell) => {
-      this.#replayed = encodeState(shell.state)
-      shell.askProducersBy({
-        canAsk: () => this.#producers > 0,
-        ask: async (orphan) => {
-          if (life !== this.#life) return
-          try {
-            this.#wasAsked(orphan)
-          } catch (error) {
-            this.#broken ??= error as Error
-          }
-        },
-      })
-      return shell
+  protected override opened(shell: BrokerShell): void {
+    const { life } = this
+    this.#model.brokerEnded(this.clock.monotonic())
+    shell.askProducersBy({
+      canAsk: () => this.#producers > 0,
+      ask: async (orphan) => {
+        if (life !== this.life) return
+        try {
+          this.#wasAsked(orphan)
+        } catch (error) {
+          this.breaks(error)
+        }
+      },
     })
-    this.#shell = await this.#during(opened)
-    await this.#prepare()
-    if (this.#producers > 0) this.#producerCame()
   }
 
-  async #prepare(): Promise<void> {
+  protected async prepare(): Promise<void> {
     const specs = topics.map((topicName) => ({
       topicName,
       generation: 1,
       messageType: 'TRANSACTION' as const,
       maxSendTps: null,
     }))
-    await this.#during(this.#shell.ensureTopics(specs))
-    for (const topic of topics) await this.#during(this.#take(topic, 0)).then((found) => this.#giveBack(topic, found))
+    await this.during(this.shell.ensureTopics(specs))
+    for (const topic of topics) await this.during(this.#take(topic, 0)).then((found) => this.#giveBack(topic, found))
   }
 
   /** Subscribing may deliver; those count like any. */
   async #giveBack(topic: string, deliveries: readonly Delivery[]): Promise<void> {
     for (const delivery of deliveries) this.#model.wasDelivered(delivery, this.#model.incarnation(topic))
     const handles = deliveries.map(({ handle }) => handle)
-    if (handles.length > 0)
-      await this.#during(this.#shell.ack({ group: 'group', topic, handles, clientId: 'consumer' }))
+    if (handles.length > 0) await this.during(this.shell.ack({ group: 'group', topic, handles, clientId: 'consumer' }))
   }
 
-  async #restart(): Promise<void> {
-    const closing = this.#shell
-    await this.#during(closing.close())
-    this.#life++
-    const before = encodeState(closing.state)
-    this.#process.kill()
-    await this.#openAndCompare(before)
+  protected override started(): void {
+    if (this.#producers > 0) this.#producerCame()
   }
 
-  async #kill(): Promise<void> {
-    const { log } = this.#shell
-    const before = log.durableEnd === log.end && !log.failed ? encodeState(this.#shell.state) : null
-    this.#crash()
-    await this.#openAndCompare(before)
-  }
-
-  async #openAndCompare(before: Uint8Array | null): Promise<void> {
-    await this.#open()
-    if (!before) return
-    this.#replaysCompared++
-    check(Buffer.compare(before, this.#replayed) === 0, 'the replayed state differs from the live one')
-  }
-
-  async #powerCut(): Promise<void> {
-    this.#crash()
-    this.#disk.powerCut()
-    await this.#open()
-  }
-
-  async #fillDisk(): Promise<void> {
-    const operation = (['write', 'datasync'] as const)[this.#random.below(2)]!
-    this.#disk.inject({ operation, error: 'ENOSPC', times: 1_000 })
+  #sendInVain(): void {
     this.#send()
     this.#decide()
-    await this.#clock.advance(this.#random.below(50))
-    this.#disk.healFaults()
-    this.#crash()
-    await this.#open()
-  }
-
-  #crash(): void {
-    this.#life++
-    this.#crashes++
-    this.#process.kill()
   }
 
   async #recreatePassing(): Promise<void> {
     this.#model.topicRemoved('passing')
-    await this.#during(this.#shell.removeTopic('passing'))
-    await this.#prepare()
+    await this.during(this.shell.removeTopic('passing'))
+    await this.prepare()
   }
 
   // Time -----------------------------------------------------------------------------------------
 
   /** Not while a check is being written: its time would be before the jump, and its question after. */
   async #jump(): Promise<void> {
-    await this.#clock.advance(SECOND)
-    const byMs = (this.#random.below(3) - 1) * this.#random.below(MINUTE)
+    await this.clock.advance(SECOND)
+    const byMs = (this.random.below(3) - 1) * this.random.below(MINUTE)
     if (byMs < 0) this.#setBackMs -= byMs
-    this.#clock.jump(byMs)
+    this.clock.jump(byMs)
   }
 
   #pause(): number {
-    const way = this.#random.below(20)
-    if (way < 10) return this.#random.below(20)
-    if (way < 16) return this.#random.below(10 * SECOND)
-    return this.#random.below(3 * MINUTE)
+    const way = this.random.below(20)
+    if (way < 10) return this.random.below(20)
+    if (way < 16) return this.random.below(10 * SECOND)
+    return this.random.below(3 * MINUTE)
   }
 
-  async #pass(ms: number): Promise<void> {
-    await this.#clock.advance(ms)
-    if (this.#broken) throw this.#broken
-    if (this.#producers === 0 || this.#shell.log.failed) return
-    const nowMs = this.#clock.monotonic() - this.#setBackMs
-    this.#model.judgePunctuality(nowMs, this.#aliveMs, this.#shell.now())
-  }
-
-  /** Lets time pass until the promise settles. */
-  async #during<T>(promise: Promise<T>): Promise<T> {
-    let settled = false
-    const done = promise.finally(() => {
-      settled = true
-    })
-    done.catch(() => {})
-    for (let tries = 0; !settled; tries++) {
-      check(tries < 100_000, 'a call did not return')
-      await this.#clock.advance(settled ? 0 : 1)
-    }
-    return done
-  }
-
-  /** Work of a client: only these refusals are its own business. */
-  #behind(work: () => Promise<void>, codes: readonly number[] = [50001, 42900, 40402]): void {
-    work().catch((error: unknown) => {
-      if (error instanceof BrokerRefusal && codes.includes(error.code)) return
-      this.#broken ??= error instanceof Error ? error : new Error(String(error))
-    })
-  }
-
-  #oneIn(ways: number): boolean {
-    return this.#random.below(ways) === 0
+  override async pass(ms: number): Promise<void> {
+    await super.pass(ms)
+    if (this.#producers === 0 || this.shell.log.failed) return
+    const nowMs = this.clock.monotonic() - this.#setBackMs
+    this.#model.judgePunctuality(nowMs, this.#aliveMs, this.shell.now())
   }
 }
 
