@@ -5,6 +5,7 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { GroupSpec } from '../../engines/engine.ts'
+import type { Disk } from '../../world/disk.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerSettings, Delivery, HandleOutcome, ReceiveRequest, SendReceipt } from '../broker.ts'
@@ -605,6 +606,28 @@ describe('retention', () => {
     expect(await receive()).toHaveLength(1)
   })
 
+  it('holds up no receive of what it leaves while it takes segments', async () => {
+    settings = { ...settings, retentionMs: HOUR }
+    await restart({ segmentBytes: 8_192 })
+    await sendMany(100)
+    await clock.advance(30 * MINUTE)
+    await sendMany(100)
+    let release = () => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const boot = disk.boot()
+    const unlink = (path: string) =>
+      path.endsWith('.index') ? released.then(() => boot.unlink(path)) : boot.unlink(path)
+    await restart({ segmentBytes: 8_192, disk: { ...boot, unlink } })
+    await clock.advance(31 * MINUTE)
+    expect(broker.usage()).toMatchObject({ messages: 200 })
+    expect(await receive({ max: 1_000 })).not.toHaveLength(0)
+    release()
+    await clock.advance(0)
+    expect(broker.usage().messages).toBeLessThan(150)
+  })
+
   it('does not deliver what is too old, though its segment is still there', async () => {
     settings = { ...settings, retentionMs: HOUR }
     await restart()
@@ -747,12 +770,13 @@ interface Place {
   readonly directory?: string
   readonly cipherKey?: Uint8Array
   readonly segmentBytes?: number
+  readonly disk?: Disk
 }
 
-async function open(place: Place = {}): Promise<void> {
+async function open({ disk: seen = disk.boot(), ...place }: Place = {}): Promise<void> {
   const report = (error: unknown) => void reported.push(error)
   broker = await openShell({
-    world: { clock, random, disk: disk.boot() },
+    world: { clock, random, disk: seen },
     directory: '/instance',
     settings,
     report,
