@@ -664,6 +664,16 @@ describe('a record that cannot be read', () => {
     await clock.advance(limits.unreadableRetryMs)
     expect(await receive()).toHaveLength(2)
   })
+
+  it('is told to a pull by the same refusal', async () => {
+    const [{ queueId } = { queueId: 0 }] = await send()
+    await restart()
+    disk.inject({ operation: 'read', error: 'EIO', times: 1 })
+    const request = { group: 'group', topic: 'topic', queueId, offset: 0, filter: null, max: 1, waitMs: 0 }
+    const pull = () => broker.pull(request, new AbortController().signal)
+    await expect(pull()).rejects.toMatchObject({ code: 50001, message: /EIO/ })
+    expect((await pull()).deliveries).toHaveLength(1)
+  })
 })
 
 describe('a restart', () => {
