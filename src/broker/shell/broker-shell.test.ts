@@ -11,6 +11,7 @@ import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerSettings, Delivery, HandleOutcome, ReceiveRequest, SendReceipt } from '../broker.ts'
 import { tagHash } from '../core/filter.ts'
 import { limits } from '../core/limits.ts'
+import { encodeState } from '../core/snapshot.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
 
@@ -673,6 +674,21 @@ describe('a record that cannot be read', () => {
     const pull = () => broker.pull(request, new AbortController().signal)
     await expect(pull()).rejects.toMatchObject({ code: 50001, message: /EIO/ })
     expect((await pull()).deliveries).toHaveLength(1)
+  })
+
+  it('goes to the dead letters later, and a kill meanwhile changes nothing', async () => {
+    await ensureGroup({ maxRetryTimes: 0 })
+    await send()
+    expect(await receive({ autoRenew: true })).toHaveLength(1)
+    await restart()
+    disk.inject({ operation: 'read', error: 'EIO', times: 1 })
+    await clock.advance(MINUTE)
+    expect(reported.splice(0)).toHaveLength(1)
+    const live = encodeState(broker.state)
+    await restart({ killed: true })
+    expect(encodeState(broker.state)).toEqual(live)
+    await clock.advance(limits.unreadableRetryMs)
+    expect(await receive({ topic: '%DLQ%group' })).toHaveLength(1)
   })
 })
 

@@ -973,10 +973,13 @@ export class BrokerShell implements Broker {
   }
 
   #tryLater(lease: Lease): void {
-    lease.subscription.dying.remove(lease)
-    enterPhase(lease, 'leased')
-    lease.renewable = false
-    this.state.deliveries.set(lease, this.#time.now() + limits.unreadableRetryMs)
+    const at = this.#time.now() + limits.unreadableRetryMs
+    if (!this.#tryCommit(decideDeadline([lease], at))) {
+      // There is no room in the log either: what the state says of it stays as it is.
+      lease.subscription.dying.remove(lease)
+      enterPhase(lease, 'leased')
+      this.state.deliveries.set(lease, at)
+    }
     this.#arm()
   }
 
