@@ -284,7 +284,7 @@ class Simulation extends World {
 
   /** What the management plane wants; told again after every start, as the loop does. */
   protected override crashed(): void {
-    this.#model.crashes++
+    this.#model.crashed()
   }
 
   protected async prepare(): Promise<void> {

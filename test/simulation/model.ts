@@ -33,6 +33,8 @@ interface Story {
   unanswered: number
   deliveries: number
   latest: { readonly attempt: number; readonly handle: string } | null
+  /** The latest delivery is the broker's latest, too: no crash can have taken it back. */
+  sure: boolean
 }
 
 export class Model {
@@ -44,6 +46,11 @@ export class Model {
   deliveries = 0
   deadLetters = 0
   acknowledged = 0
+
+  crashed(): void {
+    this.crashes++
+    for (const story of this.#stories.values()) story.sure = false
+  }
 
   incarnation(topic: string): number {
     return this.#incarnations.get(topic) ?? 0
@@ -79,6 +86,7 @@ export class Model {
     )
     check(story.latest?.handle !== delivery.handle, `${name} came twice with one handle`)
     story.latest = delivery
+    story.sure = true
   }
 
   acknowledging(group: string, delivery: Delivery): void {
@@ -97,7 +105,7 @@ export class Model {
     story.unanswered--
     if (outcome === 'expired') return
     // Done with already: as a dead letter, or by somebody else's acknowledgement.
-    if (!story.attempted)
+    if (!story.attempted && story.sure)
       story.suspect ??= `${delivery.messageId} for ${group}: a handle of attempt ${delivery.attempt} acknowledged a later delivery`
     if (story.doneAt === Infinity) {
       this.acknowledged++
@@ -137,7 +145,15 @@ export class Model {
     const key = `${group} ${messageId}`
     let story = this.#stories.get(key)
     if (!story) {
-      story = { doneAt: Infinity, suspect: null, attempted: false, unanswered: 0, deliveries: 0, latest: null }
+      story = {
+        doneAt: Infinity,
+        suspect: null,
+        attempted: false,
+        unanswered: 0,
+        deliveries: 0,
+        latest: null,
+        sure: true,
+      }
       this.#stories.set(key, story)
     }
     return story
