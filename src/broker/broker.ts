@@ -33,7 +33,7 @@ export interface Broker {
   send(request: SendRequest): Promise<SendReceipt[]>
   /**
    * Takes a timed message back before it is due; durable, and as good the second time. Refused for a message whose
-   * time has come (40401), and for handles that are malformed, of another topic or of another instance (40000).
+   * time has come (40400), and for handles that are malformed, of another topic or of another instance (40000).
    */
   recall(request: { topic: string; handle: string }): Promise<{ messageId: string }>
   /** Long poll: resolves with at least one message, or with none after `waitMs`, or when `signal` aborts. */

@@ -207,7 +207,7 @@ class TimedSimulation extends World {
       if (message.incarnation !== this.#incarnation(message.topic)) return
       // Handles outlive their record by no promise; a recall done long ago may be unknown by now.
       if (error.code === 40000 && before !== 'no' && this.settings.retentionMs < HOUR) return
-      check(error.code === 40401, `recalling ${message.id} was refused with ${error.code}: ${error.message}`)
+      check(error.code === 40400, `recalling ${message.id} was refused with ${error.code}: ${error.message}`)
       this.#counts.refusedAsLate++
       check(this.#look() >= message.dueMs, `recalling ${message.id} was refused as late before its time`)
     }

@@ -278,6 +278,20 @@ const rows: readonly Row[] = [
     },
   },
   {
+    code: 'NOT_FOUND',
+    when: 'a message is recalled that was delivered',
+    says: /time has come/,
+    async provoke({ bench, client, group }) {
+      const topic = await instance.topic('DELAY')
+      const seconds = Math.floor(instance.clock.now() / 1000) + 60
+      const sent = await client.send(client.message(topic, 'due', { deliveryTimestamp: { seconds, nanos: 0 } }))
+      await instance.clock.advance(61_000)
+      await bench.wait(() => client.poll('simple', topic, group))
+      const recallHandle = sent.entries[0]!.recallHandle
+      return (await client.ask('recallMessage', { topic: client.resource(topic), recallHandle })).status
+    },
+  },
+  {
     code: 'MESSAGE_NOT_FOUND',
     when: 'a poll finds nothing',
     says: /no new message/,
@@ -449,7 +463,6 @@ const without: Readonly<Partial<Record<CodeName, string>>> = {
   ILLEGAL_ACCESS_POINT: 'one broker serves every access point; Apache never answers it either',
   UNRECOGNIZED_CLIENT_TYPE: 'a client is registered from any request (data-plane 1.4, 1.13)',
   FORBIDDEN: 'every queue is readable and writable',
-  NOT_FOUND: 'each thing that may be missing has a code of its own',
   CONSUMER_GROUP_NOT_FOUND: 'groups are made by using them (data-plane 0 row 15)',
   REQUEST_TIMEOUT: 'a deadline that passes is gRPC DEADLINE_EXCEEDED',
   PAYLOAD_TOO_LARGE: 'a body has its own code, a gRPC message ends with RESOURCE_EXHAUSTED',

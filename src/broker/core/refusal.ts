@@ -6,7 +6,7 @@ export interface Refusal {
 
 export const codes = {
   badRequest: 40000,
-  messageNotFound: 40401,
+  notFound: 40400,
   invalidTransactionId: 40008,
   topicNotFound: 40402,
   payloadTooLarge: 41300,

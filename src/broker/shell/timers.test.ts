@@ -225,7 +225,7 @@ describe('a recall', () => {
     await receive()
     await clock.advance(MINUTE + SECOND)
     expect((await receive()).map(({ messageId }) => messageId)).toEqual([kept.messageId])
-    await expect(broker.recall(request)).rejects.toMatchObject({ code: 40401 })
+    await expect(broker.recall(request)).rejects.toMatchObject({ code: 40400 })
   })
 
   it('is durable when it is answered', async () => {
@@ -242,7 +242,7 @@ describe('a recall', () => {
     const receipt = await send(MINUTE)
     await clock.advance(MINUTE + SECOND)
     await expect(broker.recall({ topic: 'delay', handle: receipt.recallHandle! })).rejects.toMatchObject({
-      code: 40401,
+      code: 40400,
       message: /time has come/,
     })
     expect(await receive()).toHaveLength(1)

@@ -99,7 +99,7 @@ export class Timers {
 
   /**
    * Takes a waiting message back, durably; answers its message id, also when that was done before.
-   * Refused: malformed or foreign handles and those of another topic (40000), and messages whose time has come (40401).
+   * Refused: malformed or foreign handles and those of another topic (40000), and messages whose time has come (40400).
    */
   async recall(request: { topic: string; handle: string }): Promise<{ messageId: string }> {
     const topic = this.#state.topics.get(request.topic)
@@ -333,9 +333,13 @@ function foreign(what: string): Refusal {
   return { code: codes.badRequest, message: `the recall handle ${what}` }
 }
 
+/**
+ * Not MESSAGE_NOT_FOUND (40401): the Python client takes that for an empty poll's success whatever was asked, and would
+ * tell its user that the message was recalled.
+ */
 function tooLate(): Refusal {
   return {
-    code: codes.messageNotFound,
+    code: codes.notFound,
     message:
       'the message cannot be recalled any more: its delivery time has come, and it was delivered or is about to be',
   }

@@ -59,7 +59,7 @@ class World {
         }))
       },
       recall: async ({ topic, handle }: { topic: string; handle: string }) => {
-        if (handle !== 'good') throw new BrokerRefusal(40401, 'the message cannot be recalled any more')
+        if (handle !== 'good') throw new BrokerRefusal(40400, 'the message cannot be recalled any more')
         return { messageId: `of ${topic}` }
       },
       receive: async (request: ReceiveRequest) => {
@@ -221,7 +221,7 @@ describe('a DELAY topic', () => {
 
   it.each<[string, gen.RecallMessageRequestInit, number, string]>([
     ['a good handle', { topic: { name: 'delay' }, recallHandle: 'good' }, 20000, 'of delay'],
-    ['a late one', { topic: { name: 'delay' }, recallHandle: 'late' }, 40401, ''],
+    ['a late one', { topic: { name: 'delay' }, recallHandle: 'late' }, 40400, ''],
     ['none', { topic: { name: 'delay' } }, 40000, ''],
     ['another kind of topic', { topic: { name: 'normal' }, recallHandle: 'good' }, 40014, ''],
     ['an unknown topic', { topic: { name: 'unknown' }, recallHandle: 'good' }, 40402, ''],
