@@ -415,6 +415,7 @@ const rows = {
     remark: null,
     message_model: null,
     topic_name: null,
+    exclusive: 1,
     create_time_ms: 1,
     update_time_ms: 2,
     wanted: 'present',

@@ -63,8 +63,8 @@ describe('a hundred connections that send', () => {
       socket.resume()
       if (bytes.length > 0) socket.write(bytes)
     }
-    // The connection of the test before may still be there for a moment.
-    while ((await connections()) < 100) await turns(1)
+    // The connection of the test before may still be there for a moment, and newer versions of Node end some at once.
+    while ((await connections()) + gone < 100) await turns(1)
     await turns(20)
     for (let passed = 0; passed < withinMs + 1000; passed += 1000) {
       await instance.clock.advance(1000)
