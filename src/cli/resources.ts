@@ -1,7 +1,6 @@
 /** `gantry create / list / get / delete`: the everyday operations with good defaults and readable results. */
 import type { Settings } from '../config.ts'
-import { CommandError, callData, callOperation, findTarget, refusalText, UsageError } from './client.ts'
-import { processOfInstance } from './processes.ts'
+import { callData, findTarget, UsageError } from './client.ts'
 import { facts, step, table } from './terminal.ts'
 import { type InstanceShown, untilGone, untilPartRuns, untilRunning } from './waiting.ts'
 
@@ -211,18 +210,12 @@ async function list<Entry>(
 }
 
 export async function getInstance(settings: Settings, instanceId: string, options: { json?: boolean }): Promise<void> {
-  const { status, body } = await callOperation(findTarget(settings), 'GetInstance', { instanceId })
-  if (status >= 400) throw new CommandError(refusalText('GetInstance', status, body))
-  const instance = body.data as InstanceShown
-  writeInstance(instance, options, [
-    ...(body.message === 'Success' ? [] : [['reason', String(body.message)] as const]),
-    ...(options.json === true ? [] : await processOfInstance(settings, instanceId)),
-  ])
+  writeInstance(await callData<InstanceShown>(findTarget(settings), 'GetInstance', { instanceId }), options)
 }
 
-function writeInstance(instance: InstanceShown, options: { json?: boolean }, more: Facts = []): void {
+function writeInstance(instance: InstanceShown, options: { json?: boolean }): void {
   process.stdout.write(
-    options.json === true ? `${JSON.stringify(instance, null, 2)}\n` : `${instanceFacts(instance, more)}\n`,
+    options.json === true ? `${JSON.stringify(instance, null, 2)}\n` : `${instanceFacts(instance)}\n`,
   )
 }
 
@@ -254,9 +247,7 @@ export async function remove(
   await step(`${action} ${what}`, () => callData(target, action, input))
 }
 
-type Facts = ReadonlyArray<readonly [name: string, value: string]>
-
-function instanceFacts(instance: InstanceShown, more: Facts): string {
+function instanceFacts(instance: InstanceShown): string {
   const endpoints = instance.networkInfo?.endpoints ?? []
   return facts([
     ['instance', instance.instanceId],
@@ -271,6 +262,5 @@ function instanceFacts(instance: InstanceShown, more: Facts): string {
     ['topics', String(instance.topicCount)],
     ['groups', String(instance.groupCount)],
     ['created', instance.createTime],
-    ...more,
   ])
 }

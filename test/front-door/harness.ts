@@ -201,8 +201,6 @@ function fakeServices(clock: Clock): Services {
     },
     engine: { name: 'none' } as Services['engine'],
     wake: () => {},
-    messages: { findMessages: async () => null, traceMessage: async () => null },
-    lag: async () => null,
     usage: async () => null,
   }
 }

@@ -60,15 +60,7 @@ export async function until<T>(ask: () => Promise<T>, done: (answer: T) => boole
 /** A running instance with a topic and a group; answers its id and its first endpoint. */
 export async function runningInstance(
   client: any,
-  options: {
-    topic?: string
-    messageType?: string
-    group?: string
-    /** An orderly group, with a pause of a second before each retry. */
-    orderly?: boolean
-    changes?: Readonly<Record<string, unknown>>
-    maxRetryTimes?: number
-  } = {},
+  options: { topic?: string; group?: string; changes?: Readonly<Record<string, unknown>>; maxRetryTimes?: number } = {},
 ): Promise<{ instanceId: string; endpoint: string }> {
   const created = await client.createInstance(instanceRequest(options.changes))
   const instanceId = created.body.data as string
@@ -78,11 +70,7 @@ export async function runningInstance(
     `instance ${instanceId} runs`,
   )
   if (options.topic !== undefined) {
-    await client.createTopic(
-      instanceId,
-      options.topic,
-      new sdk.CreateTopicRequest({ messageType: options.messageType ?? 'NORMAL' }),
-    )
+    await client.createTopic(instanceId, options.topic, new sdk.CreateTopicRequest({ messageType: 'NORMAL' }))
     await until(
       () => client.getTopic(instanceId, options.topic),
       (answer: any) => answer.body.data.status === 'RUNNING',
@@ -94,11 +82,9 @@ export async function runningInstance(
       instanceId,
       options.group,
       new sdk.CreateConsumerGroupRequest({
-        deliveryOrderType: options.orderly ? 'Orderly' : 'Concurrently',
+        deliveryOrderType: 'Concurrently',
         consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
-          ...(options.orderly
-            ? { retryPolicy: 'FixedRetryPolicy', fixedIntervalRetryTime: 1 }
-            : { retryPolicy: 'DefaultRetryPolicy' }),
+          retryPolicy: 'DefaultRetryPolicy',
           maxRetryTimes: options.maxRetryTimes ?? 16,
         }),
       }),

@@ -7,32 +7,24 @@
 import type { GroupRemovedEvent, MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
 import { dropSubscription } from './lease.ts'
 import { limits } from './limits.ts'
-import { dropLiteTopics, touch } from './lite-topics.ts'
-import { queueOfGroup } from './message-group.ts'
-import { type BrokerState, LiteTopic, makeTopic, noLiteTopics, type Queue, type Topic } from './state.ts'
+import { type BrokerState, makeTopic, type Queue, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
-import { dropTransactions } from './transactions.ts'
 
 export interface Outgoing {
   readonly messageId: string
   readonly tag: string | null
   readonly payload: Uint8Array
   readonly bodyBytes: number
-  /** Messages of one group are in one queue, in the order in which they were sent. */
-  readonly messageGroup?: string | null
-  /** Larger is more urgent; at least 0. */
-  readonly priority?: number | null
 }
 
 /** Null when the topic is in force as wanted. */
 export function decideTopic(
   state: BrokerState,
   settings: TopicSettings,
-  queues: number = settings.messageType === 'LITE' ? limits.queuesPerLiteTopic : limits.queuesPerTopic,
+  queues: number = limits.queuesPerTopic,
 ): TopicEvent | null {
   const topic = state.topics.get(settings.topicName)
   const { topicName, generation, messageType, maxSendTps } = settings
-  const liteExpirationMs = messageType === 'LITE' ? (settings.liteExpirationMs ?? null) : null
   if (!topic)
     return {
       type: 'topic',
@@ -40,46 +32,31 @@ export function decideTopic(
       generation,
       messageType,
       maxSendTps,
-      liteExpirationMs,
       firstQueueKey: state.nextQueueKey,
       queues,
     }
   const now = topic.settings
-  const same =
-    now.generation === generation &&
-    now.messageType === messageType &&
-    now.maxSendTps === maxSendTps &&
-    (now.liteExpirationMs ?? null) === liteExpirationMs
-  if (same) return null
+  if (now.generation === generation && now.messageType === messageType && now.maxSendTps === maxSendTps) return null
   return {
     type: 'topic',
     topicName,
     generation,
     messageType,
     maxSendTps,
-    liteExpirationMs,
     firstQueueKey: topic.firstQueueKey,
     queues: topic.queues.length,
   }
 }
 
-/** What queue the client wished for does not count (data-plane §1.5). */
+/** Each message goes to the next queue in turn; what the client wished does not count (data-plane §1.5). */
 export function decideSend(topic: Topic, messages: readonly Outgoing[], at: number): MessageEvent[] {
   const ends = new Map<Queue, number>()
   return messages.map((message) => {
-    const queue = queueFor(topic, message)
+    const queue = topic.queues[topic.turn++ % topic.queues.length]!
     const offset = ends.get(queue) ?? queue.end
     if (messages.length > 1) ends.set(queue, offset + 1)
     return messageEvent(queue, offset, message, null, at)
   })
-}
-
-/** By its message group, else by its priority, else the next one in turn. */
-function queueFor(topic: Topic, { messageGroup, priority }: Outgoing): Queue {
-  const { queues } = topic
-  if (messageGroup != null) return queues[queueOfGroup(messageGroup, queues.length)]!
-  if (priority != null) return queues[Math.min(priority, queues.length - 1)]!
-  return queues[topic.turn++ % queues.length]!
 }
 
 export function messageEvent(
@@ -103,12 +80,11 @@ export function messageEvent(
 }
 
 export function applyTopic(state: BrokerState, event: TopicEvent): void {
-  const { topicName, generation, messageType, maxSendTps, liteExpirationMs = null } = event
-  const settings = { topicName, generation, messageType, maxSendTps, liteExpirationMs }
+  const { topicName, generation, messageType, maxSendTps } = event
+  const settings = { topicName, generation, messageType, maxSendTps }
   const known = state.topics.get(topicName)
   if (known) {
     known.settings = settings
-    if (messageType === 'LITE') known.liteTopics ??= noLiteTopics()
     setRate(known.sendBucket, maxSendTps, known.sendBucket.at)
     return
   }
@@ -123,18 +99,13 @@ export function applyTopicRemoved(state: BrokerState, event: TopicRemovedEvent):
   if (!topic) return
   for (const subscription of topic.subscriptions.values()) dropSubscription(state, subscription)
   for (const queue of topic.queues) state.queues.delete(queue.key)
-  dropLiteTopics(state, topic)
-  dropTransactions(state, topic.firstQueueKey)
   state.topics.delete(event.topicName)
 }
 
 /** The queue is absent when its topic was removed after the message was written. */
 export function applyMessage(state: BrokerState, event: MessageEvent): void {
   const queue = state.queues.get(event.queueKey)
-  if (queue) {
-    queue.end = event.offset + 1
-    if (queue.topic instanceof LiteTopic) touch(queue.topic, event.storeTimeMs)
-  }
+  if (queue) queue.end = event.offset + 1
   if (event.storeTimeMs > state.lastAt) state.lastAt = event.storeTimeMs
 }
 

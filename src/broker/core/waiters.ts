@@ -4,18 +4,17 @@
  * A new message wakes the first waiter of each group on the topic, not all of them; the next is asked
  * only if something is left. A waiter leaves in O(1) when served, timed out or hung up on.
  */
-import { type Filter, filterHashes } from './filter.ts'
+import { filterHashes, type TagFilter } from './filter.ts'
 import { limits } from './limits.ts'
 import { codes, type Refusal } from './refusal.ts'
 import type { BrokerState, Subscription, Waiter } from './state.ts'
 
 export function makeWaiter(want: {
-  readonly filter: Filter
+  readonly filter: TagFilter
   readonly max: number
   readonly invisibleMs: number
   readonly autoRenew: boolean
   readonly clientId: string
-  readonly attemptId?: string | null | undefined
 }): Waiter {
   return {
     due: 0,
@@ -29,7 +28,6 @@ export function makeWaiter(want: {
     invisibleMs: want.invisibleMs,
     autoRenew: want.autoRenew,
     clientId: want.clientId,
-    attemptId: want.attemptId ?? '',
   }
 }
 

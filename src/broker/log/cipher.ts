@@ -20,7 +20,6 @@ export function createRecordCipher(key: Uint8Array, random: Random): RecordCiphe
   const opened = new Map<string, Buffer>()
 
   return {
-    overheadBytes,
     seal(plain) {
       if (run.count >= recordsPerRun) run = startRun(key, random)
       const sealed = Buffer.allocUnsafe(overheadBytes + plain.length)

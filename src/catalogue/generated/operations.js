@@ -2504,8 +2504,7 @@ export const operations = [
       "FIFO",
       "DELAY",
       "TRANSACTION",
-      "LITE",
-      "PRIORITY"
+      "LITE"
      ],
      "description": "Kind of the messages."
     },
@@ -2782,8 +2781,7 @@ export const operations = [
         "FIFO",
         "DELAY",
         "TRANSACTION",
-        "LITE",
-        "PRIORITY"
+        "LITE"
        ]
       },
       "status": {
@@ -2880,11 +2878,10 @@ export const operations = [
        "FIFO",
        "DELAY",
        "TRANSACTION",
-       "LITE",
-       "PRIORITY"
+       "LITE"
       ]
      },
-     "maxItems": 12,
+     "maxItems": 10,
      "description": "Only topics of these kinds."
     }
    },
@@ -3007,8 +3004,7 @@ export const operations = [
            "FIFO",
            "DELAY",
            "TRANSACTION",
-           "LITE",
-           "PRIORITY"
+           "LITE"
           ]
          },
          "status": {

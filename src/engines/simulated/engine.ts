@@ -15,8 +15,6 @@ import {
   type InstanceObservation,
   type InstanceSpec,
   type InstanceUsage,
-  type OffsetReset,
-  type TopicLag,
   type TopicSpec,
 } from '../engine.ts'
 
@@ -29,7 +27,6 @@ export type EngineMethod =
   | 'removeTopic'
   | 'ensureGroups'
   | 'removeGroup'
-  | 'resetOffsets'
 
 export interface EngineCall {
   readonly method: EngineMethod
@@ -58,8 +55,6 @@ export interface Held {
   readonly reason: string | null
   readonly topics: ReadonlyMap<string, TopicSpec & { readonly birth: number }>
   readonly groups: ReadonlyMap<string, GroupSpec & { readonly birth: number }>
-  /** Resets that were carried out, oldest first. */
-  readonly resets: readonly OffsetReset[]
 }
 
 export class SimulatedEngine implements Engine {
@@ -77,7 +72,7 @@ export class SimulatedEngine implements Engine {
   constructor(options: SimulatedEngineOptions) {
     this.#options = options
     this.capabilities = {
-      messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
+      messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION'],
       orderlyGroups: true,
       storageEncryption: true,
       ...options.capabilities,
@@ -177,40 +172,8 @@ export class SimulatedEngine implements Engine {
     )
   }
 
-  resetOffsets(instanceId: string, resets: readonly OffsetReset[]): Promise<void> {
-    const reset = (list: readonly OffsetReset[]): void => {
-      const { topics, groups, resets: done } = this.#present(instanceId)
-      for (const one of list) {
-        if (!topics.has(one.topicName) || !groups.has(one.consumerGroupId)) continue
-        const mine = done.filter(
-          ({ topicName, consumerGroupId }) => topicName === one.topicName && consumerGroupId === one.consumerGroupId,
-        )
-        if (mine.at(-1)?.resetId !== one.resetId) done.push(one)
-      }
-    }
-    return this.#call(
-      { method: 'resetOffsets', instanceId },
-      () => reset(resets),
-      () => reset(half(resets)),
-    )
-  }
-
-  /** No group reads anything here. */
-  async lag(instanceId: string): Promise<readonly TopicLag[] | null> {
-    return this.#held.has(instanceId) ? [] : null
-  }
-
   async usage(instanceId: string): Promise<InstanceUsage | null> {
-    return this.#held.has(instanceId) ? { instanceId, storedBytes: 0, connections: 0, groupsMadeByUse: 0 } : null
-  }
-
-  /** It carries no messages. */
-  async findMessages(): Promise<null> {
-    return null
-  }
-
-  async traceMessage(): Promise<null> {
-    return null
+    return this.#held.has(instanceId) ? { instanceId, storedBytes: 0, connections: 0 } : null
   }
 
   // What a test may do to it and see of it
@@ -319,7 +282,6 @@ export class SimulatedEngine implements Engine {
       reason: null,
       topics: new Map(),
       groups: new Map(),
-      resets: [],
     }
     this.#held.set(instanceId, made)
     return made
@@ -342,7 +304,6 @@ interface Holding extends Held {
   reason: string | null
   readonly topics: Map<string, TopicSpec & { readonly birth: number }>
   readonly groups: Map<string, GroupSpec & { readonly birth: number }>
-  readonly resets: OffsetReset[]
 }
 
 function observationOf(holding: Holding): InstanceObservation {
