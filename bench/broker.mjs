@@ -1,5 +1,5 @@
 /**
- * What one broker does in-process, without gRPC: `node bench/broker.mjs [seconds per phase]`.
+ * What one broker does in-process, without gRPC: `node bench/broker.mjs [seconds per phase] [phase]`.
  *
  * Prints one JSON line a measurement. Sends are durable (fdatasync) on the disk of `TMPDIR`. Growth
  * is measured too: the same operations with 1×, 10×, 100× retained, unacknowledged and waiting.
@@ -40,11 +40,9 @@ let messages = 0
 // The broker's timers do not keep a process alive; a server's sockets do.
 const alive = setInterval(() => {}, 60_000)
 try {
-  await throughput()
-  await growthRetained()
-  await growthUnacknowledged()
-  await growthWaiting()
-  await idle()
+  const phases = { throughput, order, growthRetained, growthUnacknowledged, growthWaiting, idle }
+  for (const [name, phase] of Object.entries(phases))
+    if (process.argv[3] === undefined || process.argv[3] === name) await phase()
 } finally {
   clearInterval(alive)
   rmSync(home, { recursive: true, force: true })
@@ -86,6 +84,43 @@ async function throughput() {
       return 1
     }),
   )
+  await broker.close()
+}
+
+/** Eight push consumers of an orderly group, one batch after another, beside 1×, 10×, 100× retained; and one message a batch. */
+async function order() {
+  const broker = await openOne()
+  const group = {
+    consumerGroupId: 'orderly',
+    generation: 1,
+    orderly: true,
+    maxRetryTimes: 16,
+    retry: { kind: 'default' },
+  }
+  await broker.ensureGroups([{ ...group, deadLetterTopic: null, maxReceiveTps: null }])
+  const orderly = (max, waitMs, attempt) =>
+    broker.receive({ ...want(max, waitMs), group: 'orderly', autoRenew: true, attemptId: `attempt-${attempt}` }, never)
+  await orderly(1, 0, 0)
+  let attempt = 0
+  for (const [target, max] of [
+    [10_000, 32],
+    [100_000, 32],
+    [1_000_000, 32],
+    [1_000_000, 1],
+  ]) {
+    await fill(broker, target - broker.usage().messages)
+    const taken = await lanes(8, async () => {
+      let got = await orderly(max, 0, attempt++)
+      if (got.length === 0) {
+        await broker.send({ topic: 'topic', messages: Array.from({ length: 256 }, ordered) })
+        got = await orderly(max, 0, attempt++)
+      }
+      for (const { handle } of got)
+        await broker.ack({ group: 'orderly', topic: 'topic', handles: [handle], clientId: 'client' })
+      return got.length || 0.001
+    })
+    report(`orderly receive by ${max} + ack one by one beside ${target} retained`, taken)
+  }
   await broker.close()
 }
 
@@ -186,6 +221,10 @@ async function send(broker) {
 
 function message() {
   return { messageId: (messages++).toString(16).padStart(34, '0'), tag: 'tag', payload, bodyBytes: payload.length }
+}
+
+function ordered() {
+  return { ...message(), messageGroup: `group-${messages % 1_000}` }
 }
 
 async function fill(broker, count) {

@@ -10,6 +10,7 @@ import delivery from './measures/delivery.mjs'
 import firstMessage from './measures/first-message.mjs'
 import growth from './measures/growth.mjs'
 import list from './measures/list.mjs'
+import processes from './measures/processes.mjs'
 import resources from './measures/resources.mjs'
 import send from './measures/send.mjs'
 import start from './measures/start.mjs'
@@ -19,7 +20,7 @@ import { figure } from './support/numbers.mjs'
 import { isMet, writePage } from './support/page.mjs'
 import { loadSource, removeSource } from './support/source.mjs'
 
-const known = [start, create, firstMessage, list, send, delivery, resources, growth]
+const known = [start, create, firstMessage, list, send, delivery, processes, resources, growth]
 /** A measure that takes longer has failed; all of them together take about five minutes. */
 const measureLimitMs = 240_000
 

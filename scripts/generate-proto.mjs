@@ -12,7 +12,11 @@ import pbjs from 'protobufjs-cli/pbjs.js'
 
 const root = path.dirname(path.dirname(fileURLToPath(import.meta.url)))
 const protoRoot = path.join(root, 'proto')
-const source = 'apache/rocketmq/v2/service.proto'
+/** Each schema becomes a module of its own, so that the names of one do not meet those of another. */
+const schemas = [
+  { name: 'rocketmq', source: 'apache/rocketmq/v2/service.proto' },
+  { name: 'otlp', source: 'opentelemetry/proto/metrics_service.proto' },
+]
 const out = path.join(root, 'src/grpc/gen')
 const numbers = new Set([
   'int32',
@@ -20,6 +24,8 @@ const numbers = new Set([
   'sint32',
   'fixed32',
   'sfixed32',
+  'fixed64',
+  'sfixed64',
   'int64',
   'uint64',
   'sint64',
@@ -30,13 +36,13 @@ const banner = '// Generated from proto/ by scripts/generate-proto.mjs. Do not e
 
 /** The generated files, name to content. The same input gives the same bytes. */
 export async function generateProto() {
-  const schema = loadSchema()
-  const types = collect(schema)
-  return {
-    'rocketmq.js': `${banner}${await encoders()}\n${flatExports(types)}`,
-    'rocketmq.d.ts': `${banner}${declarations(types)}`,
-    'index.ts': `${banner}export * from './rocketmq.js'\n`,
+  const files = { 'index.ts': `${banner}export * from './rocketmq.js'\n` }
+  for (const { name, source } of schemas) {
+    const types = collect(loadSchema(source))
+    files[`${name}.js`] = `${banner}${await encoders(name, source)}\n${flatExports(types)}`
+    files[`${name}.d.ts`] = `${banner}${declarations(types)}`
   }
+  return files
 }
 
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
@@ -58,7 +64,7 @@ if (process.argv[1] === fileURLToPath(import.meta.url)) {
   if (check && stale) process.exitCode = 1
 }
 
-function loadSchema() {
+function loadSchema(source) {
   const schema = new protobuf.Root()
   const common = (target) => protobuf.common.get(target)
   schema.resolvePath = (_origin, target) => (common(target) ? target : path.join(protoRoot, target))
@@ -67,8 +73,8 @@ function loadSchema() {
   return schema
 }
 
-function encoders() {
-  const args = ['-t', 'static-module', '-w', 'esm', '--es6', '--dependency', '../protobuf.ts', '-r', 'rocketmq']
+function encoders(name, source) {
+  const args = ['-t', 'static-module', '-w', 'esm', '--es6', '--dependency', '../protobuf.ts', '-r', name]
   args.push(
     '--no-create',
     '--no-verify',

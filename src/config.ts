@@ -23,7 +23,9 @@ export interface Settings {
   readonly timeZoneOffsetMinutes: number
   readonly readsPerSecond: number | null
   readonly writesPerSecond: number | null
-  /** Minutes the broker process goes on without a server; 0 means for ever. */
+  /** Broker processes that share the instances; Platinum instances have their own besides. */
+  readonly brokerProcesses: number
+  /** Minutes a broker process goes on without a server; 0 means for ever. */
   readonly brokerLingerMinutes: number
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
@@ -157,10 +159,17 @@ export const settingRules = {
     null as number | null,
     wholeNumber(1, 1_000_000),
   ),
+  brokerProcesses: rule<number>(
+    'brokerProcesses',
+    '--broker-processes <n>',
+    'broker processes that share the instances; one uses about one core',
+    1,
+    wholeNumber(1, 64),
+  ),
   brokerLingerMinutes: rule<number>(
     'brokerLingerMinutes',
     null,
-    'minutes the broker process serves on after the server died; 0 means for ever',
+    'minutes a broker process serves on after the server died; 0 means for ever',
     10,
     wholeNumber(0, 525_600),
   ),

@@ -1,7 +1,7 @@
 /**
  * The management server, put together: the only file that sees every folder.
  *
- * Order of starting: the home is ours, the ledger opens while the broker host starts beside it, the
+ * Order of starting: the home is ours, the ledger opens while the broker processes start beside it, the
  * loop brings up what the ledger wants, the API listens. Order of stopping: the reverse, each step
  * bounded.
  */
@@ -13,10 +13,8 @@ import { type Account, ensureAccount } from './account.ts'
 import { createApi } from './api/server.ts'
 import type { Settings } from './config.ts'
 import { createEmbeddedEngine } from './engines/embedded/engine.ts'
-import { findOrStartHost } from './engines/embedded/host-process.ts'
-import { connectToHost, type HostLink } from './engines/embedded/link.ts'
+import { createLauncher } from './engines/embedded/host-process.ts'
 import { hostPlaces } from './engines/embedded/places.ts'
-import { EngineError } from './engines/engine.ts'
 import { loadCertificate } from './grpc/certificate.ts'
 import { noPolicies } from './iam/authorize.ts'
 import { ledgerKeyRing } from './iam/key-ring.ts'
@@ -78,18 +76,27 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     let storageKey = (_purpose: string): Uint8Array => {
       throw new Error('The ledger is not open yet.')
     }
-    const broker = brokerOf(settings, clock, await hostIsRunning(settings.home, clock))
     const engine = createEmbeddedEngine({
       clock,
-      connect: broker.connect,
+      disk: world.disk,
+      home: settings.home,
+      launcher: createLauncher({
+        home: settings.home,
+        script: path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'broker-host.mjs'),
+        version,
+        lingerMinutes: settings.brokerLingerMinutes,
+        clock,
+      }),
+      pool: settings.brokerProcesses,
       storageKey: (instanceId, keyId) => storageKey(`storage ${instanceId} ${keyId}`),
       report: (error) => log.warn({ err: error }, 'the embedded engine'),
     })
-    // The process starts while the ledger opens; whoever needs the engine first waits for it.
+    // Broker processes start while the ledger opens; whoever needs one waits for it.
     const engineStarted = engine.start()
     // Heard below, once there is a loop to go on with.
     engineStarted.catch(() => {})
-    undo.push(() => (ready ? engine.stop() : broker.leave(() => engine.stop())))
+    // A start that fails must not end a process that served clients before it.
+    undo.push(() => (ready ? engine.stop() : engine.leave()))
 
     const ledger = await openLedger({ home: settings.home, databaseUrl: settings.databaseUrl, world, log })
     undo.push(() => ledger.close())
@@ -160,6 +167,8 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => reconciler.wake(instanceId),
+        messages: engine,
+        lag: (instanceId, consumerGroupId) => orNull(clock, usageLimitMs, engine.lag(instanceId, consumerGroupId)),
         usage: (instanceId) => orNull(clock, usageLimitMs, engine.usage(instanceId)),
       },
       keyRing: ledgerKeyRing({ ledger, accountId: account.accountId, clock }),
@@ -178,45 +187,12 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     undo.push(() => rm(serverFile, { force: true }))
     writeServerFile(serverFile, { apiUrl, region: settings.region, pid: process.pid, version })
     ready = true
+    engine.warm()
     return { apiUrl, account, startupMs: Math.round(clock.monotonic() - started), stop }
   } catch (error) {
     await stop()
     throw error
   }
-}
-
-/**
- * The link to the broker process. A start that fails must not end a process that served clients before it:
- * messages flow whatever happens to the management server.
- */
-function brokerOf(settings: Settings, clock: Clock, wasRunning: boolean) {
-  let link: HostLink | null = null
-  let left = false
-  return {
-    async connect(): Promise<HostLink> {
-      if (left) throw new EngineError('unavailable', 'The server did not start.')
-      link = await findOrStartHost({
-        home: settings.home,
-        script: path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'broker-host.mjs'),
-        version,
-        lingerMinutes: settings.brokerLingerMinutes,
-        clock,
-      })
-      return link
-    },
-    /** After a failed start: lets a process that was there before go on, and ends one that was started for us. */
-    async leave(end: () => Promise<void>): Promise<void> {
-      if (!wasRunning) return end()
-      left = true
-      link?.close()
-    },
-  }
-}
-
-async function hostIsRunning(home: string, clock: Clock): Promise<boolean> {
-  const link = await connectToHost(hostPlaces(home).socket, clock).catch(() => null)
-  link?.close()
-  return link !== null
 }
 
 /** A key or certificate that the broker process could not use stops the start here, where someone reads why. */

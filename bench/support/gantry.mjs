@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from 'node:fs'
 import { Agent, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -13,13 +13,16 @@ import { root } from './source.mjs'
 const startLimitMs = 60_000
 const firstInstancePort = 23_801
 
-/** What every benchmark creates: the largest specification, so that no budget of messages is met. */
+/**
+ * What every benchmark creates: the largest specification that shares its process with others, so that no budget of
+ * messages is met and a thousand instances are not a thousand processes.
+ */
 export const instanceRequest = {
   serviceCode: 'rmq',
-  seriesCode: 'ultimate',
+  seriesCode: 'professional',
   subSeriesCode: 'cluster_ha',
   paymentType: 'PayAsYouGo',
-  productInfo: { msgProcessSpec: 'rmq.u2.1000xlarge', messageRetentionTime: 72 },
+  productInfo: { msgProcessSpec: 'rmq.p2.200xlarge', messageRetentionTime: 72 },
   networkInfo: {
     vpcInfo: { vpcId: 'vpc-bench', vSwitches: [{ vSwitchId: 'vsw-bench' }] },
     internetInfo: { internetSpec: 'disable', flowOutType: 'uninvolved' },
@@ -59,46 +62,44 @@ async function ended(child) {
   servers.delete(child)
 }
 
-/** Starts a server on `home`; `wallMs` is from exec to the ready line. */
-export async function startGantry(source, home) {
+/** Starts a server of a built checkout on `home`; `wallMs` is from exec to the ready line. */
+export async function startGantry(source, home, settings = {}, checkout = root) {
   const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !name.startsWith('GANTRY_')))
   const from = performance.now()
   const child = spawn(
     process.execPath,
-    [path.join(root, 'bin/gantry.js'), 'up', '--json', '--home', home, '--port', '0'],
+    [path.join(checkout, 'bin/gantry.js'), 'up', '--json', '--home', home, '--port', '0'],
     {
       stdio: ['ignore', 'pipe', 'inherit'],
       // Ctrl-C is ours to hear: a second signal would end the server before its broker process.
       detached: true,
-      env: { ...env, GANTRY_LOG_LEVEL: 'error', GANTRY_FIRST_INSTANCE_PORT: String(firstInstancePort) },
+      env: { ...env, GANTRY_LOG_LEVEL: 'error', GANTRY_FIRST_INSTANCE_PORT: String(firstInstancePort), ...settings },
     },
   )
   servers.add(child)
   const ready = await readyLine(child)
   const wallMs = performance.now() - from
-  const brokerPid = await brokerPidOf(source, home)
   return {
     ready,
     wallMs,
-    pids: { management: child.pid, broker: brokerPid },
+    pids: {
+      management: child.pid,
+      /** Of the first of the pool; there once the first instance runs. */
+      get broker() {
+        return brokerPidOf(source, home)
+      },
+    },
     api: createApiClient(source, ready),
     /** Ends both processes in order. */
     stop: () => ended(child),
   }
 }
 
-/** A server over an empty home is ready a moment before its broker process, which it then does not need yet. */
-async function brokerPidOf(source, home) {
-  for (const end = performance.now() + startLimitMs; ; await sleep(20)) {
-    try {
-      const link = await source.connectToHost(source.hostPlaces(home).socket, source.realClock)
-      const { pid } = await link.host.hello()
-      link.close()
-      return pid
-    } catch (error) {
-      if (performance.now() > end) throw error
-    }
-  }
+/** The process writes who it is into the home's lock of its name. */
+function brokerPidOf(source, home) {
+  const folder = source.nameLockOf(home, '1')
+  const newest = String(Math.max(...readdirSync(folder).map(Number)))
+  return JSON.parse(readlinkSync(path.join(folder, newest))).pid
 }
 
 async function readyLine(child) {
@@ -117,9 +118,9 @@ async function readyLine(child) {
 }
 
 /** Runs `work` with a fresh server over an empty home, and leaves nothing behind. */
-export async function withGantry(source, work) {
+export async function withGantry(source, work, settings = {}) {
   const place = temporaryHome()
-  const gantry = await startGantry(source, place.home)
+  const gantry = await startGantry(source, place.home, settings)
   try {
     return await work(gantry)
   } finally {

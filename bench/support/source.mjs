@@ -14,7 +14,7 @@ const parts = `
 export { signRequest, requestTarget, fillPath } from './src/iam/sign.ts'
 export * as gen from './src/grpc/gen/rocketmq.js'
 export { connectToHost } from './src/engines/embedded/link.ts'
-export { hostPlaces } from './src/engines/embedded/places.ts'
+export { nameLockOf } from './src/engines/embedded/places.ts'
 export { realClock, realRandom, realWorld } from './src/world/real.ts'
 `
 

@@ -9,12 +9,12 @@ import { type ApiError, dynamicCodeOf } from '../catalogue/errors.ts'
 import type { ApiReply } from './request.ts'
 
 /** `data` undefined: the operation has no result, and the member is absent. */
-export function successReply(requestId: string, data: unknown): ApiReply {
+export function successReply(requestId: string, data: unknown, message = 'Success'): ApiReply {
   const body = JSON.stringify({
     requestId,
     success: true,
     code: '200',
-    message: 'Success',
+    message,
     httpStatusCode: 200,
     data,
   })

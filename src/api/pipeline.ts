@@ -17,7 +17,7 @@ import { resourceName } from '../iam/resource-name.ts'
 import { API_VERSION } from '../iam/sign.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Log } from '../observability/log.ts'
-import type { Call, Handlers, Principal, Services } from '../resources/handler.ts'
+import { type Call, type Handlers, Noted, type Principal, type Services } from '../resources/handler.ts'
 import { errorReply, successReply } from './envelope.ts'
 import { hostNameOf, regionOf } from './host-header.ts'
 import { isStorable, parseJsonBody } from './json.ts'
@@ -85,7 +85,7 @@ export function createDoor(options: DoorOptions): Door {
         if (inFlight > options.inFlight) throw throttledServer(FULL_RETRY_MS)
         reply = isRpc(request)
           ? rpcReply(request.requestId, await carryOutRpcCall(parts, request, trail))
-          : successReply(request.requestId, await carryOut(parts, request, trail))
+          : replyOf(request.requestId, await carryOut(parts, request, trail))
       } catch (error) {
         reply = refuse(log, request, trail, services.settings.defaultRegionId, error)
       } finally {
@@ -129,6 +129,9 @@ async function carryOut(parts: Parts, request: ApiRequest, trail: Trail): Promis
   const call: Call = { requestId: request.requestId, regionId, at: request.at, principal, reachedHost }
   return withinLimit(parts, handler(services, call, input))
 }
+
+const replyOf = (requestId: string, answer: unknown): ApiReply =>
+  answer instanceof Noted ? successReply(requestId, answer.data, answer.message) : successReply(requestId, answer)
 
 /** The billing actions, which stand beside the API (rpc.ts). */
 function carryOutRpcCall(parts: Parts, request: ApiRequest, trail: Trail): Promise<unknown> {

@@ -5,7 +5,11 @@
  * A promise of a write (send, ack, invisible duration, dead letter) resolves only after the log has
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
  */
-import type { GroupSpec, MessageType, TopicSpec } from '../engines/engine.ts'
+import type { GroupSpec, MessageType, OffsetReset, TopicLag, TopicSpec, TraceIncident } from '../engines/engine.ts'
+import type { Elasticity } from './core/capacity.ts'
+
+/** The language of `SqlFilter`, for whoever can read a payload's properties. */
+export { compileSql, SqlError } from './core/sql.ts'
 
 export interface Broker {
   /** Topics and groups as the loop wants them; durable on return. */
@@ -23,16 +27,34 @@ export interface Broker {
   /** The group as stored, made with the defaults when it is new (data-plane.md §0 row 15). Durable before its first delivery. */
   useGroup(consumerGroupId: string): GroupView
 
+  /** How far ahead a delivery time may lie. */
+  readonly maxDelayMs: number
+
   send(request: SendRequest): Promise<SendReceipt[]>
+  /**
+   * Takes a timed message back before it is due; durable, and as good the second time. Refused for a message whose
+   * time has come (40400), and for handles that are malformed, of another topic or of another instance (40000).
+   */
+  recall(request: { topic: string; handle: string }): Promise<{ messageId: string }>
   /** Long poll: resolves with at least one message, or with none after `waitMs`, or when `signal` aborts. */
   receive(request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]>
-  ack(request: { group: string; topic: string; handles: readonly string[]; clientId: string }): Promise<HandleOutcome[]>
+  ack(request: {
+    group: string
+    topic: string
+    handles: readonly string[]
+    /** The lite topic that each handle is said to be of; null where nothing is said. */
+    liteTopics?: readonly (string | null)[]
+    clientId: string
+  }): Promise<HandleOutcome[]>
   /** Moves the delivery's deadline to now + `invisibleMs`; the answer's handle and the old one both name the delivery. */
   changeInvisible(request: {
     group: string
     topic: string
     handle: string
     invisibleMs: number
+    liteTopic?: string | null
+    /** Of a lite topic: it pauses until then, and this delivery counts as none; its handle names nothing any more. */
+    suspend?: boolean
     clientId: string
   }): Promise<HandleOutcome & { handle: string }>
   /** Copies the message to the group's dead letters and acknowledges it, in one durable step. An empty handle is found by message id. Fine when already handled. */
@@ -41,24 +63,106 @@ export interface Broker {
     topic: string
     handle: string
     messageId: string
+    liteTopic?: string | null
     clientId: string
   }): Promise<void>
+
+  /**
+   * What a lite consumer wants from now on; what that moves of its group's reading is durable on return. Refused, and
+   * then nothing has changed: names (40020), quotas (42902), and groups that are not bound to the topic (40000).
+   */
+  syncLite(request: LiteSyncRequest): Promise<void>
+  /** Told when a client loses a lite topic to another client of its exclusive group; set once. */
+  onLiteTopicLost(listener: (clientId: string, liteTopic: string) => void): void
+
+  /** Decides an open transaction, durably; fine when it has ended already, whatever this decision is. */
+  endTransaction(request: EndTransactionRequest): Promise<TransactionOutcome>
+  /** Who asks producers to decide transactions that were left open; set once. */
+  askProducersBy(asker: ProducerAsker): void
+  /** A producer that declares these topics can be asked from now on. */
+  producerCame(topicNames: readonly string[]): void
+
+  /** Moves a group's reading of a topic, once for each reset id; fine when the group or the topic is not there. Durable on return. */
+  resetOffsets(reset: OffsetReset): Promise<void>
+  /** How far the group is behind on each topic it reads; counted at one moment, at a cost that follows the number of queues. */
+  lag(consumerGroupId: string): Promise<TopicLag[]>
+  /** Where the group stands in a queue, everything below being done with; null when it does not read the topic. */
+  committedOffset(request: { group: string; topic: string; queueId: number }): number | null
+  /** The group goes on at this offset of the queue, and what it was given of the queue before no longer counts. */
+  updateOffset(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void>
+  /** The first offset, the one after the last, or the first stored at a time or later. */
+  queryOffset(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number>
+  /** Reads from an offset of one queue without leasing; waits as `receive` when nothing matches. */
+  pull(request: PullRequest, signal: AbortSignal): Promise<Pulled>
 
   /** The client is alive: its auto-renewed deliveries stay invisible. Called for each heartbeat and open stream. */
   clientAlive(clientId: string): void
   /** The client went away: its auto-renewed deliveries become visible after one second. */
   clientGone(clientId: string): void
 
-  usage(): { storedBytes: number; messages: number; inflight: number }
+  /** `timed`: messages that wait for their delivery time; they are not among `messages`. */
+  /** Stored messages of a topic by time, without consuming them; null when there is no such topic. Bounded work: `next` says where to go on. */
+  browse(request: BrowseRequest): Promise<BrowsePage | null>
+  /** What became of a message that `browse` found, as far as the log still says. */
+  historyOf(topicName: string, message: StoredMessage): Promise<Incident[]>
+
+  usage(): { storedBytes: number; messages: number; inflight: number; timed: number }
   /** Flushes, writes a checkpoint, and ends every waiting receive with nothing. */
   close(): Promise<void>
 }
+
+export interface BrowseRequest {
+  readonly topic: string
+  /** Of a LITE topic: only this lite topic; null or absent: each in turn, in order of time by itself. */
+  readonly liteTopic?: string | null
+  /** Store time, both ends included. */
+  readonly fromMs: number
+  readonly untilMs: number
+  /** `next` of the page before, or null. */
+  readonly after: readonly number[] | null
+  /** Matching messages to pass over. */
+  readonly skip: number
+  readonly limit: number
+  readonly matches?: (message: StoredMessage) => boolean
+}
+
+export interface BrowsePage {
+  readonly messages: readonly StoredMessage[]
+  /** Messages in the time range, whatever `matches` says of them. */
+  readonly total: number
+  /** Null when everything in the range was looked at. */
+  readonly next: readonly number[] | null
+}
+
+export interface StoredMessage {
+  readonly messageId: string
+  readonly tag: string | null
+  readonly bodyBytes: number
+  readonly storeTimeMs: number
+  readonly payload: Uint8Array
+  readonly deadLetterOf: { readonly topicName: string; readonly messageId: string } | null
+  readonly queueId: number
+  readonly offset: number
+  /** Empty when it is of none. */
+  readonly liteTopic: string
+  /** Where it lies in the log. */
+  readonly position: number
+}
+
+/** `deadline`: a client, or the broker nacking for one, gave the delivery another deadline. */
+export type Incident = TraceIncident
 
 export interface BrokerSettings {
   readonly retentionMs: number
   /** Messages a second the instance takes and gives (product-facts.md §4.1 says how they count). */
   readonly sendTps: number
   readonly receiveTps: number
+  /** The farthest delivery time of a timed message: 7 or 40 days by the edition (product-facts.md §1.3). */
+  readonly maxDelayMs: number
+  /** How the two budgets grow together (serverless); absent or null: not at all. */
+  readonly elasticity?: Elasticity | null
+  /** Consumer groups there may be, those made by use included; absent: as many as the broker bears. */
+  readonly maxGroups?: number
 }
 
 export interface TopicView {
@@ -75,11 +179,16 @@ export interface GroupView extends GroupSpec {
   readonly maxAttempts: number
   /** Pause before the first, second, … retry; the last one repeats. Sent to clients in their settings (core/retry.ts). */
   readonly retryDelaysMs: readonly number[]
+  /** Lite topics a client of the group may subscribe to, and the longest name of one. */
+  readonly liteSubscriptionsPerClient: number
+  readonly liteTopicNameBytes: number
 }
 
 export interface SendRequest {
   readonly topic: string
   readonly messages: readonly OutgoingMessage[]
+  /** Who sends; kept with transactional messages. */
+  readonly clientId?: string
 }
 
 /** A message as the wire checked it. `payload` is opaque to the broker and kept byte for byte (wire/message.ts says what is in it). */
@@ -89,6 +198,18 @@ export interface OutgoingMessage {
   readonly payload: Uint8Array
   /** Body bytes, for throttling. */
   readonly bodyBytes: number
+  /** Wall-clock time of a timed message; null, absent, past or present: it is delivered at once. */
+  readonly deliverAtMs?: number | null
+  /** FIFO: messages of one group are delivered in the order in which they were sent. */
+  readonly messageGroup?: string | null
+  /** PRIORITY: at least 0, larger is more urgent. */
+  readonly priority?: number | null
+  /** LITE: the lite topic it goes to; made by its first message. */
+  readonly liteTopic?: string | null
+  /** A half message: nobody receives it before `endTransaction` commits it. All messages of a send or none. */
+  readonly transactional?: boolean
+  /** When the producer of a half message is first asked, from now; null or absent means the usual time. */
+  readonly recoveryMs?: number | null
 }
 
 export interface SendReceipt {
@@ -96,22 +217,118 @@ export interface SendReceipt {
   readonly queueId: number
   readonly offset: number
   readonly storeTimeMs: number
+  /** Of a timed message that waits: what `recall` takes. */
+  readonly recallHandle?: string | null
+  /** Names the transaction of a half message; opaque. A half message is in no queue yet: its queue and offset are 0. */
+  readonly transactionId?: string
+}
+
+export interface EndTransactionRequest {
+  readonly topic: string
+  readonly transactionId: string
+  /** `unknown` leaves it open until the next check. */
+  readonly resolution: 'commit' | 'rollback' | 'unknown'
+}
+
+export interface TransactionOutcome {
+  /**
+   * What this call found or did: it `committed` or `rolled-back` the transaction, left it `open`, or the transaction
+   * had `ended` before it (`as` says how, when that is remembered).
+   */
+  readonly outcome: 'committed' | 'rolled-back' | 'open' | 'ended'
+  readonly as?: 'commit' | 'rollback' | 'expired' | null
+}
+
+/** A transaction whose producer is asked to decide, with the half message as it was stored. */
+export interface Orphan {
+  readonly topicName: string
+  readonly transactionId: string
+  readonly messageId: string
+  readonly payload: Uint8Array
+  readonly storeTimeMs: number
+}
+
+/** Reaches the producers of a topic. */
+export interface ProducerAsker {
+  /** Whether a live producer that declared the topic can be asked. */
+  canAsk(topicName: string): boolean
+  /** Asks one of them, in turn; resolves when the question is on its way, or cannot be put. */
+  ask(orphan: Orphan): Promise<void>
 }
 
 export interface ReceiveRequest {
   readonly group: string
   readonly topic: string
-  readonly filter: TagFilter
+  readonly filter: Filter
   readonly max: number
   readonly waitMs: number
   readonly invisibleMs: number
   /** The broker itself keeps the delivery invisible while the client lives (at most three hours). */
   readonly autoRenew: boolean
   readonly clientId: string
+  /** The client's name for this poll: an orderly group answers it again with the batch whose reply was lost. */
+  readonly attemptId?: string | null
+  /** Bounds the memory of messages that were read for a consumer and that it does not take; absent: no bound. */
+  readonly budget?: ReceiveBudget
 }
 
-/** Null matches everything; else a message matches when its tag is in the set. */
+export interface ReceiveBudget {
+  /** True when nothing more should be read for this consumer. */
+  full(): boolean
+  /** So many bytes were read for it. */
+  add(bytes: number): void
+}
+
+/** `replace` is a full list, `clear` an empty one for good; the others change what was said before. */
+export interface LiteSyncRequest {
+  readonly group: string
+  readonly topic: string
+  readonly clientId: string
+  readonly action: 'add' | 'remove' | 'replace' | 'clear'
+  readonly liteTopics: readonly string[]
+  /** Of a full list: an older one than the last changes nothing. */
+  readonly version: number | null
+  /** Where the group goes on in lite topics that are added; null: where it is. */
+  readonly offset: LiteOffset | null
+}
+
+export type LiteOffset =
+  | { readonly from: 'first' | 'last' }
+  | { readonly from: 'offset'; readonly offset: number }
+  /** So many messages before what the group is done with. */
+  | { readonly from: 'tail'; readonly count: number }
+  | { readonly from: 'time'; readonly timeMs: number }
+
+export interface PullRequest {
+  readonly group: string
+  readonly topic: string
+  readonly queueId: number
+  readonly offset: number
+  readonly filter: Filter
+  readonly max: number
+  readonly waitMs: number
+  /** As of a receive. */
+  readonly budget?: ReceiveBudget
+}
+
+export interface Pulled {
+  /** With empty handles: there is nothing to acknowledge. */
+  readonly deliveries: readonly Delivery[]
+  /** Where to go on; what does not match is passed over. */
+  readonly nextOffset: number
+}
+
+/** Null matches everything; a set, the messages whose tag is in it; else what the expression says of each message. */
+export type Filter = TagFilter | SqlFilter
+
 export type TagFilter = ReadonlySet<string> | null
+
+/** An SQL92 expression. The same text must be the same object for as long as it is in use: what it said of a message is remembered by it. */
+export interface SqlFilter {
+  readonly sql: string
+  /** Whether a stored message (`OutgoingMessage.payload`) passes. Pure, and never throws. */
+  passes(payload: Uint8Array): boolean
+}
 
 export interface Delivery {
   readonly messageId: string
@@ -119,7 +336,7 @@ export interface Delivery {
   readonly payload: Uint8Array
   readonly queueId: number
   readonly offset: number
-  /** 1 on the first delivery. */
+  /** 1 on the first delivery; the group's `maxAttempts` only when that is the last one. */
   readonly attempt: number
   readonly handle: string
   readonly storeTimeMs: number

@@ -54,6 +54,15 @@ export interface Specification {
   readonly capacityType: CapacityType | null
   /** Reserved TPS of a serverless instance; null unless `capacityType` is provisioned. */
   readonly provisionedCapacity: number | null
+  /** How a serverless instance grows beyond `maxTps + elasticTps`; null elsewhere. */
+  readonly elasticity: ElasticityFigures | null
+}
+
+export interface ElasticityFigures {
+  readonly stepTps: number
+  readonly maxTps: number
+  readonly scaleMs: number
+  readonly lookBackMs: number
 }
 
 /** The members of CreateInstance that decide. */
@@ -191,6 +200,12 @@ export const serverlessFigures = {
   maxGroups: 5_000,
   defaultProvisionedCapacity: 5_000,
   maxProvisionedCapacity: 1_000_000,
+  /** Ours: the largest TPS offered by any specification. */
+  maxTps: 1_000_000,
+  /** "Minutes; longer for larger reservations" (vendor's page): so long for each 25,000 TPS of the step, ours. */
+  scaleMsPerStep: 3 * 60_000,
+  /** Vendor's page: traffic of about ten minutes decides. */
+  lookBackMs: 10 * 60_000,
   codes: {
     standard: ['rmq.s3.nxlarge'],
     professional: ['rmq.p3.nxlarge'],
@@ -300,6 +315,7 @@ function provisioned(asked: Asked): Specification | Problem {
     nameMaxLength: 60,
     capacityType: null,
     provisionedCapacity: null,
+    elasticity: null,
     ...editions[asked.seriesCode],
     ...(asked.subSeriesCode === 'single_node' ? { maxGroups: 1_000, freeTopics: 100 } : {}),
   }
@@ -330,7 +346,14 @@ function serverless(asked: Asked): Specification | Problem {
     maxDelayMs: 7 * day,
     capacityType,
     provisionedCapacity: reserved,
+    elasticity: elasticityOf(reserved ?? serverlessFigures.stepTps),
   }
+}
+
+function elasticityOf(stepTps: number): ElasticityFigures {
+  const { maxTps, scaleMsPerStep, lookBackMs } = serverlessFigures
+  const scaleMs = Math.round(scaleMsPerStep * Math.max(1, stepTps / serverlessFigures.stepTps))
+  return { stepTps, maxTps: Math.max(maxTps, 2 * stepTps), scaleMs, lookBackMs }
 }
 
 const wrong = (field: string, rule: string): Problem => ({ field, kind: 'invalid', rule })

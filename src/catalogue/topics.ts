@@ -24,7 +24,8 @@ import {
 
 const family = 'topics'
 
-export const messageTypes = ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE'] as const
+/** PRIORITY is in the client protocol (2.1.1) and on no page of the management API; it is offered under the protocol's name. */
+export const messageTypes = ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'] as const
 
 const maxSendTps = () =>
   integer(limits.tpsCap.minimum, limits.tpsCap.maximum, {

@@ -5,11 +5,11 @@ import { createServer } from 'node:net'
 import path from 'node:path'
 import { readAccount } from '../account.ts'
 import type { Settings } from '../config.ts'
-import { connectToHost } from '../engines/embedded/link.ts'
-import { hostPlaces } from '../engines/embedded/places.ts'
+import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/look.ts'
 import { homeHolder } from '../ledger/home.ts'
 import { realClock } from '../world/real.ts'
 import { callOperation, findTarget, readServerFile } from './client.ts'
+import { processFacts, titleOf } from './processes.ts'
 import { dim, green, red } from './terminal.ts'
 
 interface Finding {
@@ -24,6 +24,7 @@ const fewFiles = 4096
 const oldestNode = [20, 15] as const
 
 export async function doctor(settings: Settings): Promise<void> {
+  const brokers = await lookAtProcesses(settings.home, realClock)
   const findings = [
     nodeVersion(),
     openFileLimit(),
@@ -32,9 +33,9 @@ export async function doctor(settings: Settings): Promise<void> {
     ...secretFiles(settings.home),
     ...keptFiles(settings.home),
     ...(await serverState(settings)),
-    await brokerState(settings),
+    ...brokerStates(brokers, await doesServerRun(settings)),
     await portState(settings),
-    ...(await instanceStates(settings)),
+    ...(await instanceStates(settings, brokers)),
   ]
   for (const { ok, what, mend } of findings) {
     process.stdout.write(`${ok ? green('✓') : red('✗')} ${what}\n${mend === undefined || ok ? '' : `  ${mend}\n`}`)
@@ -205,46 +206,44 @@ async function serverState(settings: Settings): Promise<Finding[]> {
   }
 }
 
-/** Reasons the broker process gives for instances that are not in force, by instance. */
-async function brokerReasons(home: string): Promise<ReadonlyMap<string, string>> {
-  const link = await connectToHost(hostPlaces(home).socket, realClock).catch(() => null)
-  if (link === null) return new Map()
-  try {
-    const observed = await link.host.observe()
-    return new Map(
-      observed.flatMap(({ instanceId, reason }) => (reason === null ? [] : [[instanceId, reason] as const])),
-    )
-  } catch {
-    return new Map()
-  } finally {
-    link.close()
-  }
-}
-
-async function brokerState(settings: Settings): Promise<Finding> {
-  const { socket, log } = hostPlaces(settings.home)
-  const link = await connectToHost(socket, realClock).catch(() => null)
-  if (link === null) {
-    const serverRuns =
-      readServerFile(settings.home) !== null && (await homeHolder(settings.home).catch(() => null)) !== null
-    return {
-      ok: !serverRuns,
-      what: serverRuns ? 'no broker process, though the server runs' : 'no broker process; the server starts one',
-      mend: `The server tries again by itself; ${log} and the server's log say why it fails.`,
+/** The broker processes, one finding each. */
+function brokerStates(seen: readonly ProcessSeen[], serverRuns: boolean): Finding[] {
+  if (seen.length === 0) return [{ ok: true, what: 'no broker process; the server starts one with the first instance' }]
+  return seen.map((process) => {
+    const { name, greeting, silent, record, log } = process
+    if (greeting !== null) {
+      return { ok: true, what: `${titleOf(process)}: ${processFacts(process)}; its log is ${log}` }
     }
-  }
-  try {
-    const { pid, version } = await link.host.hello()
-    return { ok: true, what: `broker process ${pid}, version ${version}; its log is ${log}` }
-  } catch (error) {
+    if (silent !== null) {
+      return {
+        ok: false,
+        what: `${titleOf(process)} does not answer: ${silent}`,
+        mend: `See ${log}; end that process, and the server starts another.`,
+      }
+    }
+    if (!serverRuns) return { ok: true, what: `${titleOf(process)} does not run; the server starts it` }
+    const ended = record.lastEnd === null ? '' : `, it last ended ${record.lastEnd.how}`
     return {
       ok: false,
-      what: `the broker process does not answer: ${(error as Error).message}`,
-      mend: `See ${log}; restart the server.`,
+      what: record.failure ?? `${titleOf({ name })} does not run, though the server does${ended}`,
+      mend: `The server tries again by itself; ${log} and the server's log say why it fails.`,
     }
-  } finally {
-    link.close()
+  })
+}
+
+/** Reasons the broker processes give for instances that are not in force, by instance. */
+function brokerReasons(seen: readonly ProcessSeen[]): ReadonlyMap<string, string> {
+  const reasons = new Map<string, string>()
+  for (const { observed, instances, record, greeting } of seen) {
+    for (const { instanceId, reason } of observed) if (reason !== null) reasons.set(instanceId, reason)
+    if (greeting === null && record.failure !== null)
+      for (const instanceId of instances) reasons.set(instanceId, record.failure)
   }
+  return reasons
+}
+
+async function doesServerRun(settings: Settings): Promise<boolean> {
+  return readServerFile(settings.home) !== null && (await homeHolder(settings.home).catch(() => null)) !== null
 }
 
 async function portState(settings: Settings): Promise<Finding> {
@@ -264,7 +263,7 @@ async function portState(settings: Settings): Promise<Finding> {
 }
 
 /** Instances that are not what is wanted, with the loop's reason. */
-async function instanceStates(settings: Settings): Promise<Finding[]> {
+async function instanceStates(settings: Settings, brokers: readonly ProcessSeen[]): Promise<Finding[]> {
   if (readServerFile(settings.home) === null) return []
   try {
     const { status, body } = await callOperation(findTarget(settings), 'ListInstances', {
@@ -273,7 +272,7 @@ async function instanceStates(settings: Settings): Promise<Finding[]> {
     })
     if (status !== 200) return []
     const data = body.data as { totalCount: number; list: ReadonlyArray<{ instanceId: string; status: string }> }
-    const reasons = await brokerReasons(settings.home)
+    const reasons = brokerReasons(brokers)
     const waiting = data.list.filter((instance) => instance.status !== 'RUNNING' && instance.status !== 'STOPPED')
     return [
       { ok: true, what: `instances: ${data.totalCount}` },

@@ -56,6 +56,7 @@ export function createProgram(): Command {
     .option(settingRules.host.flag!, shown('host'))
     .option(settingRules.port.flag!, shown('port'))
     .option(settingRules.region.flag!, shown('region'))
+    .option(settingRules.brokerProcesses.flag!, shown('brokerProcesses'))
     .option(settingRules.logLevel.flag!, shown('logLevel'))
     .option('--json', 'print one line of JSON when ready, instead of the card')
     .addHelpText(
@@ -159,7 +160,7 @@ function addResourceCommands(program: Command): void {
     )
   homeOption(create.command('topic <instance> <name>'))
     .description('make a topic')
-    .option('--type <type>', 'NORMAL, FIFO, DELAY or TRANSACTION', 'NORMAL')
+    .option('--type <type>', 'NORMAL, FIFO, DELAY, TRANSACTION or PRIORITY', 'NORMAL')
     .option('--remark <text>', 'a remark')
     .addHelpText(
       'after',
@@ -174,7 +175,10 @@ function addResourceCommands(program: Command): void {
     .option('--retries <n>', 'retries before the dead letters', '16')
     .addHelpText(
       'after',
-      exampleLines('gantry create group rmq-cn-… readers', 'gantry create group rmq-cn-… readers --retries 3'),
+      exampleLines(
+        'gantry create group rmq-cn-… readers --retries 3',
+        'gantry create group rmq-cn-… in-order --order Orderly',
+      ),
     )
     .action(async (instance: string, id: string, options) =>
       (await load()).createGroup(settingsOf(options), instance, id, options),
@@ -182,7 +186,7 @@ function addResourceCommands(program: Command): void {
 
   const list = program
     .command('list')
-    .description('list instances, topics or consumer groups')
+    .description('list instances, topics, consumer groups or broker processes')
     .addHelpText('after', exampleLines('gantry list instances', 'gantry list topics rmq-cn-…'))
   homeOption(list.command('instances'))
     .description('list the instances')
@@ -190,6 +194,11 @@ function addResourceCommands(program: Command): void {
     .option('--filter <text>', 'part of the id or the name')
     .option('--json', 'print the data as JSON')
     .action(async (options) => (await load()).listInstances(settingsOf(options), options))
+  homeOption(list.command('processes'))
+    .description("list the broker processes of this machine's home")
+    .addHelpText('after', exampleLines('gantry list processes'))
+    .option('--json', 'print the data as JSON')
+    .action(async (options) => (await import('./processes.ts')).listProcesses(settingsOf(options), options))
   homeOption(list.command('topics <instance>'))
     .description('list the topics of an instance')
     .addHelpText(

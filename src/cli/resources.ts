@@ -1,6 +1,7 @@
 /** `gantry create / list / get / delete`: the everyday operations with good defaults and readable results. */
 import type { Settings } from '../config.ts'
-import { callData, findTarget, UsageError } from './client.ts'
+import { CommandError, callData, callOperation, findTarget, refusalText, UsageError } from './client.ts'
+import { processOfInstance } from './processes.ts'
 import { facts, step, table } from './terminal.ts'
 import { type InstanceShown, untilGone, untilPartRuns, untilRunning } from './waiting.ts'
 
@@ -210,12 +211,18 @@ async function list<Entry>(
 }
 
 export async function getInstance(settings: Settings, instanceId: string, options: { json?: boolean }): Promise<void> {
-  writeInstance(await callData<InstanceShown>(findTarget(settings), 'GetInstance', { instanceId }), options)
+  const { status, body } = await callOperation(findTarget(settings), 'GetInstance', { instanceId })
+  if (status >= 400) throw new CommandError(refusalText('GetInstance', status, body))
+  const instance = body.data as InstanceShown
+  writeInstance(instance, options, [
+    ...(body.message === 'Success' ? [] : [['reason', String(body.message)] as const]),
+    ...(options.json === true ? [] : await processOfInstance(settings, instanceId)),
+  ])
 }
 
-function writeInstance(instance: InstanceShown, options: { json?: boolean }): void {
+function writeInstance(instance: InstanceShown, options: { json?: boolean }, more: Facts = []): void {
   process.stdout.write(
-    options.json === true ? `${JSON.stringify(instance, null, 2)}\n` : `${instanceFacts(instance)}\n`,
+    options.json === true ? `${JSON.stringify(instance, null, 2)}\n` : `${instanceFacts(instance, more)}\n`,
   )
 }
 
@@ -247,7 +254,9 @@ export async function remove(
   await step(`${action} ${what}`, () => callData(target, action, input))
 }
 
-function instanceFacts(instance: InstanceShown): string {
+type Facts = ReadonlyArray<readonly [name: string, value: string]>
+
+function instanceFacts(instance: InstanceShown, more: Facts): string {
   const endpoints = instance.networkInfo?.endpoints ?? []
   return facts([
     ['instance', instance.instanceId],
@@ -262,5 +271,6 @@ function instanceFacts(instance: InstanceShown): string {
     ['topics', String(instance.topicCount)],
     ['groups', String(instance.groupCount)],
     ['created', instance.createTime],
+    ...more,
   ])
 }

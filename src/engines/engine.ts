@@ -23,7 +23,7 @@ export interface ListenSpec {
   readonly kind: 'vpc' | 'internet'
   readonly host: string
   readonly port: number
-  /** IPv4 addresses or CIDR blocks that may connect; empty means everyone. */
+  /** IPv4 addresses or CIDR blocks that may connect here, of those in `ipWhitelist`; empty means all of them. */
   readonly allow: readonly string[]
   /** Outbound limit in Mbit/s; null means none. */
   readonly bandwidthMbps: number | null
@@ -36,6 +36,14 @@ export interface AccountSpec {
   readonly enabled: boolean
 }
 
+/** Messages a second: by how much and how far capacity grows, how long a step takes, and when it goes again. */
+export interface ElasticitySpec {
+  readonly stepTps: number
+  readonly maxTps: number
+  readonly scaleMs: number
+  readonly lookBackMs: number
+}
+
 export interface InstanceSpec {
   readonly instanceId: string
   /** Rises with every wanted change of the instance itself (not of its topics and groups). */
@@ -43,6 +51,8 @@ export interface InstanceSpec {
   /** A stopped instance (expired, overdue) keeps its data and refuses clients with PAYMENT_REQUIRED. */
   readonly serving: boolean
   readonly listen: readonly ListenSpec[]
+  /** IPv4 addresses or CIDR blocks that may connect, to whichever address; nobody else may, so nobody when it is empty. */
+  readonly ipWhitelist: readonly string[]
   readonly accounts: readonly AccountSpec[]
   /** Clients on the `vpc` address need no credentials (aclInfo.defaultVpcAuthFree). */
   readonly vpcAuthFree: boolean
@@ -50,7 +60,15 @@ export interface InstanceSpec {
   /** Messages a second, per direction: base and, with autoScaling, base plus elastic. */
   readonly sendTps: number
   readonly receiveTps: number
+  /** How the sum of the two grows with the traffic (serverless); null: not at all. */
+  readonly elasticity: ElasticitySpec | null
   readonly maxConnections: number
+  /** How far ahead the delivery time of a timed message may lie. */
+  readonly maxDelayMs: number
+  /** Consumer groups there may be, those included that clients make by using them. */
+  readonly maxGroups: number
+  /** Nobody else's load may be felt: the instance is to have a process to itself (Platinum). */
+  readonly dedicated: boolean
   /** Key id (storageSecretKey) when messages are encrypted at rest, else null. */
   readonly encryptionKeyId: string | null
 }
@@ -61,6 +79,8 @@ export interface TopicSpec {
   readonly messageType: MessageType
   /** Null means no limit of its own. */
   readonly maxSendTps: number | null
+  /** LITE: how long after its last message a lite topic goes away; null or absent is never. */
+  readonly liteExpirationMs?: number | null
 }
 
 export interface GroupSpec {
@@ -74,6 +94,17 @@ export interface GroupSpec {
   /** Topic that takes messages after the last retry; null means the group's own `%DLQ%` topic. */
   readonly deadLetterTopic: string | null
   readonly maxReceiveTps: number | null
+  /** A group of lite consumers: the LITE topic it reads, and whether a lite topic has one client of it at most. */
+  readonly lite?: { readonly topicName: string; readonly exclusive: boolean } | null
+}
+
+/** A group's reading of a topic is to be moved, once: the id tells this reset from every other. */
+export interface OffsetReset {
+  readonly resetId: string
+  readonly consumerGroupId: string
+  readonly topicName: string
+  /** To the first message stored at this time or later; null to the end. */
+  readonly toMs: number | null
 }
 
 export interface InstanceObservation {
@@ -95,6 +126,88 @@ export interface InstanceUsage {
   readonly instanceId: string
   readonly storedBytes: number
   readonly connections: number
+  /** Consumer groups that exist only because a client used them. */
+  readonly groupsMadeByUse: number
+}
+
+/** Stored messages of a topic: one by its id, or by key and time, in order of time. */
+export interface MessageQuery {
+  readonly topicName: string
+  readonly messageId: string | null
+  readonly messageKey: string | null
+  /** Of a LITE topic, only this lite topic; null or absent: all of them, one after another. */
+  readonly liteTopic?: string | null
+  /** Store time, both ends included. */
+  readonly fromMs: number
+  readonly untilMs: number
+  /** `scroll` of the page before, or null. */
+  readonly scroll: string | null
+  readonly skip: number
+  readonly limit: number
+}
+
+export interface MessagePage {
+  readonly messages: readonly MessageView[]
+  /** By time: how many there are. By key: how many are known, one more when not everything was looked at. */
+  readonly total: number
+  /** Null when everything was looked at. One call does bounded work, so a page may be short and still have one. */
+  readonly scroll: string | null
+}
+
+export interface MessageView {
+  readonly messageId: string
+  readonly tag: string | null
+  readonly keys: readonly string[]
+  /** As text; null where a page has no room for it. */
+  readonly body: string | null
+  readonly bodyBytes: number
+  readonly bornHost: string
+  readonly bornMs: number
+  readonly storeHost: string
+  readonly storeMs: number
+  readonly messageType: string
+  readonly messageGroup: string | null
+  readonly liteTopic: string | null
+  readonly userProperties: Readonly<Record<string, string>>
+  readonly deliverAtMs: number | null
+  readonly queueId: number
+  readonly queueOffset: number
+}
+
+export interface MessageTrace {
+  readonly message: MessageView
+  readonly deadLetterOf: { readonly topicName: string; readonly messageId: string } | null
+  /** In order of time. */
+  readonly incidents: readonly TraceIncident[]
+  readonly orderlyGroups: readonly string[]
+}
+
+export type TraceIncident =
+  | {
+      readonly what: 'delivered'
+      readonly group: string
+      readonly at: number
+      readonly attempt: number
+      readonly clientId: string
+      readonly untilMs: number
+    }
+  | { readonly what: 'deadline'; readonly group: string; readonly at: number; readonly untilMs: number }
+  | { readonly what: 'acknowledged'; readonly group: string; readonly at: number }
+  | { readonly what: 'dead-letter'; readonly group: null; readonly at: number; readonly topic: string | null }
+
+/** How far a group is behind on one topic, as of one moment. */
+export interface TopicLag {
+  readonly topicName: string
+  /** Of a LITE topic, the lite topic that this is about: each is counted by itself. */
+  readonly liteTopic?: string | null
+  /** Messages that could be given now, whatever the filter says of them. */
+  readonly readyCount: number
+  /** Messages with clients. */
+  readonly inflightCount: number
+  /** When the message the group was done with last was stored; null when there is none any more. */
+  readonly lastConsumeMs: number | null
+  /** Since when the oldest message that could be given has been there; null when there is none. */
+  readonly readySinceMs: number | null
 }
 
 export interface Engine {
@@ -115,13 +228,92 @@ export interface Engine {
   ensureInstance(spec: InstanceSpec): Promise<InstanceObservation>
   /** Removes the instance with its messages; fine when it is absent. */
   removeInstance(instanceId: string): Promise<void>
-  /** These four are refused with `EngineError` `absent` when the instance is. Several at once, because a restart brings hundreds. */
+  /** These five are refused with `EngineError` `absent` when the instance is. Several at once, because a restart brings hundreds. */
   ensureTopics(instanceId: string, topics: readonly TopicSpec[]): Promise<void>
   removeTopic(instanceId: string, topicName: string): Promise<void>
   ensureGroups(instanceId: string, groups: readonly GroupSpec[]): Promise<void>
   removeGroup(instanceId: string, consumerGroupId: string): Promise<void>
+  /** Moves readings, in the order given; a reset that was carried out before, or whose group or topic is gone, does nothing. */
+  resetOffsets(instanceId: string, resets: readonly OffsetReset[]): Promise<void>
   usage(instanceId: string): Promise<InstanceUsage | null>
+  /** Of each topic the group reads; null when the instance is not there. */
+  lag(instanceId: string, consumerGroupId: string): Promise<readonly TopicLag[] | null>
+  /** Looking at what is stored; null when the instance or the topic is not there. */
+  findMessages(instanceId: string, query: MessageQuery): Promise<MessagePage | null>
+  traceMessage(instanceId: string, query: TraceQuery): Promise<MessageTrace | null>
+  /** Absent in an engine that cannot reach clients. */
+  readonly clients?: EngineClients
 }
+
+export type TraceQuery = Pick<MessageQuery, 'topicName' | 'fromMs' | 'untilMs'> & { readonly messageId: string }
+
+/**
+ * What may be asked about connected clients, and of them, by an engine that knows them. A client that cannot or does not
+ * answer is refused with `unsupported` and a sentence that names its language.
+ */
+export interface EngineClients {
+  /** Clients of a group, or every client when `group` is null. */
+  connections(instanceId: string, group: string | null): Promise<ClientConnection[]>
+  /** Runs one message through the listener of one consumer; the group's progress does not change. */
+  verifyMessage(instanceId: string, clientId: string, message: MessageToVerify): Promise<VerifiedMessage>
+  /** The client's own account of its threads. */
+  stackTrace(instanceId: string, clientId: string): Promise<string>
+  /** Asks the client to dial again; whether it does, its language decides (Java and Node.js do). */
+  reconnect(instanceId: string, clientId: string): Promise<void>
+  /** The latest of what clients measured themselves. */
+  metrics(instanceId: string): Promise<ClientMetric[]>
+}
+
+export interface ClientConnection {
+  readonly clientId: string
+  /** As people call it: Java, Node.js, …; null when the client did not say. */
+  readonly language: string | null
+  readonly version: string | null
+  /** Null for a producer. */
+  readonly group: string | null
+  readonly topics: readonly string[]
+  readonly address: string | null
+  /** It can be asked things. */
+  readonly listening: boolean
+}
+
+/** One message for a client's listener; `body` is base64. */
+export interface MessageToVerify {
+  readonly topicName: string
+  readonly messageId: string
+  readonly tag: string | null
+  readonly keys: readonly string[]
+  readonly userProperties: Readonly<Record<string, string>>
+  readonly body: string
+  readonly bornTimeMs: number
+}
+
+export interface VerifiedMessage {
+  readonly consumed: boolean
+  /** What the client said, or null. */
+  readonly reason: string | null
+}
+
+export interface ClientMetric {
+  readonly clientId: string
+  readonly name: string
+  readonly unit: string
+  readonly labels: Readonly<Record<string, string>>
+  /** When it was received, ms. */
+  readonly at: number
+  readonly value: MetricValue
+}
+
+export type MetricValue =
+  | { readonly kind: 'gauge' | 'sum'; readonly value: number }
+  | {
+      readonly kind: 'histogram'
+      readonly count: number
+      readonly sum: number
+      /** Upper bounds of all buckets but the last. */
+      readonly bounds: readonly number[]
+      readonly counts: readonly number[]
+    }
 
 /** An engine's refusal or failure; the message is a sentence for the operator. */
 export class EngineError extends Error {

@@ -4,7 +4,7 @@
  * the official clients; here it is what exists, with which generation, on which port.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Engine, GroupSpec, InstanceSpec, MessageType, TopicSpec } from './engine.ts'
+import type { Engine, GroupSpec, InstanceSpec, MessageType, OffsetReset, TopicSpec } from './engine.ts'
 
 /** An engine under test, and what a test may do to the world around it. */
 export interface ContractSubject {
@@ -43,14 +43,26 @@ export function engineContract(
       generation: 1,
       serving: true,
       listen: [{ kind: 'vpc', host, port: await subject.freePort(), allow: [], bandwidthMbps: null }],
+      ipWhitelist: ['0.0.0.0/0'],
       accounts: [{ username: 'contractUser0001', secret: 'contractSecret01', enabled: true }],
       vpcAuthFree: true,
       retentionHours: 72,
       sendTps: 1000,
       receiveTps: 1000,
+      elasticity: null,
       maxConnections: 100,
+      maxDelayMs: 7 * 86_400_000,
+      maxGroups: 1000,
+      dedicated: false,
       encryptionKeyId: null,
       ...change,
+    })
+    const reset = (resetId: string, more: Partial<OffsetReset> = {}): OffsetReset => ({
+      resetId,
+      consumerGroupId: 'workers',
+      topicName: 'orders',
+      toMs: 1,
+      ...more,
     })
     const topic = (topicName: string, change: Partial<TopicSpec> = {}): TopicSpec => ({
       topicName,
@@ -245,7 +257,24 @@ export function engineContract(
       // A removal that did nothing must not look like one that did: the loop would forget the row.
       await expect(engine.removeTopic(never, 'orders')).rejects.toMatchObject(absent)
       await expect(engine.removeGroup(never, 'workers')).rejects.toMatchObject(absent)
+      await expect(engine.resetOffsets(never, [reset('a')])).rejects.toMatchObject(absent)
       expect(await transcript()).toEqual([])
+    })
+
+    it('resets offsets as often as it is asked, also of a group or a topic that is not there', async () => {
+      const { instanceId } = await engine.ensureInstance(await specOf())
+      await engine.ensureTopics(instanceId, [topic('orders')])
+      await engine.ensureGroups(instanceId, [group('workers')])
+      for (let time = 0; time < 2; time += 1) {
+        await engine.resetOffsets(instanceId, [
+          reset('a'),
+          reset('b', { toMs: null }),
+          reset('c', { topicName: 'nowhere' }),
+          reset('d', { consumerGroupId: 'nobody' }),
+        ])
+      }
+      await engine.resetOffsets(instanceId, [])
+      expect(await transcript()).toEqual(['rmq-cn-contract001@1 running, topic orders@1, group workers@1'])
     })
 
     it('takes every message type it claims, and refuses the others by name', async () => {

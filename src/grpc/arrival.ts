@@ -26,6 +26,7 @@ export class Arrival {
   #proxySeen = false
   #cancelTimer: Cancel | null
   #cancelHandshake: Cancel | null = null
+  #cancelSurplus: Cancel | null = null
   #draining = false
 
   constructor(host: Host<any>, port: Port<any>, socket: Socket, remoteAddress: string) {
@@ -43,6 +44,13 @@ export class Arrival {
   destroy(): void {
     this.http2?.destroy()
     this.#socket.destroy()
+  }
+
+  /** It is one too many: it is closed unless it has got a place by then. */
+  limitStay(): void {
+    this.#cancelSurplus = this.#host.clock.after(this.#host.limits.surplusMs, () => {
+      if (this.#port.isSurplus(this)) this.destroy()
+    })
   }
 
   drain(): void {
@@ -142,6 +150,7 @@ export class Arrival {
 
   #describe(encrypted: boolean): { connection: Connection; bytesRead: () => number } {
     const socket = this.#socket
+    const isSurplus = (): boolean => this.#port.isSurplus(this)
     const connection = {
       id: this.#host.nextConnectionId(),
       remoteAddress: this.remoteAddress,
@@ -149,6 +158,12 @@ export class Arrival {
       localAddress: plainAddress(this.#proxied?.destinationAddress ?? socket.localAddress) ?? '',
       localPort: this.#proxied?.destinationPort ?? socket.localPort ?? 0,
       encrypted,
+      get surplus() {
+        return isSurplus()
+      },
+      get closed() {
+        return socket.destroyed
+      },
     }
     return { connection, bytesRead: () => socket.bytesRead }
   }
@@ -157,6 +172,7 @@ export class Arrival {
     this.#cancelTimer?.()
     this.#cancelTimer = null
     this.#cancelHandshake?.()
+    this.#cancelSurplus?.()
     this.http2?.destroy()
     this.#port.forget(this)
   }

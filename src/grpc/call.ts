@@ -6,10 +6,9 @@
  * timer, request queue) is made when it is first asked for.
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
-import { promisify } from 'node:util'
-import { gunzip } from 'node:zlib'
 import type { Cancel, Clock } from '../world/world.ts'
 import { encodeFrame, frameHeader, frameHeaderBytes, MessageReader } from './framing.ts'
+import { inflate } from './inflate.ts'
 import type { Limits } from './limits.ts'
 import { addMetadata, encodeStatusMessage, parseTimeout } from './metadata.ts'
 import {
@@ -174,6 +173,18 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     })
   }
 
+  whenClosed(task: () => void): void {
+    if (this.#stream.destroyed) task()
+    else this.#stream.once('close', task)
+  }
+
+  reset(): void {
+    if (!this.#ended) {
+      this.#finish(Status.RESOURCE_EXHAUSTED, new RpcError(Status.RESOURCE_EXHAUSTED, 'The client reads too slowly'))
+    }
+    this.#stream.close(http2Cancel)
+  }
+
   /** Ends the call with a status; what was written before it is still sent. Aborts the signal unless the handler is done. */
   end(status: Status, message: string, trailers: MetadataInit = noHeaders, handlerDone = false): void {
     if (this.#ended) return
@@ -210,16 +221,20 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   #onData(chunk: Buffer): void {
     if (this.#ended) return
-    this.#heldBytes += chunk.length
-    if (!this.#host.hold(chunk.length)) {
-      this.end(Status.RESOURCE_EXHAUSTED, 'Too many bytes of unanswered requests; send fewer at a time')
-      return
-    }
+    if (!this.#hold(chunk.length)) return
     try {
       this.#reader.push(chunk)
     } catch (error) {
       this.#fail(error)
     }
+  }
+
+  /** Counts bytes of the request; false when that was too much, and the call has ended. */
+  #hold(bytes: number): boolean {
+    this.#heldBytes += bytes
+    if (this.#host.hold(bytes)) return true
+    this.end(Status.RESOURCE_EXHAUSTED, 'Too many bytes of unanswered requests; send fewer at a time')
+    return false
   }
 
   #onMessage(bytes: Buffer, compressed: boolean): void {
@@ -251,7 +266,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     this.#request = null
     if (message.compressed) {
       this.#inflate(message.bytes).then(
-        (bytes) => this.#dispatch({ bytes, compressed: false }),
+        (bytes) => this.#dispatchInflated(bytes),
         (error) => this.#fail(error),
       )
       return
@@ -264,6 +279,11 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       return
     }
     this.#run(request)
+  }
+
+  #dispatchInflated(bytes: Buffer): void {
+    if (this.#ended) return
+    if (this.#hold(bytes.length)) this.#dispatch({ bytes, compressed: false })
   }
 
   #run(request: unknown): void {
@@ -422,8 +442,11 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     }
     const { maxMessageBytes } = this.#host.limits
     try {
-      return await inflateGzip(bytes, { maxOutputLength: maxMessageBytes })
+      const inflated = await inflate(bytes, maxMessageBytes, () => !this.#ended)
+      if (inflated === null) throw new RpcError(Status.CANCELLED, 'The call has ended')
+      return inflated
     } catch (cause) {
+      if (cause instanceof RpcError) throw cause
       if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
         throw new RpcError(
           Status.RESOURCE_EXHAUSTED,
@@ -434,8 +457,6 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     }
   }
 }
-
-const inflateGzip = promisify(gunzip) as (bytes: Buffer, options: { maxOutputLength: number }) => Promise<Buffer>
 
 interface RequestMessage {
   readonly bytes: Buffer

@@ -15,6 +15,8 @@ export interface Limits {
   readonly maxUnsentBytes: number
   /** From accepting a connection to its client having acknowledged our SETTINGS, TLS handshake included. */
   readonly firstBytesMs: number
+  /** How long a connection may stay that is one too many. */
+  readonly surplusMs: number
   /** For the request of a unary or server-streaming call to arrive whole. */
   readonly requestMs: number
   /** A connection silent for this long is pinged, and closed when it stays silent for as long again. */
@@ -36,6 +38,7 @@ export const defaultLimits: Limits = {
   writeHighWaterBytes: 256 * kib,
   maxUnsentBytes: 64 * mib,
   firstBytesMs: 10_000,
+  surplusMs: 10_000,
   requestMs: 60_000,
   keepaliveMs: 60_000,
   streamWindowBytes: 1 * mib,

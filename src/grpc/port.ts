@@ -4,6 +4,7 @@
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Cancel, Clock } from '../world/world.ts'
 import { Arrival, plainAddress } from './arrival.ts'
+import { ConnectionRoom } from './connection-room.ts'
 import type { Host } from './host.ts'
 
 export interface PortOptions<Context> extends PortPolicy<Context> {
@@ -19,6 +20,8 @@ export interface PortPolicy<Context> {
   readonly accept?: (remoteAddress: string) => boolean
   /** Connections open at a time, those that have not spoken yet included; more are closed at once. Default 10,000. */
   readonly maxConnections?: number
+  /** Instead of `maxConnections`, and perhaps shared with other ports; fixed when the port is opened. */
+  readonly room?: ConnectionRoom
   /** Believe PROXY headers: whoever can connect can then claim any address. Default false: a header closes the connection. */
   readonly trustProxy?: boolean
 }
@@ -45,11 +48,13 @@ export class Port<Context> implements PortHandle<Context> {
   #policy: PortPolicy<Context>
   readonly #server: Server
   readonly #arrivals = new Set<Arrival>()
+  readonly #room: ConnectionRoom
   #closing: Closing | null = null
 
   constructor(host: Host<Context>, policy: PortPolicy<Context>) {
     this.#host = host
     this.#policy = policy
+    this.#room = policy.room ?? new ConnectionRoom({ most: policy.maxConnections ?? defaultMaxConnections })
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) =>
       this.#onSocket(socket),
     )
@@ -90,6 +95,7 @@ export class Port<Context> implements PortHandle<Context> {
 
   update(policy: Partial<PortPolicy<Context>>): void {
     this.#policy = { ...this.#policy, ...policy }
+    if (policy.maxConnections !== undefined && !this.#policy.room) this.#room.most = policy.maxConnections
     if (!policy.accept) return
     for (const arrival of this.#arrivals) if (!this.accepts(arrival.remoteAddress)) arrival.destroy()
   }
@@ -107,7 +113,13 @@ export class Port<Context> implements PortHandle<Context> {
     return this.#arrivals.size
   }
 
+  /** Whether it is one too many, and will be closed soon. */
+  isSurplus(arrival: Arrival): boolean {
+    return this.#room.waits(arrival)
+  }
+
   forget(arrival: Arrival): void {
+    this.#room.leave(arrival)
     this.#arrivals.delete(arrival)
     if (this.#arrivals.size === 0) this.#closing?.emptied()
   }
@@ -132,17 +144,27 @@ export class Port<Context> implements PortHandle<Context> {
   }
 
   #onSocket(socket: Socket): void {
-    const room = this.#arrivals.size < (this.#policy.maxConnections ?? defaultMaxConnections)
     const address = plainAddress(socket.remoteAddress)
-    if (this.#closing || !room || address === null || (!this.trustProxy && !this.accepts(address))) {
-      this.#host.refused++
-      socket.on('error', ignore)
-      socket.destroy()
+    if (this.#closing || address === null || (!this.trustProxy && !this.accepts(address))) {
+      this.#refuse(socket)
       return
     }
+    const arrival = new Arrival(this.#host, this, socket, address)
+    if (!this.#room.enter(arrival)) {
+      arrival.destroy()
+      this.#host.refused++
+      return
+    }
+    if (this.isSurplus(arrival)) arrival.limitStay()
     this.#host.accepted++
-    this.#arrivals.add(new Arrival(this.#host, this, socket, address))
+    this.#arrivals.add(arrival)
     this.#host.keepSweeping()
+  }
+
+  #refuse(socket: Socket): void {
+    this.#host.refused++
+    socket.on('error', ignore)
+    socket.destroy()
   }
 }
 

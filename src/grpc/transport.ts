@@ -86,6 +86,10 @@ export interface WritableCall<Context, In> extends Call<Context> {
   writeEncoded(pieces: readonly Uint8Array[]): boolean
   /** Resolves when `write` may go on, and when the call has ended (look at `signal`). */
   drained(): Promise<void>
+  /** Calls `task` once the client has taken everything that was written, or what was left has been thrown away. */
+  whenClosed(task: () => void): void
+  /** Ends the call at once, throws away what the client has not taken, and aborts the signal. */
+  reset(): void
 }
 
 /** A call with streams both ways. */
@@ -108,6 +112,10 @@ export interface Connection {
   readonly localAddress: string
   readonly localPort: number
   readonly encrypted: boolean
+  /** One more than there may be: it is closed soon, and calls on it are to be refused with that reason. May end by itself. */
+  readonly surplus: boolean
+  /** The client's end is gone for good. */
+  readonly closed: boolean
 }
 
 export type MethodType =

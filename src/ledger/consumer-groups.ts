@@ -19,7 +19,8 @@ export type ConsumerGroupColumns = Pick<
   | 'topic_name'
   | 'create_time_ms'
   | 'update_time_ms'
->
+> &
+  Pick<Row<'consumer_groups'>, 'exclusive'>
 
 /** A group that is wanted. */
 export async function findConsumerGroup(

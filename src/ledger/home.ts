@@ -9,10 +9,11 @@
  *
  * Nothing in a home that is not ours is ever changed.
  */
-import { mkdir, mkdtemp, readdir, readFile, readlink, rename, rm, stat, writeFile } from 'node:fs/promises'
-import { connect, createServer, type Server } from 'node:net'
+import { mkdir, mkdtemp, readdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { createServer, type Server } from 'node:net'
 import { hostname } from 'node:os'
 import path from 'node:path'
+import { describeSelf, isAlive, maxSocketPathBytes, type ProcessIdentity } from '../world/process-identity.ts'
 import { HomeError } from './errors.ts'
 import { createWhole, hasCode, reasonOf } from './files.ts'
 
@@ -98,14 +99,7 @@ async function isFolder(name: string): Promise<boolean> {
 
 // ---- the lock
 
-interface LockRecord {
-  readonly pid: number
-  /** Start of the process in clock ticks since boot (/proc/<pid>/stat), or null where the system does not tell. */
-  readonly processStart: string | null
-  /** The boot and the pid namespace in which `pid` and `processStart` mean something; null where unknown. */
-  readonly boot: string | null
-  readonly namespace: string | null
-  readonly host: string
+interface LockRecord extends ProcessIdentity {
   /** Name of the socket in the home that answers while the holder lives, or null when none could be made. */
   readonly socket: string | null
   readonly released?: true
@@ -217,65 +211,15 @@ async function removeOlder(home: string, number: number): Promise<void> {
 
 async function isHeld(record: LockRecord, home: string): Promise<boolean> {
   if (record.released === true) return false
-  const own = await describeSelf()
-  if (record.boot !== null && own.boot !== null && record.boot !== own.boot && record.host === own.host) return false
-  if (record.processStart !== null && record.boot === own.boot && record.namespace === own.namespace) {
-    return (await processStart(record.pid)) === record.processStart
-  }
-  // Another container, or a system without /proc: ask the holder's socket, which answers or is dead.
-  if (record.socket !== null) {
-    const answer = await answers(path.join(home, record.socket))
-    if (answer !== 'unknown') return answer === 'yes'
-  }
-  return record.host === own.host && record.namespace === own.namespace ? pidExists(record.pid) : true
-}
-
-async function describeSelf(): Promise<Omit<LockRecord, 'socket'>> {
-  return {
-    pid: process.pid,
-    processStart: await processStart(process.pid),
-    boot: await quietly(async () => (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim()),
-    namespace: await quietly(() => readlink('/proc/self/ns/pid')),
-    host: hostname(),
-  }
-}
-
-/** Field 22 of /proc/<pid>/stat; the command's name before it may hold blanks and brackets. Null when there is no such process. */
-function processStart(pid: number): Promise<string | null> {
-  return quietly(async () => {
-    const text = await readFile(`/proc/${pid}/stat`, 'utf8')
-    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-    // A zombie has ended; only its parent has not noticed.
-    return fields[0] === 'Z' || fields[0] === 'X' ? null : (fields[19] ?? null)
-  })
-}
-
-function pidExists(pid: number): boolean {
-  try {
-    process.kill(pid, 0)
-    return true
-  } catch (error) {
-    return hasCode(error, 'EPERM')
-  }
-}
-
-async function quietly<T>(read: () => Promise<T>): Promise<T | null> {
-  try {
-    return await read()
-  } catch {
-    return null
-  }
+  return isAlive(record, await describeSelf(), record.socket === null ? null : path.join(home, record.socket))
 }
 
 // ---- the holder's socket
 
-/** Longest path the kernel takes for a socket (sun_path, 104 on BSD and macOS). */
-const MAX_SOCKET_PATH = 103
-
 /** Null where sockets in folders do not work; the lock then rests on process facts alone. */
 async function listen(home: string, name: string): Promise<Server | null> {
   const file = path.join(home, name)
-  if (process.platform === 'win32' || Buffer.byteLength(file) > MAX_SOCKET_PATH) return null
+  if (process.platform === 'win32' || Buffer.byteLength(file) > maxSocketPathBytes) return null
   // Left by a starter that was killed between here and its lock, under the process number we have now.
   await rm(file, { force: true })
   const server = createServer((socket) => socket.destroy())
@@ -286,21 +230,6 @@ async function listen(home: string, name: string): Promise<Server | null> {
       server.unref()
       resolve(server)
     })
-  })
-}
-
-/** A dead holder's socket refuses at once; a living one's kernel accepts even when the process is stopped. */
-function answers(file: string): Promise<'yes' | 'no' | 'unknown'> {
-  if (process.platform === 'win32' || Buffer.byteLength(file) > MAX_SOCKET_PATH) return Promise.resolve('unknown')
-  return new Promise((resolve) => {
-    const socket = connect(file)
-    const answer = (value: 'yes' | 'no' | 'unknown'): void => {
-      socket.destroy()
-      resolve(value)
-    }
-    socket.setTimeout(2_000, () => answer('unknown'))
-    socket.once('connect', () => answer('yes'))
-    socket.once('error', (error) => answer(hasCode(error, 'ECONNREFUSED', 'ENOENT') ? 'no' : 'unknown'))
   })
 }
 

@@ -7,7 +7,7 @@
  */
 import { type SqlBool, sql } from 'kysely'
 import type { Reader, Writer } from './ledger.ts'
-import type { InstanceTable, NewRow, Row } from './schema.ts'
+import type { NewRow, Row } from './schema.ts'
 import { containsText, type Page } from './search.ts'
 import { automaticRenewal, type Billing, RENEWED_BEFORE_EXPIRY_MS } from './service-period.ts'
 
@@ -16,13 +16,14 @@ export type InstanceRow = Row<'instances'>
 /** Columns a caller may ask to change; generation and revision follow from how it is changed. */
 export type InstanceColumns = Partial<
   Pick<
-    InstanceTable,
+    InstanceRow,
     | 'instance_name'
     | 'remark'
     | 'resource_group_id'
     | 'product_info_json'
     | 'network_info_json'
     | 'acl_info_json'
+    | 'ip_whitelist_json'
     | 'maintain_time'
   >
 >

@@ -376,6 +376,7 @@ const rows = {
     product_info_json: '{"msgProcessSpec":"rmq.s2.2xlarge"}',
     network_info_json: '{}',
     acl_info_json: '{}',
+    ip_whitelist_json: '["10.0.0.0/8"]',
     billing_json: '{}',
     maintain_time: '02:00-06:00',
     create_time_ms: 1_770_000_000_001,
@@ -414,11 +415,20 @@ const rows = {
     remark: null,
     message_model: null,
     topic_name: null,
+    exclusive: 1,
     create_time_ms: 1,
     update_time_ms: 2,
     wanted: 'present',
     generation: 3,
     applied_generation: 4,
+  },
+  offset_resets: {
+    instance_id: 'rmq-cn-7e22ody1234',
+    consumer_group_id: 'GID_a',
+    topic_name: 't',
+    reset_id: 'r',
+    to_ms: null,
+    create_time_ms: 1,
   },
   instance_accounts: {
     instance_id: 'rmq-cn-7e22ody1234',
@@ -454,6 +464,7 @@ const parents: { readonly [T in keyof Schema]?: ReadonlyArray<keyof Schema> } = 
   access_keys: ['ram_users'],
   topics: ['instances'],
   consumer_groups: ['instances'],
+  offset_resets: ['instances'],
   instance_accounts: ['instances'],
 }
 

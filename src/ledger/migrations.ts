@@ -18,6 +18,9 @@ export interface Migration {
 
 export const migrations: readonly Migration[] = [
   { version: 1, name: 'instances, topics, groups, accounts, keys, tags, tokens, nonces, changes', statements: first },
+  { version: 2, name: 'IP whitelists of instances', statements: ipWhitelists },
+  { version: 3, name: 'offset resets', statements: offsetResets },
+  { version: 4, name: 'exclusive groups of lite consumers', statements: exclusiveGroups },
 ]
 
 /**
@@ -265,5 +268,32 @@ function first(dialect: 'sqlite' | 'postgres'): readonly string[] {
       detail_json ${text} not null
     )${table}`,
     `create index changes_by_resource on changes (resource, change_id)`,
+  ]
+}
+
+/** Until its owner says otherwise an instance lets everyone in. */
+function ipWhitelists(dialect: 'sqlite' | 'postgres'): readonly string[] {
+  const { text } = words(dialect)
+  return [`alter table instances add column ip_whitelist_json ${text} not null default '["0.0.0.0/0"]'`]
+}
+
+function exclusiveGroups(dialect: 'sqlite' | 'postgres'): readonly string[] {
+  const { whole } = words(dialect)
+  return [`alter table consumer_groups add column exclusive ${whole} not null default 0`]
+}
+
+/** Wanted, and gone once carried out; a newer one for the same group and topic takes the place of the older. */
+function offsetResets(dialect: 'sqlite' | 'postgres'): readonly string[] {
+  const { text, whole, keyed } = words(dialect)
+  return [
+    `create table offset_resets (
+      instance_id ${text} not null references instances (instance_id) on delete cascade,
+      consumer_group_id ${text} not null,
+      topic_name ${text} not null,
+      reset_id ${text} not null,
+      to_ms ${whole},
+      create_time_ms ${whole} not null,
+      primary key (instance_id, consumer_group_id, topic_name)
+    )${keyed}`,
   ]
 }

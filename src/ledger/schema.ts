@@ -15,6 +15,7 @@ export interface Schema {
   instances: InstanceTable
   topics: TopicTable
   consumer_groups: ConsumerGroupTable
+  offset_resets: OffsetResetTable
   instance_accounts: InstanceAccountTable
   tags: TagTable
   client_tokens: ClientTokenTable
@@ -65,6 +66,8 @@ export interface InstanceTable {
   /** CreateInstance `networkInfo` after defaults, exactly as it must be read back. */
   network_info_json: string
   acl_info_json: string
+  /** Addresses and blocks that may connect to any endpoint, a JSON array; nobody when it is empty. */
+  ip_whitelist_json: Generated<string>
   /** period, periodUnit, autoRenew, autoRenewPeriod of a subscription; `{}` otherwise. */
   billing_json: string
   maintain_time: string
@@ -112,11 +115,25 @@ export interface ConsumerGroupTable {
   message_model: string | null
   /** LITE topic the group is bound to, or null. */
   topic_name: string | null
+  /** Lite consumers: one of them at a time has a lite topic. */
+  exclusive: Generated<number>
   create_time_ms: number
   update_time_ms: number
   wanted: 'present' | 'absent'
   generation: number
   applied_generation: number
+}
+
+/** A wanted move of a group's reading of a topic; the loop deletes the row once the engine has carried it out. */
+export interface OffsetResetTable {
+  instance_id: string
+  consumer_group_id: string
+  topic_name: string
+  /** Tells this reset from every other: the engine carries it out once, however often it is told. */
+  reset_id: string
+  /** To the first message stored at this time or later; null to the end. */
+  to_ms: number | null
+  create_time_ms: number
 }
 
 export interface InstanceAccountTable {

@@ -5,7 +5,7 @@
  * One bad topic or group does not hold up the others: when a list is refused it is tried one by one,
  * what worked is recorded, and what did not stays CREATING and is tried again.
  */
-import { type Engine, EngineError, type InstanceObservation } from '../engines/engine.ts'
+import { type Engine, EngineError, type InstanceObservation, type OffsetReset } from '../engines/engine.ts'
 import type { Clock } from '../world/world.ts'
 import type { Applied, Step } from './plan.ts'
 import type { PortSource } from './ports.ts'
@@ -41,7 +41,7 @@ export type Outcome =
     }
 
 export async function perform(steps: readonly Step[], context: PerformContext): Promise<Outcome> {
-  const failed: ChildFailures = { topics: new Map(), groups: new Map() }
+  const failed: ChildFailures = { topics: new Map(), groups: new Map(), resets: new Map() }
   for (const step of steps) {
     try {
       await carryOut(step, context, failed)
@@ -49,7 +49,7 @@ export async function perform(steps: readonly Step[], context: PerformContext): 
       return { outcome: 'failed', scope: 'instance', at: step.do, failure: sentenceOf(cause), cause }
     }
   }
-  const [first] = [...failed.topics, ...failed.groups]
+  const [first] = [...failed.topics, ...failed.groups, ...failed.resets]
   if (first === undefined) return { outcome: 'done' }
   const [name, cause] = first
   return { outcome: 'failed', scope: 'children', at: null, failure: `${name}: ${sentenceOf(cause)}`, cause }
@@ -69,6 +69,8 @@ export function sentenceOf(cause: unknown): string {
 interface ChildFailures {
   readonly topics: Map<string, unknown>
   readonly groups: Map<string, unknown>
+  /** By reset id. */
+  readonly resets: Map<string, unknown>
 }
 
 async function carryOut(step: Step, context: PerformContext, failed: ChildFailures): Promise<void> {
@@ -104,6 +106,13 @@ async function carryOut(step: Step, context: PerformContext, failed: ChildFailur
         ({ consumerGroupId }) => consumerGroupId,
         (groups) => limited(engine.ensureGroups(step.instanceId, groups)),
         failed.groups,
+      )
+    case 'resetOffsets':
+      return ensureAll(
+        step.resets.filter((reset) => !isHeldUp(reset, failed)),
+        ({ resetId }) => resetId,
+        (resets) => limited(engine.resetOffsets(step.instanceId, resets)),
+        failed.resets,
       )
     case 'recordApplied': {
       await store.write({ write: 'applied', ...without(failed, step) })
@@ -163,7 +172,7 @@ async function ensureAll<T>(
 
 /** The record without what failed; then the revision stays unrecorded too, so that it is tried again after a restart. */
 function without(failed: ChildFailures, step: Applied): Applied {
-  if (failed.topics.size === 0 && failed.groups.size === 0) return step
+  if (failed.topics.size === 0 && failed.groups.size === 0 && failed.resets.size === 0) return step
   const { instanceId, generation, ports } = step
   return {
     instanceId,
@@ -174,8 +183,13 @@ function without(failed: ChildFailures, step: Applied): Applied {
     groups: step.groups.filter(({ name }) => !failed.groups.has(name)),
     goneTopics: step.goneTopics.filter(({ name }) => !failed.topics.has(name)),
     goneGroups: step.goneGroups.filter(({ name }) => !failed.groups.has(name)),
+    resets: step.resets.filter((reset) => !isHeldUp(reset, failed) && !failed.resets.has(reset.resetId)),
   }
 }
+
+/** The engine would find nothing to move yet, and say that it is done. */
+const isHeldUp = ({ topicName, consumerGroupId }: OffsetReset, failed: ChildFailures): boolean =>
+  failed.topics.has(topicName) || failed.groups.has(consumerGroupId)
 
 /**
  * A call that never ends must not hold a place in the loop for ever. The call itself cannot be taken

@@ -18,6 +18,7 @@ interface Case {
     readonly partial?: boolean
     readonly public?: boolean
     readonly failure?: string
+    readonly resets?: readonly Row<'offset_resets'>[]
   }
   readonly steps: readonly string[]
 }
@@ -84,6 +85,34 @@ const cases: readonly Case[] = [
     holds: '-orders 1/2',
     engine: 'stopped@0',
     steps: ['ensureInstance @1 serving vpc:7801', 'planAgain'],
+  },
+
+  // Offsets
+  {
+    name: 'a wanted reset is carried out after what it needs, and recorded by its id',
+    ledger: 'present 1/1 r1/3 ports 7801',
+    holds: 'orders 1/1, %workers 0/1',
+    engine: 'running@1 orders@1',
+    more: { resets: [reset('a', 'orders', 77), reset('b', 'audit', null)] },
+    steps: [
+      'ensureGroups workers@1',
+      'resetOffsets workers/orders:77 workers/audit:end',
+      'recordApplied @1 r3 vpc:7801 groups workers@1 resets a b',
+    ],
+  },
+  {
+    name: 'and once more when the record was lost, although everything else is recorded',
+    ledger: 'present 1/1 r3/3 ports 7801',
+    engine: 'running@1',
+    more: { partial: true, resets: [reset('a', 'orders', 77)] },
+    steps: ['resetOffsets workers/orders:77', 'recordApplied @1 r3 vpc:7801 resets a'],
+  },
+  {
+    name: 'but nothing is reset in an instance that is only to be removed',
+    ledger: 'absent 1/2 r1/2 ports 7801',
+    engine: 'running@1 orders@1',
+    more: { resets: [reset('a', 'orders', 77)] },
+    steps: ['removeInstance', 'forget'],
   },
 
   // At rest
@@ -313,6 +342,8 @@ function textOf(step: Step): string {
       return `removeTopic ${step.topicName}`
     case 'removeGroup':
       return `removeGroup ${step.consumerGroupId}`
+    case 'resetOffsets':
+      return `resetOffsets${step.resets.map(({ consumerGroupId, topicName, toMs }) => ` ${consumerGroupId}/${topicName}:${toMs ?? 'end'}`).join('')}`
     case 'recordApplied': {
       const held = Object.entries(step.ports).flatMap(([kind, port]) => (port === null ? [] : [{ kind, port }]))
       const part = (word: string, text: string): string => (text === '' ? '' : ` ${word}${text}`)
@@ -321,6 +352,7 @@ function textOf(step: Step): string {
         part('topics', versioned(step.topics)),
         part('groups', versioned(step.groups)),
         part('gone', versioned(step.goneTopics) + versioned(step.goneGroups, '%')),
+        part('resets', step.resets.map(({ resetId }) => ` ${resetId}`).join('')),
       ].join('')
     }
     case 'release':
@@ -335,7 +367,7 @@ function textOf(step: Step): string {
 }
 
 function inputOf({ ledger, holds, engine, more = {} }: Case): PlanInput {
-  const { partial, public: isPublic, failure, ...rest } = more
+  const { partial, public: isPublic, failure, resets = [], ...rest } = more
   const read = /^(present|absent) (\d+)\/(\d+) r(\d+)\/(\d+) ports (-|\d+)$/.exec(ledger)
   const [, wanted, applied, generation, appliedRevision, revision, port] = read ?? []
   const children = holds === undefined ? [] : holds.split(', ').map(childOf)
@@ -363,6 +395,7 @@ function inputOf({ ledger, holds, engine, more = {} }: Case): PlanInput {
             groups: children
               .filter(({ isGroup }) => isGroup)
               .map((child) => ({ ...group, ...child, consumer_group_id: child.name })),
+            resets,
             complete: !partial,
           },
     observed: engine === 'unseen' ? undefined : observationOf(engine),
@@ -404,6 +437,17 @@ function observationOf(text: string): InstanceObservation | null {
   }
 }
 
+function reset(resetId: string, topicName: string, toMs: number | null): Row<'offset_resets'> {
+  return {
+    instance_id: id,
+    consumer_group_id: 'workers',
+    topic_name: topicName,
+    reset_id: resetId,
+    to_ms: toMs,
+    create_time_ms: 1,
+  }
+}
+
 const instance: Row<'instances'> = {
   instance_id: id,
   region_id: 'cn-hangzhou',
@@ -418,6 +462,7 @@ const instance: Row<'instances'> = {
   product_info_json: '{"msgProcessSpec":"rmq.s2.2xlarge"}',
   network_info_json: '{}',
   acl_info_json: '{}',
+  ip_whitelist_json: '["0.0.0.0/0"]',
   billing_json: '{}',
   maintain_time: '02:00-06:00',
   create_time_ms: 0,
@@ -458,6 +503,7 @@ const group: Row<'consumer_groups'> = {
   remark: null,
   message_model: null,
   topic_name: null,
+  exclusive: 0,
   create_time_ms: 0,
   update_time_ms: 0,
   wanted: 'present',

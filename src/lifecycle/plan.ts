@@ -5,16 +5,31 @@
  * Each step is idempotent and carries the generation it is for, so a step may be repeated after a
  * crash at any moment, and a record of an old generation never hides a newer wish. The order is fixed:
  * the instance, then removals, then topics, then groups (a group may name a topic for its dead
- * letters), and last the record in the ledger. Nothing is recorded that was not done before it.
+ * letters), then offset resets, and last the record in the ledger. Nothing is recorded that was not done before it.
  *
  * What it must never do: remove something that was neither deleted nor released. An instance the ledger
  * does not know is removed only when the ledger's history says that it was deleted; otherwise the messages
  * belong to another ledger (a restored backup, a changed database address). Half-made instances are always
  * known, because the ledger hears of an instance before any engine does.
  */
-import type { AccountSpec, GroupSpec, InstanceObservation, InstanceSpec, TopicSpec } from '../engines/engine.ts'
+import type {
+  AccountSpec,
+  GroupSpec,
+  InstanceObservation,
+  InstanceSpec,
+  OffsetReset,
+  TopicSpec,
+} from '../engines/engine.ts'
 import type { Row } from '../ledger/schema.ts'
-import { groupSpecOf, type InstancePorts, instanceSpecOf, type PortKind, portKindsOf, topicSpecOf } from './spec.ts'
+import {
+  groupSpecOf,
+  type InstancePorts,
+  instanceSpecOf,
+  offsetResetOf,
+  type PortKind,
+  portKindsOf,
+  topicSpecOf,
+} from './spec.ts'
 
 /** What the ledger wants of one instance. */
 export interface Wanted {
@@ -23,6 +38,8 @@ export interface Wanted {
   readonly accounts: readonly AccountSpec[]
   readonly topics: readonly Row<'topics'>[]
   readonly groups: readonly Row<'consumer_groups'>[]
+  /** Offset resets that are not recorded as carried out. */
+  readonly resets: readonly Row<'offset_resets'>[]
   /** All topics and groups are listed; otherwise only those that differ from what was recorded as applied. */
   readonly complete: boolean
 }
@@ -51,6 +68,7 @@ export type Step =
   | { readonly do: 'removeTopic'; readonly instanceId: string; readonly topicName: string }
   | { readonly do: 'ensureTopics'; readonly instanceId: string; readonly topics: readonly TopicSpec[] }
   | { readonly do: 'ensureGroups'; readonly instanceId: string; readonly groups: readonly GroupSpec[] }
+  | { readonly do: 'resetOffsets'; readonly instanceId: string; readonly resets: readonly OffsetReset[] }
   | ({ readonly do: 'recordApplied' } & Applied)
   | { readonly do: 'removeInstance'; readonly instanceId: string }
   | { readonly do: 'forget'; readonly instanceId: string }
@@ -70,6 +88,8 @@ export interface Applied {
   /** Deleted rows whose topic or group the engine no longer holds. */
   readonly goneTopics: readonly Versioned[]
   readonly goneGroups: readonly Versioned[]
+  /** Offset resets that were carried out. */
+  readonly resets: readonly OffsetReset[]
 }
 
 export interface Versioned {
@@ -159,12 +179,14 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
   if (groups.ensure.length > 0) {
     steps.push({ do: 'ensureGroups', instanceId, groups: groups.ensure.map(groupSpecOf) })
   }
+  const resets = wanted.resets.map(offsetResetOf)
+  if (resets.length > 0) steps.push({ do: 'resetOffsets', instanceId, resets })
   const isRecorded =
     instance.applied_generation === instance.generation &&
     instance.applied_revision === instance.revision &&
     instance.failure === null &&
     samePorts(ports, recorded) &&
-    [topics.applied, topics.gone, groups.applied, groups.gone].every((list) => list.length === 0)
+    [topics.applied, topics.gone, groups.applied, groups.gone, resets].every((list) => list.length === 0)
   if (!isRecorded) {
     steps.push({
       do: 'recordApplied',
@@ -176,6 +198,7 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
       groups: groups.applied,
       goneTopics: topics.gone,
       goneGroups: groups.gone,
+      resets,
     })
   }
   return steps

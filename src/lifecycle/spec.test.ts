@@ -18,6 +18,7 @@ const row = (change: {
     product_info_json: JSON.stringify(change.product ?? { msgProcessSpec: 'rmq.p2.4xlarge' }),
     network_info_json: JSON.stringify({ vpcInfo: {}, internetInfo: change.internet ?? { internetSpec: 'disable' } }),
     acl_info_json: JSON.stringify(change.acl ?? {}),
+    ip_whitelist_json: '["0.0.0.0/0"]',
   }) as Row<'instances'>
 
 const specOf = (change: Parameters<typeof row>[0] = {}): InstanceSpec =>
@@ -36,12 +37,17 @@ describe('instanceSpecOf', () => {
       generation: 5,
       serving: true,
       listen: [{ kind: 'vpc', host: '127.0.0.1', port: 7801, allow: [], bandwidthMbps: null }],
+      ipWhitelist: ['0.0.0.0/0'],
       accounts: [{ username: 'u', secret: 's', enabled: false }],
       vpcAuthFree: false,
       retentionHours: 72,
       sendTps: 2000,
       receiveTps: 2000,
+      elasticity: null,
       maxConnections: 4000,
+      maxDelayMs: 40 * 86_400_000,
+      maxGroups: 2000,
+      dedicated: false,
       encryptionKeyId: null,
     })
   })
@@ -127,6 +133,7 @@ describe('groupSpecOf and topicSpecOf', () => {
       delivery_order_type: order,
       consume_retry_policy_json: JSON.stringify(policy),
       max_receive_tps: 7,
+      topic_name: null,
     } as Row<'consumer_groups'>)
 
   it.each([
@@ -157,7 +164,30 @@ describe('groupSpecOf and topicSpecOf', () => {
   it('knows ordered groups, and topics', () => {
     expect(group({ retryPolicy: 'DefaultRetryPolicy' }, 'Orderly').orderly).toBe(true)
     expect(
-      topicSpecOf({ topic_name: 't', generation: 3, message_type: 'FIFO', max_send_tps: null } as Row<'topics'>),
-    ).toEqual({ topicName: 't', generation: 3, messageType: 'FIFO', maxSendTps: null })
+      topicSpecOf({
+        topic_name: 't',
+        generation: 3,
+        message_type: 'FIFO',
+        max_send_tps: null,
+        lite_topic_expiration: null,
+      } as Row<'topics'>),
+    ).toEqual({ topicName: 't', generation: 3, messageType: 'FIFO', maxSendTps: null, liteExpirationMs: null })
+  })
+
+  it.each([
+    [15, 900_000],
+    [720, 43_200_000],
+    [-1, null],
+  ])('a LITE topic of %i minutes', (minutes, liteExpirationMs) => {
+    const row = { message_type: 'LITE', lite_topic_expiration: minutes } as Row<'topics'>
+    expect(topicSpecOf(row)).toMatchObject({ liteExpirationMs })
+  })
+
+  it.each([
+    [1, true],
+    [0, false],
+  ])('a group of lite consumers, exclusive %i', (exclusive, expected) => {
+    const row = { consume_retry_policy_json: '{}', topic_name: 'lite', exclusive } as Row<'consumer_groups'>
+    expect(groupSpecOf(row).lite).toEqual({ topicName: 'lite', exclusive: expected })
   })
 })

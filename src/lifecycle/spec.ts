@@ -7,7 +7,15 @@
  */
 import { limits } from '../catalogue/limits.ts'
 import { specificationOfStored } from '../catalogue/specifications.ts'
-import type { AccountSpec, GroupSpec, InstanceSpec, ListenSpec, MessageType, TopicSpec } from '../engines/engine.ts'
+import type {
+  AccountSpec,
+  GroupSpec,
+  InstanceSpec,
+  ListenSpec,
+  MessageType,
+  OffsetReset,
+  TopicSpec,
+} from '../engines/engine.ts'
 import type { Row } from '../ledger/schema.ts'
 
 export type PortKind = 'vpc' | 'internet'
@@ -33,10 +41,13 @@ export function instanceSpecOf(from: {
     generation: instance.generation,
     serving,
     listen: listenOf(instance, ports, listenHost),
+    ipWhitelist: JSON.parse(instance.ip_whitelist_json) as string[],
     accounts,
     vpcAuthFree: acl.defaultVpcAuthFree === true,
     retentionHours: product.messageRetentionTime || limits.retentionHours.default,
     ...throughputOf(instance, product),
+    // The vendor's Platinum Edition (`ultimate`) is exclusive hardware; the other editions share theirs.
+    dedicated: instance.series_code === 'ultimate',
     encryptionKeyId: product.storageEncryption === true ? (product.storageSecretKey ?? null) : null,
   }
 }
@@ -47,6 +58,7 @@ export function topicSpecOf(row: Row<'topics'>): TopicSpec {
     generation: row.generation,
     messageType: row.message_type as MessageType,
     maxSendTps: row.max_send_tps,
+    liteExpirationMs: expirationMs(row.lite_topic_expiration),
   }
 }
 
@@ -61,6 +73,21 @@ export function groupSpecOf(row: Row<'consumer_groups'>): GroupSpec {
     retry: intervalSeconds ? { kind: 'fixed', intervalSeconds } : { kind: 'default' },
     deadLetterTopic: policy.deadLetterTargetTopic || null,
     maxReceiveTps: row.max_receive_tps,
+    lite: row.topic_name === null ? null : { topicName: row.topic_name, exclusive: row.exclusive === 1 },
+  }
+}
+
+/** Minutes in the API, with a number for never. */
+function expirationMs(minutes: number | null): number | null {
+  return minutes === null || minutes === limits.liteTopic.expirationMinutes.never ? null : minutes * 60_000
+}
+
+export function offsetResetOf(row: Row<'offset_resets'>): OffsetReset {
+  return {
+    resetId: row.reset_id,
+    consumerGroupId: row.consumer_group_id,
+    topicName: row.topic_name,
+    toMs: row.to_ms,
   }
 }
 
@@ -77,7 +104,7 @@ export function portKindsOf(instance: Pick<Row<'instances'>, 'network_info_json'
 function throughputOf(
   instance: Row<'instances'>,
   product: ProductInfo,
-): Pick<InstanceSpec, 'sendTps' | 'receiveTps' | 'maxConnections'> {
+): Pick<InstanceSpec, 'sendTps' | 'receiveTps' | 'elasticity' | 'maxConnections' | 'maxGroups' | 'maxDelayMs'> {
   const specification = specificationOfStored({
     seriesCode: instance.series_code,
     subSeriesCode: instance.sub_series_code,
@@ -91,7 +118,10 @@ function throughputOf(
   return {
     sendTps: Math.max(1, sendTps),
     receiveTps: Math.max(1, tps - sendTps),
+    elasticity: specification.elasticity,
     maxConnections: specification.maxConnections,
+    maxDelayMs: specification.maxDelayMs,
+    maxGroups: specification.maxGroups,
   }
 }
 

@@ -148,6 +148,15 @@ async function loadMany(ledger: Ledger, requests: readonly LoadRequest[]): Promi
     ...(await readChildren(read, 'consumer_groups', [...completeIds], true)),
     ...(await readChildren(read, 'consumer_groups', partIds, false)),
   ])
+  const resets = groupBy(
+    await read
+      .selectFrom('offset_resets')
+      .selectAll()
+      .where('instance_id', 'in', ids)
+      .orderBy('create_time_ms')
+      .orderBy('reset_id')
+      .execute(),
+  )
   const wanted = new Map<string, Wanted>()
   for (const instance of instances) {
     const id = instance.instance_id
@@ -156,6 +165,7 @@ async function loadMany(ledger: Ledger, requests: readonly LoadRequest[]): Promi
       accounts: (accounts.get(id) ?? []).map((row) => openAccount(ledger, row)),
       topics: topics.get(id) ?? [],
       groups: groups.get(id) ?? [],
+      resets: resets.get(id) ?? [],
       complete: completeIds.has(id),
     })
   }
@@ -227,7 +237,7 @@ async function carryOut({ tx, cause, record }: ChangeContext, write: Write): Pro
         .where('wanted', '=', 'absent')
         .executeTakeFirst()
       if (row === undefined) return
-      for (const table of ['topics', 'consumer_groups', 'instance_accounts'] as const) {
+      for (const table of ['topics', 'consumer_groups', 'offset_resets', 'instance_accounts'] as const) {
         await tx.deleteFrom(table).where('instance_id', '=', instanceId).execute()
       }
       await tx.deleteFrom('tags').where('resource_id', '=', instanceId).execute()
@@ -251,6 +261,11 @@ async function recordApplied(tx: Writer, applied: Applied): Promise<void> {
     })
     .where('instance_id', '=', instanceId)
     .execute()
+  await forgetResets(
+    tx,
+    instanceId,
+    applied.resets.map(({ resetId }) => resetId),
+  )
   for (const [table, key, list, gone] of [
     ['topics', 'topic_name', applied.topics, applied.goneTopics],
     ['consumer_groups', 'consumer_group_id', applied.groups, applied.goneGroups],
@@ -274,6 +289,17 @@ async function recordApplied(tx: Writer, applied: Applied): Promise<void> {
         .where(key as 'topic_name', 'in', names)
         .execute()
     }
+  }
+}
+
+/** By its id: one that was wanted meanwhile for the same group and topic stays. */
+async function forgetResets(tx: Writer, instanceId: string, resetIds: readonly string[]): Promise<void> {
+  for (let from = 0; from < resetIds.length; from += maxNames) {
+    await tx
+      .deleteFrom('offset_resets')
+      .where('instance_id', '=', instanceId)
+      .where('reset_id', 'in', resetIds.slice(from, from + maxNames))
+      .execute()
   }
 }
 

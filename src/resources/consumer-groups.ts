@@ -29,6 +29,7 @@ import {
 } from '../ledger/consumer-groups.ts'
 import { touchInstance } from '../ledger/instances.ts'
 import type { Reader } from '../ledger/ledger.ts'
+import { dropOffsetResets } from '../ledger/offset-resets.ts'
 import { findTopic } from '../ledger/topics.ts'
 import { createdAgain, groupStatus } from '../lifecycle/status.ts'
 import { causeOf, groupResource } from './change-names.ts'
@@ -44,6 +45,8 @@ export const createConsumerGroup: Handler<CreateConsumerGroupInput, boolean> = a
   refuseUncarriedOrder(services.engine, deliveryOrderType)
   checkLiteMembers(services.engine, input)
   const policy = policyOf(deliveryOrderType, input.consumeRetryPolicy, null)
+  // Groups that clients made by using them take places too; while nobody can tell, they are not counted.
+  const madeByUse = (await services.usage(instanceId))?.groupsMadeByUse ?? 0
   await services.ledger.change(causeOf(call, 'CreateConsumerGroup'), async ({ tx, record }) => {
     const instance = await usableInstance(tx, call, instanceId)
     const specification = specificationOfRow(instance)
@@ -51,7 +54,7 @@ export const createConsumerGroup: Handler<CreateConsumerGroupInput, boolean> = a
     if (problem !== null) throw invalid('consumerGroupId', problem)
     const before = await findConsumerGroupRow(tx, instanceId, consumerGroupId)
     if (before?.wanted === 'present') throw consumerGroupExisted(consumerGroupId)
-    const count = (await countConsumerGroups(tx, [instanceId])).get(instanceId) ?? 0
+    const count = madeByUse + ((await countConsumerGroups(tx, [instanceId])).get(instanceId) ?? 0)
     if (count >= specification.maxGroups) throw groupQuotaExceeded(instanceId, specification.maxGroups)
     await checkDeadLetterTopic(tx, instanceId, policy)
     await checkLiteTopic(tx, instanceId, input.topicName)
@@ -63,6 +66,7 @@ export const createConsumerGroup: Handler<CreateConsumerGroupInput, boolean> = a
       remark: input.remark || null,
       message_model: input.messageModel ?? null,
       topic_name: input.topicName || null,
+      exclusive: input.exclusive === true ? 1 : 0,
       create_time_ms: call.at,
       update_time_ms: call.at,
     }
@@ -92,6 +96,7 @@ export const getConsumerGroup: Handler<GetConsumerGroupInput, GetConsumerGroupDa
     ...summary(services, call.regionId, row),
     deliveryOrderType: row.delivery_order_type as GetConsumerGroupData['deliveryOrderType'],
     consumeRetryPolicy: JSON.parse(row.consume_retry_policy_json) as RetryPolicy,
+    ...(row.topic_name === null ? {} : { exclusive: row.exclusive === 1 }),
   }
 }
 
@@ -132,6 +137,7 @@ export const deleteConsumerGroup: Handler<DeleteConsumerGroupInput, boolean> = a
     const row = await findConsumerGroup(tx, instanceId, consumerGroupId)
     if (row === undefined) throw consumerGroupNotFound(consumerGroupId)
     await writeConsumerGroup(tx, row, { wanted: 'absent', generation: row.generation + 1, update_time_ms: call.at })
+    await dropOffsetResets(tx, instanceId, { consumerGroupId })
     await touchInstance(tx, instanceId)
     await record(groupResource(instanceId, consumerGroupId), { deleted: true })
   })
@@ -214,7 +220,15 @@ const DEFAULT_INTERVAL_SECONDS = { Concurrently: 10, Orderly: 3 } as const
 
 async function checkDeadLetterTopic(reader: Reader, instanceId: string, policy: RetryPolicy): Promise<void> {
   const name = policy.deadLetterTargetTopic
-  if (name === undefined || (await findTopic(reader, instanceId, name)) !== undefined) return
+  if (name === undefined) return
+  const topic = await findTopic(reader, instanceId, name)
+  if (topic?.message_type === 'LITE') {
+    throw invalid(
+      'consumeRetryPolicy.deadLetterTargetTopic',
+      `Topic "${name}" is a LITE topic, whose messages all belong to lite topics; name a topic of another type.`,
+    )
+  }
+  if (topic !== undefined) return
   throw new ApiError(
     404,
     'Topic.NotFound',
@@ -254,10 +268,10 @@ function checkLiteMembers(engine: Engine, input: CreateConsumerGroupInput): void
   } else if (!isBlank(input.topicName)) {
     throw invalid('topicName', 'It binds a group to a LITE topic and counts with messageModel LITE_SELECTIVE only.')
   }
-  if (input.exclusive === true) {
+  if (input.exclusive === true && input.messageModel !== 'LITE_SELECTIVE') {
     throw invalid(
       'exclusive',
-      `The ${engine.name} engine of this server does not do exclusive consumption; leave it out.`,
+      'It gives each lite topic one consumer and counts with messageModel LITE_SELECTIVE only.',
     )
   }
 }

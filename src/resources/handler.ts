@@ -45,6 +45,10 @@ export interface Services {
   readonly engine: import('../engines/engine.ts').EngineCapabilities & { readonly name: string }
   /** Tells the loop that this instance wants looking at. Call after the change is committed. */
   wake(instanceId: string): void
+  /** What is stored in an instance, as its engine says. */
+  readonly messages: Pick<import('../engines/engine.ts').Engine, 'findMessages' | 'traceMessage'>
+  /** How far a group is behind on each topic it reads; null when the engine does not say, now. */
+  lag(instanceId: string, consumerGroupId: string): Promise<readonly import('../engines/engine.ts').TopicLag[] | null>
   /** Bytes stored and live connections, as last seen by the loop; null when unknown. */
   usage(instanceId: string): Promise<import('../engines/engine.ts').InstanceUsage | null>
 }
@@ -53,7 +57,21 @@ export interface Services {
  * `input` is the decoded and validated request: path, query and body members in one object, lists
  * and JSON texts already parsed. Answers the reply's `data`; throws `ApiError` to refuse.
  */
-export type Handler<Input = any, Data = unknown> = (services: Services, call: Call, input: Input) => Promise<Data>
+export type Handler<Input = any, Data = unknown> = (
+  services: Services,
+  call: Call,
+  input: Input,
+) => Promise<Data | Noted<Data>>
+
+/** `data` with a sentence for the reply's `message`, which says "Success" otherwise. */
+export class Noted<Data> {
+  readonly data: Data
+  readonly message: string
+  constructor(data: Data, message: string) {
+    this.data = data
+    this.message = message
+  }
+}
 
 /** action → handler. An operation that is absent answers 501. */
 export type Handlers = Readonly<Record<string, Handler>>

@@ -5,12 +5,15 @@
 import { getInstanceAccount } from './accounts.ts'
 import { checkStorable } from './check.ts'
 import * as groups from './consumer-groups.ts'
+import * as consumption from './consumption.ts'
 import type { Handler, Handlers } from './handler.ts'
 import * as instances from './instances.ts'
+import * as messages from './messages.ts'
 import { listAvailableZones, listRegions } from './regions.ts'
 import { changeResourceGroup } from './resource-groups.ts'
 import * as tags from './tags.ts'
 import * as topics from './topics.ts'
+import * as traces from './traces.ts'
 import * as whitelists from './whitelists.ts'
 
 export const handlers: Handlers = guarded({
@@ -36,7 +39,15 @@ export const handlers: Handlers = guarded({
   UpdateConsumerGroup: groups.updateConsumerGroup,
   DeleteConsumerGroup: groups.deleteConsumerGroup,
   ListConsumerGroups: groups.listConsumerGroups,
+  GetConsumerGroupLag: consumption.getConsumerGroupLag,
+  ResetConsumeOffset: consumption.resetConsumeOffset,
   GetInstanceAccount: getInstanceAccount,
+  ListMessages: messages.listMessages,
+  GetMessageDetail: messages.getMessageDetail,
+  ListTraces: traces.listTraces,
+  GetTrace: traces.getTrace,
+  CreateInstanceIpWhitelist: whitelists.createInstanceIpWhitelist,
+  DeleteInstanceIpWhitelist: whitelists.deleteInstanceIpWhitelist,
   GetInstanceIpWhitelist: whitelists.getInstanceIpWhitelist,
   ListInstanceIpWhitelist: whitelists.listInstanceIpWhitelist,
 })

@@ -25,7 +25,7 @@ import { removeTags, tagsOf } from '../ledger/tags.ts'
 import { countTopics, deleteTopicsOf } from '../ledger/topics.ts'
 import { instanceStatus } from '../lifecycle/status.ts'
 import { causeOf, instanceResource } from './change-names.ts'
-import type { Call, Handler, Services } from './handler.ts'
+import { type Call, type Handler, Noted, type Services } from './handler.ts'
 import { anyInstance, liveInstance, refuseStopped } from './instance-lookup.ts'
 import { specificationOfRow } from './instance-values.ts'
 import { instanceView, listEntry, type Seen } from './instance-view.ts'
@@ -42,12 +42,15 @@ export const getInstance: Handler<GetInstanceInput, GetInstanceData> = async (se
     look(services, call, [row]),
   ])
   if (seen === undefined) throw instanceNotFound(instanceId)
-  return instanceView(row, {
+  const view = instanceView(row, {
     ...seen,
     host: services.settings.advertisedHost ?? call.reachedHost,
     username: account?.username ?? '',
     usage,
   })
+  // The vendor has no status for a failure and no member for its reason: the status says that work is under way, and
+  // the reply's message, which clients show and nobody parses, why it takes so long.
+  return row.failure === null || row.wanted === 'absent' ? view : new Noted(view, row.failure)
 }
 
 export const listInstances: Handler<ListInstancesInput, ListInstancesData> = async (services, call, input) => {

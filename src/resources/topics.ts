@@ -15,6 +15,7 @@ import type {
 } from '../catalogue/topics.ts'
 import type { EngineCapabilities } from '../engines/engine.ts'
 import { touchInstance } from '../ledger/instances.ts'
+import { dropOffsetResets } from '../ledger/offset-resets.ts'
 import {
   countTopics,
   findTopic,
@@ -111,6 +112,7 @@ export const deleteTopic: Handler<DeleteTopicInput, boolean> = async (services, 
     const row = await findTopic(tx, instanceId, topicName)
     if (row === undefined) throw topicNotFound(topicName)
     await writeTopic(tx, row, { wanted: 'absent', generation: row.generation + 1, update_time_ms: call.at })
+    await dropOffsetResets(tx, instanceId, { topicName })
     await touchInstance(tx, instanceId)
     await record(topicResource(instanceId, topicName), { deleted: true })
   })

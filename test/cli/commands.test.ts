@@ -1,10 +1,10 @@
 /** The commands against a running server, as a person or a script uses them. */
 import { execFile } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { cleanEnv, gantry, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
+import { brokerPid, cleanEnv, gantry, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
 import { type Run, run } from './run.ts'
 
 let home: TestHome
@@ -84,6 +84,27 @@ describe('create, list, get, delete', () => {
     )
     expect((await succeeds('list', 'groups', instanceId)).stdout).toMatch(/\nreaders +RUNNING/)
     await succeeds('delete', 'instance', second.instanceId)
+  })
+
+  it('tells of the broker process behind an instance', async () => {
+    const pid = await brokerPid(home.home)
+    expect((await succeeds('get', 'instance', instanceId)).stdout).toMatch(
+      new RegExp(`broker process 1 +process ${pid}, version \\S+, 1 instance, up \\d+ s, 0 restarts\n`),
+    )
+    expect((await succeeds('list', 'processes')).stdout).toMatch(
+      new RegExp(`^PROCESS +PID +INSTANCES +UP +RESTARTS +STATE\n1 +${pid} +1 +\\d+ s +0 +running\n$`),
+    )
+    expect(JSON.parse((await succeeds('list', 'processes', '--json')).stdout)).toEqual([
+      {
+        name: '1',
+        pid,
+        instances: [instanceId],
+        uptimeMs: expect.any(Number),
+        restarts: 0,
+        lastEnd: null,
+        failure: null,
+      },
+    ])
   })
 
   it('deletes, and says in the API’s words what is not there', async () => {
@@ -206,7 +227,7 @@ describe('call', () => {
     expect(list).toMatch(/^CreateInstance +POST +\/instances +Create an instance$/m)
     const one = (await run(['call', 'CreateTopic', '--help'])).stdout
     expect(one).toMatch(/CreateTopic {2}POST \/instances\/\{instanceId\}\/topics\/\{topicName\}/)
-    expect(one).toMatch(/--messageType +NORMAL\|FIFO\|DELAY\|TRANSACTION\|LITE +required/)
+    expect(one).toMatch(/--messageType +NORMAL\|FIFO\|DELAY\|TRANSACTION\|LITE\|PRIORITY +required/)
     expect((await run(['call', '--help'])).stdout).toMatch(
       /gantry call --list[\s\S]*--productInfo\.messageRetentionTime/,
     )
@@ -293,6 +314,7 @@ describe('doctor', () => {
     try {
       const used = await broken.start({ env: { GANTRY_FIRST_INSTANCE_PORT: '24890' } })
       await used.stop()
+      mkdirSync(path.join(broken.home, 'tls'), { recursive: true })
       for (const [file, content] of [
         ['account.json', '{'],
         ['secret.key', 'short'],

@@ -6,7 +6,7 @@ import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { sdkClient, until } from '../support/sdk.ts'
+import { runningInstance, sdkClient, until } from '../support/sdk.ts'
 import { brokerPid, cleanEnv, gantry, type TestHome, temporaryHome } from '../support/server.ts'
 import { run } from './run.ts'
 
@@ -74,11 +74,7 @@ describe('gantry up', () => {
       expect(ready.startupMs).toBeGreaterThan(0)
       expect(output.stderr).not.toContain(ready.accessKeySecret)
       expect((await fetch(`${ready.apiUrl}/_gantry/health`)).status).toBe(200)
-      await until(
-        () => brokerPid(home.home),
-        (pid) => pid !== null,
-        'the broker process is there',
-      )
+      await runningInstance(sdkClient(ready))
       const pid = (await brokerPid(home.home))!
       child.kill(signal)
       expect(await ended).toEqual({ code: 0, signal: null })
@@ -139,7 +135,8 @@ describe('gantry up', () => {
       ['secret.key', 0o600],
       ['gantry.db', 0o600],
       ['tls/tls.key', 0o600],
-      ['broker.log', 0o600],
+      ['brokers/1.log', 0o600],
+      ['brokers/processes.json', 0o600],
     ] as const) {
       expect((statSync(path.join(home.home, file)).mode & 0o777).toString(8), file).toBe(mode.toString(8))
     }
@@ -190,6 +187,7 @@ describe('settings', () => {
     const server = await home.start({ env: keys })
     expect(server.ready).toMatchObject({ accessKeyId: 'team-key', accessKeySecret: 'team-secret-of-ci' })
     expect((await sdkClient(server.ready).listRegions()).statusCode).toBe(200)
+    await runningInstance(sdkClient(server.ready))
     const listed = await run(['list', 'instances', '--home', home.home])
     expect([listed.code, listed.stderr]).toEqual([0, ''])
     const wrong = await run(['list', 'instances', '--home', home.home], {
@@ -199,7 +197,7 @@ describe('settings', () => {
     expect(wrong.stderr).toMatch(/SignatureDoesNotMatch/)
     expect(wrong.stderr + server.log()).not.toMatch(/another-secret|team-secret-of-ci/)
     expect(await server.stop()).toBe(0)
-    expect(readFileSync(path.join(home.home, 'broker.log'), 'utf8')).not.toContain('team-secret-of-ci')
+    expect(readFileSync(path.join(home.home, 'brokers/1.log'), 'utf8')).not.toContain('team-secret-of-ci')
   })
 
   it.each([

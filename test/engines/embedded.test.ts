@@ -1,21 +1,17 @@
-/** The engine contract over the embedded engine: a real host on real ports and files, called over its Unix socket. */
+/** The engine contract over the embedded engine: real hosts on real ports and files, called over their Unix sockets. */
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
-import { createServer, type Server } from 'node:net'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createEmbeddedEngine } from '../../src/engines/embedded/engine.ts'
-import { createBrokerHost } from '../../src/engines/embedded/host.ts'
-import { connectToHost, serveHost } from '../../src/engines/embedded/link.ts'
 import type { Engine } from '../../src/engines/engine.ts'
 import { engineContract } from '../../src/engines/suite.ts'
-import { loadCertificate } from '../../src/grpc/certificate.ts'
 import { realWorld } from '../../src/world/real.ts'
+import { hostsInThisProcess } from './hosts.ts'
 
 engineContract('embedded', async () => {
   const home = await mkdtemp(path.join(tmpdir(), 'gantry-contract-'))
-  const instances = path.join(home, 'instances')
-  await mkdir(instances)
-  let engine = await start(home, instances)
+  let engine = await start(home)
   return {
     engine,
     async freePort() {
@@ -28,11 +24,11 @@ engineContract('embedded', async () => {
     },
     async reopen() {
       await engine.stop()
-      engine = await start(home, instances)
+      engine = await start(home)
       return engine
     },
     async leaveHalfMade(instanceId) {
-      await mkdir(path.join(instances, instanceId))
+      await mkdir(path.join(home, 'instances', instanceId), { recursive: true })
     },
     async dispose() {
       await engine.stop()
@@ -41,33 +37,15 @@ engineContract('embedded', async () => {
   }
 })
 
-/** A host in this process, reached the way the server reaches it. */
-async function start(home: string, instances: string): Promise<Engine> {
-  const world = realWorld()
-  const socket = path.join(home, 'broker.sock')
+/** Two processes, so that the contract holds over several. */
+async function start(home: string): Promise<Engine> {
+  const { clock, disk } = realWorld()
   const engine = createEmbeddedEngine({
-    clock: world.clock,
-    async connect() {
-      let server: Server | null = null
-      const links = new Set<() => void>()
-      const host = await createBrokerHost({
-        world,
-        directory: instances,
-        version: 'test',
-        tls: await loadCertificate({ directory: path.join(home, 'tls'), hosts: [] }),
-        report: (error) => {
-          throw error
-        },
-        onShutdown() {
-          server?.close()
-          for (const close of links) setImmediate(close)
-        },
-      })
-      server = await serveHost(socket, host, () => {})
-      const link = await connectToHost(socket, world.clock)
-      links.add(link.close)
-      return link
-    },
+    clock,
+    disk,
+    home,
+    launcher: hostsInThisProcess(home),
+    pool: 2,
     storageKey: () => new Uint8Array(32),
     report() {},
   })

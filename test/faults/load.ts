@@ -20,16 +20,7 @@ export interface Load {
  * fail, and only what was answered is a promise.
  */
 export async function startLoad(endpoint: string, topic: string, group: string): Promise<Load> {
-  const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: [topic], requestTimeout: 2000 }))
-  const consumer = new rocketmq.SimpleConsumer(
-    clientOptions(endpoint, {
-      consumerGroup: group,
-      subscriptions: new Map([[topic, '*']]),
-      awaitDuration: 5000,
-      requestTimeout: 2000,
-    }),
-  )
-  await Promise.all([producer.startup(), consumer.startup()])
+  const [producer, consumer] = await startedClients(endpoint, topic, group)
   const sent = new Map<string, string>()
   const consumed = new Set<string>()
   const returned: string[] = []
@@ -53,8 +44,9 @@ export async function startLoad(endpoint: string, topic: string, group: string):
         sent.set(receipt.messageId, body)
       })
   })
+  let consuming = true
   const receiving = (async () => {
-    while (running)
+    while (consuming)
       await tryTo(async () => {
         for (const message of await consumer.receive(16, 60_000)) {
           if (consumed.has(message.messageId)) returned.push(message.messageId)
@@ -71,19 +63,22 @@ export async function startLoad(endpoint: string, topic: string, group: string):
     returned,
     failures: () => failed,
     async stop() {
+      // The consumer first: with nothing more to come its last call would wait for as long as it may.
+      consuming = false
+      await receiving
       running = false
-      await Promise.all([...sending, receiving])
+      await Promise.all(sending)
       await Promise.all([producer.shutdown(), consumer.shutdown()].map((leaving) => leaving.catch(() => {})))
     },
   }
 }
 
-/** Receives without acknowledging until nothing new comes; the ids found. Asks a group that has read nothing yet. */
+/** Receives until all that was sent has come, or nothing new comes; the ids found. Asks a group that has read nothing yet. */
 export async function everythingKept(
   endpoint: string,
   topic: string,
   freshGroup: string,
-  atLeast: number,
+  sent: ReadonlyMap<string, unknown>,
 ): Promise<Set<string>> {
   const consumer = new rocketmq.SimpleConsumer(
     clientOptions(endpoint, {
@@ -95,15 +90,40 @@ export async function everythingKept(
   await consumer.startup()
   try {
     const found = new Set<string>()
-    for (let empty = 0; empty < 2; ) {
+    const missing = new Set(sent.keys())
+    for (let empty = 0; missing.size > 0 && empty < 2; ) {
       const messages = await consumer.receive(32, 60_000)
-      for (const message of messages) found.add(message.messageId)
+      for (const message of messages) {
+        found.add(message.messageId)
+        missing.delete(message.messageId)
+      }
       await Promise.all(messages.map((message: any) => consumer.ack(message)))
       empty = messages.length === 0 ? empty + 1 : 0
-      if (found.size >= atLeast && messages.length === 0) break
     }
     return found
   } finally {
     await consumer.shutdown()
+  }
+}
+
+/** On a busy machine a client may find its patience at an end before its first connection stands: then another one tries. */
+async function startedClients(endpoint: string, topic: string, group: string): Promise<[producer: any, consumer: any]> {
+  for (let tries = 1; ; tries++) {
+    const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: [topic], requestTimeout: 2000 }))
+    const consumer = new rocketmq.SimpleConsumer(
+      clientOptions(endpoint, {
+        consumerGroup: group,
+        subscriptions: new Map([[topic, '*']]),
+        awaitDuration: 5000,
+        requestTimeout: 2000,
+      }),
+    )
+    try {
+      await Promise.all([producer.startup(), consumer.startup()])
+      return [producer, consumer]
+    } catch (error) {
+      await Promise.all([producer.shutdown(), consumer.shutdown()].map((leaving) => leaving.catch(() => {})))
+      if (tries === 5) throw error
+    }
   }
 }

@@ -18,6 +18,7 @@ import { createServer, type Server } from 'node:net'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Run, run } from '../cli/run.ts'
+import { runningInstance, sdkClient } from '../support/sdk.ts'
 import { brokerPid, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
 import { canMount, mountTmpfs, whyNoMount } from './tmpfs.ts'
 
@@ -30,6 +31,7 @@ beforeAll(async () => {
   seasoned = await temporaryHome()
   const server = await seasoned.start({ env: { GANTRY_FIRST_INSTANCE_PORT: '24100' } })
   secrets = [server.ready.accessKeySecret]
+  await runningInstance(sdkClient(server.ready))
   expect(await server.stop()).toBe(0)
 })
 afterAll(() => seasoned?.close())
@@ -289,23 +291,19 @@ describe('what is taken already', () => {
   })
 })
 
-/** The broker process is there a moment after an empty home is ready. */
+/** The broker process that the first instance starts. */
 async function brokerOf(home: TestHome, server: TestServer): Promise<number> {
-  for (let tries = 0; tries < 200; tries++) {
-    const pid = await brokerPid(home.home)
-    if (pid !== null) return pid
-    await new Promise((resolve) => setTimeout(resolve, 25))
-  }
-  throw new Error(`no broker process:\n${server.log()}`)
+  await runningInstance(sdkClient(server.ready))
+  return (await brokerPid(home.home))!
 }
 
-/** Content and mode of everything in a home but what every start touches: its lock and the broker's log. */
+/** Content and mode of everything in a home but what every start touches: its lock and the broker processes' logs. */
 function filesOf(home: string, without: readonly string[]): Record<string, string> {
   const files: Record<string, string> = {}
   for (const entry of readdirSync(home, { recursive: true, withFileTypes: true })) {
     const file = path.join(entry.parentPath, entry.name)
     const name = path.relative(home, file)
-    if (/^(lock\.|broker\.log)/.test(name) || without.includes(name) || !entry.isFile()) continue
+    if (/^(lock\.|brokers\/1\.log)/.test(name) || without.includes(name) || !entry.isFile()) continue
     // A log that a database keeps beside itself is there or not, as long as it holds nothing.
     if (/-(wal|shm)$/.test(name) && statSync(file).size === 0) continue
     const digest = createHash('sha256').update(readFileSync(file)).digest('hex')

@@ -201,6 +201,8 @@ function fakeServices(clock: Clock): Services {
     },
     engine: { name: 'none' } as Services['engine'],
     wake: () => {},
+    messages: { findMessages: async () => null, traceMessage: async () => null },
+    lag: async () => null,
     usage: async () => null,
   }
 }

@@ -83,6 +83,8 @@ export class FuzzSubject {
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => loop.wake(instanceId),
+        messages: engine,
+        lag: (instanceId) => engine.lag(instanceId),
         usage: (instanceId) => engine.usage(instanceId),
       },
       keyRing: memoryKeyRing([testKey(), userKey()]),

@@ -210,7 +210,7 @@ describe.each([ours, reference])('$name', (implementation) => {
         throw call.signal.reason
       },
     })
-    const call = client.ask({ text: '' }, { deadline: realClock.now() + 50 })
+    const call = client.ask({ text: '' }, { deadline: realClock.now() + 500 })
     await expect(call).rejects.toMatchObject({ code: Status.DEADLINE_EXCEEDED })
     expect(await gone.promise).toBeInstanceOf(RpcError)
     expect(running.errors).toEqual([])

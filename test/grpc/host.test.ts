@@ -498,6 +498,30 @@ describe('a call', () => {
     expect(errors).toEqual([])
   })
 
+  it.each([
+    ['whose connection went away with it says so', true],
+    ['that was only reset has its connection still', false],
+  ])('%s', async (_, gone) => {
+    const reading = event<void>()
+    const ended = event<boolean>()
+    const { port } = await serve({
+      chat: async (call) => {
+        try {
+          for await (const _ of call.requests) reading.fire()
+        } finally {
+          ended.fire(call.connection.closed)
+        }
+      },
+    })
+    const socket = connectTcp(port, '127.0.0.1')
+    const stream = openCall(http2(port, socket), {}, 'Chat')
+    stream.write(frame(''))
+    await reading.promise
+    if (gone) socket.destroy()
+    else stream.close(constants.NGHTTP2_CANCEL)
+    expect(await ended.promise).toBe(gone)
+  })
+
   it('whose handler does not mind a slow reader is ended at the limit', async () => {
     const ended = event<unknown>()
     let written = 0

@@ -143,10 +143,12 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
     this.connection = {
       id: 1,
       remoteAddress: address ?? '',
+      closed: false,
       remotePort: Number(port ?? 0),
       localAddress: '127.0.0.1',
       localPort: 0,
       encrypted: false,
+      surplus: false,
     }
     const abort = new AbortController()
     this.signal = abort.signal
@@ -175,6 +177,15 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
 
   writeEncoded(pieces: readonly Uint8Array[]): boolean {
     return this.#call.write(this.#method.type.response.decode(Buffer.concat(pieces)))
+  }
+
+  whenClosed(task: () => void): void {
+    if (this.signal.aborted) task()
+    else this.#call.on('close', task)
+  }
+
+  reset(): void {
+    this.#call.destroy()
   }
 
   drained(): Promise<void> {

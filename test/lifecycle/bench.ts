@@ -11,6 +11,7 @@ import { type Fault, SimulatedEngine, type SimulatedEngineOptions } from '../../
 import { insertAccount } from '../../src/ledger/accounts.ts'
 import { findInstance, insertInstance, touchInstance, unwantInstance } from '../../src/ledger/instances.ts'
 import type { ChangeContext, Ledger } from '../../src/ledger/ledger.ts'
+import { wantOffsetReset } from '../../src/ledger/offset-resets.ts'
 import { openLedger } from '../../src/ledger/open.ts'
 import type { Row } from '../../src/ledger/schema.ts'
 import { findTopicRow, insertTopic, updateTopic } from '../../src/ledger/topics.ts'
@@ -154,6 +155,7 @@ export class Fuse {
         'removeTopic',
         'ensureGroups',
         'removeGroup',
+        'resetOffsets',
       ].map((method) => [
         method,
         (...args: unknown[]) =>
@@ -170,6 +172,7 @@ export class Fuse {
       capabilities: engine.capabilities,
       start: () => engine.start(),
       stop: () => engine.stop(),
+      lag: (instanceId: string) => engine.lag(instanceId),
       usage: (instanceId: string) => engine.usage(instanceId),
       onChange: (listener: (instanceId: string | null) => void) =>
         engine.onChange((instanceId) => {
@@ -354,6 +357,27 @@ export function dropGroup(bench: Bench, instanceId: string, consumerGroupId: str
   })
 }
 
+/** As ResetConsumeOffset does; to the end, or to a time. */
+export function wishReset(
+  bench: Bench,
+  instanceId: string,
+  topicName: string,
+  consumerGroupId: string,
+  toMs: number | null = null,
+): Promise<void> {
+  return bench.wish(async ({ tx, cause }) => {
+    await wantOffsetReset(tx, {
+      instance_id: instanceId,
+      consumer_group_id: consumerGroupId,
+      topic_name: topicName,
+      reset_id: `reset ${topicName} for ${consumerGroupId} to ${toMs ?? 'the end'}`,
+      to_ms: toMs,
+      create_time_ms: cause.at,
+    })
+    await touchInstance(tx, instanceId)
+  })
+}
+
 function topicRow(instanceId: string, topicName: string, at: number): Row<'topics'> {
   return {
     instance_id: instanceId,
@@ -378,6 +402,7 @@ export async function transcript(bench: Bench): Promise<{ ledger: string[]; engi
   const instances = await read.selectFrom('instances').selectAll().orderBy('instance_id').execute()
   const topics = await read.selectFrom('topics').selectAll().orderBy('topic_name').execute()
   const groups = await read.selectFrom('consumer_groups').selectAll().orderBy('consumer_group_id').execute()
+  const resets = await read.selectFrom('offset_resets').selectAll().orderBy('reset_id').execute()
   const ledger = instances.map((row) => {
     const mine = <R extends { instance_id: string }>(rows: R[]): R[] =>
       rows.filter(({ instance_id }) => instance_id === row.instance_id)
@@ -391,6 +416,7 @@ export async function transcript(bench: Bench): Promise<{ ledger: string[]; engi
       ...mine(groups).map(
         (one) => `group ${one.consumer_group_id} ${one.wanted} ${one.applied_generation}/${one.generation}`,
       ),
+      ...mine(resets).map((one) => one.reset_id),
     ].join(', ')
   })
   const engine = bench.engine.heldIds().map((instanceId) => {
@@ -400,6 +426,7 @@ export async function transcript(bench: Bench): Promise<{ ledger: string[]; engi
       ...(held.spec?.listen ?? []).map(({ kind, port }) => `${kind} ${port}`),
       ...[...held.topics.values()].map((one) => `topic ${one.topicName}@${one.generation}`).sort(),
       ...[...held.groups.values()].map((one) => `group ${one.consumerGroupId}@${one.generation}`).sort(),
+      ...held.resets.map(({ resetId }) => resetId),
     ].join(', ')
   })
   return { ledger, engine }

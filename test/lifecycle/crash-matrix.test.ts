@@ -20,6 +20,7 @@ import {
   minute,
   moveExpiry,
   transcript,
+  wishReset,
 } from './bench.ts'
 
 const id = 'rmq-cn-crash'
@@ -98,6 +99,35 @@ const scenarios: readonly Scenario[] = [
         `${id} present 1/1, settled, vpc 7802, internet 7803, topic audit present 1/1, topic orders present 3/3, group workers present 1/1`,
       ],
       engine: [`${id} running @1, vpc 7802, internet 7803, topic audit@1, topic orders@3, group workers@1`],
+    },
+  },
+  {
+    name: 'reset the offsets of a group, one of them in place of an earlier wish',
+    before: full,
+    wish: async (bench) => {
+      await wishReset(bench, id, 'orders', 'workers', 5)
+      await wishReset(bench, id, 'orders', 'workers', 7)
+      await wishReset(bench, id, 'audit', 'workers')
+    },
+    ends: {
+      ledger: [
+        `${id} present 1/1, settled, vpc 7802, internet 7803, topic audit present 1/1, topic orders present 1/1, group workers present 1/1`,
+      ],
+      engine: [
+        `${id} running @1, vpc 7802, internet 7803, topic audit@1, topic orders@1, group workers@1, reset audit for workers to the end, reset orders for workers to 7`,
+      ],
+    },
+  },
+  {
+    name: 'make a group and reset it before it was made',
+    before: (bench) => addInstance(bench, id, { topics: ['orders'] }),
+    wish: async (bench) => {
+      await addGroup(bench, id, 'workers')
+      await wishReset(bench, id, 'orders', 'workers', 5)
+    },
+    ends: {
+      ledger: [`${id} present 1/1, settled, vpc 7802, topic orders present 1/1, group workers present 1/1`],
+      engine: [`${id} running @1, vpc 7802, topic orders@1, group workers@1, reset orders for workers to 5`],
     },
   },
   {

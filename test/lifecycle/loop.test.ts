@@ -56,12 +56,17 @@ describe('create, change and delete', () => {
       generation: 1,
       serving: true,
       listen: [{ kind: 'vpc', host: '127.0.0.1', port: 7801, allow: [], bandwidthMbps: null }],
+      ipWhitelist: ['0.0.0.0/0'],
       accounts: [{ username: 'user000000000001', secret: `secret of ${id}`, enabled: true }],
       vpcAuthFree: false,
       retentionHours: 72,
       sendTps: 1000,
       receiveTps: 1000,
+      elasticity: null,
       maxConnections: 4000,
+      maxDelayMs: 7 * 86_400_000,
+      maxGroups: 1000,
+      dedicated: false,
       encryptionKeyId: null,
     })
   })

@@ -1,5 +1,6 @@
 /** The loop's own reads and writes, on every database the ledger runs on. */
 import { afterAll, describe, expect, it } from 'vitest'
+import { offsetResetOf } from '../../src/lifecycle/spec.ts'
 import { createStore, type Store } from '../../src/lifecycle/store.ts'
 import { SimulatedRandom } from '../../src/world/simulated.ts'
 import { LedgerPlaces, ledgerTargets, titleOf } from '../support/ledger.ts'
@@ -14,13 +15,14 @@ import {
   minute,
   moveExpiry,
   transcript,
+  wishReset,
 } from './bench.ts'
 
 const places = new LedgerPlaces()
 afterAll(() => places.stop())
 
 const id = 'rmq-cn-store'
-const none = { topics: [], groups: [], goneTopics: [], goneGroups: [] }
+const none = { topics: [], groups: [], goneTopics: [], goneGroups: [], resets: [] }
 
 for (const target of ledgerTargets) {
   describe.skipIf(target.missing !== null)(`the loop's store on ${titleOf(target)}`, () => {
@@ -95,10 +97,36 @@ for (const target of ledgerTargets) {
             { name: 'back', generation: 2 },
           ],
           goneGroups: [],
+          resets: [],
         })
         expect((await transcript(bench)).ledger).toEqual([
           `${id} present 1/1, pending, vpc 7801, internet 7802, topic back present -2/3, topic changed present 0/2, topic kept present 1/1`,
         ])
+      }))
+
+    it('forgets the resets that were carried out, and keeps one that was wanted meanwhile', () =>
+      withStore(async (store, bench) => {
+        await addInstance(bench, id, { topics: ['orders', 'audit'] })
+        await wishReset(bench, id, 'orders', 'workers', 5)
+        await wishReset(bench, id, 'audit', 'workers')
+        const { resets } = (await store.load({ instanceId: id, complete: false }))!
+        expect(resets.map(({ topic_name, to_ms }) => [topic_name, to_ms]).sort()).toEqual([
+          ['audit', null],
+          ['orders', 5],
+        ])
+        await wishReset(bench, id, 'orders', 'workers', 7)
+        await store.write({
+          write: 'applied',
+          instanceId: id,
+          generation: 1,
+          revision: 3,
+          ports: { vpc: 7801, internet: null },
+          ...none,
+          resets: resets.map(offsetResetOf),
+        })
+        const left = (await store.load({ instanceId: id, complete: false }))!.resets
+        expect(left.map(({ topic_name, to_ms }) => [topic_name, to_ms])).toEqual([['orders', 7]])
+        expect(await store.listPending(10)).toEqual([id])
       }))
 
     it('finds what falls due in a span, and the next moment after it', () =>

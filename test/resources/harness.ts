@@ -6,7 +6,7 @@
 import { expect } from 'vitest'
 import { ApiError, invalid, missing } from '../../src/catalogue/errors.ts'
 import { operationNamed, read } from '../../src/catalogue/index.ts'
-import type { EngineCapabilities, InstanceUsage } from '../../src/engines/engine.ts'
+import type { EngineCapabilities, InstanceUsage, TopicLag } from '../../src/engines/engine.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import type { Row } from '../../src/ledger/schema.ts'
 import type { Call, Services } from '../../src/resources/handler.ts'
@@ -69,6 +69,8 @@ export class Subject {
   }
   engine: EngineCapabilities & { readonly name: string } = { name: 'test', ...CAPABLE }
   usage: InstanceUsage | null = null
+  lag: readonly TopicLag[] | null = []
+  messages: Services['messages'] = { findMessages: async () => null, traceMessage: async () => null }
   ledger: Ledger
   readonly #place: LedgerPlace
   readonly #random = new SimulatedRandom(7)
@@ -202,6 +204,8 @@ export class Subject {
       settings: this.settings,
       engine: this.engine,
       wake: (instanceId) => void this.woken.push(instanceId),
+      messages: this.messages,
+      lag: async () => this.lag,
       usage: async () => this.usage,
     }
   }

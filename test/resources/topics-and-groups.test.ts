@@ -343,6 +343,19 @@ describe('a consumer group', () => {
     })
   })
 
+  it('of lite consumers may be exclusive, and is told to the engine', async () => {
+    await subject.call('CreateTopic', topic('lite', { messageType: 'LITE', liteTopicExpiration: 30 }))
+    const body = { ...concurrent, messageModel: 'LITE_SELECTIVE', topicName: 'lite', exclusive: true }
+    await subject.call('CreateConsumerGroup', group('GID', body))
+    expect(await subject.call('GetConsumerGroup', group('GID'))).toMatchObject({ topicName: 'lite', exclusive: true })
+  })
+
+  it('cannot have its dead letters in a LITE topic', async () => {
+    await subject.call('CreateTopic', topic('lite', { messageType: 'LITE' }))
+    const body = fixed({ deadLetterTargetTopic: 'lite' })
+    await subject.refused('CreateConsumerGroup', group('GID', body), 400, 'InvalidDeadLetterTargetTopic', 'LITE')
+  })
+
   it('can be changed; what is left out of the policy stays', async () => {
     await subject.call('CreateTopic', topic('dead'))
     await subject.call(

@@ -5,7 +5,10 @@
  * acknowledgement. It is told of everything clients saw, says at once what must not have happened,
  * and at the end what must have.
  */
-import type { Delivery, TagFilter } from '../../src/broker/broker.ts'
+import type { Delivery, Filter } from '../../src/broker/broker.ts'
+import { check, same } from './world.ts'
+
+export { check }
 
 export interface SentMessage {
   readonly id: string
@@ -30,6 +33,8 @@ interface Story {
   unanswered: number
   deliveries: number
   latest: { readonly attempt: number; readonly handle: string } | null
+  /** The latest delivery is the broker's latest, too: no crash can have taken it back. */
+  sure: boolean
 }
 
 export class Model {
@@ -41,6 +46,11 @@ export class Model {
   deliveries = 0
   deadLetters = 0
   acknowledged = 0
+
+  crashed(): void {
+    this.crashes++
+    for (const story of this.#stories.values()) story.sure = false
+  }
 
   incarnation(topic: string): number {
     return this.#incarnations.get(topic) ?? 0
@@ -54,16 +64,13 @@ export class Model {
     this.messages.set(message.id, message)
   }
 
-  delivered(to: { group: string; topic: string; filter: TagFilter; maxAttempts: number }, delivery: Delivery): void {
+  delivered(to: { group: string; topic: string; filter: Filter; maxAttempts: number }, delivery: Delivery): void {
     const name = `${delivery.messageId} for ${to.group}`
     const message = this.messages.get(delivery.messageId)
     check(message !== undefined, `${name} was never sent`)
     check(message.topic === to.topic, `${name} was sent to ${message.topic} and came from ${to.topic}`)
     check(same(message.payload, delivery.payload), `${name} came with another payload than it was sent with`)
-    check(
-      to.filter === null || (message.tag !== null && to.filter.has(message.tag)),
-      `${name} does not match the filter`,
-    )
+    check(passes(to.filter, message), `${name} does not match the filter`)
     const story = this.story(to.group, delivery.messageId)
     check(story.doneAt === Infinity, `${name} was acknowledged, and came again as attempt ${delivery.attempt}`)
     story.deliveries++
@@ -79,6 +86,7 @@ export class Model {
     )
     check(story.latest?.handle !== delivery.handle, `${name} came twice with one handle`)
     story.latest = delivery
+    story.sure = true
   }
 
   acknowledging(group: string, delivery: Delivery): void {
@@ -97,7 +105,7 @@ export class Model {
     story.unanswered--
     if (outcome === 'expired') return
     // Done with already: as a dead letter, or by somebody else's acknowledgement.
-    if (!story.attempted)
+    if (!story.attempted && story.sure)
       story.suspect ??= `${delivery.messageId} for ${group}: a handle of attempt ${delivery.attempt} acknowledged a later delivery`
     if (story.doneAt === Infinity) {
       this.acknowledged++
@@ -119,11 +127,11 @@ export class Model {
   }
 
   /** Everything promised and still to be kept must have reached the group, or its dead letters. */
-  judge(reader: { group: string; topic: string; filter: TagFilter }, keptSinceMs: number): void {
+  judge(reader: { group: string; topic: string; filter: Filter }, keptSinceMs: number): void {
     for (const message of this.messages.values()) {
       if (!message.promised || message.topic !== reader.topic) continue
       if (message.incarnation !== this.incarnation(message.topic) || message.storeTimeMs < keptSinceMs) continue
-      if (reader.filter && (message.tag === null || !reader.filter.has(message.tag))) continue
+      if (!passes(reader.filter, message)) continue
       const story = this.story(reader.group, message.id)
       check(story.suspect === null, story.suspect ?? '')
       check(
@@ -137,17 +145,22 @@ export class Model {
     const key = `${group} ${messageId}`
     let story = this.#stories.get(key)
     if (!story) {
-      story = { doneAt: Infinity, suspect: null, attempted: false, unanswered: 0, deliveries: 0, latest: null }
+      story = {
+        doneAt: Infinity,
+        suspect: null,
+        attempted: false,
+        unanswered: 0,
+        deliveries: 0,
+        latest: null,
+        sure: true,
+      }
       this.#stories.set(key, story)
     }
     return story
   }
 }
 
-function same(a: Uint8Array, b: Uint8Array): boolean {
-  return Buffer.compare(a, b) === 0
-}
-
-export function check(condition: boolean, sentence: string): asserts condition {
-  if (!condition) throw new Error(sentence)
+function passes(filter: Filter, message: SentMessage): boolean {
+  if (filter === null) return true
+  return 'sql' in filter ? filter.passes(message.payload) : message.tag !== null && filter.has(message.tag)
 }

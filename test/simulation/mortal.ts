@@ -10,6 +10,9 @@ import type { Clock } from '../../src/world/world.ts'
 
 export class Mortal {
   #dead = false
+  /** Calls of the disk that have not returned. */
+  #under = 0
+  #rests: (() => void) | null = null
   readonly clock: Clock
   readonly disk: Disk
 
@@ -37,6 +40,14 @@ export class Mortal {
     this.#dead = true
   }
 
+  /** Resolves when every call that was under way has returned: only then is a killed process gone. */
+  atRest(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#rests = resolve
+      if (this.#under === 0) resolve()
+    })
+  }
+
   #file(file: DiskFile): DiskFile {
     return {
       write: (chunks, position) => this.#alive(() => file.write(chunks, position)),
@@ -50,8 +61,13 @@ export class Mortal {
 
   async #alive<T>(task: () => Promise<T>): Promise<T> {
     if (this.#dead) throw new Error('the process was killed')
-    const result = await task()
-    if (this.#dead) throw new Error('the process was killed')
-    return result
+    this.#under++
+    try {
+      const result = await task()
+      if (this.#dead) throw new Error('the process was killed')
+      return result
+    } finally {
+      if (--this.#under === 0) this.#rests?.()
+    }
   }
 }

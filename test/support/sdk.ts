@@ -60,7 +60,15 @@ export async function until<T>(ask: () => Promise<T>, done: (answer: T) => boole
 /** A running instance with a topic and a group; answers its id and its first endpoint. */
 export async function runningInstance(
   client: any,
-  options: { topic?: string; group?: string; changes?: Readonly<Record<string, unknown>>; maxRetryTimes?: number } = {},
+  options: {
+    topic?: string
+    messageType?: string
+    group?: string
+    /** An orderly group, with a pause of a second before each retry. */
+    orderly?: boolean
+    changes?: Readonly<Record<string, unknown>>
+    maxRetryTimes?: number
+  } = {},
 ): Promise<{ instanceId: string; endpoint: string }> {
   const created = await client.createInstance(instanceRequest(options.changes))
   const instanceId = created.body.data as string
@@ -70,7 +78,11 @@ export async function runningInstance(
     `instance ${instanceId} runs`,
   )
   if (options.topic !== undefined) {
-    await client.createTopic(instanceId, options.topic, new sdk.CreateTopicRequest({ messageType: 'NORMAL' }))
+    await client.createTopic(
+      instanceId,
+      options.topic,
+      new sdk.CreateTopicRequest({ messageType: options.messageType ?? 'NORMAL' }),
+    )
     await until(
       () => client.getTopic(instanceId, options.topic),
       (answer: any) => answer.body.data.status === 'RUNNING',
@@ -82,9 +94,11 @@ export async function runningInstance(
       instanceId,
       options.group,
       new sdk.CreateConsumerGroupRequest({
-        deliveryOrderType: 'Concurrently',
+        deliveryOrderType: options.orderly ? 'Orderly' : 'Concurrently',
         consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
-          retryPolicy: 'DefaultRetryPolicy',
+          ...(options.orderly
+            ? { retryPolicy: 'FixedRetryPolicy', fixedIntervalRetryTime: 1 }
+            : { retryPolicy: 'DefaultRetryPolicy' }),
           maxRetryTimes: options.maxRetryTimes ?? 16,
         }),
       }),

@@ -10,7 +10,8 @@ import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
 import { connectToHost } from '../../src/engines/embedded/link.ts'
-import { hostPlaces } from '../../src/engines/embedded/places.ts'
+import { lookAtProcesses } from '../../src/engines/embedded/look.ts'
+import { processPlaces } from '../../src/engines/embedded/places.ts'
 import { realClock } from '../../src/world/real.ts'
 
 export const gantry = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin', 'gantry.js')
@@ -36,8 +37,8 @@ export interface TestServer {
   stop(): Promise<number | null>
   /** SIGKILL to the management server alone. */
   kill(): Promise<void>
-  /** SIGKILL to the broker process alone. */
-  killBroker(): Promise<void>
+  /** SIGKILL to one broker process alone; unless named, to the first of the pool. */
+  killBroker(name?: string): Promise<void>
 }
 
 export interface TestHome {
@@ -63,7 +64,7 @@ export function homeAt(home: string): TestHome {
     async close() {
       for (const server of servers)
         if (server.process.exitCode === null && server.process.signalCode === null) await server.stop()
-      await endBroker(home)
+      await endBrokers(home)
       await rm(path.dirname(home), { recursive: true, force: true })
     },
   }
@@ -113,27 +114,29 @@ async function startServer(
       child.kill('SIGKILL')
       await ended()
     },
-    async killBroker() {
-      const pid = await brokerPid(home)
+    async killBroker(name) {
+      const pid = await brokerPid(home, name)
       if (pid !== null) process.kill(pid, 'SIGKILL')
     },
   }
 }
 
-/** Process id of the home's broker process, or null. */
-export async function brokerPid(home: string): Promise<number | null> {
-  const link = await connectToHost(hostPlaces(home).socket, realClock).catch(() => null)
+/** Process id of a broker process of the home, or null; unless named, the first of the pool. */
+export async function brokerPid(home: string, name = '1'): Promise<number | null> {
+  const link = await connectToHost(processPlaces(home, name).socket, realClock).catch(() => null)
   if (link === null) return null
   const { pid } = await link.host.hello()
   link.close()
   return pid
 }
 
-/** A broker process whose server was killed stays; tests leave none behind. */
-async function endBroker(home: string): Promise<void> {
-  const link = await connectToHost(hostPlaces(home).socket, realClock).catch(() => null)
-  if (link === null) return
-  const closed = new Promise<void>((resolve) => link.onClose(resolve))
-  await link.host.shutdown().catch(() => {})
-  await closed
+/** Broker processes whose server was killed stay; tests leave none behind. */
+async function endBrokers(home: string): Promise<void> {
+  for (const { name } of await lookAtProcesses(home, realClock)) {
+    const link = await connectToHost(processPlaces(home, name).socket, realClock).catch(() => null)
+    if (link === null) continue
+    const closed = new Promise<void>((resolve) => link.onClose(resolve))
+    await link.host.shutdown().catch(() => {})
+    await closed
+  }
 }

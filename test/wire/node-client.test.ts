@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { clientOptions, receiveMany, rocketmq, sendMany } from '../support/client.ts'
-import { runningInstance, sdk, sdkClient } from '../support/sdk.ts'
+import { runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
 import { cleanEnv, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
 
 const here = path.dirname(fileURLToPath(import.meta.url))
@@ -42,6 +42,27 @@ describe('rocketmq-client-nodejs', () => {
       expect(repeats).toBe(0)
       expect(await consumer.receive(32, 30_000)).toEqual([])
     } finally {
+      await Promise.all([producer.shutdown(), consumer.shutdown()])
+    }
+  })
+
+  it('starts with many topics, every time', async () => {
+    const { instanceId, endpoint } = await runningInstance(client, { topic: 'many-0', group: 'many-group' })
+    const topics = ['many-0', 'many-1', 'many-2', 'many-3']
+    for (const topic of topics.slice(1))
+      await client.createTopic(instanceId, topic, new sdk.CreateTopicRequest({ messageType: 'NORMAL' }))
+    await until(
+      async () => (await client.listTopics(instanceId, new sdk.ListTopicsRequest({}))).body.data.list,
+      (list: any[]) => list.length === 4 && list.every(({ status }) => status === 'RUNNING'),
+      'the four topics run',
+    )
+    const subscriptions = new Map(topics.map((topic) => [topic, '*']))
+    for (let start = 0; start < 3; start++) {
+      const producer = new rocketmq.Producer(clientOptions(endpoint, { topics }))
+      const consumer = new rocketmq.SimpleConsumer(
+        clientOptions(endpoint, { consumerGroup: 'many-group', subscriptions, awaitDuration: 5000 }),
+      )
+      await Promise.all([producer.startup(), consumer.startup()])
       await Promise.all([producer.shutdown(), consumer.shutdown()])
     }
   })
@@ -152,6 +173,79 @@ describe('rocketmq-client-nodejs', () => {
       await coroner.ack(dead)
     } finally {
       await Promise.all([producer.shutdown(), consumer.shutdown(), coroner.shutdown()])
+    }
+  })
+
+  it('gets what its SQL92 expression says, with a simple and a push consumer', async () => {
+    const { endpoint } = await runningInstance(client, { topic: 'sql', group: 'sql-group' })
+    const expression = "(price BETWEEN 10 AND 100) AND regionId IS NOT NUll AND TAGS IN ('paid', 'sent')"
+    const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['sql'] }))
+    const consumer = new rocketmq.SimpleConsumer(
+      clientOptions(endpoint, {
+        consumerGroup: 'sql-group',
+        subscriptions: new Map([['sql', new rocketmq.FilterExpression(expression, 2)]]),
+        awaitDuration: 5000,
+      }),
+    )
+    await Promise.all([producer.startup(), consumer.startup()])
+    try {
+      for (const [body, tag, properties] of [
+        ['cheap', 'paid', { price: '5', regionId: 'cn' }],
+        ['fits', 'paid', { price: '10', regionId: 'cn' }],
+        ['fits too', 'sent', { price: '99', regionId: '' }],
+        ['no region', 'paid', { price: '50' }],
+        ['no number', 'paid', { price: 'fifty', regionId: 'cn' }],
+        ['open', 'open', { price: '50', regionId: 'cn' }],
+      ] as const)
+        await producer.send({
+          topic: 'sql',
+          tag,
+          properties: new Map(Object.entries(properties)),
+          body: Buffer.from(body),
+        })
+      const { received, repeats } = await receiveMany(consumer, 2)
+      expect([[...received.values()].sort(), repeats]).toEqual([['fits', 'fits too'], 0])
+      expect(await consumer.receive(32, 30_000)).toEqual([])
+      expect(await childResult('sql-child.mjs', [endpoint, 'sql', 'sql-push', expression, '2'])).toEqual([
+        'fits',
+        'fits too',
+      ])
+    } finally {
+      await Promise.all([producer.shutdown(), consumer.shutdown()])
+    }
+  })
+
+  it('gets everything since a time once more when its group is reset to it, without being told', async () => {
+    const { instanceId, endpoint } = await runningInstance(client, { topic: 'reset', group: 'reset-group' })
+    const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['reset'] }))
+    const consumer = new rocketmq.SimpleConsumer(
+      clientOptions(endpoint, {
+        consumerGroup: 'reset-group',
+        subscriptions: new Map([['reset', '*']]),
+        awaitDuration: 5000,
+      }),
+    )
+    await Promise.all([producer.startup(), consumer.startup()])
+    try {
+      const lag = async () =>
+        (await client.getConsumerGroupLag(instanceId, 'reset-group', new sdk.GetConsumerGroupLagRequest({}))).body.data
+      const sent = await sendMany(producer, 'reset', 20)
+      expect((await receiveMany(consumer, 20)).received).toEqual(sent)
+      expect((await lag()).totalLag).toMatchObject({ readyCount: 0, inflightCount: 0, deliveryDuration: 0 })
+      const reset = new sdk.ResetConsumeOffsetRequest({ resetType: 'SPECIFIED_TIME', resetTime: '2022-08-01 20:05:50' })
+      const { body } = await client.resetConsumeOffset(instanceId, 'reset-group', 'reset', reset)
+      expect(body.success).toBe(true)
+      await until(lag, (data: any) => data.topicLagMap.reset.readyCount === 20, 'the reset is carried out')
+      const again = await receiveMany(consumer, 20)
+      expect([again.received, again.repeats]).toEqual([sent, 0])
+      await sendMany(producer, 'reset', 5)
+      await until(lag, (data: any) => data.totalLag.readyCount === 5, 'five wait')
+      const skip = new sdk.ResetConsumeOffsetRequest({ resetType: 'LATEST_OFFSET' })
+      await client.resetConsumeOffset(instanceId, 'reset-group', 'reset', skip)
+      await until(lag, (data: any) => data.totalLag.readyCount === 0, 'the reset is carried out')
+      expect(await consumer.receive(32, 30_000)).toEqual([])
+    } finally {
+      await Promise.all([producer.shutdown(), consumer.shutdown()])
     }
   })
 

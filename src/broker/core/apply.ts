@@ -7,12 +7,21 @@
 import type { BrokerEvent } from './events.ts'
 import { applyGroup, applySubscribed } from './group.ts'
 import { applyAcked, applyDeadline, applyLeased } from './lease.ts'
+import { applyLiteExpired, applyLiteSubscribed, applyLiteTopic } from './lite.ts'
+import { applyCursorReset } from './offsets.ts'
+import { applyKept, applyLocked } from './orderly.ts'
 import { applyGroupRemoved, applyMessage, applyTopic, applyTopicRemoved } from './queue.ts'
 import { applyTrimmed } from './retention.ts'
 import type { BrokerState } from './state.ts'
+import { applyFired, applyRecalled, applyTimed } from './timed.ts'
+import { applyChecked, applyEnded, applyHalf } from './transactions.ts'
 
-export function apply(state: BrokerState, event: BrokerEvent): void {
+/** `position` is where the event's record lies in the log. */
+export function apply(state: BrokerState, event: BrokerEvent, position: number): void {
   switch (event.type) {
+    case 'time':
+      if (event.at > state.lastAt) state.lastAt = event.at
+      break
     case 'message':
       applyMessage(state, event)
       break
@@ -21,6 +30,12 @@ export function apply(state: BrokerState, event: BrokerEvent): void {
       break
     case 'acked':
       applyAcked(state, event)
+      break
+    case 'locked':
+      applyLocked(state, event)
+      break
+    case 'kept':
+      applyKept(state, event)
       break
     case 'deadline':
       applyDeadline(state, event)
@@ -42,6 +57,36 @@ export function apply(state: BrokerState, event: BrokerEvent): void {
       break
     case 'trimmed':
       applyTrimmed(state, event)
+      break
+    case 'timed':
+      applyTimed(state, event, position)
+      break
+    case 'fired':
+      applyFired(state, event)
+      break
+    case 'recalled':
+      applyRecalled(state, event)
+      break
+    case 'half':
+      applyHalf(state, event, position)
+      break
+    case 'checked':
+      applyChecked(state, event)
+      break
+    case 'ended':
+      applyEnded(state, event)
+      break
+    case 'cursor-reset':
+      applyCursorReset(state, event)
+      break
+    case 'lite-topic':
+      applyLiteTopic(state, event)
+      break
+    case 'lite-expired':
+      applyLiteExpired(state, event)
+      break
+    case 'lite-subscribed':
+      applyLiteSubscribed(state, event)
       break
     default:
       event satisfies never

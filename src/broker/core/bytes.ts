@@ -166,6 +166,15 @@ export class Reader {
     this.at += this.whole()
   }
 
+  /** So many bytes, which share memory with the record. */
+  raw(length: number): Uint8Array {
+    const end = this.at + length
+    if (end > this.bytes.length) throw new RangeError('The record ends before its last field.')
+    const bytes = this.bytes.subarray(this.at, end)
+    this.at = end
+    return bytes
+  }
+
   rest(): Uint8Array {
     const rest = this.bytes.subarray(this.at)
     this.at = this.bytes.length

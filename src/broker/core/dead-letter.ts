@@ -55,5 +55,7 @@ export function decideDeadLetter(
 /** Where the group's dead letters go now. */
 export function deadLetterTopicName(state: BrokerState, group: Group): string {
   const { deadLetterTopic, consumerGroupId } = group.settings
-  return deadLetterTopic !== null && state.topics.has(deadLetterTopic) ? deadLetterTopic : `${PREFIX}${consumerGroupId}`
+  const topic = deadLetterTopic === null ? undefined : state.topics.get(deadLetterTopic)
+  // In a LITE topic nobody would find them: a message there is one of a lite topic.
+  return topic && !topic.liteTopics ? topic.settings.topicName : `${PREFIX}${consumerGroupId}`
 }

@@ -1,12 +1,25 @@
 /**
- * Tag filters: which messages a receive wants (data-plane: `*`, or tags joined by `||`, exact and
- * case-sensitive; a message without a tag matches only `*`).
+ * Filters: which messages a receive wants. By tag (data-plane: `*`, or tags joined by `||`, exact and
+ * case-sensitive; a message without a tag matches only `*`), or by an SQL92 expression over properties.
  *
- * The queue index keeps a 32-bit hash of each message's tag, so messages that do not match are passed
+ * The queue index keeps a 32-bit hash of each message's tag, so messages whose tag does not match are passed
  * over without being read. A hash that matches is only a hint: the exact tag is compared before
- * delivery (`matches`), because two tags may share a hash.
+ * delivery (`matches`), because two tags may share a hash. What an expression says is known only from the
+ * message itself: whoever takes finds it said already (`Entries.passes`, `Lease.judged`), or asks for it.
  */
 export type TagFilter = ReadonlySet<string> | null
+
+export interface SqlFilter {
+  readonly sql: string
+  passes(payload: Uint8Array): boolean
+}
+
+export type Filter = TagFilter | SqlFilter
+
+/** The expression of a filter that is one. */
+export function sqlOf(filter: Filter): SqlFilter | null {
+  return filter !== null && 'sql' in filter ? filter : null
+}
 
 /** FNV-1a over UTF-16 units; 0 is kept for "no tag". */
 export function tagHash(tag: string | null): number {
@@ -17,13 +30,18 @@ export function tagHash(tag: string | null): number {
 }
 
 /** The hashes a filter lets through; null lets everything through. */
-export function filterHashes(filter: TagFilter): ReadonlySet<number> | null {
-  if (filter === null) return null
+export function filterHashes(filter: Filter): ReadonlySet<number> | null {
+  if (filter === null || 'sql' in filter) return null
   const hashes = new Set<number>()
   for (const tag of filter) hashes.add(tagHash(tag))
   return hashes
 }
 
-export function matches(filter: TagFilter, tag: string | null): boolean {
-  return filter === null || (tag !== null && filter.has(tag))
+/** Exactly, of the message itself. */
+export function matches(
+  filter: Filter,
+  message: { readonly tag: string | null; readonly payload: Uint8Array },
+): boolean {
+  if (filter === null) return true
+  return 'sql' in filter ? filter.passes(message.payload) : message.tag !== null && filter.has(message.tag)
 }

@@ -9,6 +9,8 @@
 import { isDeadLetterTopic } from './dead-letter.ts'
 import type { GroupEvent, GroupSettings, SubscribedEvent } from './events.ts'
 import { limits } from './limits.ts'
+import { dropLiteReadings, sameBinding } from './lite-topics.ts'
+import { orderChanged } from './orderly.ts'
 import { retained } from './queue.ts'
 import { type BrokerState, type Group, makeGroup, makeSubscription, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
@@ -22,12 +24,16 @@ export function defaultGroup(consumerGroupId: string): GroupSettings {
     retry: { kind: 'default' },
     deadLetterTopic: null,
     maxReceiveTps: null,
+    lite: null,
   }
 }
 
 /** Null when the group is in force as wanted. */
 export function decideGroup(state: BrokerState, wanted: GroupSettings): GroupEvent | null {
-  const { consumerGroupId, generation, orderly, maxRetryTimes, retry, deadLetterTopic, maxReceiveTps } = wanted
+  const { consumerGroupId, generation, maxRetryTimes, retry, deadLetterTopic, maxReceiveTps } = wanted
+  const lite = wanted.lite ?? null
+  // The messages of a lite topic are consumed one after another, whatever the group says of its order (data-plane §5.7).
+  const orderly = wanted.orderly || lite !== null
   const now = state.groups.get(consumerGroupId)?.settings
   if (
     now &&
@@ -36,6 +42,7 @@ export function decideGroup(state: BrokerState, wanted: GroupSettings): GroupEve
     now.maxRetryTimes === maxRetryTimes &&
     now.deadLetterTopic === deadLetterTopic &&
     now.maxReceiveTps === maxReceiveTps &&
+    sameBinding(now.lite ?? null, lite) &&
     interval(now) === interval(wanted)
   )
     return null
@@ -48,13 +55,12 @@ export function decideGroup(state: BrokerState, wanted: GroupSettings): GroupEve
     retry,
     deadLetterTopic,
     maxReceiveTps,
+    lite,
   }
 }
 
 export function decideSubscribe(state: BrokerState, group: Group, topic: Topic): SubscribedEvent {
-  const fromTheFirst =
-    isDeadLetterTopic(topic.settings.topicName) ||
-    (topic.queues.every((queue) => queue.begin === 0) && retained(topic) <= limits.youngTopicMessages)
+  const fromTheFirst = isDeadLetterTopic(topic.settings.topicName) || isYoung(topic)
   return {
     type: 'subscribed',
     subscriptionId: state.nextSubscriptionId,
@@ -64,6 +70,11 @@ export function decideSubscribe(state: BrokerState, group: Group, topic: Topic):
   }
 }
 
+/** It never lost a message to retention, and holds not too many: whoever is new gets them all. */
+export function isYoung(topic: Topic): boolean {
+  return topic.queues.every((queue) => queue.begin === 0) && retained(topic) <= limits.youngTopicMessages
+}
+
 export function applyGroup(state: BrokerState, event: GroupEvent): void {
   const { type: _, ...settings } = event
   const known = state.groups.get(event.consumerGroupId)
@@ -71,7 +82,10 @@ export function applyGroup(state: BrokerState, event: GroupEvent): void {
     state.groups.set(event.consumerGroupId, makeGroup(settings))
     return
   }
+  const turned = known.settings.orderly !== settings.orderly
+  if (known.settings.lite && known.settings.lite.topicName !== settings.lite?.topicName) dropLiteReadings(state, known)
   known.settings = settings
+  if (turned) orderChanged(state, known)
   setRate(known.receiveBucket, settings.maxReceiveTps, known.receiveBucket.at)
 }
 

@@ -8,13 +8,24 @@
  * Auto-renewed leases move in memory only; after a restart they get a fresh step, in which their
  * owner may be heard.
  *
+ * Orderly groups take their messages by other rules (`orderly.ts`) and share everything else.
+ *
  * Cost: O(log n) in the deliveries in flight for each, O(1) in everything else.
  */
-import type { AckedEvent, BrokerEvent, DeadlineEvent, LeasedEntry, LeasedEvent, MessageName } from './events.ts'
+import type {
+  AckedEvent,
+  BrokerEvent,
+  DeadlineEvent,
+  Handout,
+  LeasedEntry,
+  LeasedEvent,
+  MessageName,
+} from './events.ts'
+import { sqlOf } from './filter.ts'
 import type { DeliveryName } from './handle.ts'
 import { limits } from './limits.ts'
 import { maxAttempts, retryDelayMs } from './retry.ts'
-import type { BrokerState, Cursor, Group, Lease, Subscription, Waiter } from './state.ts'
+import type { BrokerState, Cursor, Group, Lease, Phase, Subscription, Topic, Waiter } from './state.ts'
 
 /** Index entries of one queue from `from` on, as the log keeps them. */
 export interface Entries {
@@ -23,38 +34,58 @@ export interface Entries {
   position(i: number): number
   tagHash(i: number): number
   storeTimeMs(i: number): number
+  /** What the receive's expression says; absent where it has none. */
+  passes?(i: number): boolean
 }
 
-/** What a take may look at; null means "not in memory: load it and ask again". */
+/** What a take may look at; null means "not in memory (or not judged by the receive's expression): load it and ask again". */
 export type EntriesAt = (queueKey: number, from: number, count: number) => Entries | null
+
+export interface TakeContext {
+  readonly session: number
+  readonly oldestMs: number
+  readonly entriesAt: EntriesAt
+}
 
 export interface Taken {
   readonly events: readonly BrokerEvent[]
-  readonly leased: LeasedEvent | null
+  readonly leased: Handout | null
   /** Entries of this queue must be loaded before there is more. */
   readonly missing: number | null
+  /** Visible again, and the receive's expression was not asked of them yet: ask, and take again. */
+  readonly unjudged: readonly Lease[]
   /** The scan budget ran out before the queues did: let others run, then take again. */
   readonly unfinished: boolean
 }
 
-/** What this receive gets now: redeliveries first, then fresh messages, at most `max`. Deciding changes nothing. */
+/**
+ * What this receive gets now, at most `max`: redeliveries first, then fresh messages; of a PRIORITY topic
+ * fresh ones first, from its highest queue down (data-plane §5.6). Deciding changes nothing.
+ */
 export function decideTake(
   subscription: Subscription,
-  want: Pick<Waiter, 'hashes' | 'max' | 'invisibleMs' | 'autoRenew' | 'clientId'>,
+  want: Pick<Waiter, 'filter' | 'hashes' | 'max' | 'invisibleMs' | 'autoRenew' | 'clientId'>,
   at: number,
-  context: { readonly session: number; readonly oldestMs: number; readonly entriesAt: EntriesAt },
+  context: TakeContext,
 ): Taken {
   const entries: LeasedEntry[] = []
+  const urgentFirst = subscription.topic.settings.messageType === 'PRIORITY'
   const unwanted: MessageName[] = []
-  const last = maxAttempts(subscription.group.settings.maxRetryTimes)
-  for (let lease = subscription.ready.first; lease && entries.length < want.max; lease = lease.next) {
-    if (lease.attempt >= last) continue
-    if (want.hashes && !want.hashes.has(lease.tagHash)) unwanted.push(lease)
-    else
-      entries.push({ ...nameOf(lease), attempt: lease.attempt + 1, position: lease.position, tagHash: lease.tagHash })
-    if (unwanted.length >= limits.scanStep) break
-  }
-  const fresh = takeFresh(subscription, want, context, entries)
+  const unjudged: Lease[] = []
+  if (!urgentFirst) takeReady(subscription, want, { entries, unwanted, unjudged })
+  // Fresh messages wait until those that came back were judged, or under a steady flow they would wait for ever.
+  const fresh =
+    unjudged.length > 0
+      ? NOTHING_FRESH
+      : takeFresh(
+          urgentFirst ? subscription.cursors.toReversed() : inTurn(subscription),
+          subscription,
+          want,
+          context,
+          entries,
+        )
+  // Where the highest queue's entries are still being read, what is less urgent waits for them.
+  if (urgentFirst && fresh.missing === null) takeReady(subscription, want, { entries, unwanted, unjudged })
   const events: BrokerEvent[] = []
   if (unwanted.length > 0)
     events.push({
@@ -82,27 +113,74 @@ export function decideTake(
     events,
     leased,
     missing: fresh.missing,
+    unjudged,
     unfinished: fresh.unfinished || unwanted.length >= limits.scanStep,
   }
 }
 
-function takeFresh(
+interface Fresh {
+  readonly nexts: ReadonlyArray<{ readonly queueId: number; readonly next: number }>
+  readonly missing: Taken['missing']
+  readonly unfinished: boolean
+}
+
+const NOTHING_FRESH: Fresh = { nexts: [], missing: null, unfinished: false }
+
+/** Messages delivered before, as a receive looks at them. */
+export interface Sorted {
+  readonly entries: LeasedEntry[]
+  readonly unwanted: MessageName[]
+  /** `Taken.unjudged`. */
+  readonly unjudged: Lease[]
+}
+
+/** What is visible again, in the order in which it became so. */
+function takeReady(subscription: Subscription, want: Pick<Waiter, 'filter' | 'hashes' | 'max'>, to: Sorted): void {
+  const last = maxAttempts(subscription.group.settings.maxRetryTimes)
+  for (let lease = subscription.ready.first; lease && to.entries.length < want.max; lease = lease.next) {
+    if (spent(lease, last)) continue
+    sort(lease, want, to)
+    if (to.unwanted.length >= limits.scanStep || to.unjudged.length >= limits.scanStep) break
+  }
+}
+
+/** Into one of the three. */
+export function sort(lease: Lease, want: Pick<Waiter, 'filter' | 'hashes'>, to: Sorted): void {
+  const sql = sqlOf(want.filter)
+  if (sql && lease.passedBy !== sql && lease.refusedBy !== sql) to.unjudged.push(lease)
+  else if ((want.hashes && !want.hashes.has(lease.tagHash)) || (sql && lease.refusedBy === sql))
+    to.unwanted.push(nameOf(lease))
+  else to.entries.push(againOf(lease))
+}
+
+/** The next delivery of a message that was delivered before. */
+export function againOf(lease: Lease): LeasedEntry {
+  return { ...nameOf(lease), attempt: lease.attempt + 1, position: lease.position, tagHash: lease.tagHash }
+}
+
+/** The queues, beginning with the one whose turn it is. */
+export function inTurn({ cursors, turn }: Subscription): Cursor[] {
+  return [...cursors.slice(turn), ...cursors.slice(0, turn)]
+}
+
+/** Fresh messages of these queues into `entries`, and how far each queue was read for them. */
+export function takeFresh(
+  cursors: readonly Cursor[],
   subscription: Subscription,
-  want: Pick<Waiter, 'hashes' | 'max'>,
-  context: { readonly oldestMs: number; readonly entriesAt: EntriesAt },
+  want: Pick<Waiter, 'filter' | 'hashes' | 'max'>,
+  context: Pick<TakeContext, 'oldestMs' | 'entriesAt'>,
   entries: LeasedEntry[],
-): { nexts: Array<{ queueId: number; next: number }>; missing: Taken['missing']; unfinished: boolean } {
+): Fresh {
   const nexts: Array<{ queueId: number; next: number }> = []
   let missing: Taken['missing'] = null
   let budget: number = limits.scanBudget
   let room = Math.min(want.max - entries.length, limits.unacknowledgedPerSubscription - subscription.unacknowledged)
-  const { cursors } = subscription
   for (let turn = 0; turn < cursors.length && room > 0 && budget > 0 && missing === null; turn++) {
-    const cursor = cursors[(subscription.turn + turn) % cursors.length]!
+    const cursor = cursors[turn]!
     const { queue } = cursor
     let next = cursor.next
     while (next < queue.visible && room > 0 && budget > 0) {
-      const count = Math.min(queue.visible - next, want.hashes ? limits.scanStep : room)
+      const count = Math.min(queue.visible - next, want.filter ? limits.scanStep : room)
       const found = context.entriesAt(queue.key, next, count)
       if (found === null) {
         missing = queue.key
@@ -110,7 +188,7 @@ function takeFresh(
       }
       if (found.count === 0) {
         if (found.from <= next) throw new Error(`Queue ${queue.key} has no entry for its offset ${next}.`)
-        // Retention is about to say that these are gone.
+        // Retention is about to say that these are gone, or the receive's expression passed over them.
         next = Math.min(found.from, queue.visible)
       }
       let i = 0
@@ -118,6 +196,7 @@ function takeFresh(
         next = found.from + i + 1
         const hash = found.tagHash(i)
         if (want.hashes && !want.hashes.has(hash)) continue
+        if (found.passes && !found.passes(i)) continue
         if (found.storeTimeMs(i) < context.oldestMs) continue
         entries.push({
           queueId: queue.id,
@@ -151,7 +230,7 @@ export function findDelivery(subscription: Subscription | undefined, name: Deliv
   const cursor = subscription.cursors[name.queueId]
   if (!cursor || name.offset >= cursor.next) return EXPIRED
   const lease = cursor.leases.get(name.offset)
-  if (!lease) return DONE
+  if (!lease || lease.acked) return DONE
   if (lease.attempt !== name.attempt || lease.session !== name.session) return EXPIRED
   return lease.phase === 'leased' && lease.due > at ? { kind: 'live', lease } : EXPIRED
 }
@@ -172,12 +251,12 @@ export function decideDeadline(leases: readonly Lease[], deadline: number): Dead
   }))
 }
 
-/** Deliveries that nobody was given: visible at once, as if they had not been made. */
-export function decideUntouched(subscription: Subscription, leases: readonly Lease[], at: number): DeadlineEvent {
+/** Deliveries that nobody was given after all: visible again at `deadline`, as if they had not been made. */
+export function decideUntouched(subscription: Subscription, leases: readonly Lease[], deadline: number): DeadlineEvent {
   return {
     type: 'deadline',
     subscriptionId: subscription.id,
-    deadline: at,
+    deadline,
     untouched: true,
     entries: leases.map(nameOf),
   }
@@ -222,25 +301,65 @@ export function expireNow(state: BrokerState, leases: readonly Lease[]): void {
 }
 
 /** Visible again, unless its deliveries are used up. */
-function surface(lease: Lease): void {
+export function surface(lease: Lease): void {
   const { subscription } = lease
-  const spent = lease.attempt >= maxAttempts(subscription.group.settings.maxRetryTimes)
-  lease.phase = spent ? 'dying' : 'ready'
-  ;(spent ? subscription.dying : subscription.ready).push(lease)
+  const { orderly, maxRetryTimes } = subscription.group.settings
+  if (orderly) {
+    enterPhase(lease, 'ready')
+    judgeHead(subscription.cursors[lease.queueId]!)
+    return
+  }
+  const dies = spent(lease, maxAttempts(maxRetryTimes))
+  enterPhase(lease, dies ? 'dying' : 'ready')
+  ;(dies ? subscription.dying : subscription.ready).push(lease)
+}
+
+/** Whether the delivery that just ended was its last. */
+function spent(lease: Lease, last: number): boolean {
+  return lease.failures + (lease.untouched ? 0 : 1) >= last
+}
+
+/** In an orderly group only a queue's first message can be out of retries, and only once nothing of the queue is with a client. */
+export function judgeHead(cursor: Cursor): void {
+  const head = headOf(cursor)
+  if (head?.phase !== 'ready' || cursor.invisible > 0) return
+  const { subscription } = head
+  const { orderly, maxRetryTimes } = subscription.group.settings
+  if (!orderly || !spent(head, maxAttempts(maxRetryTimes))) return
+  enterPhase(head, 'dying')
+  subscription.dying.push(head)
+}
+
+/** The queue's first message that was delivered and is not done with. */
+export function headOf(cursor: Cursor): Lease | null {
+  return cursor.leases.values().next().value ?? null
+}
+
+/** An orderly group is done with everything acknowledged before the first message that is not. */
+export function commitPrefix(state: BrokerState, cursor: Cursor): void {
+  for (const lease of cursor.leases.values()) {
+    if (!lease.acked) break
+    forget(state, cursor, lease)
+  }
+  const head = headOf(cursor)
+  if (cursor.lock && (!head || head.offset > cursor.lock.last)) cursor.lock = null
+  judgeHead(cursor)
 }
 
 /** The group's retries were changed: what is visible again may be out of them now. */
 export function retriesChanged(group: Group): void {
   const last = maxAttempts(group.settings.maxRetryTimes)
-  for (const subscription of group.subscriptions.values())
+  for (const subscription of group.subscriptions.values()) {
+    if (group.settings.orderly) for (const cursor of subscription.cursors) judgeHead(cursor)
     for (let lease = subscription.ready.first; lease; ) {
       const following = lease.next
-      if (lease.attempt >= last) {
+      if (spent(lease, last)) {
         subscription.ready.remove(lease)
         surface(lease)
       }
       lease = following
     }
+  }
 }
 
 export function applyLeased(state: BrokerState, event: LeasedEvent): void {
@@ -254,28 +373,42 @@ export function applyLeased(state: BrokerState, event: LeasedEvent): void {
   for (const entry of event.entries) {
     const cursor = subscription.cursors[entry.queueId]!
     const known = cursor.leases.get(entry.offset)
-    if (known) leave(state, known)
-    const lease = known ?? newLease(state, subscription, cursor, entry)
-    lease.attempt = entry.attempt
-    lease.session = event.session
-    lease.at = event.at
-    lease.deadline = event.deadline
-    lease.renewable = event.renewable
-    lease.owner = event.owner
-    lease.phase = 'leased'
-    state.deliveries.set(lease, event.deadline)
-    if (lease.renewable) own(state, lease)
+    if (known && !known.untouched) known.failures++
+    handOut(state, known ?? newLease(state, subscription, cursor, entry), event, entry)
   }
   subscription.turn = (subscription.turn + 1) % subscription.cursors.length
 }
 
+/** A delivery begins: with whom, under which name, until when. */
+export function handOut(state: BrokerState, lease: Lease, event: Handout, entry: LeasedEntry): void {
+  leave(state, lease)
+  if (lease.acked) {
+    lease.acked = false
+    lease.subscription.unacknowledged++
+    state.unacknowledged++
+  }
+  lease.untouched = false
+  lease.attempt = entry.attempt
+  lease.session = event.session
+  lease.at = event.at
+  lease.deadline = event.deadline
+  lease.renewable = event.renewable
+  lease.owner = event.owner
+  enterPhase(lease, 'leased')
+  state.deliveries.set(lease, event.deadline)
+  if (lease.renewable) own(state, lease)
+}
+
+/** The group is done with these for good. */
 export function applyAcked(state: BrokerState, event: AckedEvent): void {
   const subscription = state.subscriptions.get(event.subscriptionId)
   if (!subscription) return
   for (const { queueId, offset } of event.entries) {
     const cursor = subscription.cursors[queueId]
     const lease = cursor?.leases.get(offset)
-    if (cursor && lease) forget(state, cursor, lease)
+    if (!cursor || !lease) continue
+    forget(state, cursor, lease)
+    if (subscription.group.settings.orderly) commitPrefix(state, cursor)
   }
 }
 
@@ -284,12 +417,15 @@ export function applyDeadline(state: BrokerState, event: DeadlineEvent): void {
   if (!subscription) return
   for (const { queueId, offset } of event.entries) {
     const lease = subscription.cursors[queueId]?.leases.get(offset)
-    if (!lease) continue
+    if (!lease || lease.acked) continue
     leave(state, lease)
     lease.deadline = event.deadline
     lease.renewable = false
-    lease.phase = 'leased'
-    if (event.untouched) lease.attempt--
+    enterPhase(lease, 'leased')
+    if (event.untouched) {
+      lease.attempt--
+      lease.untouched = true
+    }
     state.deliveries.set(lease, event.deadline)
   }
 }
@@ -302,6 +438,7 @@ export function trimCursor(state: BrokerState, cursor: Cursor, begin: number): v
     if (offset >= begin) break
     forget(state, cursor, lease)
   }
+  commitPrefix(state, cursor)
 }
 
 /** The topic or the group is removed: its deliveries are nobody's any more. */
@@ -309,8 +446,14 @@ export function dropSubscription(state: BrokerState, subscription: Subscription)
   subscription.removed = true
   for (const cursor of subscription.cursors) for (const lease of cursor.leases.values()) forget(state, cursor, lease)
   state.subscriptions.delete(subscription.id)
-  subscription.group.subscriptions.delete(subscription.topic.settings.topicName)
+  subscription.group.subscriptions.delete(readingName(subscription.topic))
   subscription.topic.subscriptions.delete(subscription.group.settings.consumerGroupId)
+}
+
+/** By which a group finds its reading of the topic. */
+export function readingName(topic: Topic): string {
+  // No name holds a slash.
+  return topic.parent === null ? topic.settings.topicName : `${topic.settings.topicName}/${topic.liteTopic}`
 }
 
 /** After a replay: owners could not be heard while the broker was down, so what they hold gets a fresh step. */
@@ -336,13 +479,19 @@ export function newLease(state: BrokerState, subscription: Subscription, cursor:
     position: entry.position,
     tagHash: entry.tagHash,
     attempt: entry.attempt,
+    failures: 0,
+    untouched: false,
+    acked: false,
     session: 0,
     at: 0,
     deadline: 0,
     renewable: false,
     owner: '',
     phase: 'leased',
+    passedBy: null,
+    refusedBy: null,
   }
+  cursor.invisible++
   cursor.leases.set(entry.offset, lease)
   subscription.unacknowledged++
   state.unacknowledged++
@@ -355,18 +504,28 @@ export function own(state: BrokerState, lease: Lease): void {
   else state.owned.set(lease.owner, new Set([lease]))
 }
 
+/** Into a phase, keeping count of what the queue has with clients. Lists and deadlines are the caller's. */
+export function enterPhase(lease: Lease, phase: Phase): void {
+  const cursor = lease.subscription.cursors[lease.queueId]!
+  if (lease.phase === 'leased') cursor.invisible--
+  if (phase === 'leased') cursor.invisible++
+  lease.phase = phase
+}
+
 /** Takes the lease out of whatever structure its phase keeps it in. */
-function leave(state: BrokerState, lease: Lease): void {
+export function leave(state: BrokerState, lease: Lease): void {
   state.deliveries.remove(lease)
   if (lease.phase === 'ready') lease.subscription.ready.remove(lease)
   else if (lease.phase === 'dying') lease.subscription.dying.remove(lease)
   if (lease.renewable) disown(state, lease)
 }
 
-function forget(state: BrokerState, cursor: Cursor, lease: Lease): void {
+/** The group is done with it. */
+export function forget(state: BrokerState, cursor: Cursor, lease: Lease): void {
   leave(state, lease)
-  lease.phase = 'gone'
+  enterPhase(lease, 'gone')
   cursor.leases.delete(lease.offset)
+  if (lease.acked) return
   lease.subscription.unacknowledged--
   state.unacknowledged--
 }

@@ -6,6 +6,8 @@
 export const limits = {
   /** Queues of a topic made by the management API; Apache's default for a new topic. */
   queuesPerTopic: 8,
+  /** What the route of a LITE topic shows; its lite topics have queues of their own. */
+  queuesPerLiteTopic: 1,
   /** Dead-letter topics have one queue, as Apache's `%DLQ%` topics do. */
   queuesPerDeadLetterTopic: 1,
   /** Retries of a group that a client made by using it (Apache `retryMaxTimes`). */
@@ -24,8 +26,12 @@ export const limits = {
   messagesPerReceive: 1_024,
   /** Payload bytes after which a receive takes no more, so that large messages do not fill memory by the batch. */
   bytesPerReceive: 16 * 2 ** 20,
+  /** How often one attempt id gets the batch it lost again; a client that never moves on starts counting after that. */
+  repeatsPerBatch: 16,
   /** Messages read before their size is known; the rest of a receive is read by the size of these. */
   messagesReadFirst: 4,
+  /** Timed messages that wait, for memory: about 40 MB a million. */
+  timedMessages: 10_000_000,
   /** Messages of one send, and handles of one acknowledgement. */
   messagesPerSend: 1_024,
   handlesPerAck: 1_024,
@@ -51,4 +57,29 @@ export const limits = {
   unreadableRetryMs: 60_000,
   /** One unit of the TPS count (product: ⌈body / 4 KiB⌉, at least 1). */
   throttleUnitBytes: 4_096,
+  /** Half messages not yet decided, of one instance. About 300 bytes of memory each: 30 MB at this number. */
+  openTransactions: 100_000,
+  /**
+   * A half message is left alone this long before its producer is asked, unless it says otherwise. Apache asks after 6 s
+   * plus up to 30 s until its next scan, the product after its check interval of 60 s; Apache's own test suite waits 60 s for it.
+   */
+  firstCheckMs: 20_000,
+  /** Between two checks of one transaction (product: 60 s; Apache: 30 s). */
+  checkIntervalMs: 60_000,
+  /** Checks of one transaction (Apache `transactionCheckMax`). */
+  checksPerTransaction: 15,
+  /** A transaction not decided by then is rolled back (product: 4 h, not configurable). */
+  transactionLifeMs: 4 * 3_600_000,
+  /** Lite topics of an instance; for memory, about 1 KB each, and as much again for each group that reads one. */
+  liteTopics: 100_000,
+  /** Lite topics one client subscribes to (Apache `lite.sub.client.quota`), and those of all clients together (§5.7). */
+  liteSubscriptionsPerClient: 2_000,
+  liteSubscriptions: 100_000,
+  liteTopicNameBytes: 64,
+  /** Clients repeat their subscriptions every 30 s; one that does not for this long has none any more (§5.7). */
+  liteSilenceMs: 180_000,
+  /** Lite topics that go away in one step. */
+  liteTopicsPerStep: 256,
+  /** Transactions checked or ended in one step; a step is one record of the log. */
+  transactionsPerStep: 16,
 } as const

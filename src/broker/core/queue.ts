@@ -7,24 +7,32 @@
 import type { GroupRemovedEvent, MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
 import { dropSubscription } from './lease.ts'
 import { limits } from './limits.ts'
-import { type BrokerState, makeTopic, type Queue, type Topic } from './state.ts'
+import { dropLiteTopics, touch } from './lite-topics.ts'
+import { queueOfGroup } from './message-group.ts'
+import { type BrokerState, LiteTopic, makeTopic, noLiteTopics, type Queue, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
+import { dropTransactions } from './transactions.ts'
 
 export interface Outgoing {
   readonly messageId: string
   readonly tag: string | null
   readonly payload: Uint8Array
   readonly bodyBytes: number
+  /** Messages of one group are in one queue, in the order in which they were sent. */
+  readonly messageGroup?: string | null
+  /** Larger is more urgent; at least 0. */
+  readonly priority?: number | null
 }
 
 /** Null when the topic is in force as wanted. */
 export function decideTopic(
   state: BrokerState,
   settings: TopicSettings,
-  queues: number = limits.queuesPerTopic,
+  queues: number = settings.messageType === 'LITE' ? limits.queuesPerLiteTopic : limits.queuesPerTopic,
 ): TopicEvent | null {
   const topic = state.topics.get(settings.topicName)
   const { topicName, generation, messageType, maxSendTps } = settings
+  const liteExpirationMs = messageType === 'LITE' ? (settings.liteExpirationMs ?? null) : null
   if (!topic)
     return {
       type: 'topic',
@@ -32,31 +40,46 @@ export function decideTopic(
       generation,
       messageType,
       maxSendTps,
+      liteExpirationMs,
       firstQueueKey: state.nextQueueKey,
       queues,
     }
   const now = topic.settings
-  if (now.generation === generation && now.messageType === messageType && now.maxSendTps === maxSendTps) return null
+  const same =
+    now.generation === generation &&
+    now.messageType === messageType &&
+    now.maxSendTps === maxSendTps &&
+    (now.liteExpirationMs ?? null) === liteExpirationMs
+  if (same) return null
   return {
     type: 'topic',
     topicName,
     generation,
     messageType,
     maxSendTps,
+    liteExpirationMs,
     firstQueueKey: topic.firstQueueKey,
     queues: topic.queues.length,
   }
 }
 
-/** Each message goes to the next queue in turn; what the client wished does not count (data-plane §1.5). */
+/** What queue the client wished for does not count (data-plane §1.5). */
 export function decideSend(topic: Topic, messages: readonly Outgoing[], at: number): MessageEvent[] {
   const ends = new Map<Queue, number>()
   return messages.map((message) => {
-    const queue = topic.queues[topic.turn++ % topic.queues.length]!
+    const queue = queueFor(topic, message)
     const offset = ends.get(queue) ?? queue.end
     if (messages.length > 1) ends.set(queue, offset + 1)
     return messageEvent(queue, offset, message, null, at)
   })
+}
+
+/** By its message group, else by its priority, else the next one in turn. */
+function queueFor(topic: Topic, { messageGroup, priority }: Outgoing): Queue {
+  const { queues } = topic
+  if (messageGroup != null) return queues[queueOfGroup(messageGroup, queues.length)]!
+  if (priority != null) return queues[Math.min(priority, queues.length - 1)]!
+  return queues[topic.turn++ % queues.length]!
 }
 
 export function messageEvent(
@@ -80,11 +103,12 @@ export function messageEvent(
 }
 
 export function applyTopic(state: BrokerState, event: TopicEvent): void {
-  const { topicName, generation, messageType, maxSendTps } = event
-  const settings = { topicName, generation, messageType, maxSendTps }
+  const { topicName, generation, messageType, maxSendTps, liteExpirationMs = null } = event
+  const settings = { topicName, generation, messageType, maxSendTps, liteExpirationMs }
   const known = state.topics.get(topicName)
   if (known) {
     known.settings = settings
+    if (messageType === 'LITE') known.liteTopics ??= noLiteTopics()
     setRate(known.sendBucket, maxSendTps, known.sendBucket.at)
     return
   }
@@ -99,13 +123,18 @@ export function applyTopicRemoved(state: BrokerState, event: TopicRemovedEvent):
   if (!topic) return
   for (const subscription of topic.subscriptions.values()) dropSubscription(state, subscription)
   for (const queue of topic.queues) state.queues.delete(queue.key)
+  dropLiteTopics(state, topic)
+  dropTransactions(state, topic.firstQueueKey)
   state.topics.delete(event.topicName)
 }
 
 /** The queue is absent when its topic was removed after the message was written. */
 export function applyMessage(state: BrokerState, event: MessageEvent): void {
   const queue = state.queues.get(event.queueKey)
-  if (queue) queue.end = event.offset + 1
+  if (queue) {
+    queue.end = event.offset + 1
+    if (queue.topic instanceof LiteTopic) touch(queue.topic, event.storeTimeMs)
+  }
   if (event.storeTimeMs > state.lastAt) state.lastAt = event.storeTimeMs
 }
 

@@ -6,8 +6,17 @@ export interface Refusal {
 
 export const codes = {
   badRequest: 40000,
+  notFound: 40400,
+  invalidTransactionId: 40008,
   topicNotFound: 40402,
   payloadTooLarge: 41300,
   tooManyRequests: 42900,
   internal: 50001,
 } as const
+
+/** For a consumer that asks for more than it takes. */
+export const tooMuchUnread: Refusal = {
+  code: codes.tooManyRequests,
+  message:
+    'this connection has not taken the messages of its earlier receives; read their streams before receiving more',
+}

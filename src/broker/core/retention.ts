@@ -16,6 +16,9 @@ export interface SegmentAge {
   readonly newestMs: number
 }
 
+/** How long after its first message a segment is sealed at the latest, so that its space can be given back. */
+export const sealAfterMs = (retentionMs: number): number => retentionMs / 8
+
 /** How many segments, from the oldest on, hold nothing that is to be kept. Ages are in order. */
 export function expiredSegments(ages: readonly SegmentAge[], at: number, retentionMs: number): number {
   let count = 0

@@ -13,8 +13,10 @@
 import { DeadlineHeap, type Due } from './deadline-heap.ts'
 import type { GroupSettings, TopicSettings } from './events.ts'
 import { FifoList, type Linked } from './fifo-list.ts'
-import type { TagFilter } from './filter.ts'
+import type { Filter, SqlFilter } from './filter.ts'
 import { type Bucket, makeBucket } from './throttle.ts'
+import { TimerTable } from './timer-table.ts'
+import { noTransactions, type Transactions } from './transactions.ts'
 
 export interface BrokerState {
   readonly topics: Map<string, Topic>
@@ -27,6 +29,14 @@ export interface BrokerState {
   lastAt: number
   /** Deliveries not acknowledged, over all subscriptions. */
   unacknowledged: number
+  /** Timed messages that wait. */
+  readonly timers: TimerTable
+  nextTimerId: number
+  /** The latest due time of a timed message that was put into a queue. */
+  firedDueMs: number
+  readonly transactions: Transactions
+  /** Lite topics, of all LITE topics together. */
+  liteTopicCount: number
 
   // Volatile from here on.
   /** Deliveries by the time at which they become visible again. */
@@ -49,6 +59,18 @@ export interface Topic {
   turn: number
   /** Volatile: the topic's own send limit. */
   readonly sendBucket: Bucket
+  /** Of a LITE topic, the lite topics in it; null for other types. */
+  liteTopics: LiteTopics | null
+  /** What it is a lite topic of; null for a topic of its own. */
+  readonly parent: Topic | null
+  /** Its name among the parent's; empty for a topic of its own. */
+  readonly liteTopic: string
+}
+
+export interface LiteTopics {
+  readonly byName: Map<string, LiteTopic>
+  /** The one whose last message is oldest first. */
+  readonly byAge: FifoList<LiteTopic>
 }
 
 export interface Queue {
@@ -77,6 +99,8 @@ export interface Subscription {
   readonly group: Group
   readonly topic: Topic
   readonly cursors: readonly Cursor[]
+  /** The last reset of the management API that was carried out. */
+  resetId: string | null
   /** Delivered and not acknowledged. */
   unacknowledged: number
 
@@ -95,12 +119,29 @@ export interface Cursor {
   readonly queue: Queue
   /** Fresh messages begin here. */
   next: number
-  /** By offset. */
+  /** By offset, and in the order of their offsets. */
   readonly leases: Map<number, Lease>
+  /** For orderly groups: the batch handed out last. */
+  lock: QueueLock | null
+  /** Volatile: leases with a client now. An orderly group gets nothing from the queue while there are any. */
+  invisible: number
 }
 
-/** `leased`: with a client; `ready`: visible again; `dying`: out of retries; `gone`: acknowledged or dropped. */
-export type Phase = 'leased' | 'ready' | 'dying' | 'gone'
+/** What a receive of an orderly group holds of a queue: asked for again by the same attempt, it is the same again. */
+export interface QueueLock {
+  /** Empty when the client named none; then nothing asks for it again. */
+  readonly attemptId: string
+  /** Offset of the batch's last message; its first is the queue's first unacknowledged one. */
+  readonly last: number
+  /** How often it was handed out again. */
+  readonly repeats: number
+}
+
+/**
+ * `leased`: with a client; `ready`: visible again; `dying`: out of retries; `acked`: acknowledged, in an
+ * orderly group, before an earlier one was; `gone`: acknowledged or dropped.
+ */
+export type Phase = 'leased' | 'ready' | 'dying' | 'acked' | 'gone'
 
 /** A message delivered and not yet acknowledged. */
 export interface Lease extends Due, Linked<Lease> {
@@ -109,7 +150,14 @@ export interface Lease extends Due, Linked<Lease> {
   readonly offset: number
   readonly position: number
   readonly tagHash: number
+  /** Rises with every delivery: a handle names it. */
   attempt: number
+  /** Earlier deliveries that count against the group's retries (core/orderly.ts says which do not). */
+  failures: number
+  /** Nobody was given the last delivery after all, so it does not count. */
+  untouched: boolean
+  /** Phase `acked` as the event said it. */
+  acked: boolean
   session: number
   /** When this delivery was made. */
   at: number
@@ -119,16 +167,21 @@ export interface Lease extends Due, Linked<Lease> {
   owner: string
   /** Volatile. */
   phase: Phase
+  /** Volatile: the expressions that were last asked of the message, by what they said. */
+  passedBy: SqlFilter | null
+  refusedBy: SqlFilter | null
 }
 
 /** A receive that waits. */
 export interface Waiter extends Due, Linked<Waiter> {
-  readonly filter: TagFilter
+  readonly filter: Filter
   readonly hashes: ReadonlySet<number> | null
   readonly max: number
   readonly invisibleMs: number
   readonly autoRenew: boolean
   readonly clientId: string
+  /** The client's name for this poll and its retries; empty when it has none. */
+  readonly attemptId: string
 }
 
 export function emptyState(): BrokerState {
@@ -141,6 +194,11 @@ export function emptyState(): BrokerState {
     nextSubscriptionId: 1,
     lastAt: 0,
     unacknowledged: 0,
+    timers: new TimerTable(),
+    nextTimerId: 1,
+    firedDueMs: 0,
+    transactions: noTransactions(),
+    liteTopicCount: 0,
     deliveries: new DeadlineHeap(),
     waiting: new DeadlineHeap(),
     owned: new Map(),
@@ -157,9 +215,48 @@ export function makeTopic(settings: TopicSettings, firstQueueKey: number, queues
     subscriptions: new Map(),
     turn: 0,
     sendBucket: makeBucket(settings.maxSendTps, 0),
+    liteTopics: settings.messageType === 'LITE' ? noLiteTopics() : null,
+    parent: null,
+    liteTopic: '',
   }
   for (let id = 0; id < queues; id++) made.push({ key: firstQueueKey + id, id, topic, begin: 0, end: 0, visible: 0 })
   return topic
+}
+
+export const noLiteTopics = (): LiteTopics => ({ byName: new Map(), byAge: new FifoList() })
+
+/** A lite topic is a topic with one queue whose settings are those of its LITE topic: to everything that reads it is like any other. */
+export class LiteTopic implements Topic, Linked<LiteTopic> {
+  readonly parent: Topic
+  readonly liteTopic: string
+  readonly queues: readonly [Queue]
+  readonly subscriptions = new Map<string, Subscription>()
+  readonly liteTopics = null
+  /** When its last message was stored; when it was made, before the first. */
+  lastMs: number
+  turn = 0
+  previous: LiteTopic | null = null
+  next: LiteTopic | null = null
+  linked = false
+
+  constructor(parent: Topic, liteTopic: string, queueKey: number, at: number) {
+    this.parent = parent
+    this.liteTopic = liteTopic
+    this.lastMs = at
+    this.queues = [{ key: queueKey, id: 0, topic: this, begin: 0, end: 0, visible: 0 }]
+  }
+
+  get settings(): TopicSettings {
+    return this.parent.settings
+  }
+
+  get firstQueueKey(): number {
+    return this.queues[0].key
+  }
+
+  get sendBucket(): Bucket {
+    return this.parent.sendBucket
+  }
 }
 
 export function makeGroup(settings: GroupSettings): Group {
@@ -171,7 +268,14 @@ export function makeSubscription(id: number, group: Group, topic: Topic, starts:
     id,
     group,
     topic,
-    cursors: topic.queues.map((queue) => ({ queue, next: starts[queue.id] ?? queue.begin, leases: new Map() })),
+    cursors: topic.queues.map((queue) => ({
+      queue,
+      next: starts[queue.id] ?? queue.begin,
+      leases: new Map(),
+      lock: null,
+      invisible: 0,
+    })),
+    resetId: null,
     unacknowledged: 0,
     removed: false,
     turn: 0,

@@ -2,9 +2,9 @@
  * Token buckets for messages a second: the instance's send and receive budgets, a topic's
  * `maxSendTps`, a group's `maxReceiveTps`.
  *
- * A message counts ⌈body / 4 KiB⌉, at least 1 (product page on computing specification). Ordered, scheduled and transactional messages
- * count five times, on sending; the pages disagree about receiving, and the newer Chinese one says sending only. A bucket holds one second's worth
- * and may go into debt once, so that a message larger than the bucket passes and the long-run rate
+ * A message counts ⌈body / 4 KiB⌉, at least 1; ordered, scheduled and transactional messages count five times, when
+ * they are sent and each time they are delivered (product page on the computing fee, 2026-03; an undated Chinese one
+ * speaks of sending only, docs/decisions/catalogue-specifications.md). A bucket holds one second's worth and may go into debt once, so that a message larger than the bucket passes and the long-run rate
  * stays exact. Refusing is fail-fast: the caller answers TOO_MANY_REQUESTS at once.
  */
 import { limits } from './limits.ts'
@@ -51,8 +51,8 @@ export function units(bodyBytes: number, weight = 1): number {
   return Math.max(1, Math.ceil(bodyBytes / limits.throttleUnitBytes)) * weight
 }
 
-/** How many times a message of this type counts when it is sent. */
-export function sendWeight(messageType: string): number {
+/** How many times a message of this type counts. */
+export function typeWeight(messageType: string): number {
   return messageType === 'FIFO' || messageType === 'DELAY' || messageType === 'TRANSACTION' ? 5 : 1
 }
 

@@ -4,17 +4,18 @@
  * A new message wakes the first waiter of each group on the topic, not all of them; the next is asked
  * only if something is left. A waiter leaves in O(1) when served, timed out or hung up on.
  */
-import { filterHashes, type TagFilter } from './filter.ts'
+import { type Filter, filterHashes } from './filter.ts'
 import { limits } from './limits.ts'
 import { codes, type Refusal } from './refusal.ts'
 import type { BrokerState, Subscription, Waiter } from './state.ts'
 
 export function makeWaiter(want: {
-  readonly filter: TagFilter
+  readonly filter: Filter
   readonly max: number
   readonly invisibleMs: number
   readonly autoRenew: boolean
   readonly clientId: string
+  readonly attemptId?: string | null | undefined
 }): Waiter {
   return {
     due: 0,
@@ -28,6 +29,7 @@ export function makeWaiter(want: {
     invisibleMs: want.invisibleMs,
     autoRenew: want.autoRenew,
     clientId: want.clientId,
+    attemptId: want.attemptId ?? '',
   }
 }
 

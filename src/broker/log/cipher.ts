@@ -20,6 +20,7 @@ export function createRecordCipher(key: Uint8Array, random: Random): RecordCiphe
   const opened = new Map<string, Buffer>()
 
   return {
+    overheadBytes,
     seal(plain) {
       if (run.count >= recordsPerRun) run = startRun(key, random)
       const sealed = Buffer.allocUnsafe(overheadBytes + plain.length)

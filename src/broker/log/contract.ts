@@ -24,7 +24,7 @@ export interface SegmentLog {
   append(records: readonly Uint8Array[]): Promise<readonly number[]>
   /**
    * Same order and the same atomicity, but positions are known synchronously, before durability.
-   * The caller must not touch the bytes afterwards. `durable` rejects when the log failed.
+   * The records are copied: their memory is the caller's again when this returns. `durable` rejects when the log failed.
    */
   write(records: readonly Uint8Array[]): { positions: readonly number[]; durable: Promise<void> }
   /** Recent data is served from memory, also before it is durable. */
@@ -39,6 +39,11 @@ export interface SegmentLog {
   checkpoint(blob: Uint8Array, position: number): Promise<void>
   /** Unlinks sealed segments wholly below `position`. */
   trim(position: number): Promise<void>
+  /**
+   * Ends the segment being written and begins the next, so that `trim` can give its space back; resolves when
+   * `onSealed` was called for it. Does nothing when it holds no record. A disk that refuses stops the log.
+   */
+  seal(): Promise<void>
   /** Sealed segments with their size and first and end position. */
   segments(): readonly (SealedSegment & { readonly bytes: number })[]
   onSealed(listener: (segment: SealedSegment) => void): void
@@ -49,6 +54,8 @@ export interface SegmentLog {
 
 /** Encrypts records at rest; null keeps them in clear. */
 export interface RecordCipher {
+  /** How much longer a sealed record is. */
+  readonly overheadBytes: number
   seal(plain: Uint8Array): Uint8Array
   open(sealed: Uint8Array): Uint8Array
 }

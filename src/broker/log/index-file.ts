@@ -1,26 +1,31 @@
 /**
  * The bytes of an index file: where each queue's messages of one segment lie. Little-endian.
  *
- *   0  8 bytes "GANTRYQI", u32 version (1), u32 segment
+ *   0  8 bytes "GANTRYQI", u32 version (2), u32 segment
  *  16  u32 offset in the segment up to which the file knows everything, u32 number of queues
- *  24  u32 number of entries, u32 CRC-32 of bytes 0 … 27 and of the directory
- *  32  the directory, 32 bytes a queue, by key: f64 key, f64 offset of its first entry, f64 store time
+ *  24  u32 number of entries, u32 CRC-32 of bytes 0 … 27, 32 … 39 and of the directory as it stands
+ *  32  u32 flags: 1 = encrypted, u32 zero
+ *  40  the directory, 32 bytes a queue, by key: f64 key, f64 offset of its first entry, f64 store time
  *      of that entry, u32 row of it, u32 number of entries
  *      pages of 4096 bytes from the next multiple of 4096 on, 255 entries each and a u32 CRC-32 at
  *      the end; an entry is u32 offset in the segment, u32 tag hash, f64 store time (ms)
  *
  * Entries are grouped by queue, so a consumer's next entries are one read. The file is made from the
- * segment and can be made again: it is never the only place where something stands. Tag hashes and
- * times are in clear, also when the records are encrypted.
+ * segment and can be made again: it is never the only place where something stands.
+ *
+ * Where records are encrypted, the directory is sealed as one piece and each page by itself, with the
+ * records' cipher, and each is longer by what the cipher adds: queue keys, times and tag hashes are not
+ * readable, and a read is still one page. Only the counts in the first 40 bytes stay in clear.
  */
 import { crc32 } from 'node:zlib'
+import type { RecordCipher } from './contract.ts'
 
 export const pageBytes = 4096
 export const entriesPerPage = 255
 const entryBytes = 16
-const fixedBytes = 32
+const fixedBytes = 40
 const queueBytes = 32
-const version = 1
+const version = 2
 const magic = Buffer.from('GANTRYQI', 'latin1')
 
 export interface QueueRun {
@@ -51,67 +56,112 @@ export interface RunToWrite {
   readonly timesMs: Float64Array
 }
 
-export function encodeIndexFile(segment: number, upTo: number, runs: readonly RunToWrite[]): Buffer {
+export function encodeIndexFile(
+  segment: number,
+  upTo: number,
+  runs: readonly RunToWrite[],
+  cipher: RecordCipher | null = null,
+): Buffer {
   const entries = runs.reduce((sum, run) => sum + run.count, 0)
-  const pagesAt = pagesStart(runs.length)
-  const bytes = Buffer.alloc(pagesAt + Math.ceil(entries / entriesPerPage) * pageBytes)
-  magic.copy(bytes)
-  bytes.writeUInt32LE(version, 8)
-  bytes.writeUInt32LE(segment, 12)
-  bytes.writeUInt32LE(upTo, 16)
-  bytes.writeUInt32LE(runs.length, 20)
-  bytes.writeUInt32LE(entries, 24)
-  let row = 0
-  runs.forEach((run, i) => {
-    const at = fixedBytes + i * queueBytes
-    bytes.writeDoubleLE(run.queueKey, at)
-    bytes.writeDoubleLE(run.firstOffset, at + 8)
-    bytes.writeDoubleLE(run.timesMs[0] ?? 0, at + 16)
-    bytes.writeUInt32LE(row, at + 24)
-    bytes.writeUInt32LE(run.count, at + 28)
-    for (let j = 0; j < run.count; j++, row++) {
-      const entry = pagesAt + Math.floor(row / entriesPerPage) * pageBytes + (row % entriesPerPage) * entryBytes
-      bytes.writeUInt32LE(run.offsets[j]!, entry)
-      bytes.writeUInt32LE(run.tagHashes[j]!, entry + 4)
-      bytes.writeDoubleLE(run.timesMs[j]!, entry + 8)
-    }
-  })
-  for (let page = pagesAt; page < bytes.length; page += pageBytes) {
-    bytes.writeUInt32LE(crc32(bytes.subarray(page, page + pageBytes - 4)), page + pageBytes - 4)
+  const head = Buffer.alloc(fixedBytes)
+  magic.copy(head)
+  head.writeUInt32LE(version, 8)
+  head.writeUInt32LE(segment, 12)
+  head.writeUInt32LE(upTo, 16)
+  head.writeUInt32LE(runs.length, 20)
+  head.writeUInt32LE(entries, 24)
+  head.writeUInt32LE(cipher ? 1 : 0, 32)
+  const { directory, pages } = encodeRuns(runs, Math.ceil(entries / entriesPerPage))
+  const sealed = cipher ? cipher.seal(directory) : directory
+  head.writeUInt32LE(directoryCrc(head, sealed), 28)
+  const pagesAt = pagesStart(sealed.length)
+  const stride = strideOf(cipher)
+  const bytes = Buffer.alloc(pagesAt + (pages.length / pageBytes) * stride)
+  head.copy(bytes)
+  bytes.set(sealed, fixedBytes)
+  for (let page = 0, at = pagesAt; page < pages.length; page += pageBytes, at += stride) {
+    const plain = pages.subarray(page, page + pageBytes)
+    plain.writeUInt32LE(crc32(plain.subarray(0, pageBytes - 4)), pageBytes - 4)
+    bytes.set(cipher ? cipher.seal(plain) : plain, at)
   }
-  bytes.writeUInt32LE(directoryCrc(bytes, runs.length), 28)
   return bytes
 }
 
-/** Bytes of the beginning that hold the whole directory, as far as the first 32 bytes tell; null when they are no index file. */
-export function directoryBytes(bytes: Buffer): number | null {
-  if (bytes.length < fixedBytes || !bytes.subarray(0, 8).equals(magic) || bytes.readUInt32LE(8) !== version) return null
-  return fixedBytes + bytes.readUInt32LE(20) * queueBytes
+function encodeRuns(runs: readonly RunToWrite[], pageCount: number): { directory: Buffer; pages: Buffer } {
+  const directory = Buffer.alloc(runs.length * queueBytes)
+  const pages = Buffer.alloc(pageCount * pageBytes)
+  let row = 0
+  runs.forEach((run, i) => {
+    const at = i * queueBytes
+    directory.writeDoubleLE(run.queueKey, at)
+    directory.writeDoubleLE(run.firstOffset, at + 8)
+    directory.writeDoubleLE(run.timesMs[0] ?? 0, at + 16)
+    directory.writeUInt32LE(row, at + 24)
+    directory.writeUInt32LE(run.count, at + 28)
+    for (let j = 0; j < run.count; j++, row++) {
+      const entry = Math.floor(row / entriesPerPage) * pageBytes + (row % entriesPerPage) * entryBytes
+      pages.writeUInt32LE(run.offsets[j]!, entry)
+      pages.writeUInt32LE(run.tagHashes[j]!, entry + 4)
+      pages.writeDoubleLE(run.timesMs[j]!, entry + 8)
+    }
+  })
+  return { directory, pages }
 }
 
-/** Null when damaged, of another version, or not as long as it says. */
-export function decodeDirectory(bytes: Buffer, fileBytes: number): IndexDirectory | null {
-  const needed = directoryBytes(bytes)
-  if (needed === null || bytes.length < needed) return null
-  const queues = bytes.readUInt32LE(20)
-  if (bytes.readUInt32LE(28) !== directoryCrc(bytes, queues)) return null
+/** Bytes from the start of one page to the start of the next. */
+export const strideOf = (cipher: RecordCipher | null): number => pageBytes + (cipher?.overheadBytes ?? 0)
+
+/** Bytes of the beginning that hold the whole directory, as far as the first 40 bytes tell; null when they are no index file. */
+export function directoryBytes(bytes: Buffer, cipher: RecordCipher | null = null): number | null {
+  if (bytes.length < fixedBytes || !bytes.subarray(0, 8).equals(magic) || bytes.readUInt32LE(8) !== version) return null
+  return fixedBytes + bytes.readUInt32LE(20) * queueBytes + (cipher?.overheadBytes ?? 0)
+}
+
+/** Null when damaged, of another version, not as long as it says, or sealed otherwise than with this cipher. */
+export function decodeDirectory(
+  bytes: Buffer,
+  fileBytes: number,
+  cipher: RecordCipher | null = null,
+): IndexDirectory | null {
+  const needed = directoryBytes(bytes, cipher)
+  if (needed === null || bytes.length < needed || bytes.readUInt32LE(32) !== (cipher ? 1 : 0)) return null
+  const sealed = bytes.subarray(fixedBytes, needed)
+  if (bytes.readUInt32LE(28) !== directoryCrc(bytes, sealed)) return null
   const entries = bytes.readUInt32LE(24)
-  const pagesAt = pagesStart(queues)
-  if (fileBytes !== pagesAt + Math.ceil(entries / entriesPerPage) * pageBytes) return null
-  const runs = Array.from({ length: queues }, (_, i) => {
-    const at = fixedBytes + i * queueBytes
+  const pagesAt = pagesStart(sealed.length)
+  if (fileBytes !== pagesAt + Math.ceil(entries / entriesPerPage) * strideOf(cipher)) return null
+  const directory = opened(sealed, cipher)
+  if (directory === null) return null
+  const runs = Array.from({ length: bytes.readUInt32LE(20) }, (_, i) => {
+    const at = i * queueBytes
     return {
-      queueKey: bytes.readDoubleLE(at),
-      firstOffset: bytes.readDoubleLE(at + 8),
-      firstTimeMs: bytes.readDoubleLE(at + 16),
-      row: bytes.readUInt32LE(at + 24),
-      count: bytes.readUInt32LE(at + 28),
+      queueKey: directory.readDoubleLE(at),
+      firstOffset: directory.readDoubleLE(at + 8),
+      firstTimeMs: directory.readDoubleLE(at + 16),
+      row: directory.readUInt32LE(at + 24),
+      count: directory.readUInt32LE(at + 28),
     }
   })
   return { segment: bytes.readUInt32LE(12), upTo: bytes.readUInt32LE(16), entries, runs, pagesAt }
 }
 
-export const pageIsSound = (page: Buffer): boolean =>
+/** The page in clear, or null when it is damaged. */
+export function openPage(stored: Buffer, cipher: RecordCipher | null): Buffer | null {
+  const page = opened(stored, cipher)
+  return page !== null && pageIsSound(page) ? page : null
+}
+
+function opened(stored: Buffer, cipher: RecordCipher | null): Buffer | null {
+  if (!cipher) return stored
+  try {
+    const plain = cipher.open(stored)
+    return Buffer.from(plain.buffer, plain.byteOffset, plain.length)
+  } catch {
+    return null
+  }
+}
+
+const pageIsSound = (page: Buffer): boolean =>
   page.length === pageBytes && page.readUInt32LE(pageBytes - 4) === crc32(page.subarray(0, pageBytes - 4))
 
 export const entryOffset = (page: Buffer, row: number): number => page.readUInt32LE((row % entriesPerPage) * entryBytes)
@@ -128,7 +178,8 @@ export function segmentOfIndexFile(name: string): number | null {
   return match ? Number(match[1]) : null
 }
 
-const pagesStart = (queues: number): number => Math.ceil((fixedBytes + queues * queueBytes) / pageBytes) * pageBytes
+const pagesStart = (directoryLength: number): number =>
+  Math.ceil((fixedBytes + directoryLength) / pageBytes) * pageBytes
 
-const directoryCrc = (bytes: Buffer, queues: number): number =>
-  crc32(bytes.subarray(fixedBytes, fixedBytes + queues * queueBytes), crc32(bytes.subarray(0, 28)))
+const directoryCrc = (head: Buffer, directory: Uint8Array): number =>
+  crc32(directory, crc32(head.subarray(32, fixedBytes), crc32(head.subarray(0, 28))))

@@ -277,6 +277,16 @@ class Log implements SegmentLog {
     })
   }
 
+  async seal(): Promise<void> {
+    this.#refuseWhenOver()
+    if (this.#last.end === headerBytes) return this.#allDurable()
+    this.#roll()
+    // A commit without records: making the next segment's file is all there is to do.
+    const { durable } = this.#commitFor(0)
+    this.#pumping ??= this.#pump()
+    await durable
+  }
+
   close(): Promise<void> {
     this.#closed ??= this.#end()
     return this.#closed
@@ -356,7 +366,8 @@ class Log implements SegmentLog {
     // Who does not wait for durability must not bring the process down when it fails.
     durable.catch(() => {})
     const from = this.#last.end
-    const commit = { segment: this.#last, from, end: from, nextSequence: 0, blocks: [], durable, resolve, reject }
+    const nextSequence = this.#nextSequence
+    const commit = { segment: this.#last, from, end: from, nextSequence, blocks: [], durable, resolve, reject }
     this.#queue.push(commit)
     this.#openCommit = commit
     return commit
@@ -422,8 +433,10 @@ class Log implements SegmentLog {
       return block.bytes.subarray(first, stop)
     })
     const file = segment.file ?? (await this.#openForWriting(segment))
-    await file.write(chunks, from)
-    await file.datasync()
+    if (end > from) {
+      await file.write(chunks, from)
+      await file.datasync()
+    }
     for (const block of commit.blocks) block.durable = Math.min(end - block.start, block.bytes.length)
     this.#waitingBytes -= end - from
     this.#durableEnd = positionOf(segment.header.segment, end)

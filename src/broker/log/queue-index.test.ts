@@ -2,7 +2,8 @@
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, SimulatedRandom } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
-import type { SegmentLog } from './contract.ts'
+import { createRecordCipher } from './cipher.ts'
+import type { RecordCipher, SegmentLog } from './contract.ts'
 import { segmentOf } from './contract.ts'
 import { openLog } from './log.ts'
 import { type DecodedEntry, openQueueIndex, type PersistentQueueIndex } from './queue-index.ts'
@@ -61,15 +62,19 @@ class Scene {
   trimmedBelow = 0
   seals = true
 
+  /** Every other scene is encrypted. */
+  readonly cipher: RecordCipher | null
+
   constructor(seed: number) {
     this.random = new SimulatedRandom(seed)
     this.disk = new SimulatedDisk({ random: this.random })
+    this.cipher = seed % 2 === 0 ? null : createRecordCipher(new Uint8Array(32).fill(seed), this.random)
   }
 
   async open(): Promise<void> {
-    const { disk, clock, random } = this
-    this.log = (await openLog({ disk: disk.boot(), clock, random, directory, segmentBytes: 8192 })).log
-    const { index, sealedBelow } = await openQueueIndex({ disk: disk.boot(), directory, log: this.log, decode })
+    const { disk, clock, random, cipher } = this
+    this.log = (await openLog({ disk: disk.boot(), clock, random, directory, segmentBytes: 8192, cipher })).log
+    const { index, sealedBelow } = await openQueueIndex({ disk: disk.boot(), directory, log: this.log, decode, cipher })
     this.index = index
     for await (const { position, payload } of this.log.scan(sealedBelow)) {
       for (const entry of decode(payload)) {
@@ -206,9 +211,9 @@ describe('the queue index', () => {
     await scene.settle()
     await scene.index.flush()
     await scene.close()
-    const { disk, clock, random } = scene
-    const { log } = await openLog({ disk, clock, random, directory, segmentBytes: 8192 })
-    const { index, sealedBelow } = await openQueueIndex({ disk, directory, log, decode })
+    const { disk, clock, random, cipher } = scene
+    const { log } = await openLog({ disk, clock, random, directory, segmentBytes: 8192, cipher })
+    const { index, sealedBelow } = await openQueueIndex({ disk, directory, log, decode, cipher })
     expect(sealedBelow).toBe(log.end)
     const found = await index.lookup(7, 0, 100)
     expect(read(found).map((row) => row.position)).toEqual(scene.model.queues.get(7)!.rows.map((row) => row.position))
@@ -303,9 +308,9 @@ describe('the queue index', () => {
       path,
       scene.disk.contentOf(path)!.subarray(0, scene.model.queues.get(0)!.rows[9]!.position - 2 ** 32),
     )
-    const { disk, clock, random } = scene
-    const { log } = await openLog({ disk, clock, random, directory, segmentBytes: 8192 })
-    const { index, sealedBelow } = await openQueueIndex({ disk, directory, log, decode })
+    const { disk, clock, random, cipher } = scene
+    const { log } = await openLog({ disk, clock, random, directory, segmentBytes: 8192, cipher })
+    const { index, sealedBelow } = await openQueueIndex({ disk, directory, log, decode, cipher })
     expect(sealedBelow).toBe(2 ** 32)
     expect((await index.lookup(0, 0, 100)).count).toBe(0)
     await log.close()

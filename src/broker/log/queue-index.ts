@@ -11,7 +11,7 @@
  * adding with a gap is refused, and adding to a sealed segment too.
  */
 import type { Disk } from '../../world/disk.ts'
-import type { IndexEntries, OpenedIndex, QueueIndex, SealedSegment, SegmentLog } from './contract.ts'
+import type { IndexEntries, OpenedIndex, QueueIndex, RecordCipher, SealedSegment, SegmentLog } from './contract.ts'
 import { positionOf, segmentOf } from './contract.ts'
 import { corrupt, LogError } from './errors.ts'
 import type { IndexDirectory, RunToWrite } from './index-file.ts'
@@ -24,9 +24,10 @@ import {
   entryTagHash,
   entryTimeMs,
   indexFileName,
+  openPage,
   pageBytes,
-  pageIsSound,
   segmentOfIndexFile,
+  strideOf,
 } from './index-file.ts'
 import { sharedPages } from './pages.ts'
 import { sharedReadFiles } from './read-files.ts'
@@ -47,6 +48,8 @@ export interface OpenQueueIndexOptions {
   readonly log: SegmentLog
   /** The entries of one record of the log, for making a lost index file again; none for records that are no messages. */
   readonly decode: (payload: Uint8Array) => readonly DecodedEntry[]
+  /** The log's, so that what an index file says about encrypted records is encrypted too. */
+  readonly cipher?: RecordCipher | null
 }
 
 /** What `openQueueIndex` gives: the contract, and what only a persistent index can do. */
@@ -58,6 +61,8 @@ export interface PersistentQueueIndex extends QueueIndex {
   flush(): Promise<void>
   /** The first offset stored at `timeMs` or later; the offset after the last when there is none. Store times must not fall within a queue. */
   offsetAtTime(queueKey: number, timeMs: number): Promise<number>
+  /** Time of the first message in a segment that is not sealed; null when none is known. */
+  firstTimeMs(segment: number): number | null
   /** Queues that have entries, dropped ones of earlier runs included. */
   queueKeys(): IterableIterator<number>
   /** Memory held, in bytes, without the shared page cache. */
@@ -158,6 +163,7 @@ class Index implements PersistentQueueIndex {
   readonly #directory: string
   readonly #log: SegmentLog
   readonly #decode: OpenQueueIndexOptions['decode']
+  readonly #cipher: RecordCipher | null
   readonly #owner = `index ${indexesOpened++}`
   readonly #queues = new Map<number, Queue>()
   /** Index files of sealed segments. */
@@ -174,6 +180,7 @@ class Index implements PersistentQueueIndex {
     this.#directory = options.directory
     this.#log = options.log
     this.#decode = options.decode
+    this.#cipher = options.cipher ?? null
   }
 
   /** Answers the position from which on entries must be added again. */
@@ -311,6 +318,15 @@ class Index implements PersistentQueueIndex {
     return low
   }
 
+  firstTimeMs(segment: number): number | null {
+    let first: number | null = null
+    for (const queue of this.#queues.values()) {
+      const time = queue.chunks.find((chunk) => chunk.segment === segment)?.timesMs[0]
+      if (time !== undefined && (first === null || time < first)) first = time
+    }
+    return first
+  }
+
   memoryBytes(): number {
     let bytes = 0
     for (const queue of this.#queues.values()) {
@@ -403,15 +419,15 @@ class Index implements PersistentQueueIndex {
     const file = this.#files.get(segment)
     const path = this.#path(segment)
     if (!file) throw new LogError('no-record', `${path} was removed`)
-    const bytes = Buffer.allocUnsafeSlow((last - first + 1) * pageBytes)
-    const at = file.pagesAt + first * pageBytes
+    const stride = strideOf(this.#cipher)
+    const bytes = Buffer.allocUnsafeSlow((last - first + 1) * stride)
+    const at = file.pagesAt + first * stride
     const read = await sharedReadFiles.use(this.#disk, this.#owner, path, (open) => open.read(bytes, at))
     const pages: Buffer[] = []
     for (let page = first; page <= last; page++) {
-      const from = (page - first) * pageBytes
-      const one = bytes.subarray(from, from + pageBytes)
-      if (from + pageBytes > read || !pageIsSound(one))
-        throw corrupt(path, at + from, 'a page of the index is unreadable')
+      const from = (page - first) * stride
+      const one = from + stride > read ? null : openPage(bytes.subarray(from, from + stride), this.#cipher)
+      if (one === null) throw corrupt(path, at + from, 'a page of the index is unreadable')
       // A page of its own, so that a kept one does not keep its neighbours.
       if (this.#files.get(segment) === file)
         sharedPages.put(this.#owner, segment, page, first === last ? one : Buffer.from(one))
@@ -459,13 +475,13 @@ class Index implements PersistentQueueIndex {
       const size = await file.size()
       let bytes = Buffer.allocUnsafe(Math.min(size, pageBytes))
       bytes = bytes.subarray(0, await file.read(bytes, 0))
-      const needed = directoryBytes(bytes)
+      const needed = directoryBytes(bytes, this.#cipher)
       if (needed === null || needed > size) return null
       if (needed > bytes.length) {
         bytes = Buffer.allocUnsafe(needed)
         bytes = bytes.subarray(0, await file.read(bytes, 0))
       }
-      const directory = decodeDirectory(bytes, size)
+      const directory = decodeDirectory(bytes, size, this.#cipher)
       return directory?.segment === segment ? directory : null
     })
   }
@@ -547,7 +563,7 @@ class Index implements PersistentQueueIndex {
 
   /** A whole file under another name, synced, then renamed: a crash leaves the old one or none, and none is made again. */
   async #write(segment: number, upTo: number, runs: readonly RunToWrite[]): Promise<IndexDirectory> {
-    const bytes = encodeIndexFile(segment, upTo, runs)
+    const bytes = encodeIndexFile(segment, upTo, runs, this.#cipher)
     const unfinished = `${this.#directory}/index.new`
     await this.#disk.unlink(unfinished)
     const file = await this.#disk.open(unfinished, 'create')
@@ -560,7 +576,7 @@ class Index implements PersistentQueueIndex {
     this.#forgetFile(segment)
     await this.#disk.rename(unfinished, this.#path(segment))
     this.#forgetFile(segment)
-    return decodeDirectory(bytes, bytes.length)!
+    return decodeDirectory(bytes, bytes.length, this.#cipher)!
   }
 
   /** The first offset of the queue at `position` or later. */

@@ -5,11 +5,13 @@
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { GroupSpec } from '../../engines/engine.ts'
+import type { Disk } from '../../world/disk.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerSettings, Delivery, HandleOutcome, ReceiveRequest, SendReceipt } from '../broker.ts'
 import { tagHash } from '../core/filter.ts'
 import { limits } from '../core/limits.ts'
+import { encodeState } from '../core/snapshot.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
 
@@ -29,7 +31,7 @@ beforeEach(async () => {
   clock = new SimulatedClock()
   random = new SimulatedRandom(1)
   disk = new SimulatedDisk({ random })
-  settings = { retentionMs: 72 * HOUR, sendTps: 1e9, receiveTps: 1e9 }
+  settings = { retentionMs: 72 * HOUR, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: 40 * 24 * HOUR }
   reported = []
   messages = 0
   await open()
@@ -553,10 +555,78 @@ describe('retention', () => {
     expect(after.storedBytes).toBeLessThan(before.storedBytes)
     expect(after.inflight).toBe(0)
     expect(await ack(held!)).toBe('done')
-    const left = await receive({ max: 1_000 })
-    expect(left).toHaveLength(100)
+    let left = 0
+    for (let got = await receive({ max: 1_000 }); got.length > 0; got = await receive({ max: 1_000 }))
+      left += got.length
+    expect(left).toBe(100)
     await restart({ segmentBytes: 8_192 })
     expect(broker.usage()).toMatchObject({ messages: after.messages, inflight: 100 })
+  })
+
+  it('gives back everything a quiet instance holds, its only segment too', async () => {
+    settings = { ...settings, retentionMs: 24 * HOUR }
+    await restart()
+    await sendMany(50)
+    await receive({ max: 20, invisibleMs: 12 * HOUR })
+    await clock.advance(23 * HOUR)
+    expect(broker.usage()).toMatchObject({ messages: 50 })
+    const [before, held] = [files(), broker.usage().storedBytes]
+    await clock.advance(2 * HOUR)
+    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+    expect(broker.usage().storedBytes).toBeLessThan(held / 4)
+    expect(await files()).toEqual(['0000002.segment', 'checkpoint', 'checkpoint.previous'])
+    expect(await before).toContain('0000001.segment')
+    await sendMany(3)
+    await restart()
+    expect(await receive({ max: 10 })).toHaveLength(3)
+  })
+
+  it('a shortened retention takes effect at once', async () => {
+    await sendMany(50)
+    await clock.advance(30 * HOUR)
+    await sendMany(1)
+    expect(broker.usage()).toMatchObject({ messages: 51 })
+    settings = { ...settings, retentionMs: 24 * HOUR }
+    broker.configure(settings)
+    await clock.advance(MINUTE)
+    expect(broker.usage()).toMatchObject({ messages: 1 })
+  })
+
+  it('seals nothing on a full disk, for that would stop the log, and gives back when there is room', async () => {
+    settings = { ...settings, retentionMs: 24 * HOUR }
+    await restart()
+    await sendMany(50)
+    disk.inject({ operation: 'write', error: 'ENOSPC', times: 1_000 })
+    await clock.advance(25 * HOUR)
+    expect(reported.length).toBeGreaterThan(0)
+    reported.length = 0
+    disk.healFaults()
+    await clock.advance(2 * HOUR)
+    expect(broker.usage()).toMatchObject({ messages: 0 })
+    await sendMany(1)
+    expect(await receive()).toHaveLength(1)
+  })
+
+  it('holds up no receive of what it leaves while it takes segments', async () => {
+    settings = { ...settings, retentionMs: HOUR }
+    await restart({ segmentBytes: 8_192 })
+    await sendMany(100)
+    await clock.advance(30 * MINUTE)
+    await sendMany(100)
+    let release = () => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const boot = disk.boot()
+    const unlink = (path: string) =>
+      path.endsWith('.index') ? released.then(() => boot.unlink(path)) : boot.unlink(path)
+    await restart({ segmentBytes: 8_192, disk: { ...boot, unlink } })
+    await clock.advance(31 * MINUTE)
+    expect(broker.usage()).toMatchObject({ messages: 200 })
+    expect(await receive({ max: 1_000 })).not.toHaveLength(0)
+    release()
+    await clock.advance(0)
+    expect(broker.usage().messages).toBeLessThan(150)
   })
 
   it('does not deliver what is too old, though its segment is still there', async () => {
@@ -594,6 +664,31 @@ describe('a record that cannot be read', () => {
     expect(await receive()).toEqual([])
     await clock.advance(limits.unreadableRetryMs)
     expect(await receive()).toHaveLength(2)
+  })
+
+  it('is told to a pull by the same refusal', async () => {
+    const [{ queueId } = { queueId: 0 }] = await send()
+    await restart()
+    disk.inject({ operation: 'read', error: 'EIO', times: 1 })
+    const request = { group: 'group', topic: 'topic', queueId, offset: 0, filter: null, max: 1, waitMs: 0 }
+    const pull = () => broker.pull(request, new AbortController().signal)
+    await expect(pull()).rejects.toMatchObject({ code: 50001, message: /EIO/ })
+    expect((await pull()).deliveries).toHaveLength(1)
+  })
+
+  it('goes to the dead letters later, and a kill meanwhile changes nothing', async () => {
+    await ensureGroup({ maxRetryTimes: 0 })
+    await send()
+    expect(await receive({ autoRenew: true })).toHaveLength(1)
+    await restart()
+    disk.inject({ operation: 'read', error: 'EIO', times: 1 })
+    await clock.advance(MINUTE)
+    expect(reported.splice(0)).toHaveLength(1)
+    const live = encodeState(broker.state)
+    await restart({ killed: true })
+    expect(encodeState(broker.state)).toEqual(live)
+    await clock.advance(limits.unreadableRetryMs)
+    expect(await receive({ topic: '%DLQ%group' })).toHaveLength(1)
   })
 })
 
@@ -646,12 +741,19 @@ describe('a restart', () => {
     const place = { directory: '/secret', cipherKey }
     await open(place)
     await broker.ensureTopics([topicSpec('topic')])
-    await send('tag', 'a very secret body')
+    const [receipt] = await send('tag', 'a very secret body')
     await restart(place)
     expect((await receive()).map(text)).toEqual(['a very secret body'])
     await broker.close()
-    for (const name of await disk.list('/secret'))
-      expect(Buffer.from(disk.contentOf(`/secret/${name}`)!).includes('secret body')).toBe(false)
+    const [time, hash] = [Buffer.alloc(8), Buffer.alloc(4)]
+    time.writeDoubleLE(receipt!.storeTimeMs)
+    hash.writeUInt32LE(tagHash('tag'))
+    const names = await disk.list('/secret')
+    expect(names).toContain('0000001.index')
+    for (const name of names) {
+      const bytes = Buffer.from(disk.contentOf(`/secret/${name}`)!)
+      for (const telling of ['secret body', 'topic', time, hash]) expect(bytes.includes(telling)).toBe(false)
+    }
     await expect(open({ directory: '/secret' })).rejects.toThrow(/encrypted/)
     await expect(open({ directory: '/secret', cipherKey: random.bytes(32) })).rejects.toThrow(/key/)
   })
@@ -680,8 +782,13 @@ it('sets no timer when there is nothing to wait for', async () => {
   const waiting = receive({ waitMs: 1_000 })
   for (const delivery of await waiting) await ack(delivery)
   await clock.advance(HOUR)
+  // What is stored has its retention to wait for, and nothing else.
+  expect(clock.pending).toBe(1)
+  await clock.advance(settings.retentionMs)
   expect(clock.pending).toBe(0)
 })
+
+const files = async (): Promise<string[]> => (await disk.list('/instance')).sort()
 
 // Helpers ------------------------------------------------------------------------------------------
 
@@ -689,12 +796,13 @@ interface Place {
   readonly directory?: string
   readonly cipherKey?: Uint8Array
   readonly segmentBytes?: number
+  readonly disk?: Disk
 }
 
-async function open(place: Place = {}): Promise<void> {
+async function open({ disk: seen = disk.boot(), ...place }: Place = {}): Promise<void> {
   const report = (error: unknown) => void reported.push(error)
   broker = await openShell({
-    world: { clock, random, disk: disk.boot() },
+    world: { clock, random, disk: seen },
     directory: '/instance',
     settings,
     report,

@@ -6,31 +6,43 @@
  * promises of those who wait. Everything it does is: look at the state, ask a `decide…` of the core,
  * `commit`, answer. The timer is set to the earliest thing due and to nothing when there is none.
  */
-import type { GroupSpec, TopicSpec } from '../../engines/engine.ts'
+import type { GroupSpec, OffsetReset, TopicLag, TopicSpec } from '../../engines/engine.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
 import {
   type Broker,
   BrokerRefusal,
   type BrokerSettings,
+  type BrowsePage,
+  type BrowseRequest,
   type Delivery,
+  type EndTransactionRequest,
   type GroupView,
   type HandleOutcome,
+  type Incident,
+  type LiteSyncRequest,
+  type ProducerAsker,
+  type Pulled,
+  type PullRequest,
+  type ReceiveBudget,
   type ReceiveRequest,
   type SendReceipt,
   type SendRequest,
+  type StoredMessage,
   type TopicView,
+  type TransactionOutcome,
 } from '../broker.ts'
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../core/dead-letter.ts'
 import { DeadlineHeap, type Due } from '../core/deadline-heap.ts'
-import { type BrokerEvent, decodeEvent, type LeasedEvent, type MessageEvent, type MessageName } from '../core/events.ts'
-import { matches } from '../core/filter.ts'
+import { type BrokerEvent, decodeEvent, type Handout, type MessageEvent, type MessageName } from '../core/events.ts'
+import { matches, type SqlFilter, sqlOf } from '../core/filter.ts'
 import { decideGroup, decideSubscribe, defaultGroup } from '../core/group.ts'
-import { formatHandle, parseHandle } from '../core/handle.ts'
+import { type DeliveryName, formatHandle, parseHandle } from '../core/handle.ts'
 import {
   decideDeadline,
   decideTake,
   decideUntouched,
   type Entries,
+  enterPhase,
   expire,
   expireNow,
   findDelivery,
@@ -38,46 +50,82 @@ import {
   retriesChanged,
 } from '../core/lease.ts'
 import { limits } from '../core/limits.ts'
-import { decideSend, decideTopic, retained } from '../core/queue.ts'
-import { codes, type Refusal } from '../core/refusal.ts'
-import { decideTrim, expiredSegments, type SegmentAge } from '../core/retention.ts'
+import { sameBinding } from '../core/lite-topics.ts'
+import { attemptToTell, decideAck, decideOrderlyTake, isRepeat } from '../core/orderly.ts'
+import { decideTopic } from '../core/queue.ts'
+import { codes, type Refusal, tooMuchUnread } from '../core/refusal.ts'
+import type { SegmentAge } from '../core/retention.ts'
 import { maxAttempts, retryDelaysMs } from '../core/retry.ts'
-import type { BrokerState, Group, Lease, Subscription, Topic, Waiter } from '../core/state.ts'
-import { type Bucket, makeBucket, open, opensAt, sendWeight, setRate, spend, units } from '../core/throttle.ts'
+import {
+  type BrokerState,
+  type Group,
+  type Lease,
+  LiteTopic,
+  type Subscription,
+  type Topic,
+  type Waiter,
+} from '../core/state.ts'
+import { typeWeight, units } from '../core/throttle.ts'
 import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../core/waiters.ts'
 import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
+import { browse, browseLite, historyOf } from './browse.ts'
+import { FilterWatch } from './filter-watch.ts'
 import { Journal } from './journal.ts'
+import { LiteShell } from './lite.ts'
+import { Offsets } from './offsets.ts'
+import { Retention } from './retention.ts'
+import { Sieve } from './sieve.ts'
+import { Throughput } from './throughput.ts'
 import type { SteadyTime } from './time.ts'
+import { Timers } from './timers.ts'
+import { TransactionShell } from './transactions.ts'
+import { Turns } from './turns.ts'
 
 /** Deliveries that run out are handled in portions, so that a great many do not hold up everything else. */
 const EXPIRE_PORTION = 4_096
 /** How soon a receive looks again when the log was busy, or an expiring poll whose index entries are being read. */
 const RETRY_MS = 5
+/** How long a poll whose time is up waits for an expression to be asked of more messages; the wire leaves 200 ms for the answer to travel. */
+const SIFT_MS = 100
 /** How often clients that fell silent are forgotten. */
 const SWEEP_MS = 60_000
+/** How exactly a trace tells when a message was acknowledged. */
+const DATED_EVERY_MS = 1_000
 
 export interface BrokerShellOptions {
   readonly clock: Clock
   readonly time: SteadyTime
   readonly session: number
+  /** Draws what transaction ids are signed with. */
+  readonly secret: () => string
   readonly settings: BrokerSettings
   readonly state: BrokerState
   readonly log: SegmentLog
   readonly index: PersistentQueueIndex
   readonly ages: SegmentAge[]
   readonly newestMs: number
+  readonly unsealedSinceMs: number | null
   readonly report: (error: unknown) => void
 }
 
 /** A waiting receive with the one who asked. */
 interface Poll extends Waiter {
   readonly subscription: Subscription
+  /** When it was to end at the latest; `due` may be later while entries are read. */
+  readonly until: number
   readonly signal: AbortSignal
+  readonly budget: ReceiveBudget | undefined
   readonly onAbort: () => void
   readonly resolve: (deliveries: Delivery[]) => void
   readonly reject: (error: Error) => void
+}
+
+/** Index entries as they were found from an offset on. */
+interface Loaded {
+  readonly askedFrom: number
+  readonly entries: Entries
 }
 
 /** A subscription to be served again at a time. */
@@ -88,26 +136,38 @@ interface Wake extends Due {
 export class BrokerShell implements Broker {
   readonly state: BrokerState
   readonly #journal: Journal
+  readonly #retention: Retention
+  readonly #timers: Timers
+  readonly #transactions: TransactionShell
+  readonly #offsets: Offsets
+  readonly #lite: LiteShell
   readonly #clock: Clock
   readonly #time: SteadyTime
-  readonly #session: number
+  /** Drawn at the start, and another one after each reset: what is delivered anew has other handles than before. */
+  #session: number
   readonly #report: (error: unknown) => void
-  readonly #sendBucket: Bucket
-  readonly #receiveBucket: Bucket
+  readonly #throughput: Throughput
   #settings: BrokerSettings
+  #datedAt = 0
   /** Until its creation is durable, a group delivers nothing. */
   readonly #settling = new Map<Group, Promise<void>>()
   readonly #loading = new Set<Subscription>()
+  /** Reads for receivers: what each may hold before it is counted is bounded, so their number must be too. */
+  readonly #reading = new Turns(8)
   /** Index entries read from files for a subscription, by queue key, until it has passed them. */
-  readonly #loaded = new Map<Subscription, Map<number, Entries>>()
+  readonly #loaded = new Map<Subscription, Map<number, Loaded>>()
   /** The reading under way that made `entriesAt` say "not in memory". */
-  #lookup: Promise<Entries> | null = null
+  #lookup: Promise<Loaded> | null = null
+  readonly #sieve: Sieve
+  readonly #filters = new FilterWatch()
+  /** Of `#loading`, those whose messages are being asked an expression, which may take longer than a poll. */
+  readonly #sifting = new Set<Subscription>()
   readonly #burying = new Set<Subscription>()
   /** Subscriptions to be asked again at a time: throttled, or the log was busy. */
   readonly #wakes = new DeadlineHeap<Wake>()
   readonly #wakeOf = new Map<Subscription, Wake>()
-  #trimming = false
   #cancelTimer: Cancel | null = null
+  /** Monotonic, for a wall clock that is set forward does not make a timer fire. */
   #armedFor = Number.POSITIVE_INFINITY
   #sweptAt = 0
   #closed: Promise<void> | null = null
@@ -119,18 +179,112 @@ export class BrokerShell implements Broker {
     this.#session = options.session
     this.#settings = options.settings
     this.#report = options.report
-    const at = this.#time.now()
-    this.#sendBucket = makeBucket(options.settings.sendTps, at)
-    this.#receiveBucket = makeBucket(options.settings.receiveTps, at)
+    this.#throughput = new Throughput(options.settings, this.#time.now())
     this.#journal = new Journal({
       state: options.state,
       log: options.log,
       index: options.index,
       ages: options.ages,
       newestMs: options.newestMs,
+      unsealedSinceMs: options.unsealedSinceMs,
       onVisible: (topics) => this.#wakeTopics(topics),
       onFailure: (error) => this.#stop(error),
       report: options.report,
+    })
+    this.#timers = new Timers({
+      state: options.state,
+      clock: options.clock,
+      log: options.log,
+      now: () => this.#time.now(),
+      commit: (events) => this.#commit(events),
+      durable: () => this.#durable(),
+      stopped: () => this.#closed !== null || this.#journal.failed !== null,
+      report: options.report,
+    })
+    this.#transactions = new TransactionShell({
+      state: options.state,
+      retentionMs: options.settings.retentionMs,
+      secret: options.secret,
+      now: () => this.#time.now(),
+      commit: (events) => this.#commit(events),
+      durable: () => this.#durable(),
+      read: (position) => this.#journal.log.read(position),
+      arm: () => this.#arm(),
+      stopped: () => this.#closed !== null || this.#journal.failed !== null,
+      report: options.report,
+    })
+    this.#retention = new Retention({
+      state: options.state,
+      journal: this.#journal,
+      retentionMs: () => this.#settings.retentionMs,
+      commit: (events) => {
+        this.#commit(events)
+        // What blocked an orderly group's queue may be among the messages taken.
+        for (const subscription of this.state.subscriptions.values()) this.#attend(subscription)
+      },
+      beforeTrim: (below) => this.#transactions.endBelow(below),
+      report: options.report,
+      makeWay: (below) => this.#timers.moveAbove(below),
+      changed: () => this.#arm(),
+    })
+    this.#offsets = new Offsets({
+      state: options.state,
+      clock: options.clock,
+      index: options.index,
+      log: options.log,
+      now: () => this.#time.now(),
+      retentionMs: () => this.#settings.retentionMs,
+      group: (consumerGroupId) => this.#group(consumerGroupId),
+      settled: async (group) => this.#settling.get(group),
+      checkBudget: (group) => {
+        const refusal = this.#throughput.refuseReceive({ group }, this.#time.now())
+        if (refusal) throw refuse(refusal)
+      },
+      spend: (reading, messages) => {
+        let cost = 0
+        for (const { bodyBytes } of messages) cost += units(bodyBytes)
+        this.#spendForReceive(reading, cost, this.#time.now())
+      },
+      commit: (events) => this.#commit(events),
+      durable: () => this.#durable(),
+      moved: (subscription) => this.#moved(subscription),
+      stopped: () => this.#closed !== null || this.#journal.failed !== null,
+    })
+    this.#lite = new LiteShell({
+      state: options.state,
+      index: options.index,
+      now: () => this.#time.now(),
+      commit: (events) => this.#commit(events),
+      tryCommit: (events) => this.#tryCommit(events),
+      durable: () => this.#durable(),
+      take: (reading, want, at) =>
+        decideOrderlyTake(reading, want, at, {
+          session: this.#session,
+          oldestMs: at - this.#settings.retentionMs,
+          entriesAt: (queueKey, from, count) => this.#entriesAt(reading, queueKey, from, count),
+        }),
+      isLoading: (reading) => this.#loading.has(reading),
+      load: (reading, queueKey) => this.#load(reading, queueKey),
+      read: (poll, leased) => this.#reading.run(() => this.#read(poll, leased)),
+      deliveryOf: delivery,
+      giveBack: (reading, leased, from) => this.#giveBack(reading, leased, from),
+      setAside: (reading, leased) => this.#setAside(reading, leased),
+      forget: (reading) => this.#endPolls(reading, null),
+      moved: (reading) => this.#moved(reading),
+      settled: (group) => this.#settling.get(group),
+      refuseReceive: (group, at) => this.#throughput.refuseReceive({ group }, at),
+      receivesAt: (group, at) => this.#throughput.receivesAt({ group }, at),
+      spendForReceive: (reading, cost, at) => this.#spendForReceive(reading, cost, at),
+      spendForSend: (topic, request, at) => this.#spendForSend(topic, request, at),
+      arm: () => this.#arm(),
+      stopped: () => this.#closed !== null || this.#journal.failed !== null,
+      report: options.report,
+      asRefusal,
+    })
+    this.#sieve = new Sieve({
+      clock: options.clock,
+      lookup: (queueKey, from, count) => options.index.lookup(queueKey, from, count),
+      readMany: (positions) => options.log.readMany(positions),
     })
     this.#arm()
   }
@@ -140,7 +294,9 @@ export class BrokerShell implements Broker {
   async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
     for (const spec of topics) {
       const event = decideTopic(this.state, spec)
-      if (event) this.#commit([event])
+      if (!event) continue
+      this.#commit([event])
+      this.#lite.topicChanged(this.state.topics.get(spec.topicName)!)
     }
     await this.#durable()
   }
@@ -148,9 +304,12 @@ export class BrokerShell implements Broker {
   async removeTopic(topicName: string): Promise<void> {
     const topic = this.state.topics.get(topicName)
     if (topic) {
-      const readers = [...topic.subscriptions.values()]
+      const lites = [...(topic.liteTopics?.byName.values() ?? [])]
+      const readers = [topic, ...lites].flatMap(({ subscriptions }) => [...subscriptions.values()])
       this.#commit([{ type: 'topic-removed', topicName }])
+      if (topic.liteTopics) this.#lite.topicGone(topic, topicNotFound(topicName))
       for (const subscription of readers) this.#endPolls(subscription, topicNotFound(topicName))
+      this.#offsets.arrived([topic])
     }
     await this.#durable()
   }
@@ -159,7 +318,14 @@ export class BrokerShell implements Broker {
     for (const spec of groups) {
       const event = decideGroup(this.state, spec)
       if (!event) continue
+      const before = this.state.groups.get(spec.consumerGroupId)
+      const readings = [...(before?.subscriptions.values() ?? [])]
+      const isBoundAnew = before !== undefined && !sameBinding(before.settings.lite ?? null, event.lite ?? null)
       this.#commit([event])
+      if (isBoundAnew) {
+        this.#lite.groupGone(spec.consumerGroupId)
+        for (const reading of readings) if (reading.removed) this.#endPolls(reading, null)
+      }
       const group = this.state.groups.get(spec.consumerGroupId)!
       retriesChanged(group)
       for (const subscription of group.subscriptions.values()) this.#attend(subscription)
@@ -172,6 +338,7 @@ export class BrokerShell implements Broker {
     if (group) {
       const readings = [...group.subscriptions.values()]
       this.#commit([{ type: 'group-removed', consumerGroupId }])
+      this.#lite.groupGone(consumerGroupId)
       // Who still waits may come again, and then makes the group anew.
       for (const subscription of readings) this.#endPolls(subscription, null)
     }
@@ -179,10 +346,9 @@ export class BrokerShell implements Broker {
   }
 
   configure(settings: BrokerSettings): void {
-    const at = this.#time.now()
     this.#settings = settings
-    setRate(this.#sendBucket, settings.sendTps, at)
-    setRate(this.#receiveBucket, settings.receiveTps, at)
+    this.#throughput.configure(settings, this.#time.now())
+    this.#transactions.configure(settings.retentionMs)
     this.#arm()
   }
 
@@ -208,6 +374,10 @@ export class BrokerShell implements Broker {
     return groupView(this.#group(consumerGroupId))
   }
 
+  get maxDelayMs(): number {
+    return this.#settings.maxDelayMs
+  }
+
   /** The broker's own time: never back, whatever the machine's clock does. */
   now(): number {
     return this.#time.now()
@@ -228,39 +398,64 @@ export class BrokerShell implements Broker {
         message: `a send carries at most ${limits.messagesPerSend} messages; this one has ${request.messages.length}`,
       })
     const at = this.#time.now()
+    if (topic.settings.messageType === 'LITE') return this.#lite.send(topic, request, at)
+    if (request.messages.some(({ transactional }) => transactional)) {
+      this.#spendForSend(topic, request, at)
+      return this.#transactions.send(topic, request, at)
+    }
+    const events = this.#timers.decideSend(topic, request, at)
     this.#spendForSend(topic, request, at)
-    const events = decideSend(topic, request.messages, at)
     this.#commit(events)
+    const recallHandles = this.#timers.sent(events)
     await this.#durable()
-    return events.map((event) => ({
+    // Segments may have been filled with nothing that wakes anybody.
+    if (recallHandles.some((handle) => handle !== null)) this.#arm()
+    return events.map((event, i) => ({
       messageId: event.messageId,
       queueId: event.queueKey - topic.firstQueueKey,
-      offset: event.offset,
+      offset: event.type === 'message' ? event.offset : 0,
       storeTimeMs: at,
+      recallHandle: recallHandles[i]!,
     }))
+  }
+
+  recall(request: { topic: string; handle: string }): Promise<{ messageId: string }> {
+    return this.#timers.recall(request)
   }
 
   async receive(request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
     const topic = this.state.topics.get(request.topic)
     if (!topic) throw refuse(topicNotFound(request.topic))
     if (this.#closed || signal.aborted) return []
-    const subscription = this.#subscription(this.#group(request.group), topic)
+    if (request.budget?.full()) throw refuse(tooMuchUnread)
+    if (topic.settings.messageType === 'LITE') {
+      this.clientAlive(request.clientId)
+      return this.#lite.receive(topic, request, signal)
+    }
+    const group = this.#group(request.group)
+    if (group.settings.lite) throw refuse(boundToLite(group, request.topic))
+    const subscription = this.#subscription(group, topic)
     this.clientAlive(request.clientId)
+    const differ = this.#filters.saw(subscription, request.filter, request.clientId, (id) => this.state.heard.has(id))
+    if (differ !== null) this.#report(new Error(differ))
     const at = this.#time.now()
-    const refusal = this.#refuseReceive(subscription, at) ?? refuseWaiter(this.state, subscription)
+    const refusal = this.#throughput.refuseReceive(subscription, at) ?? refuseWaiter(this.state, subscription)
     if (refusal) throw refuse(refusal)
     return new Promise((resolve, reject) => {
       const poll: Poll = Object.assign(makeWaiter(request), {
         subscription,
+        until: at + Math.max(0, request.waitMs),
         signal,
+        budget: request.budget,
         onAbort: () => {
           if (poll.linked) this.#endPoll(poll)
         },
         resolve,
         reject,
       })
-      enter(this.state, subscription, poll, at + Math.max(0, request.waitMs))
+      enter(this.state, subscription, poll, poll.until)
       signal.addEventListener('abort', poll.onAbort, { once: true })
+      if (isRepeat(subscription, poll.attemptId)) this.#serveOne(subscription, poll)
       this.#serve(subscription)
       // A short poll need not wait for a timer to hear that there is nothing.
       if (request.waitMs <= 0 && poll.linked && !this.#loading.has(subscription)) this.#endPoll(poll)
@@ -272,6 +467,7 @@ export class BrokerShell implements Broker {
     group: string
     topic: string
     handles: readonly string[]
+    liteTopics?: readonly (string | null)[]
     clientId: string
   }): Promise<HandleOutcome[]> {
     if (request.handles.length > limits.handlesPerAck)
@@ -280,14 +476,24 @@ export class BrokerShell implements Broker {
         message: `an acknowledgement names at most ${limits.handlesPerAck} deliveries; this one names ${request.handles.length}`,
       })
     this.clientAlive(request.clientId)
-    const subscription = this.#find(request)
     const at = this.#time.now()
-    const found = request.handles.map((handle) => findDelivery(subscription, parseHandle(handle), at))
-    const leases = found.flatMap((each) => (each.kind === 'live' ? [each.lease] : []))
-    if (subscription && leases.length > 0) {
-      const full = subscription.unacknowledged >= limits.unacknowledgedPerSubscription
-      this.#commit([{ type: 'acked', subscriptionId: subscription.id, entries: leases.map(nameOf) }])
-      if (full) this.#serve(subscription)
+    const live = new Map<Subscription, Lease[]>()
+    const found = request.handles.map((handle, i) => {
+      const name = parseHandle(handle)
+      const each = findDelivery(this.#find(request, name, request.liteTopics?.[i]), name, at)
+      if (each.kind !== 'live') return each
+      const { subscription } = each.lease
+      const leases = live.get(subscription)
+      if (leases) leases.push(each.lease)
+      else live.set(subscription, [each.lease])
+      return each
+    })
+    if (live.size > 0) {
+      const wasFull = [...live.keys()].filter(isFull)
+      this.#commit(Array.from(live, ([subscription, leases]) => decideAck(subscription, leases)))
+      // In an orderly group the queue may be free again, or its next message out of retries.
+      for (const subscription of live.keys())
+        if (wasFull.includes(subscription) || subscription.group.settings.orderly) this.#attend(subscription)
       await this.#durable()
     } else if (found.some((each) => each.kind === 'done')) await this.#durable()
     return found.map((each) => ({ outcome: each.kind === 'expired' ? 'expired' : 'done' }))
@@ -298,13 +504,27 @@ export class BrokerShell implements Broker {
     topic: string
     handle: string
     invisibleMs: number
+    liteTopic?: string | null
+    suspend?: boolean
     clientId: string
   }): Promise<HandleOutcome & { handle: string }> {
     this.clientAlive(request.clientId)
     const at = this.#time.now()
-    const found = findDelivery(this.#find(request), parseHandle(request.handle), at)
+    const name = parseHandle(request.handle)
+    const subscription = this.#find(request, name, request.liteTopic)
+    const suspends = request.suspend === true && subscription !== undefined && subscription.topic.parent !== null
+    if (suspends && isSuspended(subscription, name)) {
+      await this.#durable()
+      return { outcome: 'done', handle: request.handle }
+    }
+    const found = findDelivery(subscription, name, at)
     if (found.kind === 'live') {
-      this.#commit(decideDeadline([found.lease], at + Math.max(0, request.invisibleMs)))
+      const deadline = at + Math.max(0, request.invisibleMs)
+      if (suspends) {
+        this.#commit([decideUntouched(subscription, [found.lease], deadline)])
+        // The next delivery has this one's attempt, and must not have its name.
+        this.#nextSession()
+      } else this.#commit(decideDeadline([found.lease], deadline))
       this.#arm()
       await this.#durable()
     } else if (found.kind === 'done') await this.#durable()
@@ -316,21 +536,68 @@ export class BrokerShell implements Broker {
     topic: string
     handle: string
     messageId: string
+    liteTopic?: string | null
     clientId: string
   }): Promise<void> {
     this.clientAlive(request.clientId)
-    const subscription = this.#find(request)
-    if (!subscription) return
     try {
       const lease =
         request.handle === ''
-          ? await this.#ownedByMessageId(subscription, request.clientId, request.messageId)
-          : this.#leaseOf(subscription, request.handle)
+          ? await this.#ownedByMessageId(request)
+          : this.#leaseOf(this.#find(request, parseHandle(request.handle), request.liteTopic), request.handle)
       if (lease) await this.#bury(lease)
+      if (lease?.subscription.group.settings.orderly) this.#attend(lease.subscription)
     } catch (error) {
       throw refuse(asRefusal(error))
     }
     await this.#durable()
+  }
+
+  syncLite(request: LiteSyncRequest): Promise<void> {
+    this.clientAlive(request.clientId)
+    return this.#lite.sync(request)
+  }
+
+  onLiteTopicLost(listener: (clientId: string, liteTopic: string) => void): void {
+    this.#lite.onLost(listener)
+  }
+
+  endTransaction(request: EndTransactionRequest): Promise<TransactionOutcome> {
+    return this.#transactions.end(request)
+  }
+
+  askProducersBy(asker: ProducerAsker): void {
+    this.#transactions.askProducersBy(asker)
+  }
+
+  producerCame(topicNames: readonly string[]): void {
+    this.#transactions.producerCame(topicNames)
+  }
+
+  // Offsets --------------------------------------------------------------------------------------
+
+  resetOffsets(reset: OffsetReset): Promise<void> {
+    return this.#offsets.reset(reset).catch(refused)
+  }
+
+  lag(consumerGroupId: string): Promise<TopicLag[]> {
+    return this.#offsets.lag(consumerGroupId).catch(refused)
+  }
+
+  committedOffset(request: { group: string; topic: string; queueId: number }): number | null {
+    return this.#offsets.committed(request)
+  }
+
+  updateOffset(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void> {
+    return this.#offsets.update(request)
+  }
+
+  queryOffset(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number> {
+    return this.#offsets.query(request).catch(refused)
+  }
+
+  pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
+    return this.#offsets.pull(request, signal).catch(refused)
   }
 
   // Clients --------------------------------------------------------------------------------------
@@ -344,19 +611,32 @@ export class BrokerShell implements Broker {
 
   clientGone(clientId: string): void {
     this.state.heard.delete(clientId)
+    this.#lite.clientGone(clientId)
     const leases = this.state.owned.get(clientId)
     if (!leases || this.#journal.failed || this.#closed) return
     this.#tryCommit(decideDeadline([...leases], this.#time.now() + limits.goneVisibleMs))
     this.#arm()
   }
 
-  usage(): { storedBytes: number; messages: number; inflight: number } {
+  async browse(request: BrowseRequest): Promise<BrowsePage | null> {
+    const topic = this.state.topics.get(request.topic)
+    if (!topic) return null
+    return topic.liteTopics ? browseLite(this.#journal, topic, request) : browse(this.#journal, topic, request)
+  }
+
+  async historyOf(topicName: string, message: StoredMessage): Promise<Incident[]> {
+    const topic = this.state.topics.get(topicName)
+    const read = topic?.liteTopics?.byName.get(message.liteTopic) ?? topic
+    return read ? historyOf(this.#journal, read, message) : []
+  }
+
+  usage(): { storedBytes: number; messages: number; inflight: number; timed: number } {
     const { log } = this.#journal
     let storedBytes = log.end - positionOf(segmentOf(log.end), 0)
     for (const segment of log.segments()) storedBytes += segment.bytes
     let messages = 0
-    for (const topic of this.state.topics.values()) messages += retained(topic)
-    return { storedBytes, messages, inflight: this.state.unacknowledged }
+    for (const { begin, end } of this.state.queues.values()) messages += end - begin
+    return { storedBytes, messages, inflight: this.state.unacknowledged, timed: this.#timers.waiting }
   }
 
   close(): Promise<void> {
@@ -372,20 +652,44 @@ export class BrokerShell implements Broker {
   async #end(): Promise<void> {
     this.#cancelTimer?.()
     this.#cancelTimer = null
+    this.#timers.close()
+    this.#offsets.close()
+    this.#lite.close(null)
     for (const subscription of this.state.subscriptions.values()) this.#endPolls(subscription, null)
+    await this.#retention.stop()
     await this.#journal.close()
   }
 
   // Serving those who wait -----------------------------------------------------------------------
 
   #wakeTopics(topics: ReadonlySet<Topic>): void {
-    for (const topic of topics) for (const subscription of topic.subscriptions.values()) this.#serve(subscription)
+    for (const topic of topics) {
+      if (topic instanceof LiteTopic) this.#lite.arrived(topic)
+      else for (const subscription of topic.subscriptions.values()) this.#serve(subscription)
+    }
+    this.#offsets.arrived(topics)
+    this.#arm()
+  }
+
+  #nextSession(): void {
+    this.#session = (this.#session % (2 ** 31 - 1)) + 1
+  }
+
+  #moved(subscription: Subscription): void {
+    this.#nextSession()
+    this.#loaded.delete(subscription)
+    this.#sieve.forget(subscription)
+    this.#serve(subscription)
     this.#arm()
   }
 
   /** Gives waiting receives what there is, first come first served, until one of the two runs out. */
   #serve(subscription: Subscription): void {
     if (this.#loading.has(subscription) || this.#closed) return
+    if (subscription.topic.parent !== null) {
+      this.#lite.news(subscription)
+      return
+    }
     let served = true
     while (served) {
       const poll = subscription.waiters.first as Poll | null
@@ -397,10 +701,15 @@ export class BrokerShell implements Broker {
   #serveOne(subscription: Subscription, poll: Poll): boolean {
     const at = this.#time.now()
     if (this.#holdBack(subscription, at)) return false
-    const taken = decideTake(subscription, poll, at, {
+    const sql = sqlOf(poll.filter)
+    const decide = subscription.group.settings.orderly ? decideOrderlyTake : decideTake
+    const taken = decide(subscription, poll, at, {
       session: this.#session,
       oldestMs: at - this.#settings.retentionMs,
-      entriesAt: (queueKey, from, count) => this.#entriesAt(subscription, queueKey, from, count),
+      entriesAt: (queueKey, from, count) =>
+        sql
+          ? this.#sieve.entriesAt(subscription, sql, queueKey, from)
+          : this.#entriesAt(subscription, queueKey, from, count),
     })
     if (taken.events.length > 0 && !this.#tryCommit(taken.events)) {
       this.#serveLater(subscription, at + RETRY_MS)
@@ -408,21 +717,28 @@ export class BrokerShell implements Broker {
     }
     if (taken.leased && taken.leased.entries.length > 0) {
       leaveLine(this.state, subscription, poll)
-      this.#spendForReceive(subscription, taken.leased.entries.length)
+      if (sql) markPassed(subscription, taken.leased, sql)
+      this.#spendForReceive(subscription, taken.leased.entries.length, at)
       void this.#deliver(poll, taken.leased)
       return true
     }
-    if (taken.missing !== null) this.#load(subscription, taken.missing)
+    if (sql && taken.unjudged.length > 0) this.#sift(subscription, this.#sieve.judge(taken.unjudged, sql))
+    else if (sql && taken.missing !== null) this.#sift(subscription, this.#siftQueues(subscription, sql, poll.max))
+    else if (taken.missing !== null) this.#load(subscription, taken.missing)
     else if (taken.unfinished) this.#serveLater(subscription, at)
     return false
   }
 
-  async #deliver(poll: Poll, leased: LeasedEvent): Promise<void> {
+  async #deliver(poll: Poll, leased: Handout): Promise<void> {
     const { subscription } = poll
     try {
-      const messages = await this.#read(leased)
+      const messages = await this.#reading.run(() => this.#read(poll, leased))
       await this.#settling.get(subscription.group)
       if (messages.length < leased.entries.length) this.#giveBack(subscription, leased, messages.length)
+      if (messages.length === 0 && leased.entries.length > 0) {
+        this.#fail(poll, tooMuchUnread)
+        return
+      }
       if (poll.signal.aborted) {
         this.#giveBack(subscription, leased, 0)
         this.#answer(poll, [])
@@ -440,21 +756,28 @@ export class BrokerShell implements Broker {
         return
       }
       this.#report(error)
-      if (!this.#journal.failed)
-        this.#tryCommit(decideDeadline(stillHeld(subscription, leased, 0), this.#time.now() + limits.unreadableRetryMs))
+      this.#setAside(subscription, leased)
       this.#fail(poll, asRefusal(error))
     }
   }
 
-  /** The messages leased, or as many of the first ones as memory should hold at a time. */
-  async #read(leased: LeasedEvent): Promise<MessageEvent[]> {
+  /** They could not be read: not again before a while has passed. */
+  #setAside(subscription: Subscription, leased: Handout): void {
+    if (this.#journal.failed) return
+    this.#tryCommit(decideDeadline(stillHeld(subscription, leased, 0), this.#time.now() + limits.unreadableRetryMs))
+  }
+
+  /** The messages leased, or as many of the first ones as memory should hold at a time; none for one who does not take what it got. */
+  async #read({ budget, signal }: Pick<Poll, 'budget' | 'signal'>, leased: Handout): Promise<MessageEvent[]> {
     const positions = leased.entries.map((entry) => entry.position)
     const messages: MessageEvent[] = []
     let bytes = 0
     for (let next: number = limits.messagesReadFirst; messages.length < positions.length && next > 0; ) {
+      if (budget?.full() && !signal.aborted) break
       const records = await this.#journal.log.readMany(positions.slice(messages.length, messages.length + next))
       for (const record of records) {
         bytes += record.length
+        budget?.add(record.length)
         messages.push(messageOf(record))
       }
       next = Math.floor((limits.bytesPerReceive - bytes) / (bytes / messages.length))
@@ -463,25 +786,27 @@ export class BrokerShell implements Broker {
   }
 
   /** What matches the filter by its exact tag; the group is done with the rest. */
-  #wanted(poll: Poll, leased: LeasedEvent, messages: readonly MessageEvent[]): Delivery[] {
+  #wanted(poll: Poll, leased: Handout, messages: readonly MessageEvent[]): Delivery[] {
     const { subscription } = poll
     const deliveries: Delivery[] = []
     const unwanted: MessageName[] = []
     let extra = 0
     messages.forEach((message, i) => {
       const entry = leased.entries[i]!
-      if (matches(poll.filter, message.tag)) deliveries.push(delivery(leased, entry, message))
-      else unwanted.push(nameOf(entry))
+      if (matches(poll.filter, message)) deliveries.push(delivery(subscription, leased, entry, message))
+      else if (isHeld(subscription, leased, entry)) unwanted.push(nameOf(entry))
       extra += units(message.bodyBytes) - 1
     })
-    this.#spendForReceive(subscription, extra)
+    this.#spendForReceive(subscription, extra, this.#time.now())
     if (unwanted.length > 0 && !subscription.removed)
       this.#commit([{ type: 'acked', subscriptionId: subscription.id, entries: unwanted }])
     return deliveries
   }
 
   /** Nobody was given the deliveries from `from` on: they are visible again as if they had not been made. */
-  #giveBack(subscription: Subscription, leased: LeasedEvent, from: number): void {
+  #giveBack(subscription: Subscription, leased: Handout, from: number): void {
+    // The first answer may have arrived after all: a batch handed out again stays with its client.
+    if (leased.type === 'locked' && leased.repeated) return
     if (subscription.removed || this.#journal.failed || this.#closed) return
     const mine = stillHeld(subscription, leased, from)
     if (mine.length === 0 || !this.#tryCommit([decideUntouched(subscription, mine, this.#time.now())])) return
@@ -492,35 +817,66 @@ export class BrokerShell implements Broker {
 
   #entriesAt(subscription: Subscription, queueKey: number, from: number, count: number): Entries | null {
     const loaded = this.#loaded.get(subscription)
-    const entries = loaded?.get(queueKey)
-    if (loaded && entries) {
-      if (from >= entries.from && from < entries.from + entries.count) return tail(entries, from - entries.from)
+    const known = loaded?.get(queueKey)
+    if (loaded && known) {
+      const { entries } = known
+      // They may begin beyond what was asked for: retention took the rest, and the queue is about to hear of it.
+      if (from >= known.askedFrom && from < Math.max(entries.from + entries.count, known.askedFrom + 1))
+        return tail(entries, from - entries.from)
       loaded.delete(queueKey)
       if (loaded.size === 0) this.#loaded.delete(subscription)
     }
     const found = this.#journal.index.lookup(queueKey, from, count)
     if (!(found instanceof Promise)) return found
     // When the take got something elsewhere nobody waits for this one, and it may fail unheard.
-    found.catch(() => {})
-    this.#lookup = found
+    this.#lookup = found.then((entries) => ({ askedFrom: from, entries }))
+    this.#lookup.catch(() => {})
     return null
   }
 
   /** Entries of sealed segments come from files; the subscription is served when they are here. */
   #load(subscription: Subscription, queueKey: number): void {
+    this.#resume(
+      subscription,
+      this.#lookup!.then((known) => {
+        if (subscription.removed) return
+        const loaded = this.#loaded.get(subscription) ?? new Map<number, Loaded>()
+        this.#loaded.set(subscription, loaded.set(queueKey, known))
+      }),
+    )
+  }
+
+  /** What an expression says is known from the messages alone; the subscription is served when they were asked. */
+  #sift(subscription: Subscription, work: Promise<void>): void {
+    this.#sifting.add(subscription)
+    this.#resume(subscription, work)
+  }
+
+  #siftQueues(subscription: Subscription, filter: SqlFilter, max: number): Promise<void> {
+    const isWanted = () => !this.#closed && !subscription.removed && subscription.waiters.first?.filter === filter
+    return this.#sieve.sift(subscription, filter, max, isWanted)
+  }
+
+  #resume(subscription: Subscription, work: Promise<void>): void {
     this.#loading.add(subscription)
-    this.#lookup!.then(
-      (entries) => {
-        this.#loading.delete(subscription)
+    const ended = () => {
+      this.#loading.delete(subscription)
+      this.#sifting.delete(subscription)
+      if (subscription.removed || this.#closed) this.#sieve.forget(subscription)
+    }
+    work.then(
+      () => {
+        ended()
         if (subscription.removed || this.#closed) return
-        const loaded = this.#loaded.get(subscription) ?? new Map<number, Entries>()
-        this.#loaded.set(subscription, loaded.set(queueKey, entries))
         this.#serve(subscription)
+        // A short poll waited for nothing but this.
+        this.#endOverduePolls(this.#time.now())
         this.#arm()
       },
       (error: unknown) => {
-        this.#loading.delete(subscription)
+        ended()
         if (!this.#closed) this.#report(error)
+        if (subscription.topic.parent !== null) this.#lite.unreadable(subscription)
         this.#endPolls(subscription, asRefusal(error))
       },
     )
@@ -553,6 +909,7 @@ export class BrokerShell implements Broker {
 
   #endPolls(subscription: Subscription, refusal: Refusal | null): void {
     this.#loaded.delete(subscription)
+    this.#sieve.forget(subscription)
     const wake = this.#wakeOf.get(subscription)
     if (wake) this.#wakes.remove(wake)
     this.#wakeOf.delete(subscription)
@@ -566,40 +923,24 @@ export class BrokerShell implements Broker {
   // Throttles ------------------------------------------------------------------------------------
 
   #spendForSend(topic: Topic, request: SendRequest, at: number): void {
-    if (!open(this.#sendBucket, at)) throw refuse(instanceThrottled('sends', this.#settings.sendTps))
-    if (!open(topic.sendBucket, at))
-      throw refuse({
-        code: codes.tooManyRequests,
-        message: `topic ${request.topic} takes ${topic.settings.maxSendTps} messages a second (maxSendTps); send slower or raise it`,
-      })
+    const refusal = this.#throughput.refuseSend(topic, at)
+    if (refusal) throw refuse(refusal)
     let cost = 0
-    const weight = sendWeight(topic.settings.messageType)
+    const weight = typeWeight(topic.settings.messageType)
     for (const message of request.messages) cost += units(message.bodyBytes, weight)
-    spend(this.#sendBucket, cost)
-    spend(topic.sendBucket, cost)
-  }
-
-  #refuseReceive(subscription: Subscription, at: number): Refusal | null {
-    if (!open(this.#receiveBucket, at)) return instanceThrottled('receives', this.#settings.receiveTps)
-    const { receiveBucket, settings } = subscription.group
-    if (open(receiveBucket, at)) return null
-    return {
-      code: codes.tooManyRequests,
-      message: `group ${settings.consumerGroupId} gets ${settings.maxReceiveTps} messages a second (maxReceiveTps); receive slower or raise it`,
-    }
+    this.#throughput.spendSend(topic, cost, at)
   }
 
   /** A receive that waited when the budget ran out goes on waiting until there is some again. */
   #holdBack(subscription: Subscription, at: number): boolean {
-    const opens = Math.max(opensAt(this.#receiveBucket, at), opensAt(subscription.group.receiveBucket, at))
+    const opens = this.#throughput.receivesAt(subscription, at)
     if (opens <= at) return false
     if (opens < Number.POSITIVE_INFINITY) this.#serveLater(subscription, opens)
     return true
   }
 
-  #spendForReceive(subscription: Subscription, cost: number): void {
-    spend(this.#receiveBucket, cost)
-    spend(subscription.group.receiveBucket, cost)
+  #spendForReceive(reading: Pick<Subscription, 'group' | 'topic'>, units: number, at: number): void {
+    this.#throughput.spendReceive(reading, units * typeWeight(reading.topic.settings.messageType), at)
   }
 
   // Dead letters ---------------------------------------------------------------------------------
@@ -626,13 +967,19 @@ export class BrokerShell implements Broker {
     } finally {
       this.#burying.delete(subscription)
     }
+    // What an orderly group has behind the buried ones is free now.
+    this.#serve(subscription)
+    this.#arm()
   }
 
   #tryLater(lease: Lease): void {
-    lease.subscription.dying.remove(lease)
-    lease.phase = 'leased'
-    lease.renewable = false
-    this.state.deliveries.set(lease, this.#time.now() + limits.unreadableRetryMs)
+    const at = this.#time.now() + limits.unreadableRetryMs
+    if (!this.#tryCommit(decideDeadline([lease], at))) {
+      // There is no room in the log either: what the state says of it stays as it is.
+      lease.subscription.dying.remove(lease)
+      enterPhase(lease, 'leased')
+      this.state.deliveries.set(lease, at)
+    }
     this.#arm()
   }
 
@@ -653,16 +1000,24 @@ export class BrokerShell implements Broker {
   }
 
   /** The delivery a handle names, also when its time ran out but nobody else has got it since. */
-  #leaseOf(subscription: Subscription, handle: string): Lease | null {
+  #leaseOf(subscription: Subscription | undefined, handle: string): Lease | null {
     const name = parseHandle(handle)
-    if (!name || name.subscriptionId !== subscription.id) return null
+    if (!name || name.subscriptionId !== subscription?.id) return null
     const lease = subscription.cursors[name.queueId]?.leases.get(name.offset)
-    return lease && lease.attempt === name.attempt && lease.session === name.session ? lease : null
+    return lease && !lease.acked && lease.attempt === name.attempt && lease.session === name.session ? lease : null
   }
 
   /** Only the C++ client names a message by its id alone; what is searched is what that client holds now. */
-  async #ownedByMessageId(subscription: Subscription, clientId: string, messageId: string): Promise<Lease | null> {
-    const held = [...(this.state.owned.get(clientId) ?? [])].filter((lease) => lease.subscription === subscription)
+  async #ownedByMessageId(request: {
+    group: string
+    topic: string
+    messageId: string
+    clientId: string
+  }): Promise<Lease | null> {
+    const { messageId } = request
+    const held = [...(this.state.owned.get(request.clientId) ?? [])].filter(({ subscription: { group, topic } }) => {
+      return group.settings.consumerGroupId === request.group && topic.settings.topicName === request.topic
+    })
     for (let from = 0; from < held.length; from += limits.messagesPerReceive) {
       const some = held.slice(from, from + limits.messagesPerReceive)
       const records = await this.#journal.log.readMany(some.map((lease) => lease.position))
@@ -679,13 +1034,18 @@ export class BrokerShell implements Broker {
     const earliest = Math.min(
       this.state.deliveries.earliest,
       this.state.waiting.earliest,
-      this.#trimming ? Number.POSITIVE_INFINITY : this.#retentionDue(),
+      this.#retention.due(),
       this.#wakes.earliest,
+      this.#transactions.due,
+      this.#lite.due,
     )
-    if (earliest >= this.#armedFor) return
+    if (earliest === Number.POSITIVE_INFINITY) return
+    const waitMs = Math.max(0, earliest - this.#time.now())
+    const fires = this.#clock.monotonic() + waitMs
+    if (fires >= this.#armedFor) return
     this.#cancelTimer?.()
-    this.#armedFor = earliest
-    this.#cancelTimer = this.#clock.after(Math.max(0, earliest - this.#time.now()), () => this.#tick())
+    this.#armedFor = fires
+    this.#cancelTimer = this.#clock.after(waitMs, () => this.#tick())
   }
 
   #tick(): void {
@@ -703,46 +1063,17 @@ export class BrokerShell implements Broker {
     }
     for (const subscription of woken) if (!subscription.removed) this.#serve(subscription)
     this.#endOverduePolls(at)
-    if (this.#retentionDue() <= at) void this.#trim(at)
+    this.#transactions.tick(at)
+    this.#lite.tick(at)
+    if (this.#retention.due() <= at) this.#retention.start(at)
     this.#arm()
   }
 
   #endOverduePolls(at: number): void {
     for (let poll = this.state.waiting.pop(at) as Poll | null; poll; poll = this.state.waiting.pop(at) as Poll | null) {
-      if (this.#loading.has(poll.subscription)) this.state.waiting.set(poll, at + RETRY_MS)
+      if (this.#loading.has(poll.subscription) && !(this.#sifting.has(poll.subscription) && at >= poll.until + SIFT_MS))
+        this.state.waiting.set(poll, at + RETRY_MS)
       else this.#endPoll(poll)
-    }
-  }
-
-  #retentionDue(): number {
-    const oldest = this.#journal.ages[0]
-    return oldest ? oldest.newestMs + this.#settings.retentionMs : Number.POSITIVE_INFINITY
-  }
-
-  /** Unlinks what retention no longer keeps: queues first, then a checkpoint that needs none of it, then the files. */
-  async #trim(at: number): Promise<void> {
-    if (this.#trimming) return
-    this.#trimming = true
-    const { ages, index, log } = this.#journal
-    try {
-      const count = expiredSegments(ages, at, this.#settings.retentionMs)
-      if (count === 0) return
-      const below = positionOf(ages[count - 1]!.segment + 1, 0)
-      const event = decideTrim(this.state, await index.trimBelow(below))
-      if (event) this.#commit([event])
-      // The log keeps what its last two checkpoints need.
-      await this.#journal.checkpoint()
-      await this.#journal.checkpoint()
-      await log.trim(below)
-      ages.splice(0, count)
-    } catch (error) {
-      this.#report(error)
-      // A full or failing disk: again at the next sealed segment or in an hour, whichever timer comes first.
-      const oldest = ages[0]
-      if (oldest) ages[0] = { segment: oldest.segment, newestMs: at - this.#settings.retentionMs + 3_600_000 }
-    } finally {
-      this.#trimming = false
-      this.#arm()
     }
   }
 
@@ -757,10 +1088,11 @@ export class BrokerShell implements Broker {
   #group(consumerGroupId: string): Group {
     const known = this.state.groups.get(consumerGroupId)
     if (known) return known
-    if (this.state.groups.size >= limits.groupsMadeByUse)
+    const most = Math.min(limits.groupsMadeByUse, this.#settings.maxGroups ?? Number.POSITIVE_INFINITY)
+    if (this.state.groups.size >= most)
       throw refuse({
         code: codes.tooManyRequests,
-        message: `there are ${this.state.groups.size} consumer groups already; no more are made by use. Create the group, or remove groups`,
+        message: `the instance has ${this.state.groups.size} consumer groups, and its specification allows ${most}; delete groups that are not needed, or use one of them`,
       })
     this.#commit([{ type: 'group', ...defaultGroup(consumerGroupId) }])
     const group = this.state.groups.get(consumerGroupId)!
@@ -780,8 +1112,17 @@ export class BrokerShell implements Broker {
     return topic.subscriptions.get(group.settings.consumerGroupId)!
   }
 
-  #find(request: { group: string; topic: string }): Subscription | undefined {
-    return this.state.topics.get(request.topic)?.subscriptions.get(request.group)
+  /** The reading that a handle is of: of a LITE topic the group has many, and the handle says which. */
+  #find(
+    request: { group: string; topic: string },
+    name: DeliveryName | null,
+    liteTopic: string | null = null,
+  ): Subscription | undefined {
+    const topic = this.state.topics.get(request.topic)
+    if (!topic?.liteTopics) return topic?.subscriptions.get(request.group)
+    const reading = name ? this.state.subscriptions.get(name.subscriptionId) : undefined
+    if (!reading || reading.topic.parent !== topic || reading.group.settings.consumerGroupId !== request.group) return
+    return liteTopic === null || liteTopic === reading.topic.liteTopic ? reading : undefined
   }
 
   /** Written and applied; `#durable()` says when it may be promised. */
@@ -789,10 +1130,20 @@ export class BrokerShell implements Broker {
     if (this.#closed) throw refuse({ code: codes.internal, message: 'the instance is stopping; try again later' })
     if (this.#journal.failed) throw refuse(asRefusal(this.#journal.failed))
     try {
-      this.#journal.commit(events)
+      this.#journal.commit(this.#dated(events))
     } catch (error) {
       throw refuse(asRefusal(error))
     }
+  }
+
+  /** What carries no time is preceded by it, once a second: message traces say when a message was acknowledged. */
+  #dated(events: readonly BrokerEvent[]): readonly BrokerEvent[] {
+    const type = events[0]?.type
+    if (type !== 'acked' && type !== 'kept' && type !== 'deadline') return events
+    const at = this.#time.now()
+    if (at - this.#datedAt < DATED_EVERY_MS) return events
+    this.#datedAt = at
+    return [{ type: 'time', at }, ...events]
   }
 
   /** For work nobody waits for; it is done again later. */
@@ -819,17 +1170,25 @@ export class BrokerShell implements Broker {
     this.#report(error)
     this.#cancelTimer?.()
     this.#cancelTimer = null
+    this.#timers.close()
+    this.#offsets.close()
+    this.#lite.close(asRefusal(error))
     for (const subscription of this.state.subscriptions.values()) this.#endPolls(subscription, asRefusal(error))
   }
 }
 
-function delivery(leased: LeasedEvent, entry: LeasedEvent['entries'][number], message: MessageEvent): Delivery {
+function delivery(
+  subscription: Subscription,
+  leased: Handout,
+  entry: Handout['entries'][number],
+  message: MessageEvent,
+): Delivery {
   return {
     messageId: message.messageId,
     payload: message.payload,
     queueId: entry.queueId,
     offset: entry.offset,
-    attempt: entry.attempt,
+    attempt: attemptToTell(subscription, entry),
     handle: formatHandle({
       subscriptionId: leased.subscriptionId,
       queueId: entry.queueId,
@@ -843,8 +1202,31 @@ function delivery(leased: LeasedEvent, entry: LeasedEvent['entries'][number], me
   }
 }
 
+/** So that a redelivery under the same expression need not ask again. */
+function markPassed(subscription: Subscription, leased: Handout, filter: SqlFilter): void {
+  for (const { queueId, offset } of leased.entries) {
+    const lease = subscription.cursors[queueId]?.leases.get(offset)
+    if (lease) lease.passedBy = filter
+  }
+}
+
+const isFull = (subscription: Subscription): boolean =>
+  subscription.unacknowledged >= limits.unacknowledgedPerSubscription
+
+/** The delivery was suspended, by a call whose answer did not arrive. */
+function isSuspended(subscription: Subscription, name: DeliveryName | null): boolean {
+  const lease = name ? subscription.cursors[name.queueId]?.leases.get(name.offset) : undefined
+  return lease?.untouched === true && lease.attempt + 1 === name!.attempt && lease.session === name!.session
+}
+
+/** Still as the take left it, and not acknowledged, delivered anew or reset since. */
+function isHeld(subscription: Subscription, leased: Handout, entry: Handout['entries'][number]): boolean {
+  const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
+  return lease?.attempt === entry.attempt && lease.session === leased.session
+}
+
 /** Of a take's deliveries, from `from` on, those that are still as the take left them. */
-function stillHeld(subscription: Subscription, leased: LeasedEvent, from: number): Lease[] {
+function stillHeld(subscription: Subscription, leased: Handout, from: number): Lease[] {
   return leased.entries.slice(from).flatMap((entry) => {
     const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
     return lease && lease.attempt === entry.attempt && lease.session === leased.session ? [lease] : []
@@ -858,7 +1240,7 @@ function messageOf(record: Uint8Array): MessageEvent {
 }
 
 function tail(entries: Entries, skipped: number): Entries {
-  if (skipped === 0) return entries
+  if (skipped <= 0) return entries
   return {
     from: entries.from + skipped,
     count: entries.count - skipped,
@@ -868,23 +1250,54 @@ function tail(entries: Entries, skipped: number): Entries {
   }
 }
 
-function topicView(topic: Topic): TopicView {
-  const { topicName, generation, messageType, maxSendTps } = topic.settings
+/** Asked for with every call, so kept for as long as the settings are in force. */
+const topicViews = new WeakMap<Topic['settings'], TopicView>()
+const groupViews = new WeakMap<Group['settings'], GroupView>()
+
+function topicView({ settings, queues }: Topic): TopicView {
+  const known = topicViews.get(settings)
+  if (known) return known
+  const view = makeTopicView(settings, queues.length)
+  topicViews.set(settings, view)
+  return view
+}
+
+function groupView({ settings }: Group): GroupView {
+  const known = groupViews.get(settings)
+  if (known) return known
+  const view = makeGroupView(settings)
+  groupViews.set(settings, view)
+  return view
+}
+
+function makeTopicView(
+  { topicName, generation, messageType, maxSendTps }: Topic['settings'],
+  queues: number,
+): TopicView {
   return {
     topicName,
     generation,
     messageType: messageType as TopicView['messageType'],
     maxSendTps,
-    queues: topic.queues.length,
+    queues,
   }
 }
 
-function groupView(group: Group): GroupView {
-  const { settings } = group
+function makeGroupView(settings: Group['settings']): GroupView {
   return {
     ...settings,
     maxAttempts: maxAttempts(settings.maxRetryTimes),
     retryDelaysMs: retryDelaysMs(settings.retry),
+    liteSubscriptionsPerClient: limits.liteSubscriptionsPerClient,
+    liteTopicNameBytes: limits.liteTopicNameBytes,
+  }
+}
+
+function boundToLite(group: Group, topicName: string): Refusal {
+  const { consumerGroupId, lite } = group.settings
+  return {
+    code: codes.badRequest,
+    message: `group ${consumerGroupId} is bound to LITE topic ${lite!.topicName} and reads no other; use another group for topic ${topicName}`,
   }
 }
 
@@ -892,13 +1305,6 @@ function topicNotFound(topicName: string): Refusal {
   return {
     code: codes.topicNotFound,
     message: `topic ${topicName} does not exist; create it with CreateTopic before clients use it`,
-  }
-}
-
-function instanceThrottled(what: 'sends' | 'receives', tps: number): Refusal {
-  return {
-    code: codes.tooManyRequests,
-    message: `the instance's budget of ${tps} ${what} a second is used up (a message counts once for each 4 KiB); slow down or choose a larger specification`,
   }
 }
 
@@ -911,6 +1317,11 @@ function asRefusal(error: unknown): Refusal {
     code: codes.internal,
     message: `the broker cannot use its log: ${error instanceof Error ? error.message : String(error)}`,
   }
+}
+
+/** For calls that read the log and answer nobody else. */
+function refused(error: unknown): never {
+  throw refuse(asRefusal(error))
 }
 
 function refuse(refusal: Refusal): BrokerRefusal {

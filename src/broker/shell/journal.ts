@@ -13,8 +13,9 @@ import { apply } from '../core/apply.ts'
 import { Writer } from '../core/bytes.ts'
 import { type BrokerEvent, encodeEvent, type MessageEvent } from '../core/events.ts'
 import { tagHash } from '../core/filter.ts'
+import { queueKeysGoneBy } from '../core/lite.ts'
 import type { SegmentAge } from '../core/retention.ts'
-import { encodeState } from '../core/snapshot.ts'
+import { writeState } from '../core/snapshot.ts'
 import type { BrokerState, Queue, Topic } from '../core/state.ts'
 import { type SealedSegment, type SegmentLog, segmentOf } from '../log/contract.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
@@ -31,6 +32,8 @@ export interface JournalOptions {
   readonly ages: SegmentAge[]
   /** Time of the newest message in the segment being written. */
   readonly newestMs: number
+  /** Time of its first one; null when it holds none. */
+  readonly unsealedSinceMs: number | null
   /** Topics whose messages became visible. */
   readonly onVisible: (topics: ReadonlySet<Topic>) => void
   readonly onFailure: (error: Error) => void
@@ -51,6 +54,8 @@ export class Journal {
   #sealing: Promise<void> = Promise.resolve()
   /** Time of the newest message in each segment that is not sealed yet. */
   readonly #newest: Map<number, number>
+  /** The segment that takes records, and the time of its first message. */
+  #unsealed: { segment: number; sinceMs: number | null }
   failed: Error | null = null
 
   constructor(options: JournalOptions) {
@@ -60,19 +65,21 @@ export class Journal {
     this.ages = options.ages
     this.#options = options
     this.#newest = new Map([[segmentOf(options.log.end), options.newestMs]])
+    this.#unsealed = { segment: segmentOf(options.log.end), sinceMs: options.unsealedSinceMs }
     this.#batch = { durable: Promise.resolve(), arrived: [] }
     this.log.onSealed((segment) => this.#sealed(segment))
   }
 
   /** One atomic record group. Throws what the log throws (busy, failed), and then nothing has changed. */
   commit(events: readonly BrokerEvent[]): void {
-    const records = events.map((event) => encodeEvent(event, Buffer.allocUnsafe))
+    const records = encodeAll(events)
     const { positions, durable } = this.log.write(records)
     const batch = this.#batchOf(durable)
     for (let i = 0; i < events.length; i++) {
       const event = events[i]!
-      if (event.type === 'topic-removed') this.#dropIndex(event.topicName)
-      apply(this.state, event)
+      for (const key of queueKeysGoneBy(this.state, event)) this.index.drop(key)
+      apply(this.state, event, positions[i]!)
+      if (event.type === 'timed' || event.type === 'half') this.#keepUntilOld(positions[i]!, event.storeTimeMs)
       if (event.type === 'message') this.#arrive(event, positions[i]!, batch.arrived)
       this.#bytes += records[i]!.length
     }
@@ -84,6 +91,17 @@ export class Journal {
   /** Resolves when everything committed so far is durable. */
   get durable(): Promise<void> {
     return this.#batch.durable
+  }
+
+  /** Time of the first message in the segment being written; null when it holds none. */
+  get unsealedSinceMs(): number | null {
+    return this.#unsealed.segment === segmentOf(this.log.end) ? this.#unsealed.sinceMs : null
+  }
+
+  /** Ends the segment being written; resolves when its entries are in an index file. */
+  async seal(): Promise<void> {
+    await this.log.seal()
+    await this.#sealing
   }
 
   /** Writes the state as of now; the log below it is not needed for recovery of the state any more. */
@@ -152,8 +170,16 @@ export class Journal {
     const queue = this.state.queues.get(event.queueKey)
     if (!queue) return
     this.index.add(event.queueKey, event.offset, position, tagHash(event.tag), event.storeTimeMs)
-    this.#newest.set(segmentOf(position), event.storeTimeMs)
+    this.#keepUntilOld(position, event.storeTimeMs)
     arrived.push({ queue, end: event.offset + 1 })
+  }
+
+  /** The segment holds something that is to be kept for the retention from then on. */
+  #keepUntilOld(position: number, storeTimeMs: number): void {
+    const segment = segmentOf(position)
+    this.#newest.set(segment, storeTimeMs)
+    if (this.#unsealed.segment !== segment || this.#unsealed.sinceMs === null)
+      this.#unsealed = { segment, sinceMs: storeTimeMs }
   }
 
   #becomeVisible(arrived: ReadonlyArray<{ queue: Queue; end: number }>): void {
@@ -164,10 +190,6 @@ export class Journal {
       topics.add(queue.topic)
     }
     this.#options.onVisible(topics)
-  }
-
-  #dropIndex(topicName: string): void {
-    for (const queue of this.state.topics.get(topicName)?.queues ?? []) this.index.drop(queue.key)
   }
 
   #sealed(segment: SealedSegment): void {
@@ -184,19 +206,33 @@ export class Journal {
   }
 }
 
+/** Records are copied by the log before it returns, so they can be made in the same memory each time. */
+const desk = Buffer.allocUnsafeSlow(64 * 1024)
+
+function encodeAll(events: readonly BrokerEvent[]): Uint8Array[] {
+  let used = 0
+  const allocate = (sizeBytes: number): Uint8Array => {
+    if (used + sizeBytes > desk.length) return Buffer.allocUnsafe(sizeBytes)
+    used += sizeBytes
+    return desk.subarray(used - sizeBytes, used)
+  }
+  return events.map((event) => encodeEvent(event, allocate))
+}
+
 /** The ages of all segments, the one being written included, then the state. */
 function encodeCheckpoint(
   state: BrokerState,
   ages: readonly SegmentAge[],
   unsealed: ReadonlyMap<number, number>,
 ): Uint8Array {
-  const to = new Writer(1_024)
+  // Large when many timed messages wait: written once, and not copied out.
+  const to = new Writer(state.timers.size === 0 ? 1_024 : 65_536 + state.timers.writtenBytes)
   const all = [...ages.map(({ segment, newestMs }) => [segment, newestMs] as const), ...unsealed]
   to.whole(all.length)
   for (const [segment, newestMs] of all) {
     to.whole(segment)
     to.whole(newestMs)
   }
-  to.raw(encodeState(state))
-  return to.finish()
+  writeState(to, state)
+  return to.bytes.subarray(0, to.length)
 }

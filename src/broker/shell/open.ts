@@ -13,6 +13,7 @@ import { Reader } from '../core/bytes.ts'
 import { decodeEvent, decodeForIndex } from '../core/events.ts'
 import { tagHash } from '../core/filter.ts'
 import { refreshRenewable } from '../core/lease.ts'
+import { queueKeysGoneBy } from '../core/lite.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { decodeState } from '../core/snapshot.ts'
 import { type BrokerState, emptyState } from '../core/state.ts'
@@ -59,6 +60,7 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
       disk,
       directory: options.directory,
       log: opened.log,
+      cipher,
       decode(payload) {
         const entry = decodeForIndex(payload)
         return entry ? [entry] : []
@@ -70,6 +72,7 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
     return new BrokerShell({
       clock,
       time,
+      secret: () => Buffer.from(random.bytes(16)).toString('hex'),
       session: random.below(2 ** 31 - 1) + 1,
       settings: options.settings,
       state,
@@ -77,6 +80,9 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
       index: index.index,
       ages: agesOf(opened.log, newest),
       newestMs: newest.get(segmentOf(opened.log.end)) ?? 0,
+      unsealedSinceMs:
+        // A checkpoint says 0 for a segment without messages.
+        index.index.firstTimeMs(segmentOf(opened.log.end)) ?? (newest.get(segmentOf(opened.log.end)) || null),
       report: options.report ?? (() => {}),
     })
   } catch (error) {
@@ -112,9 +118,9 @@ function replay(
   addToIndex: boolean,
 ): void {
   const event = decodeEvent(payload)
-  if (event.type === 'topic-removed')
-    for (const queue of state.topics.get(event.topicName)?.queues ?? []) index.drop(queue.key)
-  apply(state, event)
+  for (const key of queueKeysGoneBy(state, event)) index.drop(key)
+  apply(state, event, position)
+  if (event.type === 'timed' || event.type === 'half') newest.set(segmentOf(position), event.storeTimeMs)
   if (event.type !== 'message') return
   newest.set(segmentOf(position), event.storeTimeMs)
   if (addToIndex && state.queues.has(event.queueKey))

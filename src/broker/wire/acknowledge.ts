@@ -17,14 +17,18 @@ const longestInvisibleMs = 12 * 3600 * 1000
 export async function ackMessage(call: WireCall, request: gen.AckMessageRequest): Promise<gen.AckMessageResponseInit> {
   const where = delivered(call, request)
   const { entries } = request
-  if (entries.length === 0) throw new BrokerRefusal(Code.INTERNAL_SERVER_ERROR, 'The request acknowledges nothing.')
+  if (entries.length === 0) throw new BrokerRefusal(Code.BAD_REQUEST, 'The request acknowledges nothing.')
   if (entries.length > maxEntries) {
     throw new BrokerRefusal(
       Code.BAD_REQUEST,
       `The request acknowledges ${entries.length} messages; at most ${maxEntries} are allowed.`,
     )
   }
-  const outcomes = await call.door.broker.ack({ ...where, handles: entries.map((entry) => entry.receiptHandle) })
+  const outcomes = await call.door.broker.ack({
+    ...where,
+    handles: entries.map((entry) => entry.receiptHandle),
+    liteTopics: entries.map((entry) => entry.liteTopic || null),
+  })
   const codes = outcomes.map(({ outcome }) => (outcome === 'done' ? Code.OK : Code.INVALID_RECEIPT_HANDLE))
   const overall = codes.every((code) => code === codes[0]) ? codes[0]! : Code.MULTIPLE_RESULTS
   return {
@@ -54,6 +58,8 @@ export async function changeInvisibleDuration(
     ...where,
     handle: request.receiptHandle,
     invisibleMs,
+    liteTopic: request.liteTopic || null,
+    suspend: request.suspend === true,
   })
   if (outcome === 'expired') throw new BrokerRefusal(Code.INVALID_RECEIPT_HANDLE, codeName(Code.INVALID_RECEIPT_HANDLE))
   return { status: statusOf(Code.OK), receiptHandle: handle }
@@ -64,7 +70,12 @@ export async function forwardToDeadLetterQueue(
   request: gen.ForwardMessageToDeadLetterQueueRequest,
 ): Promise<gen.ForwardMessageToDeadLetterQueueResponseInit> {
   const where = delivered(call, request)
-  await call.door.broker.forwardToDeadLetter({ ...where, handle: request.receiptHandle, messageId: request.messageId })
+  await call.door.broker.forwardToDeadLetter({
+    ...where,
+    handle: request.receiptHandle,
+    messageId: request.messageId,
+    liteTopic: request.liteTopic || null,
+  })
   return { status: statusOf(Code.OK) }
 }
 

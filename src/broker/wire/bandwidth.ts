@@ -5,18 +5,21 @@
 import type { Clock } from '../../world/world.ts'
 
 export interface Bandwidth {
+  /** False when everything passes at once, and nobody needs to ask. */
+  readonly limited: boolean
   /** Resolves when `bytes` may be sent, or when `signal` aborts. */
   take(bytes: number, signal: AbortSignal): Promise<void>
 }
 
 export function createBandwidth(megabitsPerSecond: number | null, clock: Clock): Bandwidth {
-  if (megabitsPerSecond === null) return { take: async () => {} }
+  if (megabitsPerSecond === null) return { limited: false, take: async () => {} }
   const bytesPerMs = (megabitsPerSecond * 1_000_000) / 8 / 1000
   const burst = bytesPerMs * 1000
   let available = burst
   let seen = clock.monotonic()
 
   return {
+    limited: true,
     async take(bytes, signal) {
       const now = clock.monotonic()
       available = Math.min(burst, available + (now - seen) * bytesPerMs)

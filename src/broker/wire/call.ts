@@ -20,7 +20,11 @@ export interface InstanceDoor {
   authenticator: Authenticator | null
   /** False for an instance that is stopped (expired or overdue). */
   serving: boolean
+  /** Connections there may be, over all addresses of the instance; for the refusal of one too many. */
+  maxConnections: number
+  /** What goes out, and what comes in: the vendor holds both to the bandwidth that was bought. */
   bandwidth: Bandwidth
+  inbound: Bandwidth
   /** Where an unexpected failure is reported. */
   report(error: unknown): void
 }
@@ -34,24 +38,26 @@ export interface WireCall {
   readonly version: string | undefined
   /** Address the client arrived at, `host:port`. */
   readonly storeHost: string
+  /** Aborts when nobody will read the answer. */
+  readonly signal: AbortSignal
   remainingMs(): number
   now(): number
 }
 
 const maxClientIdLength = 1024
 
-/** Throws PAYMENT_REQUIRED, UNAUTHORIZED or CLIENT_ID_REQUIRED. */
-export function enter(call: Call<InstanceDoor>): WireCall {
+/** Throws PAYMENT_REQUIRED, TOO_MANY_REQUESTS (one connection too many), UNAUTHORIZED or CLIENT_ID_REQUIRED. */
+export function enter(call: Call<InstanceDoor>, clientId: string = call.metadata['x-mq-client-id'] ?? ''): WireCall {
   const door = call.context
   const { metadata, connection } = call
-  if (!door.serving) {
+  refuseWhenStopped(door)
+  if (connection.surplus) {
     throw new BrokerRefusal(
-      Code.PAYMENT_REQUIRED,
-      `Instance ${door.instanceId} is stopped because its subscription expired; renew it to go on.`,
+      Code.TOO_MANY_REQUESTS,
+      `Instance ${door.instanceId} has all ${door.maxConnections} connections its specification allows; close clients that are not needed, or choose a larger specification.`,
     )
   }
   door.authenticator?.check(metadata['authorization'], metadata['x-mq-date-time'])
-  const clientId = metadata['x-mq-client-id'] ?? ''
   if (clientId.trim() === '')
     throw new BrokerRefusal(Code.CLIENT_ID_REQUIRED, 'The header x-mq-client-id is missing or blank.')
   if (clientId.length > maxClientIdLength) {
@@ -60,13 +66,52 @@ export function enter(call: Call<InstanceDoor>): WireCall {
       `The client id has ${clientId.length} characters; at most ${maxClientIdLength} are allowed.`,
     )
   }
-  return {
-    door,
-    clientId,
-    language: metadata['x-mq-language'],
-    version: metadata['x-mq-client-version'],
-    storeHost: `${connection.localAddress}:${connection.localPort}`,
-    remainingMs: () => call.remainingMs(),
-    now: () => door.clock.now(),
+  return new EnteredCall(call, clientId)
+}
+
+/** Throws PAYMENT_REQUIRED; for calls that went on for a while, also after they began. */
+export function refuseWhenStopped(door: InstanceDoor): void {
+  if (door.serving) return
+  throw new BrokerRefusal(
+    Code.PAYMENT_REQUIRED,
+    `Instance ${door.instanceId} is stopped because its subscription expired; renew it to go on.`,
+  )
+}
+
+/** Made for every call, so what most calls never ask for (an abort signal, above all) is made when it is asked for. */
+class EnteredCall implements WireCall {
+  readonly door: InstanceDoor
+  readonly clientId: string
+  readonly #call: Call<InstanceDoor>
+
+  constructor(call: Call<InstanceDoor>, clientId: string) {
+    this.door = call.context
+    this.clientId = clientId
+    this.#call = call
+  }
+
+  get language(): string | undefined {
+    return this.#call.metadata['x-mq-language']
+  }
+
+  get version(): string | undefined {
+    return this.#call.metadata['x-mq-client-version']
+  }
+
+  get storeHost(): string {
+    const { localAddress, localPort } = this.#call.connection
+    return `${localAddress}:${localPort}`
+  }
+
+  get signal(): AbortSignal {
+    return this.#call.signal
+  }
+
+  remainingMs(): number {
+    return this.#call.remainingMs()
+  }
+
+  now(): number {
+    return this.door.clock.now()
   }
 }

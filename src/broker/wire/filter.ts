@@ -1,47 +1,59 @@
 /**
- * Tag expressions: `*` or nothing takes everything; otherwise tags joined by `||`, trimmed, empty
- * parts ignored, compared exactly. SQL92 expressions belong to a later version and are refused.
+ * Filter expressions of a receive. By tag: `*` or nothing takes everything; otherwise tags joined by `||`,
+ * trimmed, empty parts ignored, compared exactly. SQL92: core/sql.ts, over the properties of the message.
+ *
+ * A client sends its expression with each receive, so expressions are kept compiled, the latest thousand of
+ * the process; the broker knows an expression again by being the same object.
  */
-import { BrokerRefusal, type TagFilter } from '../broker.ts'
+import { BrokerRefusal, compileSql, type Filter, SqlError, type SqlFilter } from '../broker.ts'
 import { Code } from './code.ts'
+import { readerOf } from './properties.ts'
 
 const maxExpressionLength = 16_384
 const maxTags = 1024
 const filterTypeSql = 2
+const keptExpressions = 1_000
 
-export function parseFilter(
-  filter: { type?: number | null; expression?: string | null } | null | undefined,
-): TagFilter {
+const kept = new Map<string, Filter>()
+
+/** Throws ILLEGAL_FILTER_EXPRESSION. */
+export function parseFilter(filter: { type?: number | null; expression?: string | null } | null | undefined): Filter {
   if (filter === null || filter === undefined) return null
-  if (filter.type === filterTypeSql) {
-    throw new BrokerRefusal(
-      Code.ILLEGAL_FILTER_EXPRESSION,
-      'SQL92 filter expressions are not supported by this broker yet; subscribe with a tag expression.',
-    )
+  const isSql = filter.type === filterTypeSql
+  const expression = isSql ? (filter.expression ?? '') : (filter.expression ?? '').trim()
+  if (!isSql && (expression === '' || expression === '*')) return null
+  const key = isSql ? `SQL ${expression}` : `TAG ${expression}`
+  const known = kept.get(key)
+  const compiled = known ?? (isSql ? sqlFilter(expression) : tagFilter(expression))
+  // The one used last stands last; the first is the one to forget.
+  kept.delete(key)
+  kept.set(key, compiled)
+  if (kept.size > keptExpressions) kept.delete(kept.keys().next().value!)
+  return compiled
+}
+
+function sqlFilter(expression: string): SqlFilter {
+  try {
+    const compiled = compileSql(expression)
+    const read = readerOf(compiled.names)
+    return { sql: expression, passes: (payload) => compiled.matches(read(payload)) }
+  } catch (error) {
+    if (!(error instanceof SqlError)) throw error
+    throw illegal(`The SQL92 expression cannot be used: ${error.message}.`)
   }
-  const expression = (filter.expression ?? '').trim()
-  if (expression === '' || expression === '*') return null
-  if (expression.length > maxExpressionLength) {
-    throw new BrokerRefusal(
-      Code.ILLEGAL_FILTER_EXPRESSION,
-      `The tag expression has ${expression.length} characters; at most ${maxExpressionLength} are allowed.`,
-    )
-  }
+}
+
+function tagFilter(expression: string): ReadonlySet<string> {
+  if (expression.length > maxExpressionLength)
+    throw illegal(`The tag expression has ${expression.length} characters; at most ${maxExpressionLength} are allowed.`)
   const tags = expression
     .split('||')
     .map((tag) => tag.trim())
     .filter((tag) => tag !== '')
-  if (tags.length === 0) {
-    throw new BrokerRefusal(
-      Code.ILLEGAL_FILTER_EXPRESSION,
-      'The tag expression names no tag; use "*" or "TagA || TagB".',
-    )
-  }
-  if (tags.length > maxTags) {
-    throw new BrokerRefusal(
-      Code.ILLEGAL_FILTER_EXPRESSION,
-      `The tag expression names ${tags.length} tags; at most ${maxTags} are allowed.`,
-    )
-  }
+  if (tags.length === 0) throw illegal('The tag expression names no tag; use "*" or "TagA || TagB".')
+  if (tags.length > maxTags)
+    throw illegal(`The tag expression names ${tags.length} tags; at most ${maxTags} are allowed.`)
   return new Set(tags)
 }
+
+const illegal = (message: string): BrokerRefusal => new BrokerRefusal(Code.ILLEGAL_FILTER_EXPRESSION, message)

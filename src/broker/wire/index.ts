@@ -7,21 +7,29 @@
 
 import type * as gen from '../../grpc/gen/rocketmq.js'
 import { MessagingService } from '../../grpc/gen/rocketmq.js'
-import { type Call, type Handlers, implement, RpcError, type Service, Status } from '../../grpc/transport.ts'
+import { type Call, type Handlers, implement, type Service } from '../../grpc/transport.ts'
 import { ackMessage, changeInvisibleDuration, forwardToDeadLetterQueue } from './acknowledge.ts'
 import { enter, type InstanceDoor, type WireCall } from './call.ts'
-import { Code } from './code.ts'
+import { syncLiteSubscription } from './lite.ts'
 import { heartbeat, notifyClientTermination } from './presence.ts'
+import { getOffset, pullMessage, queryOffset, updateOffset } from './pull.ts'
+import { recallMessage } from './recall.ts'
 import { receiveMessage } from './receive.ts'
 import { queryAssignment, queryRoute } from './route.ts'
 import { sendMessage } from './send.ts'
-import { statusOf, statusOfError } from './status.ts'
+import { statusOfError } from './status.ts'
 import { telemetry } from './telemetry.ts'
+import { endTransaction } from './transaction.ts'
 
 export { createAuthenticator } from './authenticate.ts'
 export { createBandwidth } from './bandwidth.ts'
 export type { InstanceDoor } from './call.ts'
 export { createClientRegistry } from './clients.ts'
+export { connections, reconnect, stackTrace, verifyMessage } from './commands.ts'
+export { findMessages, traceMessage } from './inspect.ts'
+export { connectLiteConsumers } from './lite.ts'
+export { metricsService } from './metrics.ts'
+export { connectProducers } from './transaction.ts'
 
 const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
   queryRoute: reply(queryRoute),
@@ -34,15 +42,14 @@ const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
   changeInvisibleDuration: reply(changeInvisibleDuration),
   telemetry,
   notifyClientTermination: reply(notifyClientTermination),
-  // Topics of these kinds cannot be made yet (CreateTopic refuses them), so no well-behaved client gets here.
-  endTransaction: reply(notYet('Transactional messages')),
-  recallMessage: reply(notYet('Recalling delayed messages')),
-  syncLiteSubscription: reply(notYet('Lite topics')),
-  // As Apache: no official client has a consumer that uses these.
-  pullMessage: unimplemented,
-  updateOffset: unimplemented,
-  getOffset: unimplemented,
-  queryOffset: unimplemented,
+  recallMessage: reply(recallMessage),
+  endTransaction: reply(endTransaction),
+  syncLiteSubscription: reply(syncLiteSubscription),
+  // Apache answers UNIMPLEMENTED to these four.
+  pullMessage,
+  updateOffset: reply(updateOffset),
+  getOffset: reply(getOffset),
+  queryOffset: reply(queryOffset),
 }
 
 /** The service to host on every instance's addresses. */
@@ -58,15 +65,4 @@ function reply<Request, Response extends { status?: gen.StatusInit | null | unde
       return { status: statusOfError(error, call.context.report) }
     }
   }
-}
-
-function notYet(what: string): () => { status: gen.StatusInit } {
-  return () => ({ status: statusOf(Code.NOT_IMPLEMENTED, `${what} are not supported by this broker yet.`) })
-}
-
-function unimplemented(): never {
-  throw new RpcError(
-    Status.UNIMPLEMENTED,
-    'Apache RocketMQ does not implement this method either; use a push or simple consumer.',
-  )
 }

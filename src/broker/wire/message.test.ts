@@ -67,6 +67,14 @@ describe('a delivered message', () => {
     expect(message.systemProperties?.deadLetterQueue).toBeNull()
   })
 
+  it('names its message group, or its priority', () => {
+    const body = Buffer.from('x')
+    const { systemProperties: ordered } = delivered({ systemProperties: { messageId: 'x', messageGroup: 'g' }, body })
+    const { systemProperties: urgent } = delivered({ systemProperties: { messageId: 'x', priority: 0 }, body })
+    expect([ordered?.messageGroup, ordered?.priority]).toEqual(['g', null])
+    expect([urgent?.messageGroup, urgent?.priority]).toEqual([null, 0])
+  })
+
   it('never lacks what a client needs: digest, encoding, born time', () => {
     const { systemProperties } = delivered({ systemProperties: { messageId: 'x' }, body: Buffer.from('x') })
     expect(systemProperties).toMatchObject({

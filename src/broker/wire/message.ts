@@ -16,7 +16,7 @@ import * as gen from '../../grpc/gen/rocketmq.js'
 import type { Delivery, TopicView } from '../broker.ts'
 
 const version = 1
-const systemStart = 5
+export const systemStart = 5
 const digestMd5 = 2
 const encodingIdentity = 1
 const encodingGzip = 2
@@ -40,7 +40,7 @@ export const messageTypeNumbers: Readonly<Record<MessageType, number>> = {
 }
 
 /** The kept form of a checked message, as `topic` stores it. */
-export function keep(message: gen.Message, topic: TopicView, storeHost: string, at: number): Buffer {
+export function keep(message: gen.Message, topic: TopicView, storeHost: string, atMs: number): Buffer {
   const { body, systemProperties: given } = message
   const system = gen.SystemProperties.encode({
     tag: given?.tag || null,
@@ -50,7 +50,7 @@ export function keep(message: gen.Message, topic: TopicView, storeHost: string, 
     bodyDigest: { type: digestMd5, checksum: hash('md5', body, 'hex').toUpperCase() },
     bodyEncoding: given?.bodyEncoding === encodingGzip ? encodingGzip : encodingIdentity,
     messageType: messageTypeNumbers[topic.messageType],
-    bornTimestamp: given?.bornTimestamp ?? timestamp(at),
+    bornTimestamp: given?.bornTimestamp ?? timestamp(atMs),
     bornHost: given?.bornHost ?? '',
     storeHost,
     deliveryTimestamp: given?.deliveryTimestamp ?? null,
@@ -59,13 +59,46 @@ export function keep(message: gen.Message, topic: TopicView, storeHost: string, 
     liteTopic: given?.liteTopic ?? null,
     priority: given?.priority ?? null,
   }).finish()
-  const rest = gen.Message.encode({ userProperties: message.userProperties, body }).finish()
-  const kept = Buffer.allocUnsafe(systemStart + system.length + rest.length)
+  const properties = gen.Message.encode({ userProperties: message.userProperties }).finish()
+  const restLength = properties.length + (body.length > 0 ? 1 + varintLength(body.length) + body.length : 0)
+  const kept = Buffer.allocUnsafe(systemStart + system.length + restLength)
   kept[0] = version
   kept.writeUInt32BE(system.length, 1)
   kept.set(system, systemStart)
-  kept.set(rest, systemStart + system.length)
+  let at = systemStart + system.length
+  kept.set(properties, at)
+  at += properties.length
+  if (body.length === 0) return kept
+  // By hand, so that the body is copied once and not through the encoder's own buffer.
+  kept[at++] = (4 << 3) | 2 // Message.body
+  at = writeVarint(kept, at, body.length)
+  kept.set(body, at)
   return kept
+}
+
+/** A kept message decoded, for the rare sending that is no delivery. Without a topic. */
+export function keptMessage(payload: Uint8Array): gen.Message & { readonly systemProperties: gen.SystemProperties } {
+  const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  const systemEnd = systemStart + keptSystemLength(kept)
+  return {
+    ...gen.Message.decode(kept.subarray(systemEnd)),
+    systemProperties: gen.SystemProperties.decode(kept.subarray(systemStart, systemEnd)),
+  }
+}
+
+function keptSystemLength(kept: Buffer): number {
+  if (kept[0] !== version)
+    throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
+  return kept.readUInt32BE(1)
+}
+
+/** What `keep` made, in its two pieces: encoded system properties, and the remaining fields of Message. */
+export function partsOf(payload: Uint8Array): { readonly system: Uint8Array; readonly rest: Uint8Array } {
+  const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  if (kept[0] !== version)
+    throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
+  const systemEnd = systemStart + kept.readUInt32BE(1)
+  return { system: kept.subarray(systemStart, systemEnd), rest: kept.subarray(systemEnd) }
 }
 
 /** The topic field of Message as the receiving client named it, encoded once a call. */
@@ -75,9 +108,7 @@ export const topicField = (topicName: string, namespace: string): Uint8Array =>
 /** An encoded ReceiveMessageResponse whose content is the message. */
 export function encodeDelivery(delivery: Delivery, topic: Uint8Array): Buffer {
   const kept = Buffer.from(delivery.payload.buffer, delivery.payload.byteOffset, delivery.payload.byteLength)
-  if (kept[0] !== version)
-    throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
-  const systemLength = kept.readUInt32BE(1)
+  const systemLength = keptSystemLength(kept)
   const origin = delivery.deadLetterOf
   const ofDelivery = gen.SystemProperties.encode({
     storeTimestamp: timestamp(delivery.storeTimeMs),

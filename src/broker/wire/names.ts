@@ -77,6 +77,17 @@ export function checkGroupName(name: string): void {
   }
 }
 
+const liteTopicName = /^[a-zA-Z0-9_-]{1,64}$/
+
+/** Throws ILLEGAL_LITE_TOPIC. */
+export function checkLiteTopicName(name: string): void {
+  if (liteTopicName.test(name)) return
+  throw new BrokerRefusal(
+    Code.ILLEGAL_LITE_TOPIC,
+    `The lite topic ${quoted(name)} needs a name of 1 to 64 letters, digits, "_" or "-".`,
+  )
+}
+
 /** True for text with an ISO control character (U+0000–U+001F, U+007F–U+009F). */
 export function hasControlCharacter(text: string): boolean {
   for (let index = 0; index < text.length; index++) {

@@ -7,7 +7,7 @@
 import type * as gen from '../../grpc/gen/rocketmq.js'
 import type { WritableCall } from '../../grpc/transport.ts'
 import { BrokerRefusal, type Delivery } from '../broker.ts'
-import { enter, type InstanceDoor, type WireCall } from './call.ts'
+import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
 import { Code } from './code.ts'
 import { durationMs } from './duration.ts'
 import { parseFilter } from './filter.ts'
@@ -16,6 +16,7 @@ import { checkGroupName } from './names.ts'
 import { topicOf } from './route.ts'
 import { maxReceiveBatch } from './settings.ts'
 import { statusOf, statusOfError } from './status.ts'
+import { budgetOf } from './undelivered.ts'
 
 const shortestPollMs = 5000
 const longestPollMs = 20_000
@@ -25,10 +26,15 @@ const longestInvisibleMs = 12 * 3600 * 1000
 const renewedInvisibleMs = 60_000
 /** Clients' default; only its half enters the poll time when a client names none. */
 const requestTimeoutMs = 3000
+const longestAttemptId = 255
 /** Left of the deadline for the answer to travel. */
 const answerMarginMs = 200
 /** After a delivery that could not be written. */
 const giveBackMs = 1000
+/** For a client to take something of a full stream; far beyond any that is alive. */
+const stalledMs = 30_000
+
+type ReceiveCall = WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>
 
 export async function receiveMessage(
   call: WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>,
@@ -39,7 +45,11 @@ export async function receiveMessage(
   let wire: WireCall | null = null
   try {
     wire = enter(call)
-    deliveries = await take(wire, request, call.signal)
+    const taken = await take(wire, request, call)
+    // The instance may have been stopped while the poll waited.
+    if (!wire.door.serving) await giveBack(wire, request, taken)
+    refuseWhenStopped(wire.door)
+    deliveries = taken
     status = deliveries.length === 0 ? statusOf(Code.MESSAGE_NOT_FOUND, 'no new message') : statusOf(Code.OK)
   } catch (error) {
     status = statusOfError(error, call.context.report)
@@ -49,15 +59,16 @@ export async function receiveMessage(
   call.write({ deliveryTimestamp: timestamp(call.context.clock.now()) })
 }
 
-async function take(wire: WireCall, request: gen.ReceiveMessageRequest, signal: AbortSignal): Promise<Delivery[]> {
+async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: ReceiveCall): Promise<Delivery[]> {
   const { door, clientId } = wire
   const topic = topicOf(wire, request.messageQueue?.topic ?? null)
   const group = request.group?.name ?? ''
   checkGroupName(group)
   const filter = parseFilter(request.filterExpression)
   const invisibleMs = request.autoRenew ? renewedInvisibleMs : checkedInvisible(request.invisibleDuration)
-  const waitMs = pollTime(wire, request)
-  door.broker.useGroup(group)
+  const waitMs = pollTime(wire, request.longPollingTimeout)
+  // A group of lite consumers is made by the management API, which binds it to its topic.
+  if (topic.messageType !== 'LITE') door.broker.useGroup(group)
   door.clients.alive(clientId)
   return door.broker.receive(
     {
@@ -69,27 +80,52 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, signal: 
       invisibleMs,
       autoRenew: request.autoRenew,
       clientId,
+      attemptId: checkedAttempt(request.attemptId),
+      budget: budgetOf(call),
     },
-    signal,
+    call.signal,
   )
 }
 
 async function deliver(
-  call: WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>,
+  call: ReceiveCall,
   wire: WireCall,
   request: gen.ReceiveMessageRequest,
   deliveries: readonly Delivery[],
 ): Promise<void> {
   const topic = request.messageQueue?.topic
   const as = topicField(topic?.name ?? '', topic?.resourceNamespace ?? '')
+  /** Those before it are known to have left. */
+  let takenBelow = 0
   for (const [index, delivery] of deliveries.entries()) {
-    await call.context.bandwidth.take(deliverySize(delivery), call.signal)
+    const { bandwidth } = call.context
+    if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), call.signal)
     if (call.signal.aborted) {
       await giveBack(wire, request, deliveries.slice(index))
       return
     }
-    if (!call.writeEncoded([encodeDelivery(delivery, as)])) await call.drained()
+    if (call.writeEncoded([encodeDelivery(delivery, as)])) continue
+    const inTime = await drainedInTime(call)
+    if (inTime && !call.signal.aborted) {
+      takenBelow = index + 1
+      continue
+    }
+    // It takes nothing any more; others may have what it never got.
+    if (!inTime) call.reset()
+    await giveBack(wire, request, deliveries.slice(takenBelow))
+    return
   }
+}
+
+/** False when the client took nothing for too long. */
+function drainedInTime(call: ReceiveCall): Promise<boolean> {
+  return new Promise((resolve) => {
+    const cancel = call.context.clock.after(stalledMs, () => resolve(false))
+    void call.drained().then(() => {
+      cancel()
+      resolve(true)
+    })
+  })
 }
 
 /** Nobody read these: let the group have them again soon. */
@@ -114,6 +150,15 @@ async function giveBack(
   }
 }
 
+/** The clients' are UUIDs; it is kept with the queues it locks, so it must be short. */
+function checkedAttempt(attemptId: string | null): string | null {
+  if (attemptId === null || attemptId.length <= longestAttemptId) return attemptId
+  throw new BrokerRefusal(
+    Code.BAD_REQUEST,
+    `The attempt id has ${attemptId.length} characters; at most ${longestAttemptId} are allowed.`,
+  )
+}
+
 function checkedInvisible(duration: gen.Duration | null): number {
   const ms = durationMs(duration)
   if (ms < shortestInvisibleMs) {
@@ -132,10 +177,9 @@ function checkedInvisible(duration: gen.Duration | null): number {
 }
 
 /** How long this poll may wait, in ms (Apache's formula; the settings' request timeout is the clients' default). */
-function pollTime(wire: WireCall, request: gen.ReceiveMessageRequest): number {
+export function pollTime(wire: WireCall, longPollingTimeout: gen.Duration | null): number {
   const remaining = wire.remainingMs()
-  const asked =
-    request.longPollingTimeout === null ? remaining - requestTimeoutMs / 2 : durationMs(request.longPollingTimeout)
+  const asked = longPollingTimeout === null ? remaining - requestTimeoutMs / 2 : durationMs(longPollingTimeout)
   const clamped = Math.min(Math.max(asked, shortestPollMs), longestPollMs)
   if (clamped <= remaining) return Math.min(clamped, remaining - answerMarginMs)
   if (remaining >= shortestPollMs) return remaining - answerMarginMs

@@ -27,6 +27,7 @@ export function queryRoute(
   request: gen.QueryRouteRequest,
   connection: Connection,
 ): gen.QueryRouteResponseInit {
+  call.door.clients.routeAsked(call.clientId)
   const topic = topicOf(call, request.topic)
   const endpoints = endpointsFor(request.endpoints, connection)
   return {
@@ -82,7 +83,8 @@ function queue(
   }
 }
 
-function endpointsFor(asked: gen.Endpoints | null, connection: Connection): gen.EndpointsInit {
+/** What the client dialled, as far as it can be used, else where it arrived. */
+export function endpointsFor(asked: gen.Endpoints | null, connection: Connection): gen.EndpointsInit {
   const usable = (asked?.addresses ?? []).filter(
     ({ host, port }) => host !== '' && host.length <= 255 && port > 0 && port < 65_536,
   )

@@ -21,14 +21,24 @@ const duration = (ms: number): gen.DurationInit => ({
   nanos: (ms % 1000) * 1_000_000,
 })
 
+export interface SettingsContext {
+  /** `x-mq-language`. */
+  readonly language: string | undefined
+  /** Where the client can send its metrics. */
+  readonly metricsAt: gen.EndpointsInit
+  /** The address asks for credentials. */
+  readonly authenticated: boolean
+}
+
 /** Throws when the settings cannot be answered. */
 export function mergeSettings(
   given: gen.Settings,
   group: GroupView | null,
-  language: string | undefined,
+  { language, metricsAt, authenticated }: SettingsContext,
 ): gen.SettingsInit {
   checkClientProperties(given.clientProperties ?? {})
-  const merged: gen.SettingsInit = { ...given, metric: { on: false } }
+  const metrics = sendsMetrics(language, authenticated)
+  const merged: gen.SettingsInit = { ...given, metric: metrics ? { on: true, endpoints: metricsAt } : { on: false } }
   if (given.publishing != null) {
     return {
       ...merged,
@@ -49,12 +59,22 @@ export function mergeSettings(
         fifo: group.orderly,
         receiveBatchSize: maxReceiveBatch,
         longPollingTimeout: duration(longPollingMs),
-        liteSubscriptionQuota: 2000,
-        maxLiteTopicSize: 64,
+        liteSubscriptionQuota: group.liteSubscriptionsPerClient,
+        maxLiteTopicSize: group.liteTopicNameBytes,
       },
     }
   }
   throw new BrokerRefusal(Code.BAD_REQUEST, 'The settings say neither what is published nor what is subscribed.')
+}
+
+/**
+ * Java and C# send OTLP with the credentials of every other call; Node.js and Rust send nothing, whatever they are told.
+ * Go and C++ speak OpenCensus, which nothing here takes, and would redial in vain; Python sends its metrics without
+ * credentials, so it is not asked to where they are needed.
+ */
+function sendsMetrics(language: string | undefined, authenticated: boolean): boolean {
+  if (language === 'GO' || language === 'CPP') return false
+  return language !== 'PYTHON' || !authenticated
 }
 
 function backoff(

@@ -1,21 +1,28 @@
 /**
- * Telemetry: the stream on which a client says what it is and hears its settings.
+ * Telemetry: the stream on which a client says what it is and hears its settings, and on which the broker
+ * puts its questions (verify a message, show your threads, decide a transaction) and hears the answers.
  *
  * Every `settings` is answered, with status OK, and the stream stays open. Credentials that fail are
  * told in a command and the stream ends; settings that make no sense end it with INVALID_ARGUMENT.
  */
-import type * as gen from '../../grpc/gen/rocketmq.js'
+import { hash } from 'node:crypto'
+import * as gen from '../../grpc/gen/rocketmq.js'
 import { type BidiCall, RpcError, Status } from '../../grpc/transport.ts'
 import { BrokerRefusal } from '../broker.ts'
-import { enter, type InstanceDoor, type WireCall } from './call.ts'
+import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
+import type { ClientStream } from './clients.ts'
 import { Code } from './code.ts'
 import { checkGroupName, checkTopicName } from './names.ts'
+import { endpointsFor } from './route.ts'
 import { mergeSettings } from './settings.ts'
+import { SettingsAgain } from './settings-again.ts'
 import { statusOf, statusOfError } from './status.ts'
 
 type TelemetryCall = BidiCall<InstanceDoor, gen.TelemetryCommand, gen.TelemetryCommandInit>
 
 const maxTopics = 4096
+/** Settings larger than this are answered, and not kept for telling the client of later changes. */
+const maxKeptBytes = 256 * 1024
 
 export async function telemetry(call: TelemetryCall): Promise<void> {
   let wire: WireCall
@@ -26,41 +33,117 @@ export async function telemetry(call: TelemetryCall): Promise<void> {
     return
   }
   const { clients } = wire.door
-  clients.streamOpened(wire.clientId)
+  const stream = new Stream(call, wire)
+  clients.streamOpened(wire.clientId, stream)
   try {
     for await (const command of call.requests) {
+      refuseWhenStopped(wire.door)
       clients.alive(wire.clientId)
-      if (command.settings !== null) answerSettings(call, wire, command.settings)
-      // The other commands answer questions this server has not asked.
+      if (command.settings !== null) stream.answer(command.settings)
+      else clients.answered(wire.clientId, command)
     }
   } catch (error) {
     if (call.signal.aborted) return
-    throw error
+    if (!(error instanceof BrokerRefusal)) throw error
+    call.write({ status: statusOfError(error, call.context.report) })
   } finally {
-    clients.streamClosed(wire.clientId)
+    stream.close()
+    clients.streamClosed(wire.clientId, stream, call.connection.closed)
   }
 }
 
-function answerSettings(call: TelemetryCall, wire: WireCall, settings: gen.Settings): void {
-  try {
-    const { topics, group } = declared(settings)
-    const view = group === null ? null : wire.door.broker.useGroup(group)
-    const merged = mergeSettings(settings, view, wire.language)
-    wire.door.clients.register({
-      clientId: wire.clientId,
-      language: wire.language,
-      version: wire.version,
-      group,
-      topics,
+class Stream implements ClientStream {
+  readonly #call: TelemetryCall
+  readonly #wire: WireCall
+  /** What the client said last, to be answered anew when its group changes. */
+  #given: gen.Settings | null = null
+  /** Digest of what it was told last. */
+  #told = ''
+  /** Null for clients that hear settings whenever they come. */
+  readonly #again: SettingsAgain | null
+
+  constructor(call: TelemetryCall, wire: WireCall) {
+    this.#call = call
+    this.#wire = wire
+    this.#again = wire.language === 'HTTP' ? new SettingsAgain(wire.door.clock, () => this.#repeat()) : null
+  }
+
+  write(command: gen.TelemetryCommandInit): boolean {
+    return this.#call.write(command)
+  }
+
+  drained(): Promise<void> {
+    return this.#call.drained()
+  }
+
+  answer(settings: gen.Settings): void {
+    const { clients } = this.#wire.door
+    const { clientId, language, version } = this.#wire
+    try {
+      const { topics, group, namespace } = declared(settings)
+      const merged = this.#merged(settings, group)
+      this.#keep(settings, merged)
+      this.#call.write({ status: statusOf(Code.OK), settings: merged })
+      const address = this.#call.connection.remoteAddress
+      clients.register({ clientId, language, version, group, topics, namespace, address })
+    } catch (error) {
+      if (!(error instanceof BrokerRefusal)) throw error
+      // The stream ends as Apache's does; the command before it lets a client (Node) fail its start with the reason
+      // instead of waiting for ever.
+      this.#call.write({ status: statusOfError(error, this.#call.context.report) })
+      throw new RpcError(Status.INVALID_ARGUMENT, error.message)
+    }
+  }
+
+  refresh(): void {
+    if (this.#given === null || this.#call.signal.aborted) return
+    try {
+      const merged = this.#merged(this.#given, this.#given.subscription?.group?.name ?? null)
+      const before = this.#told
+      this.#keep(this.#given, merged)
+      if (this.#told !== before) this.#call.write({ status: statusOf(Code.OK), settings: merged })
+    } catch (error) {
+      this.#wire.door.report(error)
+    }
+  }
+
+  routeAsked(): void {
+    this.#again?.routeAsked()
+  }
+
+  close(): void {
+    this.#again?.close()
+  }
+
+  #repeat(): void {
+    if (this.#given === null || this.#call.signal.aborted || declared(this.#given).topics.length < 2) return
+    try {
+      const merged = this.#merged(this.#given, this.#given.subscription?.group?.name ?? null)
+      this.#keep(this.#given, merged)
+      this.#call.write({ status: statusOf(Code.OK), settings: merged })
+    } catch (error) {
+      this.#wire.door.report(error)
+    }
+  }
+
+  #merged(settings: gen.Settings, group: string | null): gen.SettingsInit {
+    const { door, language } = this.#wire
+    return mergeSettings(settings, group === null ? null : door.broker.useGroup(group), {
+      language,
+      // The access point itself takes metrics; clients dial it as they dial the rest.
+      metricsAt: endpointsFor(settings.accessPoint, this.#call.connection),
+      authenticated: door.authenticator !== null,
     })
-    call.write({ status: statusOf(Code.OK), settings: merged })
-  } catch (error) {
-    if (error instanceof BrokerRefusal) throw new RpcError(Status.INVALID_ARGUMENT, error.message)
-    throw error
+  }
+
+  #keep(given: gen.Settings, merged: gen.SettingsInit): void {
+    const bytes = gen.Settings.encode(merged).finish()
+    this.#given = bytes.length <= maxKeptBytes ? given : null
+    this.#told = hash('sha1', bytes, 'hex')
   }
 }
 
-function declared(settings: gen.Settings): { topics: string[]; group: string | null } {
+function declared(settings: gen.Settings): { topics: string[]; group: string | null; namespace: string } {
   const resources =
     settings.publishing?.topics ?? settings.subscription?.subscriptions.map((entry) => entry.topic) ?? []
   if (resources.length > maxTopics) {
@@ -71,8 +154,9 @@ function declared(settings: gen.Settings): { topics: string[]; group: string | n
   }
   const topics = resources.map((topic) => topic?.name ?? '')
   for (const topic of topics) checkTopicName(topic)
-  if (settings.subscription === null) return { topics, group: null }
+  const namespace = resources[0]?.resourceNamespace ?? ''
+  if (settings.subscription === null) return { topics, group: null, namespace }
   const group = settings.subscription.group?.name ?? ''
   checkGroupName(group)
-  return { topics, group }
+  return { topics, group, namespace }
 }

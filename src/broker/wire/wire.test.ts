@@ -2,25 +2,40 @@
 import { describe, expect, it } from 'vitest'
 import * as gen from '../../grpc/gen/rocketmq.js'
 import { SimulatedClock } from '../../world/simulated.ts'
-import type { Broker, Delivery, GroupView, ReceiveRequest, TopicView } from '../broker.ts'
+import {
+  type Broker,
+  BrokerRefusal,
+  type Delivery,
+  type GroupView,
+  type OutgoingMessage,
+  type ReceiveRequest,
+  type TopicView,
+} from '../broker.ts'
 import { createBandwidth, createClientRegistry, type InstanceDoor, messagingService } from './index.ts'
 
 const normal: TopicView = { topicName: 'normal', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
+const delay: TopicView = { ...normal, topicName: 'delay', messageType: 'DELAY' }
+const fifo: TopicView = { ...normal, topicName: 'fifo', messageType: 'FIFO' }
+const priority: TopicView = { ...normal, topicName: 'priority', messageType: 'PRIORITY' }
+const topics = new Map([normal, delay, fifo, priority].map((topic) => [topic.topicName, topic]))
 const group = (consumerGroupId: string): GroupView => ({
   consumerGroupId,
   generation: 0,
-  orderly: false,
+  orderly: consumerGroupId === 'orderly',
   maxRetryTimes: 16,
   retry: { kind: 'default' },
   deadLetterTopic: null,
   maxReceiveTps: null,
   maxAttempts: 17,
+  liteSubscriptionsPerClient: 2_000,
+  liteTopicNameBytes: 64,
   retryDelaysMs: [10_000, 30_000, 7_200_000],
 })
 
 class World {
   readonly clock = new SimulatedClock()
   readonly received: ReceiveRequest[] = []
+  readonly sent: OutgoingMessage[] = []
   readonly gone: string[] = []
   readonly alive: string[] = []
   readonly reported: unknown[] = []
@@ -30,10 +45,23 @@ class World {
 
   constructor() {
     const broker = {
-      topic: (name: string) => (name === 'normal' ? normal : null),
+      maxDelayMs: 7 * 86_400_000,
+      topic: (name: string) => topics.get(name) ?? null,
       useGroup: group,
-      send: async ({ messages }: { messages: ReadonlyArray<{ messageId: string }> }) =>
-        messages.map(({ messageId }) => ({ messageId, queueId: 0, offset: 5, storeTimeMs: 0 })),
+      send: async ({ messages }: { messages: readonly OutgoingMessage[] }) => {
+        this.sent.push(...messages)
+        return messages.map(({ messageId, deliverAtMs }) => ({
+          messageId,
+          queueId: 0,
+          offset: 5,
+          storeTimeMs: 0,
+          recallHandle: deliverAtMs == null ? null : `handle of ${messageId}`,
+        }))
+      },
+      recall: async ({ topic, handle }: { topic: string; handle: string }) => {
+        if (handle !== 'good') throw new BrokerRefusal(40400, 'the message cannot be recalled any more')
+        return { messageId: `of ${topic}` }
+      },
       receive: async (request: ReceiveRequest) => {
         this.received.push(request)
         return this.deliveries
@@ -52,7 +80,9 @@ class World {
       clock: this.clock,
       authenticator: null,
       serving: true,
+      maxConnections: 4000,
       bandwidth: createBandwidth(null, this.clock),
+      inbound: createBandwidth(null, this.clock),
       report: (error) => this.reported.push(error),
     }
   }
@@ -60,7 +90,7 @@ class World {
   call(
     path: string,
     request: unknown,
-    more: { metadata?: Record<string, string>; remainingMs?: number } = {},
+    more: { metadata?: Record<string, string>; remainingMs?: number; surplus?: boolean } = {},
   ): Promise<any> {
     const written: any[] = []
     const method = messagingService.methods.find(({ type }) => type.path.endsWith(`/${path}`))!
@@ -72,8 +102,10 @@ class World {
         localAddress: '127.0.0.1',
         localPort: 7801,
         remoteAddress: '127.0.0.1',
+        closed: false,
         remotePort: 1,
         encrypted: false,
+        surplus: more.surplus === true,
       },
       remainingMs: () => more.remainingMs ?? 3000,
       signal: new AbortController().signal,
@@ -81,6 +113,8 @@ class World {
       writeEncoded: (pieces: Uint8Array[]) =>
         written.push(gen.ReceiveMessageResponse.decode(Buffer.concat(pieces))) > 0,
       drained: async () => {},
+      whenClosed: (task: () => void) => task(),
+      reset() {},
       requests: (async function* () {
         yield method.type.request.decode(method.type.request.encode(request).finish())
       })(),
@@ -102,7 +136,7 @@ const properties = (count: number, bytes = 1): Record<string, string> =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, 'v'.repeat(bytes)]))
 
 describe('SendMessage', () => {
-  const future = { seconds: Math.floor(new SimulatedClock().now() / 1000) + 24 * 3600 + 10, nanos: 0 }
+  const future = { seconds: Math.floor(new SimulatedClock().now() / 1000) + 7 * 86_400 + 10, nanos: 0 }
   it.each<[string, gen.MessageInit[], number]>([
     ['one message', [message()], 20000],
     ['a batch', [message({ messageId: 'a' }), message({ messageId: 'b' })], 20000],
@@ -133,6 +167,17 @@ describe('SendMessage', () => {
     ['any visible property name', [message({}, { userProperties: { '中文 % || && 🏷': 'x' } })], 20000],
     ['no message id', [message({ messageId: ' ' })], 40009],
     ['an ordered message', [message({ messageGroup: 'g' })], 40014],
+    ['one to a FIFO topic', [message({ messageGroup: 'g' }, { topic: { name: 'fifo' } })], 20000],
+    ['one without a group there', [message({}, { topic: { name: 'fifo' } })], 40014],
+    ['an urgent message', [message({ priority: 3 })], 40014],
+    ['one to a PRIORITY topic', [message({ priority: 0 }, { topic: { name: 'priority' } })], 20000],
+    ['one without a priority there', [message({}, { topic: { name: 'priority' } })], 40014],
+    ['one of priority -1', [message({ priority: -1 }, { topic: { name: 'priority' } })], 40000],
+    [
+      'an ordered message to a PRIORITY topic',
+      [message({ messageGroup: 'g' }, { topic: { name: 'priority' } })],
+      40014,
+    ],
     ['a delayed message', [message({ deliveryTimestamp: { seconds: 1 } })], 40014],
     ['a transactional message', [message({ messageType: 4 })], 40014],
   ])('of %s answers %i', async (_, messages, code) => {
@@ -144,6 +189,68 @@ describe('SendMessage', () => {
         messages.map((sent) => sent.systemProperties?.messageId),
       )
   })
+})
+
+describe('a DELAY topic', () => {
+  const nowSeconds = Math.floor(new SimulatedClock().now() / 1000)
+  const timed = (seconds: number, nanos = 0): gen.MessageInit =>
+    message({ deliveryTimestamp: { seconds, nanos } }, { topic: { name: 'delay' } })
+
+  it.each<[string, gen.MessageInit, number, number | null]>([
+    ['a message for later', timed(nowSeconds + 60), 20000, (nowSeconds + 60) * 1000],
+    ['a fraction of a millisecond, rounded up', timed(nowSeconds, 1_500_001), 20000, nowSeconds * 1000 + 2],
+    ['a time in the past', timed(5), 20000, 5000],
+    ['a time before 1970', timed(-5), 20000, -5000],
+    ['the farthest time', timed(nowSeconds + 7 * 86_400), 20000, (nowSeconds + 7 * 86_400) * 1000],
+    ['a millisecond more', timed(nowSeconds + 7 * 86_400, 1_000_000), 40012, null],
+    ['the end of all numbers', timed(Number.MAX_SAFE_INTEGER), 40012, null],
+    ['no time', message({}, { topic: { name: 'delay' } }), 40014, null],
+    [
+      'a time and a group',
+      { ...timed(nowSeconds + 60), systemProperties: { messageId: 'id', messageGroup: 'g' } },
+      40014,
+      null,
+    ],
+  ])('given %s answers %s %i', async (_, sent, code, deliverAtMs) => {
+    const world = new World()
+    const reply = await world.call('SendMessage', { messages: [sent] })
+    expect([reply.status.code, world.sent[0]?.deliverAtMs ?? null]).toEqual([code, deliverAtMs])
+    if (code === 20000) expect(reply.entries[0].recallHandle).toBe('handle of id')
+    if (code === 40012) expect(reply.status.message).toContain('7 days')
+  })
+
+  it.each<[string, gen.RecallMessageRequestInit, number, string]>([
+    ['a good handle', { topic: { name: 'delay' }, recallHandle: 'good' }, 20000, 'of delay'],
+    ['a late one', { topic: { name: 'delay' }, recallHandle: 'late' }, 40400, ''],
+    ['none', { topic: { name: 'delay' } }, 40000, ''],
+    ['another kind of topic', { topic: { name: 'normal' }, recallHandle: 'good' }, 40014, ''],
+    ['an unknown topic', { topic: { name: 'unknown' }, recallHandle: 'good' }, 40402, ''],
+    ['no topic', { recallHandle: 'good' }, 40002, ''],
+  ])('recalls with %s: %i', async (_, request, code, messageId) => {
+    const reply = await new World().call('RecallMessage', request)
+    expect([reply.status.code, reply.messageId ?? '']).toEqual([code, messageId])
+  })
+
+  it('says in its routes that it takes timed messages', async () => {
+    const reply = await new World().call('QueryRoute', { topic: { name: 'delay' } })
+    expect(reply.messageQueues[0].acceptMessageTypes).toEqual([3])
+  })
+})
+
+it('SendMessage hands on what decides about the queue, each message for itself', async () => {
+  const world = new World()
+  const to = (name: string) => ({ topic: { name } })
+  await world.call('SendMessage', {
+    messages: ['g', 'h'].map((messageGroup) => message({ messageGroup }, to('fifo'))),
+  })
+  await world.call('SendMessage', { messages: [message({ priority: 5 }, to('priority'))] })
+  await world.call('SendMessage', { messages: [message({ messageGroup: '' })] })
+  expect(world.sent.map(({ messageGroup, priority }) => [messageGroup, priority])).toEqual([
+    ['g', null],
+    ['h', null],
+    [null, 5],
+    [null, null],
+  ])
 })
 
 describe('ReceiveMessage', () => {
@@ -191,12 +298,30 @@ describe('ReceiveMessage', () => {
     ['a long invisible time', { autoRenew: false, invisibleDuration: { seconds: 43_201 } }, 30_000, {}, 40011],
     ['an unknown topic', { messageQueue: { topic: { name: 'unknown' } } }, 30_000, {}, 40402],
     ['a bad group', { group: { name: 'a b' } }, 30_000, {}, 40003],
-    ['an SQL filter', { filterExpression: { type: 2, expression: 'a > 1' } }, 30_000, {}, 40010],
+    ['a bad SQL filter', { filterExpression: { type: 2, expression: 'a LIKE 1' } }, 30_000, {}, 40010],
     ['no client id', {}, 30_000, { 'x-mq-client-id': ' ' }, 40017],
   ])('refuses %s, and still ends whole', async (_, more, remainingMs, metadata, code) => {
     const { written, code: answered } = await receive(more, remainingMs, metadata)
     expect(answered).toBe(code)
     expect(written.at(-1).deliveryTimestamp).toBeDefined()
+  })
+
+  it('passes the attempt id on, and refuses one that is no such thing', async () => {
+    const world = new World()
+    const receive = (attemptId: string | null) =>
+      world.call(
+        'ReceiveMessage',
+        {
+          group: { name: 'orderly' },
+          messageQueue: { topic: { name: 'fifo' } },
+          autoRenew: true,
+          attemptId,
+        },
+        { remainingMs: 30_000 },
+      )
+    for (const attemptId of ['9f8b1f6e-0f8a-4a3e-b7fb-b9a3c8e8f9aa', null]) await receive(attemptId)
+    expect(world.received.map(({ attemptId }) => attemptId)).toEqual(['9f8b1f6e-0f8a-4a3e-b7fb-b9a3c8e8f9aa', null])
+    expect((await receive('a'.repeat(256)))[0].status.code).toBe(40000)
   })
 
   it('reads tag expressions as Apache does', async () => {
@@ -269,7 +394,26 @@ describe('QueryRoute and QueryAssignment', () => {
     expect(messageQueues[0].broker.endpoints).toEqual({ scheme: 1, addresses: [{ host: '127.0.0.1', port: 7801 }] })
   })
 
-  it('give every consumer the one assignment "any queue"', async () => {
+  it('say what a topic takes, by number', async () => {
+    for (const [name, type] of [
+      ['normal', 1],
+      ['fifo', 2],
+      ['priority', 6],
+    ] as const) {
+      const { messageQueues } = await new World().call('QueryRoute', { topic: { name } })
+      expect(messageQueues.map((each: any) => each.acceptMessageTypes)).toEqual(Array(8).fill([type]))
+    }
+  })
+
+  it('give every consumer of an orderly group one assignment a queue', async () => {
+    const { assignments } = await new World().call('QueryAssignment', {
+      topic: { name: 'normal' },
+      group: { name: 'orderly' },
+    })
+    expect(assignments.map((each: any) => each.messageQueue.id)).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
+  })
+
+  it('give every consumer of another the one assignment "any queue"', async () => {
     const { assignments } = await new World().call('QueryAssignment', {
       topic: { name: 'normal' },
       group: { name: 'group' },
@@ -299,7 +443,7 @@ describe('Telemetry', () => {
     expect(reply.settings).toMatchObject({
       publishing: { maxBodySize: 4_194_304, validateMessageType: true },
       backoffPolicy: { maxAttempts: 3, exponentialBackoff: { multiplier: 2 } },
-      metric: { on: false },
+      metric: { on: true },
     })
     expect(reply.settings.subscription).toBeFalsy()
   })
@@ -326,6 +470,13 @@ describe('Telemetry', () => {
         max: { seconds: 7_200_000 },
       })
     }
+  })
+
+  it('tells a member of an orderly group so, whatever it believed', async () => {
+    const { settings: merged } = await settings({
+      subscription: { ...subscription.subscription, group: { name: 'orderly' }, fifo: false },
+    })
+    expect(merged.subscription.fifo).toBe(true)
   })
 
   it.each<[string, gen.SettingsInit]>([

@@ -2504,7 +2504,8 @@ export const operations = [
       "FIFO",
       "DELAY",
       "TRANSACTION",
-      "LITE"
+      "LITE",
+      "PRIORITY"
      ],
      "description": "Kind of the messages."
     },
@@ -2781,7 +2782,8 @@ export const operations = [
         "FIFO",
         "DELAY",
         "TRANSACTION",
-        "LITE"
+        "LITE",
+        "PRIORITY"
        ]
       },
       "status": {
@@ -2878,10 +2880,11 @@ export const operations = [
        "FIFO",
        "DELAY",
        "TRANSACTION",
-       "LITE"
+       "LITE",
+       "PRIORITY"
       ]
      },
-     "maxItems": 10,
+     "maxItems": 12,
      "description": "Only topics of these kinds."
     }
    },
@@ -3004,7 +3007,8 @@ export const operations = [
            "FIFO",
            "DELAY",
            "TRANSACTION",
-           "LITE"
+           "LITE",
+           "PRIORITY"
           ]
          },
          "status": {

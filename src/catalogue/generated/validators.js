@@ -3400,7 +3400,7 @@ return errors === 0;
 validate31.evaluated = {"props":{"regionId":true,"resourceId":true,"resourceType":true,"tagKey":true,"all":true},"dynamicProps":false,"dynamicItems":false};
 
 export const CreateTopic = validate32;
-const schema43 = {"type":"object","properties":{"messageType":{"type":"string","enum":["NORMAL","FIFO","DELAY","TRANSACTION","LITE"]},"remark":{"type":"string","maxLength":128},"maxSendTps":{"type":"integer","minimum":0,"maximum":1300000},"liteTopicExpiration":{"type":"integer","minimum":-1,"maximum":720},"instanceId":{"type":"string","minLength":1,"maxLength":255},"topicName":{"type":"string","minLength":1,"maxLength":255}},"required":["instanceId","topicName","messageType"]};
+const schema43 = {"type":"object","properties":{"messageType":{"type":"string","enum":["NORMAL","FIFO","DELAY","TRANSACTION","LITE","PRIORITY"]},"remark":{"type":"string","maxLength":128},"maxSendTps":{"type":"integer","minimum":0,"maximum":1300000},"liteTopicExpiration":{"type":"integer","minimum":-1,"maximum":720},"instanceId":{"type":"string","minLength":1,"maxLength":255},"topicName":{"type":"string","minLength":1,"maxLength":255}},"required":["instanceId","topicName","messageType"]};
 
 function validate32(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -3455,7 +3455,7 @@ vErrors.push(err3);
 }
 errors++;
 }
-if(!(((((data0 === "NORMAL") || (data0 === "FIFO")) || (data0 === "DELAY")) || (data0 === "TRANSACTION")) || (data0 === "LITE"))){
+if(!((((((data0 === "NORMAL") || (data0 === "FIFO")) || (data0 === "DELAY")) || (data0 === "TRANSACTION")) || (data0 === "LITE")) || (data0 === "PRIORITY"))){
 const err4 = {instancePath:instancePath+"/messageType",keyword:"enum",params:{allowedValues: schema43.properties.messageType.enum}};
 if(vErrors === null){
 vErrors = [err4];
@@ -3888,7 +3888,7 @@ return errors === 0;
 validate34.evaluated = {"props":{"instanceId":true,"topicName":true},"dynamicProps":false,"dynamicItems":false};
 
 export const ListTopics = validate35;
-const schema46 = {"type":"object","properties":{"instanceId":{"type":"string","minLength":1,"maxLength":255},"filter":{"type":"string","maxLength":256},"messageTypes":{"type":"array","items":{"type":"string","enum":["NORMAL","FIFO","DELAY","TRANSACTION","LITE"]},"maxItems":10},"pageNumber":{"type":"integer"},"pageSize":{"type":"integer"}},"required":["instanceId"]};
+const schema46 = {"type":"object","properties":{"instanceId":{"type":"string","minLength":1,"maxLength":255},"filter":{"type":"string","maxLength":256},"messageTypes":{"type":"array","items":{"type":"string","enum":["NORMAL","FIFO","DELAY","TRANSACTION","LITE","PRIORITY"]},"maxItems":12},"pageNumber":{"type":"integer"},"pageSize":{"type":"integer"}},"required":["instanceId"]};
 
 function validate35(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -3974,8 +3974,8 @@ errors++;
 if(data.messageTypes !== undefined){
 let data2 = data.messageTypes;
 if(Array.isArray(data2)){
-if(data2.length > 10){
-const err6 = {instancePath:instancePath+"/messageTypes",keyword:"maxItems",params:{limit: 10}};
+if(data2.length > 12){
+const err6 = {instancePath:instancePath+"/messageTypes",keyword:"maxItems",params:{limit: 12}};
 if(vErrors === null){
 vErrors = [err6];
 }
@@ -3997,7 +3997,7 @@ vErrors.push(err7);
 }
 errors++;
 }
-if(!(((((data3 === "NORMAL") || (data3 === "FIFO")) || (data3 === "DELAY")) || (data3 === "TRANSACTION")) || (data3 === "LITE"))){
+if(!((((((data3 === "NORMAL") || (data3 === "FIFO")) || (data3 === "DELAY")) || (data3 === "TRANSACTION")) || (data3 === "LITE")) || (data3 === "PRIORITY"))){
 const err8 = {instancePath:instancePath+"/messageTypes/" + i0,keyword:"enum",params:{allowedValues: schema46.properties.messageTypes.items.enum}};
 if(vErrors === null){
 vErrors = [err8];

@@ -1,13 +1,27 @@
 /**
- * IP whitelists: may this address connect? Entries are IPv4 or IPv6 addresses or CIDR blocks; an empty
- * list lets everyone in (CreateInstance `internetInfo.ipWhitelist`: empty means open).
+ * IP whitelists: may this address connect? Entries are IPv4 or IPv6 addresses or CIDR blocks. Two lists
+ * count: the instance's own, for every endpoint, where being listed is needed, and the endpoint's
+ * (CreateInstance `internetInfo.ipWhitelist`), where an empty list means everyone.
  */
 import { BlockList, isIPv4, isIPv6 } from 'node:net'
 
-export function addressFilter(allow: readonly string[]): (address: string) => boolean {
-  if (allow.length === 0) return () => true
+export type AddressFilter = (address: string) => boolean
+
+export function addressFilter(lists: {
+  readonly instance: readonly string[]
+  readonly endpoint: readonly string[]
+}): AddressFilter {
+  const listed = listedIn(lists.instance)
+  if (lists.endpoint.length === 0) return listed
+  const listedToo = listedIn(lists.endpoint)
+  return (address) => listed(address) && listedToo(address)
+}
+
+function listedIn(entries: readonly string[]): AddressFilter {
+  // "Everyone" is written as IPv4 and means everyone.
+  if (entries.includes('0.0.0.0/0')) return () => true
   const list = new BlockList()
-  for (const entry of allow) {
+  for (const entry of entries) {
     const [address = '', prefix] = entry.split('/')
     const family = isIPv4(address) ? 'ipv4' : isIPv6(address) ? 'ipv6' : null
     if (family === null) continue

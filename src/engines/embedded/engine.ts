@@ -1,85 +1,314 @@
 /**
- * The embedded engine: Gantry's own broker, hosted in a process of its own. This file is the seam's
- * near side: it holds the link to the host, finds or starts a host whenever there is none, and says
- * that everything is in doubt when the link broke.
+ * The embedded engine: Gantry's own broker, in processes of their own. This file is the seam's near
+ * side: it knows which instance belongs to which process (placement.ts), has the processes kept alive
+ * (supervisor.ts), takes over those that an earlier server left running, and passes calls on.
+ *
+ * An instance is open in one process at most: it is closed in the one before it is opened in another,
+ * and its lock (folder-lock.ts) holds even where this server's knowledge fails. A process starts when
+ * an instance first needs it.
  */
-import type { Clock } from '../../world/world.ts'
+import type { Clock, Disk } from '../../world/world.ts'
 import {
   type Engine,
   type EngineCapabilities,
   EngineError,
   type GroupSpec,
+  type InstanceObservation,
   type InstanceSpec,
   type TopicSpec,
 } from '../engine.ts'
+import { lockFolder } from './folder-lock.ts'
 import type { HostApi } from './host-api.ts'
-import type { HostLink } from './link.ts'
+import { within } from './host-process.ts'
+import { listFolders, removeFolder, sweepRemoved } from './instance-folders.ts'
+import { placeOf, poolNames, resize } from './placement.ts'
+import { createProcessesWriter, readProcessesFile } from './placement-file.ts'
+import { hostPlaces } from './places.ts'
+import { type Launcher, newRecord, type ProcessRecord, ProcessSupervisor } from './supervisor.ts'
 
 export interface EmbeddedEngineOptions {
   readonly clock: Clock
-  /** Finds or starts a host (host-process.ts), or hands out one in this process (tests). */
-  readonly connect: () => Promise<HostLink>
+  readonly disk: Disk
+  readonly home: string
+  /** Finds and starts broker processes (host-process.ts), or hands out hosts in this process (tests). */
+  readonly launcher: Launcher
+  /** Processes that share the instances without one of their own. */
+  readonly pool: number
   /** 32 bytes that the instance's messages are encrypted with under the key id its owner named. */
   readonly storageKey: (instanceId: string, keyId: string) => Uint8Array
   readonly report: (error: unknown) => void
 }
 
+export interface EmbeddedEngine extends Engine {
+  /** Instead of `stop`, when a server did not come up: processes that served before it serve on, those it started end. */
+  leave(): Promise<void>
+  /** Starts the first process of the pool when none runs, so that a first instance need not wait for it. Does not wait. */
+  warm(): void
+}
+
 /** What this version's broker carries; the API refuses the rest naming the flag. */
-const capabilities: EngineCapabilities = { messageTypes: ['NORMAL'], orderlyGroups: false, storageEncryption: true }
+const capabilities: EngineCapabilities = {
+  messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
+  orderlyGroups: true,
+  storageEncryption: true,
+}
 
-const firstRetryMs = 50
-const lastRetryMs = 5000
+/** A process that does not say within this time what it holds does not hold up the others. */
+const observeLimitMs = 5_000
 
-export function createEmbeddedEngine(options: EmbeddedEngineOptions): Engine {
-  let link: Promise<HostLink> | null = null
-  let stopped = false
-  let retryMs = firstRetryMs
+export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEngine {
+  const { clock, disk, launcher, report } = options
+  const places = hostPlaces(options.home)
+  let placements = new Map<string, string>()
+  const records = new Map<string, ProcessRecord>()
+  const supervisors = new Map<string, ProcessSupervisor>()
+  /** Where an instance is open, as far as this server knows. */
+  const openIn = new Map<string, string>()
+  /** What must not be shown when a process's last words are. */
+  const secrets = new Map<string, readonly string[]>()
+  const turns = new Map<string, Promise<unknown>>()
+  const endings = new Set<Promise<void>>()
+  let started: Promise<void> | null = null
   let changed: (instanceId: string | null) => void = () => {}
+  let stopped = false
+  const written = createProcessesWriter(
+    places.processes,
+    () => ({ pool: options.pool, instances: placements, processes: records }),
+    report,
+  )
 
-  function connected(): Promise<HostLink> {
-    if (stopped) return Promise.reject(new EngineError('unavailable', 'The engine is stopped.'))
-    link ??= connect()
-    return link
+  function supervisorOf(name: string): ProcessSupervisor {
+    const known = supervisors.get(name)
+    if (known !== undefined) return known
+    const mine = (): string[] => [...placements].filter(([, at]) => at === name).map(([instanceId]) => instanceId)
+    const supervisor = new ProcessSupervisor({
+      name,
+      clock,
+      launcher,
+      record: records.get(name) ?? newRecord,
+      clean: withoutSecrets,
+      report,
+      onEnd() {
+        for (const [instanceId, at] of openIn) if (at === name) openIn.delete(instanceId)
+      },
+      onReturn: () => mine().forEach(changed),
+      onFailing: () => mine().forEach(changed),
+      onRecord(record) {
+        records.set(name, record)
+        written.changed()
+      },
+    })
+    supervisors.set(name, supervisor)
+    return supervisor
   }
 
-  async function connect(): Promise<HostLink> {
-    try {
-      const fresh = await options.connect()
-      fresh.onClose(lost)
-      retryMs = firstRetryMs
-      return fresh
-    } catch (error) {
-      link = null
-      throw error
+  function withoutSecrets(text: string): string {
+    let clean = text
+    for (const values of secrets.values()) for (const value of values) clean = clean.replaceAll(value, '[secret]')
+    return clean
+  }
+
+  /** Runs the steps on one instance one after the other: a move has two. */
+  function inTurn<T>(instanceId: string, step: () => Promise<T>): Promise<T> {
+    const before = turns.get(instanceId) ?? Promise.resolve()
+    const mine = before.then(step, step)
+    const settled = mine.then(
+      () => {},
+      () => {},
+    )
+    turns.set(instanceId, settled)
+    void settled.then(() => {
+      if (turns.get(instanceId) === settled) turns.delete(instanceId)
+    })
+    return mine
+  }
+
+  // Starting, stopping, taking over
+
+  async function start(): Promise<void> {
+    stopped = false
+    const known = readProcessesFile(places.processes, report)
+    for (const [name, record] of known.processes) records.set(name, record)
+    placements = new Map(known.instances)
+    await takeOver(new Set([...(await launcher.names()), ...known.instances.values()]))
+    for (const [instanceId, name] of openIn) placements.set(instanceId, name)
+    if (known.pool !== options.pool) {
+      placements = resize(placements, options.pool)
+      written.changed()
+    }
+    for (const name of supervisors.keys()) endIfIdle(name)
+    sweepRemoved(disk, places.instances).catch(report)
+    // What is placed will be asked for as soon as the ledger is open: the processes start meanwhile.
+    for (const name of new Set(placements.values())) {
+      supervisorOf(name)
+        .use()
+        // Reported by the supervisor, which goes on.
+        .catch(() => {})
     }
   }
 
-  function lost(): void {
-    link = null
-    if (stopped) return
-    options.report(new EngineError('unavailable', 'The broker process is gone; starting another.'))
-    reconnect()
+  async function takeOver(names: ReadonlySet<string>): Promise<void> {
+    await Promise.all(
+      [...names].map(async (name) => {
+        const supervisor = supervisorOf(name)
+        if (supervisor.running !== null) return
+        try {
+          const found = await supervisor.adopt()
+          if (found === null) return
+          const held = await within(clock, observeLimitMs, found.host.observe(), `Broker process ${name} is silent.`)
+          for (const { instanceId } of held) openIn.set(instanceId, name)
+        } catch (error) {
+          report(error)
+        }
+      }),
+    )
   }
 
-  function reconnect(): void {
-    options.clock.after(retryMs, () => {
-      retryMs = Math.min(retryMs * 2, lastRetryMs)
-      if (stopped) return
-      connected().then(
-        () => changed(null),
-        (error: unknown) => {
-          options.report(error)
-          reconnect()
-        },
-      )
+  /** Ends a process that is neither of the pool nor anybody's own, once nothing is open in it. */
+  function endIfIdle(name: string): void {
+    const supervisor = supervisors.get(name)
+    if (supervisor === undefined || poolNames(options.pool).includes(name)) return
+    if ([...openIn.values(), ...placements.values()].includes(name)) return
+    supervisors.delete(name)
+    records.delete(name)
+    written.changed()
+    const ended = supervisor
+      .end()
+      .then(() => launcher.forget(name))
+      .catch(report)
+      .finally(() => endings.delete(ended))
+    endings.add(ended)
+  }
+
+  async function settle(end: (supervisor: ProcessSupervisor) => Promise<void>): Promise<void> {
+    await started?.catch(() => {})
+    stopped = true
+    await Promise.all([...[...supervisors.values()].map(end), ...endings])
+    supervisors.clear()
+    openIn.clear()
+    started = null
+    await written.settled()
+  }
+
+  // Calls
+
+  function refuseIfStopped(): void {
+    if (stopped) throw new EngineError('unavailable', 'The engine is stopped.')
+  }
+
+  /** The process in which the instance is open. */
+  async function hostOf(instanceId: string): Promise<HostApi> {
+    refuseIfStopped()
+    const name = openIn.get(instanceId)
+    const process = name === undefined ? null : supervisorOf(name).running
+    if (process !== null) return process.host
+    const failure = failureOf(instanceId)
+    throw failure === null
+      ? new EngineError('absent', `No broker process holds instance ${instanceId}.`)
+      : new EngineError('unavailable', failure)
+  }
+
+  function failureOf(instanceId: string): string | null {
+    const name = placements.get(instanceId)
+    return name === undefined ? null : (supervisors.get(name)?.failure ?? null)
+  }
+
+  async function ensureInstance(spec: InstanceSpec): Promise<InstanceObservation> {
+    refuseIfStopped()
+    const { instanceId } = spec
+    const name = placeOf(placements, options.pool, spec)
+    const storageKey = storageKeyOf(spec)
+    secrets.set(
+      instanceId,
+      [...spec.accounts.map(({ secret }) => secret), storageKey ?? ''].filter((value) => value !== ''),
+    )
+    if (placements.get(instanceId) !== name) {
+      placements.set(instanceId, name)
+      written.changed()
+    }
+    await closeElsewhere(instanceId, name)
+    const { host } = await supervisorOf(name).use()
+    openIn.set(instanceId, name)
+    return host.ensureInstance({ spec, storageKey })
+  }
+
+  async function closeElsewhere(instanceId: string, name: string): Promise<void> {
+    const before = openIn.get(instanceId)
+    if (before === undefined || before === name) return
+    await supervisors.get(before)?.running?.host.releaseInstance({ instanceId })
+    openIn.delete(instanceId)
+    endIfIdle(before)
+  }
+
+  async function removeInstance(instanceId: string): Promise<void> {
+    refuseIfStopped()
+    const at = openIn.get(instanceId)
+    const process = at === undefined ? null : (supervisors.get(at)?.running ?? null)
+    if (process === null) await removeWithoutProcess(instanceId)
+    else await process.host.removeInstance({ instanceId })
+    openIn.delete(instanceId)
+    secrets.delete(instanceId)
+    const placed = placements.get(instanceId)
+    placements.delete(instanceId)
+    written.changed()
+    for (const name of new Set([at, placed])) if (name !== undefined) endIfIdle(name)
+  }
+
+  /** Also what no process could open is to go. The lock says whether one has it that this server lost sight of. */
+  async function removeWithoutProcess(instanceId: string): Promise<void> {
+    const lock = await lockFolder(`${places.locks}/${instanceId}`, `Instance ${instanceId}`, { socket: null })
+    try {
+      await removeFolder(disk, places.instances, instanceId)
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+    await lock.forget()
+  }
+
+  async function observe(): Promise<InstanceObservation[]> {
+    refuseIfStopped()
+    const seen = new Map<string, InstanceObservation>()
+    const silent = new Map<string, string>()
+    const asked = [...supervisors.values()].map(async (supervisor) => {
+      const { name, running } = supervisor
+      if (running === null) return
+      try {
+        const sentence = `Broker process ${name} (process ${running.greeting.pid}) does not answer.`
+        const held = await within(clock, observeLimitMs, running.host.observe(), sentence)
+        for (const one of held) seen.set(one.instanceId, one)
+      } catch (error) {
+        silent.set(name, (error as Error).message)
+      }
     })
+    const [folders] = await Promise.all([listFolders(disk, places.instances), ...asked])
+    const silentOf = (instanceId: string): string | null => silent.get(openIn.get(instanceId) ?? '') ?? null
+    const known = [...placements.keys()].filter((instanceId) => silentOf(instanceId) ?? failureOf(instanceId))
+    for (const instanceId of [...folders, ...known]) {
+      if (seen.has(instanceId)) continue
+      seen.set(instanceId, remainsOf(instanceId, silentOf(instanceId) ?? failureOf(instanceId)))
+    }
+    return [...seen.values()]
   }
 
-  const call = async <T>(use: (host: HostApi) => Promise<T>): Promise<T> => use((await connected()).host)
-  const storageKeyOf = (spec: InstanceSpec): string | null =>
-    spec.encryptionKeyId === null
-      ? null
-      : Buffer.from(options.storageKey(spec.instanceId, spec.encryptionKeyId)).toString('base64')
+  async function observeInstance(instanceId: string): Promise<InstanceObservation | null> {
+    refuseIfStopped()
+    const at = openIn.get(instanceId)
+    const running = at === undefined ? null : (supervisors.get(at)?.running ?? null)
+    if (running !== null) {
+      const seen = await running.host.observeInstance({ instanceId })
+      if (seen !== null) return seen
+    }
+    const failure = failureOf(instanceId)
+    if (failure !== null || (await listFolders(disk, places.instances)).includes(instanceId))
+      return remainsOf(instanceId, failure)
+    return null
+  }
+
+  function storageKeyOf({ instanceId, encryptionKeyId }: InstanceSpec): string | null {
+    if (encryptionKeyId === null) return null
+    return Buffer.from(options.storageKey(instanceId, encryptionKeyId)).toString('base64')
+  }
 
   return {
     name: 'embedded',
@@ -87,38 +316,84 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): Engine {
     onChange: (listener) => {
       changed = listener
     },
-    async start() {
-      stopped = false
-      await connected()
+    start() {
+      started ??= start().catch((error: unknown) => {
+        started = null
+        throw error
+      })
+      return started
     },
-    async stop() {
-      stopped = true
-      const last = await link?.catch(() => null)
-      link = null
-      if (last == null) return
-      const closed = new Promise<void>((resolve) => last.onClose(resolve))
-      // The process may be gone before its answer is read; the link's end says the same.
-      await last.host.shutdown().catch(() => {})
-      await closed
+    stop: () => settle((supervisor) => supervisor.end()),
+    leave: () => settle((supervisor) => supervisor.leave()),
+    warm() {
+      if (stopped || [...supervisors.values()].some(({ running }) => running !== null)) return
+      // Reported by the supervisor, which goes on.
+      void supervisorOf(poolNames(options.pool)[0]!)
+        .use()
+        .catch(() => {})
     },
-    observe: () => call((host) => host.observe()),
-    observeInstance: (instanceId) => call((host) => host.observeInstance({ instanceId })),
-    ensureInstance: (spec) => call((host) => host.ensureInstance({ spec, storageKey: storageKeyOf(spec) })),
-    removeInstance: (instanceId) => call((host) => host.removeInstance({ instanceId }).then(() => {})),
+    observe,
+    observeInstance,
+    ensureInstance: (spec) => inTurn(spec.instanceId, () => ensureInstance(spec)),
+    removeInstance: (instanceId) => inTurn(instanceId, () => removeInstance(instanceId)),
     async ensureTopics(instanceId, topics) {
       for (const topic of topics) checkTopic(topic)
-      await call((host) => host.ensureTopics({ instanceId, topics }))
+      await (await hostOf(instanceId)).ensureTopics({ instanceId, topics })
     },
-    removeTopic: (instanceId, topicName) => call((host) => host.removeTopic({ instanceId, topicName }).then(() => {})),
+    async removeTopic(instanceId, topicName) {
+      await (await hostOf(instanceId)).removeTopic({ instanceId, topicName })
+    },
     async ensureGroups(instanceId, groups) {
       for (const group of groups) checkGroup(group)
-      await call((host) => host.ensureGroups({ instanceId, groups }))
+      await (await hostOf(instanceId)).ensureGroups({ instanceId, groups })
     },
-    removeGroup: (instanceId, consumerGroupId) =>
-      call((host) => host.removeGroup({ instanceId, consumerGroupId }).then(() => {})),
-    usage: (instanceId) => call((host) => host.usage({ instanceId })),
+    async removeGroup(instanceId, consumerGroupId) {
+      await (await hostOf(instanceId)).removeGroup({ instanceId, consumerGroupId })
+    },
+    async resetOffsets(instanceId, resets) {
+      await (await hostOf(instanceId)).resetOffsets({ instanceId, resets })
+    },
+    clients: {
+      async connections(instanceId, group) {
+        return (await hostOf(instanceId)).connections({ instanceId, group })
+      },
+      async verifyMessage(instanceId, clientId, message) {
+        return (await hostOf(instanceId)).verifyMessage({ instanceId, clientId, message })
+      },
+      async stackTrace(instanceId, clientId) {
+        return (await hostOf(instanceId)).stackTrace({ instanceId, clientId })
+      },
+      async reconnect(instanceId, clientId) {
+        await (await hostOf(instanceId)).reconnectClient({ instanceId, clientId })
+      },
+      async metrics(instanceId) {
+        return (await hostOf(instanceId)).clientMetrics({ instanceId })
+      },
+    },
+    async lag(instanceId, consumerGroupId) {
+      const name = openIn.get(instanceId)
+      const running = name === undefined ? null : (supervisors.get(name)?.running ?? null)
+      return running === null ? null : running.host.lag({ instanceId, consumerGroupId })
+    },
+    async usage(instanceId) {
+      const name = openIn.get(instanceId)
+      const running = name === undefined ? null : (supervisors.get(name)?.running ?? null)
+      return running === null ? null : running.host.usage({ instanceId })
+    },
+    findMessages: async (instanceId, query) => (await hostOf(instanceId)).findMessages({ instanceId, query }),
+    traceMessage: async (instanceId, query) => (await hostOf(instanceId)).traceMessage({ instanceId, query }),
   }
 }
+
+/** What is there of an instance that no process holds open, or whose process cannot be asked. */
+const remainsOf = (instanceId: string, failure: string | null): InstanceObservation => ({
+  instanceId,
+  generation: 0,
+  state: failure === null ? 'stopped' : 'failed',
+  reason: failure,
+  topics: [],
+  groups: [],
+})
 
 function checkTopic({ topicName, messageType }: TopicSpec): void {
   if (capabilities.messageTypes.includes(messageType)) return

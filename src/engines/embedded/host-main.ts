@@ -1,25 +1,28 @@
 /**
- * Entry of the broker host process: `node broker-host.mjs <home> <linger minutes>`.
+ * Entry of a broker process: `node broker-host.mjs <home> <name> <linger minutes>`.
  *
  * Started by the management server and outliving it: when the server dies, messages flow on and the
  * next server takes the host over. A host that no server has asked for `linger` minutes, or whose home
  * has vanished, ends by itself. One byte on file descriptor 3 says that the socket is open.
  */
 import { chmodSync, closeSync, existsSync, mkdirSync, unlinkSync, writeSync } from 'node:fs'
-import { connect } from 'node:net'
 import path from 'node:path'
 import { loadCertificate } from '../../grpc/certificate.ts'
-import { realWorld } from '../../world/real.ts'
+import { pause, realWorld } from '../../world/real.ts'
 import type { Cancel } from '../../world/world.ts'
+import { type FolderLock, type LockHolder, lockFolder } from './folder-lock.ts'
 import { createBrokerHost } from './host.ts'
 import { serveHost } from './link.ts'
-import { hostPlaces } from './places.ts'
+import { hostPlaces, nameLockOf, processPlaces } from './places.ts'
 
-const [home = '', lingerMinutes = '10'] = process.argv.slice(2)
+const [home = '', name = '1', lingerText = '10'] = process.argv.slice(2)
 const homeLookMs = 10_000
+const nameTries = 20
+const namePauseMs = 100
 
 async function main(): Promise<void> {
   const places = hostPlaces(home)
+  const { socket } = processPlaces(home, name)
   const world = realWorld()
   const say = (text: string): void => {
     process.stderr.write(`${new Date(world.clock.now()).toISOString()} ${text}\n`)
@@ -28,33 +31,41 @@ async function main(): Promise<void> {
   process.on('uncaughtException', report)
   process.on('unhandledRejection', report)
 
-  mkdirSync(path.dirname(places.socket), { recursive: true, mode: 0o700 })
-  if (await answers(places.socket)) {
-    say('Another broker host serves this home already.')
-    process.exit(3)
-  }
-  if (existsSync(places.socket)) unlinkSync(places.socket)
+  mkdirSync(places.sockets, { recursive: true, mode: 0o700 })
+  const holder = { socket }
+  // Two starts under one name, by a server that was killed and the next one, must not take the socket from each other.
+  const nameLock = await takeName(nameLockOf(home, name), holder)
+  if (existsSync(socket)) unlinkSync(socket)
   const tls = await loadCertificate({ directory: places.certificates, hosts: [] })
   const host = await createBrokerHost({
     world,
     directory: places.instances,
-    version: process.env.GANTRY_VERSION ?? 'unknown',
+    self: { version: process.env.GANTRY_VERSION ?? 'unknown', home, name },
+    lingerMinutes: Number(lingerText),
+    lock: (instanceId) => lockFolder(path.join(places.locks, instanceId), `Instance ${instanceId}`, holder),
     tls,
     report,
     onShutdown: () => setImmediate(() => end(0)),
+    onConfigure(settings) {
+      lingerMinutes = settings.lingerMinutes
+      linger(open)
+    },
   })
 
+  let lingerMinutes = Number(lingerText)
+  let open = 0
   let stopLingering: Cancel = () => {}
   const linger = (openLinks: number): void => {
+    open = openLinks
     stopLingering()
-    if (openLinks > 0 || Number(lingerMinutes) === 0) return
-    stopLingering = world.clock.after(Number(lingerMinutes) * 60_000, () => {
+    if (openLinks > 0 || lingerMinutes === 0) return
+    stopLingering = world.clock.after(lingerMinutes * 60_000, () => {
       say(`No server asked for ${lingerMinutes} minutes; closing.`)
       void stop()
     })
   }
-  const server = await serveHost(places.socket, host, linger)
-  chmodSync(places.socket, 0o600)
+  const server = await serveHost(socket, host, linger)
+  chmodSync(socket, 0o600)
   linger(0)
   watchHome()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
@@ -63,7 +74,7 @@ async function main(): Promise<void> {
       void stop()
     })
   }
-  say(`Serving ${home}, process ${process.pid}.`)
+  say(`Broker process ${name} serves ${home}, process ${process.pid}.`)
   announce()
 
   let stopping = false
@@ -75,8 +86,9 @@ async function main(): Promise<void> {
   }
 
   function end(code: number): void {
+    // The socket goes first: a successor may make its own as soon as the name is free.
     server.close()
-    process.exit(code)
+    void nameLock.release().finally(() => process.exit(code))
   }
 
   /** A home that was deleted under us leaves nothing worth serving. */
@@ -88,6 +100,19 @@ async function main(): Promise<void> {
   }
 }
 
+/** A predecessor that is just ending is waited for. */
+async function takeName(folder: string, holder: LockHolder): Promise<FolderLock> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await lockFolder(folder, `The name ${name} of a broker process`, holder)
+    } catch (error) {
+      if (tries === nameTries) throw error
+      // Not the clock's timer: nothing else keeps this process alive yet.
+      await pause(namePauseMs)
+    }
+  }
+}
+
 /** Tells the starter, if it still listens, that the socket is open. */
 function announce(): void {
   try {
@@ -96,17 +121,6 @@ function announce(): void {
   } catch {
     // Started by hand, without the descriptor.
   }
-}
-
-function answers(socketPath: string): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(socketPath)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve(true)
-    })
-    socket.once('error', () => resolve(false))
-  })
 }
 
 main().catch((error: unknown) => {

@@ -1,15 +1,20 @@
 /**
- * Finds the home's broker host, or starts one. A host of another program version is asked to close
- * first: its instances come up again in the new one, on the same ports.
+ * Starts broker processes and finds those that run: what the supervisor needs of the machine. A process
+ * that is found is asked who it is; one of another version or protocol is asked to close, and its
+ * instances come up again in its successor, on the same ports.
  */
-import { spawn } from 'node:child_process'
-import { chmodSync, closeSync, mkdirSync, openSync, statSync, truncateSync } from 'node:fs'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, statSync, truncateSync } from 'node:fs'
+import { readdir, rm, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
+import { answers } from '../../world/process-identity.ts'
 import type { Clock } from '../../world/world.ts'
 import { EngineError } from '../engine.ts'
+import { type HostGreeting, hostProtocol } from './host-api.ts'
 import { connectToHost, type HostLink } from './link.ts'
-import { hostPlaces } from './places.ts'
+import { hostPlaces, isProcessName, nameLockOf, processPlaces, socketSuffix } from './places.ts'
+import type { Ending, Launcher, RunningProcess } from './supervisor.ts'
 
 export interface HostProcessOptions {
   readonly home: string
@@ -22,71 +27,213 @@ export interface HostProcessOptions {
 
 const startLimitMs = 20_000
 const closeLimitMs = 20_000
+const helloLimitMs = 2_000
+/** How long an end is waited for that the kernel has not reported yet. */
+const exitLimitMs = 1_000
 const logLimitBytes = 16 * 1024 * 1024
+const tailBytes = 4096
+const tailLines = 3
+const tailLineCharacters = 160
 
-export async function findOrStartHost(options: HostProcessOptions): Promise<HostLink> {
-  const { socket } = hostPlaces(options.home)
-  const running = await connectToHost(socket, options.clock).catch(() => null)
-  if (running !== null) {
-    const greeting = await running.host.hello()
-    if (greeting.version === options.version) return running
-    const closed = new Promise<void>((resolve) => running.onClose(resolve))
+export function createLauncher(options: HostProcessOptions): Launcher {
+  const { home, clock } = options
+  const places = hostPlaces(home)
+  /** The first process makes the certificate that all of them show; the others wait for it. */
+  let certificate: Promise<unknown> | null = null
+
+  async function start(name: string): Promise<RunningProcess> {
+    if (certificate === null && !existsSync(path.join(places.certificates, 'tls.crt'))) {
+      const first = startNow(name)
+      certificate = first.catch(() => {
+        certificate = null
+      })
+      return first
+    }
+    await certificate
+    return startNow(name)
+  }
+
+  async function startNow(name: string): Promise<RunningProcess> {
+    const { socket, log } = processPlaces(home, name)
+    mkdirSync(places.brokers, { recursive: true, mode: 0o700 })
+    trimLog(log)
+    const from = sizeOf(log)
+    const child = spawnProcess(options, name, log)
+    const exit = exitOf(child)
+    const said = (): string[] => lastLines(log, from)
+    try {
+      await within(clock, startLimitMs, announced(child, exit), `It did not start within ${startLimitMs / 1000} s.`)
+      const link = await connectToHost(socket, clock)
+      const greeting = await link.host.hello()
+      return running(link, greeting, async () => {
+        // Whoever waits for the end waits for the kernel's word, also when nothing else is left to do.
+        child.ref()
+        const how = await within(clock, exitLimitMs, exit, '').catch(() => 'without saying how')
+        child.unref()
+        return { how, said: said() }
+      })
+    } catch (error) {
+      // One that hangs would keep its name and its folders from the next.
+      child.kill('SIGKILL')
+      throw new StartError((error as Error).message, said())
+    }
+  }
+
+  return {
+    async names() {
+      const files = await readdir(places.sockets).catch(() => [])
+      return files
+        .filter((file) => file.endsWith(socketSuffix))
+        .map((file) => file.slice(0, -socketSuffix.length))
+        .filter(isProcessName)
+    },
+
+    async find(name) {
+      const { socket, log } = processPlaces(home, name)
+      const link = await connectToHost(socket, clock).catch(() => null)
+      if (link === null) {
+        // Left over by a process that was killed.
+        if ((await answers(socket)) === 'no') await unlink(socket).catch(() => {})
+        return null
+      }
+      const greeting = await within(
+        clock,
+        helloLimitMs,
+        link.host.hello(),
+        `The process behind ${socket} does not answer.`,
+      ).catch((error: unknown) => {
+        link.close()
+        throw error
+      })
+      if (!isOurs(greeting, name)) {
+        await replace(link, greeting)
+        return null
+      }
+      if (greeting.lingerMinutes !== options.lingerMinutes)
+        await link.host.configure({ lingerMinutes: options.lingerMinutes })
+      const from = sizeOf(log)
+      // Not our child: the kernel tells its exit status to nobody we could ask.
+      return running(link, greeting, async () => ({ how: 'without saying how', said: lastLines(log, from) }))
+    },
+
+    start,
+
+    async forget(name) {
+      await rm(processPlaces(home, name).log, { force: true })
+      await rm(nameLockOf(home, name), { recursive: true, force: true })
+    },
+  }
+
+  function isOurs(greeting: HostGreeting, name: string): boolean {
+    return (
+      greeting.version === options.version &&
+      greeting.protocol === hostProtocol &&
+      greeting.home === home &&
+      greeting.name === name
+    )
+  }
+
+  async function replace(link: HostLink, greeting: HostGreeting): Promise<void> {
+    const closed = new Promise<void>((resolve) => link.onClose(resolve))
     // The process may be gone before its answer is read; the link's end says the same.
-    await running.host.shutdown().catch(() => {})
+    await link.host.shutdown().catch(() => {})
     await within(
-      options.clock,
+      clock,
       closeLimitMs,
       closed,
       `The broker process ${greeting.pid} of version ${greeting.version} did not close.`,
     )
   }
-  await start(options)
-  return connectToHost(socket, options.clock)
 }
 
-function start(options: HostProcessOptions): Promise<void> {
-  const places = hostPlaces(options.home)
-  mkdirSync(path.dirname(places.log), { recursive: true, mode: 0o700 })
-  trimLog(places.log)
-  const log = openSync(places.log, 'a', 0o600)
-  chmodSync(places.log, 0o600)
-  const child = spawn(process.execPath, [options.script, options.home, String(options.lingerMinutes)], {
-    detached: true,
-    stdio: ['ignore', log, log, 'pipe'],
-    env: { ...process.env, NODE_OPTIONS: '' },
-  })
-  closeSync(log)
-  child.unref()
-  const announcement = child.stdio[3] as Readable
-  const ready = new Promise<void>((resolve, reject) => {
-    announcement.once('data', () => resolve())
-    child.once('error', reject)
-    child.once('exit', (code) => {
-      reject(
-        new EngineError(
-          'unavailable',
-          `The broker process ended with code ${code} while starting; ${places.log} says why.`,
-        ),
-      )
-    })
-  })
-  return within(
-    options.clock,
-    startLimitMs,
-    ready,
-    `The broker process did not start within ${startLimitMs / 1000} s; see ${places.log}.`,
-  ).finally(() => announcement.destroy())
-}
-
-function trimLog(file: string): void {
-  try {
-    if (statSync(file).size > logLimitBytes) truncateSync(file, 0)
-  } catch {
-    // No log yet.
+/** A process that ended, or hung, before it served. */
+class StartError extends Error {
+  readonly said: readonly string[]
+  constructor(message: string, said: readonly string[]) {
+    super(message)
+    this.said = said
   }
 }
 
-function within<T>(clock: Clock, limitMs: number, work: Promise<T>, sentence: string): Promise<T> {
+function running(link: HostLink, greeting: HostGreeting, ending: () => Promise<Ending>): RunningProcess {
+  const ended = new Promise<Ending>((resolve) => {
+    link.onClose(() => void ending().then(resolve))
+  })
+  return { host: link.host, greeting, ended, letGo: () => link.close() }
+}
+
+function spawnProcess(options: HostProcessOptions, name: string, logFile: string): ChildProcess {
+  const log = openSync(logFile, 'a', 0o600)
+  try {
+    chmodSync(logFile, 0o600)
+    const child = spawn(process.execPath, [options.script, options.home, name, String(options.lingerMinutes)], {
+      detached: true,
+      stdio: ['ignore', log, log, 'pipe'],
+      env: { ...process.env, NODE_OPTIONS: '' },
+    })
+    child.unref()
+    return child
+  } finally {
+    closeSync(log)
+  }
+}
+
+/** How it ended, for the middle of a sentence. */
+function exitOf(child: ChildProcess): Promise<string> {
+  return new Promise((resolve) => {
+    child.once('error', (error) => resolve(`before it began (${error.message})`))
+    child.once('exit', (code, signal) => resolve(signal === null ? `with exit code ${code}` : `by ${signal}`))
+  })
+}
+
+function announced(child: ChildProcess, exit: Promise<string>): Promise<void> {
+  const announcement = child.stdio[3] as Readable
+  const said = new Promise<void>((resolve, reject) => {
+    announcement.once('data', () => resolve())
+    void exit.then((how) => reject(new Error(`It ended ${how} while starting.`)))
+  })
+  return said.finally(() => announcement.destroy())
+}
+
+/** What a process wrote last since `from`, bounded. */
+function lastLines(file: string, from: number): string[] {
+  try {
+    const size = sizeOf(file)
+    const start = Math.max(from <= size ? from : 0, size - tailBytes)
+    const bytes = Buffer.alloc(size - start)
+    const descriptor = openSync(file, 'r')
+    try {
+      readSync(descriptor, bytes, 0, bytes.length, start)
+    } finally {
+      closeSync(descriptor)
+    }
+    const lines = bytes.toString('utf8').split('\n')
+    return (
+      lines
+        .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
+        // Where in the code it happened helps nobody who reads one sentence.
+        .filter((line) => line !== '' && !/^at |^Node\.js v/.test(line))
+        .slice(-tailLines)
+        .map((line) => line.slice(0, tailLineCharacters))
+    )
+  } catch {
+    return []
+  }
+}
+
+function sizeOf(file: string): number {
+  try {
+    return statSync(file).size
+  } catch {
+    return 0
+  }
+}
+
+function trimLog(file: string): void {
+  if (sizeOf(file) > logLimitBytes) truncateSync(file, 0)
+}
+
+export function within<T>(clock: Clock, limitMs: number, work: Promise<T>, sentence: string): Promise<T> {
   return new Promise((resolve, reject) => {
     const cancel = clock.after(limitMs, () => reject(new EngineError('unavailable', sentence)))
     work.then(resolve, reject).finally(cancel)

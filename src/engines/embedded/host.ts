@@ -1,37 +1,57 @@
 /**
- * The broker host: every instance of this machine in one process, apart from the management API, so
- * that messages flow while the API is busy, restarting or down.
+ * The broker host: the instances of one broker process, apart from the management API, so that messages
+ * flow while the API is busy, restarting or down.
  *
  * An instance is a folder with its log, a broker over it, and one or two addresses ("doors"). The host
- * keeps no specification of its own: the loop brings it at each start. A folder without one is remains
- * and is observed with generation 0. Steps on one instance are serialised; every step is idempotent.
+ * keeps no specification of its own: the loop brings it at each start. It opens a folder only under its
+ * lock, so that no two processes ever write one log. Steps on one instance are serialised; every step
+ * is idempotent, and a specification that is in force already changes nothing.
  */
 import path from 'node:path'
-import type { Broker } from '../../broker/broker.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { type Broker, BrokerRefusal, type BrokerSettings } from '../../broker/broker.ts'
 import { openBroker } from '../../broker/shell/open.ts'
 import {
+  connections,
+  connectLiteConsumers,
+  connectProducers,
   createAuthenticator,
   createBandwidth,
   createClientRegistry,
+  findMessages,
   type InstanceDoor,
   messagingService,
+  metricsService,
+  reconnect,
+  stackTrace,
+  traceMessage,
+  verifyMessage,
 } from '../../broker/wire/index.ts'
+import { ConnectionRoom } from '../../grpc/connection-room.ts'
 import { createGrpcHost, type GrpcHost, type PortHandle } from '../../grpc/host.ts'
 import type { World } from '../../world/world.ts'
 import { EngineError, type InstanceObservation, type InstanceSpec, type ListenSpec } from '../engine.ts'
 import { addressFilter } from './address-filter.ts'
-import type { HostApi } from './host-api.ts'
+import type { FolderLock } from './folder-lock.ts'
+import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
+import { removeFolder } from './instance-folders.ts'
 
 export interface HostOptions {
   readonly world: World
   /** Folder that holds one folder per instance. */
   readonly directory: string
-  readonly version: string
+  /** What the process is, for its greeting. */
+  readonly self: Pick<HostGreeting, 'version' | 'home' | 'name'>
+  readonly lingerMinutes: number
+  /** Takes the lock of the instance's folder; rejects with a sentence while another process has it. */
+  readonly lock: (instanceId: string) => Promise<FolderLock>
   readonly tls: { readonly key: string; readonly cert: string }
   /** Where unexpected failures are reported. */
   readonly report: (error: unknown) => void
   /** Called by `shutdown` once everything is closed. */
   readonly onShutdown?: () => void
+  /** Told of another `lingerMinutes`. */
+  readonly onConfigure?: (settings: { readonly lingerMinutes: number }) => void
 }
 
 export interface BrokerHost extends HostApi {
@@ -47,23 +67,35 @@ interface OpenDoor {
 interface Hosted {
   readonly instanceId: string
   readonly broker: Broker
+  readonly lock: FolderLock
   readonly clients: ReturnType<typeof createClientRegistry>
   readonly doors: Map<ListenSpec['kind'], OpenDoor>
+  /** Connections of all its addresses count together. */
+  readonly room: ConnectionRoom
   spec: InstanceSpec
+  /** Whether `spec` was carried out wholly once. */
+  ready: boolean
   /** Why the wanted addresses are not all open, or null. */
   failure: string | null
 }
 
-const removedSuffix = '.removed'
 const closeGraceMs = 2000
+const wrongKeyAdvice =
+  "Nothing was changed. Put back this home's own instances folder or secret.key, whichever was exchanged; the instance then comes up by itself."
+/** Connections beyond the specification's that are let in for as long as it takes to tell them. */
+const anteroomConnections = 64
 
 export async function createBrokerHost(options: HostOptions): Promise<BrokerHost> {
   const { world, directory } = options
   const hosted = new Map<string, Hosted>()
   const turns = new Map<string, Promise<unknown>>()
-  await sweepRemoved(options)
+  /** Why instances given to this process could not be opened when that was last tried. */
+  const unopened = new Map<string, string>()
+  let { lingerMinutes } = options
+  const startedAtMs = world.clock.now()
+  const startedAt = world.clock.monotonic()
   const grpc: GrpcHost<InstanceDoor> = await createGrpcHost<InstanceDoor>({
-    services: [messagingService],
+    services: [messagingService, metricsService],
     tls: options.tls,
     clock: world.clock,
     onError: options.report,
@@ -104,22 +136,36 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     await Promise.all([...instance.doors.values()].map(({ port }) => port.close({ graceMs: closeGraceMs })))
     instance.clients.close()
     await closing
+    await instance.lock.release()
   }
 
   async function open(spec: InstanceSpec, storageKey: string | null): Promise<Hosted> {
+    const lock = await options.lock(spec.instanceId)
     const broker = await openBroker({
       world,
       directory: path.join(directory, spec.instanceId),
       settings: brokerSettings(spec),
       cipherKey: storageKey === null ? null : Buffer.from(storageKey, 'base64'),
       report: options.report,
+    }).catch(async (error: unknown) => {
+      await lock.release()
+      const reason = unopenedReason(spec.instanceId, error)
+      unopened.set(spec.instanceId, reason)
+      throw new EngineError('failed', reason, { cause: error })
     })
+    unopened.delete(spec.instanceId)
+    const clients = createClientRegistry(broker, world.clock)
+    connectProducers(broker, clients)
+    connectLiteConsumers(broker, clients)
     const instance: Hosted = {
       instanceId: spec.instanceId,
       broker,
-      clients: createClientRegistry(broker, world.clock),
+      lock,
+      clients,
       doors: new Map(),
+      room: new ConnectionRoom({ most: spec.maxConnections, anteroom: anteroomConnections }),
       spec,
+      ready: false,
       failure: null,
     }
     hosted.set(spec.instanceId, instance)
@@ -128,6 +174,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
 
   async function openDoors(instance: Hosted, spec: InstanceSpec): Promise<void> {
     const failures: string[] = []
+    instance.room.most = spec.maxConnections
     for (const [kind, { listen, port }] of instance.doors) {
       const wanted = spec.listen.find((candidate) => candidate.kind === kind)
       if (wanted?.port === listen.port && wanted.host === listen.host) continue
@@ -141,7 +188,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         if (failure !== null) failures.push(failure)
       } else {
         applyToDoor(existing.door, spec, listen)
-        existing.port.update({ accept: addressFilter(listen.allow), maxConnections: spec.maxConnections })
+        existing.port.update({ accept: acceptOf(spec, listen) })
         instance.doors.set(listen.kind, { ...existing, listen })
       }
     }
@@ -156,7 +203,9 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       clock: world.clock,
       authenticator: null,
       serving: spec.serving,
+      maxConnections: spec.maxConnections,
       bandwidth: createBandwidth(listen.bandwidthMbps, world.clock),
+      inbound: createBandwidth(listen.bandwidthMbps, world.clock),
       report: options.report,
     }
     applyToDoor(door, spec, listen)
@@ -165,8 +214,8 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         host: listen.host,
         port: listen.port,
         context: door,
-        accept: addressFilter(listen.allow),
-        maxConnections: spec.maxConnections,
+        accept: acceptOf(spec, listen),
+        room: instance.room,
       })
       instance.doors.set(listen.kind, { listen, door, port })
       return null
@@ -180,52 +229,80 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     const free = listen.kind === 'vpc' && spec.vpcAuthFree
     door.authenticator = free ? null : createAuthenticator(spec.accounts)
     door.serving = spec.serving
+    door.maxConnections = spec.maxConnections
     if (before !== undefined && before.bandwidthMbps !== listen.bandwidthMbps) {
       door.bandwidth = createBandwidth(listen.bandwidthMbps, world.clock)
+      door.inbound = createBandwidth(listen.bandwidthMbps, world.clock)
     }
   }
 
   return {
     async hello() {
-      return { pid: process.pid, version: options.version }
+      return {
+        ...options.self,
+        pid: process.pid,
+        protocol: hostProtocol,
+        startedAtMs,
+        uptimeMs: Math.round(world.clock.monotonic() - startedAt),
+        lingerMinutes,
+        instances: hosted.size,
+      }
+    },
+
+    async configure(settings) {
+      lingerMinutes = settings.lingerMinutes
+      options.onConfigure?.(settings)
+      return null
     },
 
     async observe() {
-      const folders = (await world.disk.list(directory)).filter((name) => !name.endsWith(removedSuffix))
-      const remains = folders.filter((instanceId) => !hosted.has(instanceId))
-      return [...[...hosted.values()].map(observation), ...remains.map(remainsOf)]
+      return [...[...hosted.values()].map(observation), ...[...unopened].map(unopenedObservation)]
     },
 
     async observeInstance({ instanceId }) {
       const instance = hosted.get(instanceId)
       if (instance !== undefined) return observation(instance)
-      return (await world.disk.list(directory)).includes(instanceId) ? remainsOf(instanceId) : null
+      const reason = unopened.get(instanceId)
+      return reason === undefined ? null : unopenedObservation([instanceId, reason])
     },
 
     ensureInstance({ spec, storageKey }) {
       return inTurn(spec.instanceId, async () => {
-        const instance = hosted.get(spec.instanceId) ?? (await open(spec, storageKey))
+        const before = hosted.get(spec.instanceId)
+        // A server that takes this process over tells what is so already: nothing is touched then.
+        if (before?.ready === true && before.failure === null && isDeepStrictEqual(before.spec, spec))
+          return observation(before)
+        const instance = before ?? (await open(spec, storageKey))
+        instance.ready = false
         instance.broker.configure(brokerSettings(spec))
         await openDoors(instance, spec)
         instance.spec = spec
+        instance.ready = true
         return observation(instance)
       })
     },
 
-    removeInstance({ instanceId }) {
-      return inTurn(instanceId, async () => {
+    releaseInstance: ({ instanceId }) =>
+      inTurn(instanceId, async () => {
         await closeInstance(instanceId)
-        // Renamed first: what a crash leaves behind is then known to be rubbish and swept at the next start.
-        const removed = path.join(directory, `${instanceId}${removedSuffix}`)
-        if ((await world.disk.list(directory)).includes(instanceId)) {
-          await world.disk.removeDirectory(removed)
-          await world.disk.rename(path.join(directory, instanceId), removed)
-          await world.disk.syncDirectory(directory)
-        }
-        await world.disk.removeDirectory(removed)
+        unopened.delete(instanceId)
         return null
-      })
-    },
+      }),
+
+    removeInstance: ({ instanceId }) =>
+      inTurn(instanceId, async () => {
+        await closeInstance(instanceId)
+        unopened.delete(instanceId)
+        const lock = await options.lock(instanceId)
+        try {
+          await removeFolder(world.disk, directory, instanceId)
+        } catch (error) {
+          await lock.release()
+          throw error
+        }
+        await lock.forget()
+        return null
+      }),
 
     ensureTopics: ({ instanceId, topics }) =>
       inTurn(instanceId, async () => {
@@ -239,7 +316,9 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       }),
     ensureGroups: ({ instanceId, groups }) =>
       inTurn(instanceId, async () => {
-        await present(instanceId).broker.ensureGroups(groups)
+        const { broker, clients } = present(instanceId)
+        await broker.ensureGroups(groups)
+        clients.groupsChanged(new Set(groups.map(({ consumerGroupId }) => consumerGroupId)))
         return null
       }),
     removeGroup: ({ instanceId, consumerGroupId }) =>
@@ -248,11 +327,47 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         return null
       }),
 
+    resetOffsets: ({ instanceId, resets }) =>
+      inTurn(instanceId, async () => {
+        const { broker } = present(instanceId)
+        for (const reset of resets) await broker.resetOffsets(reset)
+        return null
+      }),
+
+    async findMessages({ instanceId, query }) {
+      const broker = hosted.get(instanceId)?.broker
+      return broker === undefined ? null : findMessages(broker, query)
+    },
+    async traceMessage({ instanceId, query }) {
+      const broker = hosted.get(instanceId)?.broker
+      return broker === undefined ? null : traceMessage(broker, query)
+    },
+
+    async lag({ instanceId, consumerGroupId }) {
+      return hosted.get(instanceId)?.broker.lag(consumerGroupId) ?? null
+    },
+
     async usage({ instanceId }) {
       const instance = hosted.get(instanceId)
       if (instance === undefined) return null
       const connections = [...instance.doors.values()].reduce((sum, { port }) => sum + port.connections(), 0)
-      return { instanceId, storedBytes: instance.broker.usage().storedBytes, connections }
+      const groupsMadeByUse = instance.broker.groups().filter(({ generation }) => generation === 0).length
+      return { instanceId, storedBytes: instance.broker.usage().storedBytes, connections, groupsMadeByUse }
+    },
+
+    async connections({ instanceId, group }) {
+      return connections(present(instanceId).clients, group)
+    },
+    verifyMessage: ({ instanceId, clientId, message }) =>
+      asking(() => verifyMessage(present(instanceId).clients, clientId, message)),
+    stackTrace: ({ instanceId, clientId }) => asking(() => stackTrace(present(instanceId).clients, clientId)),
+    reconnectClient: ({ instanceId, clientId }) =>
+      asking(async () => {
+        await reconnect(present(instanceId).clients, clientId)
+        return null
+      }),
+    async clientMetrics({ instanceId }) {
+      return present(instanceId).clients.metrics()
     },
 
     async shutdown() {
@@ -265,10 +380,16 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
   }
 }
 
-const brokerSettings = (spec: InstanceSpec) => ({
+const acceptOf = (spec: InstanceSpec, listen: ListenSpec) =>
+  addressFilter({ instance: spec.ipWhitelist, endpoint: listen.allow })
+
+const brokerSettings = (spec: InstanceSpec): BrokerSettings => ({
   retentionMs: spec.retentionHours * 3600 * 1000,
   sendTps: spec.sendTps,
   receiveTps: spec.receiveTps,
+  maxDelayMs: spec.maxDelayMs,
+  elasticity: spec.elasticity,
+  maxGroups: spec.maxGroups,
 })
 
 function observation(instance: Hosted): InstanceObservation {
@@ -289,14 +410,20 @@ function observation(instance: Hosted): InstanceObservation {
   }
 }
 
-const remainsOf = (instanceId: string): InstanceObservation => ({
+const unopenedObservation = ([instanceId, reason]: readonly [string, string]): InstanceObservation => ({
   instanceId,
   generation: 0,
-  state: 'stopped',
-  reason: null,
+  state: 'failed',
+  reason,
   topics: [],
   groups: [],
 })
+
+function unopenedReason(instanceId: string, error: unknown): string {
+  const { code, message } = error as { code?: string; message: string }
+  const advice = code === 'wrong-key' ? ` ${wrongKeyAdvice}` : ''
+  return `The messages of instance ${instanceId} cannot be opened: ${message}.${advice}`
+}
 
 function listenFailure(instanceId: string, listen: ListenSpec, error: NodeJS.ErrnoException): string {
   const address = `${listen.host}:${listen.port}`
@@ -306,9 +433,12 @@ function listenFailure(instanceId: string, listen: ListenSpec, error: NodeJS.Err
   return `Instance ${instanceId} cannot listen on ${address}: ${error.message}.`
 }
 
-async function sweepRemoved({ world, directory }: HostOptions): Promise<void> {
-  await world.disk.makeDirectory(directory)
-  for (const name of await world.disk.list(directory)) {
-    if (name.endsWith(removedSuffix)) await world.disk.removeDirectory(path.join(directory, name))
+/** A client that cannot be asked, or cannot answer, is the engine's refusal. */
+async function asking<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof BrokerRefusal) throw new EngineError('unsupported', error.message, { cause: error })
+    throw error
   }
 }

@@ -42,7 +42,12 @@ function linkOver(socket: Socket, clock: Clock): HostLink {
   let nextId = 1
 
   onLines(socket, (line) => {
-    const answer = JSON.parse(line) as { id: number; result?: unknown; error?: { code: string; message: string } }
+    const answer = parsed(socket, line) as {
+      id: number
+      result?: unknown
+      error?: { code: string; message: string }
+    } | null
+    if (answer === null) return
     const call = waiting.get(answer.id)
     if (call === undefined) return
     waiting.delete(answer.id)
@@ -106,7 +111,9 @@ export function serveHost(socketPath: string, host: HostApi, onLinks: (open: num
 }
 
 async function answer(socket: Socket, host: HostApi, line: string): Promise<void> {
-  const { id, method, params } = JSON.parse(line) as { id: number; method: keyof HostApi; params: never }
+  const request = parsed(socket, line) as { id: number; method: keyof HostApi; params: never } | null
+  if (request === null) return
+  const { id, method, params } = request
   let reply: unknown
   try {
     if (!hostMethods.includes(method))
@@ -117,6 +124,18 @@ async function answer(socket: Socket, host: HostApi, line: string): Promise<void
     reply = { id, error: { code: known ? error.code : 'failed', message: (error as Error).message } }
   }
   socket.write(`${JSON.stringify(reply)}\n`)
+}
+
+/** Null, and the end of the link, for what is no object. The text is not repeated anywhere: it may hold secrets. */
+function parsed(socket: Socket, line: string): object | null {
+  try {
+    const value: unknown = JSON.parse(line)
+    if (typeof value === 'object' && value !== null) return value
+  } catch {
+    // Said by closing.
+  }
+  socket.destroy()
+  return null
 }
 
 function onLines(socket: Socket, take: (line: string) => void): void {

@@ -1,31 +1,48 @@
-/** Where the broker host keeps its things in the home. */
+/** Where the embedded engine and its broker processes keep their things in the home. */
 import { createHash } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 
-/** Unix socket paths may have 107 bytes on Linux (103 on macOS). */
-const maxSocketPathBytes = 100
+/** Unix socket paths may have 107 bytes on Linux (103 on macOS); a process's name needs some of them. */
+const maxSocketFolderBytes = 64
 
 export interface HostPlaces {
   /** One folder per instance. */
   readonly instances: string
-  readonly socket: string
-  readonly log: string
+  /** One lock per open instance and per running process (folder-lock.ts). */
+  readonly locks: string
+  /** One socket per broker process. */
+  readonly sockets: string
+  /** One log per broker process, and `processes.json`. */
+  readonly brokers: string
+  /** Which instance belongs to which process, and what became of the processes (placement-file.ts). */
+  readonly processes: string
   /** tls.crt and tls.key. */
   readonly certificates: string
 }
 
 export function hostPlaces(home: string): HostPlaces {
-  const socket = path.join(home, 'broker.sock')
-  const short = path.join(
-    tmpdir(),
-    `gantry-${createHash('sha256').update(home).digest('hex').slice(0, 24)}`,
-    'broker.sock',
-  )
+  const brokers = path.join(home, 'brokers')
+  const short = path.join(tmpdir(), `gantry-${createHash('sha256').update(home).digest('hex').slice(0, 24)}`)
   return {
     instances: path.join(home, 'instances'),
-    socket: Buffer.byteLength(socket) <= maxSocketPathBytes ? socket : short,
-    log: path.join(home, 'broker.log'),
+    locks: path.join(brokers, 'locks'),
+    sockets: Buffer.byteLength(brokers) <= maxSocketFolderBytes ? brokers : short,
+    brokers,
+    processes: path.join(brokers, 'processes.json'),
     certificates: path.join(home, 'tls'),
   }
 }
+
+/** `name` is a number of the pool, or the id of the instance that has the process to itself. */
+export function processPlaces(home: string, name: string): { readonly socket: string; readonly log: string } {
+  const { sockets, brokers } = hostPlaces(home)
+  return { socket: path.join(sockets, `${name}${socketSuffix}`), log: path.join(brokers, `${name}.log`) }
+}
+
+/** Held by the process of that name while it lives. */
+export const nameLockOf = (home: string, name: string): string => path.join(hostPlaces(home).locks, `process ${name}`)
+
+export const socketSuffix = '.sock'
+/** What a process may be named: it becomes part of file names. */
+export const isProcessName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(name)

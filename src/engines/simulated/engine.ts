@@ -15,6 +15,8 @@ import {
   type InstanceObservation,
   type InstanceSpec,
   type InstanceUsage,
+  type OffsetReset,
+  type TopicLag,
   type TopicSpec,
 } from '../engine.ts'
 
@@ -27,6 +29,7 @@ export type EngineMethod =
   | 'removeTopic'
   | 'ensureGroups'
   | 'removeGroup'
+  | 'resetOffsets'
 
 export interface EngineCall {
   readonly method: EngineMethod
@@ -55,6 +58,8 @@ export interface Held {
   readonly reason: string | null
   readonly topics: ReadonlyMap<string, TopicSpec & { readonly birth: number }>
   readonly groups: ReadonlyMap<string, GroupSpec & { readonly birth: number }>
+  /** Resets that were carried out, oldest first. */
+  readonly resets: readonly OffsetReset[]
 }
 
 export class SimulatedEngine implements Engine {
@@ -72,7 +77,7 @@ export class SimulatedEngine implements Engine {
   constructor(options: SimulatedEngineOptions) {
     this.#options = options
     this.capabilities = {
-      messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION'],
+      messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
       orderlyGroups: true,
       storageEncryption: true,
       ...options.capabilities,
@@ -172,8 +177,40 @@ export class SimulatedEngine implements Engine {
     )
   }
 
+  resetOffsets(instanceId: string, resets: readonly OffsetReset[]): Promise<void> {
+    const reset = (list: readonly OffsetReset[]): void => {
+      const { topics, groups, resets: done } = this.#present(instanceId)
+      for (const one of list) {
+        if (!topics.has(one.topicName) || !groups.has(one.consumerGroupId)) continue
+        const mine = done.filter(
+          ({ topicName, consumerGroupId }) => topicName === one.topicName && consumerGroupId === one.consumerGroupId,
+        )
+        if (mine.at(-1)?.resetId !== one.resetId) done.push(one)
+      }
+    }
+    return this.#call(
+      { method: 'resetOffsets', instanceId },
+      () => reset(resets),
+      () => reset(half(resets)),
+    )
+  }
+
+  /** No group reads anything here. */
+  async lag(instanceId: string): Promise<readonly TopicLag[] | null> {
+    return this.#held.has(instanceId) ? [] : null
+  }
+
   async usage(instanceId: string): Promise<InstanceUsage | null> {
-    return this.#held.has(instanceId) ? { instanceId, storedBytes: 0, connections: 0 } : null
+    return this.#held.has(instanceId) ? { instanceId, storedBytes: 0, connections: 0, groupsMadeByUse: 0 } : null
+  }
+
+  /** It carries no messages. */
+  async findMessages(): Promise<null> {
+    return null
+  }
+
+  async traceMessage(): Promise<null> {
+    return null
   }
 
   // What a test may do to it and see of it
@@ -282,6 +319,7 @@ export class SimulatedEngine implements Engine {
       reason: null,
       topics: new Map(),
       groups: new Map(),
+      resets: [],
     }
     this.#held.set(instanceId, made)
     return made
@@ -304,6 +342,7 @@ interface Holding extends Held {
   reason: string | null
   readonly topics: Map<string, TopicSpec & { readonly birth: number }>
   readonly groups: Map<string, GroupSpec & { readonly birth: number }>
+  readonly resets: OffsetReset[]
 }
 
 function observationOf(holding: Holding): InstanceObservation {

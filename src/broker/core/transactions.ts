@@ -1,0 +1,236 @@
+/**
+ * Transactions: half messages, the checks that ask producers to decide, and every transaction's end.
+ *
+ * A half message is a record of the log that belongs to no queue, so nobody receives it. Its transaction
+ * is open until one `ended` event: a commit writes the message to a queue in the same record group, a
+ * rollback drops it, and at the end of life it is rolled back. Whichever ends it first wins; the number
+ * is never open again. Open transactions live in memory (some 300 bytes each, without their payload,
+ * which stays in the log) and are bounded in number; those that ended leave nothing behind.
+ *
+ * Positions rise with numbers, so the oldest open transaction is the first of the map.
+ */
+
+import { DeadlineHeap, type Due } from './deadline-heap.ts'
+import type { CheckedEvent, EndedEvent, HalfEvent, Resolution } from './events.ts'
+import { limits } from './limits.ts'
+import type { Outgoing } from './queue.ts'
+import { codes, type Refusal } from './refusal.ts'
+import type { BrokerState, Topic } from './state.ts'
+
+export interface Transactions {
+  /** Numbers below were given to half messages. */
+  next: number
+  /** What transaction ids are signed with (shell/transactions.ts); empty before the first half message. */
+  secret: string
+  /** By number, oldest first. */
+  readonly open: Map<number, OpenTransaction>
+
+  // Volatile from here on.
+  /** By the time of what happens to them next. */
+  readonly due: DeadlineHeap<OpenTransaction>
+  /** By the first queue key of their topic, which names one incarnation of it. */
+  readonly ofTopic: Map<number, TopicTransactions>
+  /** How long a transaction may stay open: never longer than retention keeps its half message. */
+  lifeMs: number
+}
+
+export interface OpenTransaction extends Due {
+  readonly number: number
+  /** First queue key of the topic, as it was when the half message came. */
+  readonly topicKey: number
+  /** Of the half message's record. */
+  readonly position: number
+  readonly messageId: string
+  /** Client id of the producer; for people who look. */
+  readonly owner: string
+  readonly storedAt: number
+  checks: number
+  nextCheck: number
+}
+
+interface TopicTransactions {
+  readonly open: Set<OpenTransaction>
+  /** A check fell due while no producer of the topic was there. */
+  readonly unasked: Set<OpenTransaction>
+}
+
+export interface HalfMessage extends Outgoing {
+  /** How long to leave the producer alone before the first check; null means the usual time. */
+  readonly recoveryMs: number | null
+}
+
+export function noTransactions(): Transactions {
+  return {
+    next: 1,
+    secret: '',
+    open: new Map(),
+    due: new DeadlineHeap(),
+    ofTopic: new Map(),
+    lifeMs: limits.transactionLifeMs,
+  }
+}
+
+/** `secret` is used when the instance has none yet. */
+export function decideHalf(
+  state: BrokerState,
+  topic: Topic,
+  messages: readonly HalfMessage[],
+  { owner, secret, at }: { readonly owner: string; readonly secret: string; readonly at: number },
+): HalfEvent[] | Refusal {
+  const { transactions } = state
+  if (transactions.open.size + messages.length > limits.openTransactions)
+    return {
+      code: codes.tooManyRequests,
+      message: `${transactions.open.size} transactions are open, and an instance holds at most ${limits.openTransactions}; commit or roll back some, or let them be checked`,
+    }
+  return messages.map((message, i) => ({
+    type: 'half',
+    number: transactions.next + i,
+    secret: transactions.secret || secret,
+    topicKey: topic.firstQueueKey,
+    storeTimeMs: at,
+    firstCheckMs: at + (message.recoveryMs ?? limits.firstCheckMs),
+    owner,
+    tag: message.tag,
+    messageId: message.messageId,
+    bodyBytes: message.bodyBytes,
+    payload: message.payload,
+  }))
+}
+
+/** What is due at `at`, in a portion: those whose life is over, and those whose producer is to be asked. */
+export function takeDue(
+  { transactions }: BrokerState,
+  at: number,
+  portion: number,
+): { readonly over: OpenTransaction[]; readonly ask: OpenTransaction[] } {
+  const over: OpenTransaction[] = []
+  const ask: OpenTransaction[] = []
+  for (let count = 0; count < portion; count++) {
+    const one = transactions.due.pop(at)
+    if (!one) break
+    if (endOfLife(transactions, one) <= at) over.push(one)
+    else ask.push(one)
+  }
+  return { over, ask }
+}
+
+export function decideChecked(asked: readonly OpenTransaction[], at: number): CheckedEvent {
+  return { type: 'checked', at, next: at + limits.checkIntervalMs, numbers: asked.map(({ number }) => number) }
+}
+
+export function decideEnded(ended: readonly OpenTransaction[], resolution: Resolution, at: number): EndedEvent {
+  return { type: 'ended', at, resolution, numbers: ended.map(({ number }) => number) }
+}
+
+/** Nobody can be asked now: again at the next interval, and as soon as a producer of the topic comes. No check is used up. */
+export function postponeCheck({ transactions }: BrokerState, one: OpenTransaction, at: number): void {
+  transactions.ofTopic.get(one.topicKey)!.unasked.add(one)
+  transactions.due.set(one, Math.min(at + limits.checkIntervalMs, endOfLife(transactions, one)))
+}
+
+/** What fell due could not be done now (the log was busy): again at `at`. */
+export function retryDue({ transactions }: BrokerState, one: OpenTransaction, at: number): void {
+  if (transactions.open.get(one.number) === one) transactions.due.set(one, at)
+}
+
+/** A producer of the topic came: what was waiting for one is due now. Whether there was any. */
+export function producerCame({ transactions }: BrokerState, topic: Topic, at: number): boolean {
+  const unasked = transactions.ofTopic.get(topic.firstQueueKey)?.unasked
+  if (!unasked || unasked.size === 0) return false
+  for (const one of unasked) transactions.due.set(one, at)
+  unasked.clear()
+  return true
+}
+
+/** Open transactions whose half message lies below the position, oldest first. */
+export function* openBelow({ transactions }: BrokerState, position: number): Iterable<OpenTransaction> {
+  for (const one of transactions.open.values()) {
+    if (one.position >= position) return
+    yield one
+  }
+}
+
+/** Retention changed: everybody's end of life with it. */
+export function setLife({ transactions }: BrokerState, retentionMs: number): void {
+  const lifeMs = Math.min(limits.transactionLifeMs, retentionMs)
+  if (lifeMs === transactions.lifeMs) return
+  transactions.lifeMs = lifeMs
+  for (const one of transactions.open.values()) schedule(transactions, one)
+}
+
+export function endOfLife(transactions: Transactions, one: OpenTransaction): number {
+  return one.storedAt + transactions.lifeMs
+}
+
+export function applyHalf(state: BrokerState, event: HalfEvent, position: number): void {
+  const { transactions } = state
+  transactions.next = event.number + 1
+  transactions.secret = event.secret
+  if (event.storeTimeMs > state.lastAt) state.lastAt = event.storeTimeMs
+  // The topic may have been removed while the send was under way.
+  if (!state.queues.has(event.topicKey)) return
+  openTransaction(transactions, {
+    number: event.number,
+    topicKey: event.topicKey,
+    position,
+    messageId: event.messageId,
+    owner: event.owner,
+    storedAt: event.storeTimeMs,
+    checks: 0,
+    nextCheck: event.firstCheckMs,
+  })
+}
+
+export function applyChecked(state: BrokerState, event: CheckedEvent): void {
+  const { transactions } = state
+  if (event.at > state.lastAt) state.lastAt = event.at
+  for (const number of event.numbers) {
+    const one = transactions.open.get(number)
+    if (!one) continue
+    one.checks++
+    one.nextCheck = event.next
+    transactions.ofTopic.get(one.topicKey)!.unasked.delete(one)
+    schedule(transactions, one)
+  }
+}
+
+export function applyEnded(state: BrokerState, event: EndedEvent): void {
+  if (event.at > state.lastAt) state.lastAt = event.at
+  for (const number of event.numbers) {
+    const one = state.transactions.open.get(number)
+    if (one) close(state.transactions, one)
+  }
+}
+
+/** With a topic go its open transactions. */
+export function dropTransactions({ transactions }: BrokerState, topicKey: number): void {
+  for (const one of transactions.ofTopic.get(topicKey)?.open ?? []) close(transactions, one)
+}
+
+export function openTransaction(transactions: Transactions, fields: Omit<OpenTransaction, keyof Due>): void {
+  const one: OpenTransaction = { ...fields, due: 0, heapIndex: -1 }
+  transactions.open.set(one.number, one)
+  let ofTopic = transactions.ofTopic.get(one.topicKey)
+  if (!ofTopic) {
+    ofTopic = { open: new Set(), unasked: new Set() }
+    transactions.ofTopic.set(one.topicKey, ofTopic)
+  }
+  ofTopic.open.add(one)
+  schedule(transactions, one)
+}
+
+function close(transactions: Transactions, one: OpenTransaction): void {
+  transactions.open.delete(one.number)
+  transactions.due.remove(one)
+  const ofTopic = transactions.ofTopic.get(one.topicKey)!
+  ofTopic.open.delete(one)
+  ofTopic.unasked.delete(one)
+  if (ofTopic.open.size === 0) transactions.ofTopic.delete(one.topicKey)
+}
+
+/** After its last check a transaction waits for a late decision or its end of life. */
+function schedule(transactions: Transactions, one: OpenTransaction): void {
+  const end = endOfLife(transactions, one)
+  transactions.due.set(one, one.checks < limits.checksPerTransaction ? Math.min(one.nextCheck, end) : end)
+}

@@ -1,0 +1,631 @@
+/**
+ * Lite consumers: their wishes, and receives that are served across all the lite topics a client wants
+ * (core/lite.ts, core/lite-clients.ts).
+ *
+ * Each client has a list of the lite topics that may have something for it. A message, an acknowledgement
+ * or a deadline puts a lite topic on the lists of those who want it; a receive takes from the head of its client's
+ * list, one orderly batch a lite topic, and takes off what it looked at: whatever happens there next puts it back on.
+ * So a receive never looks at lite topics without news, however many there are.
+ *
+ * Must never give a client a lite topic it does not want at that moment.
+ */
+import {
+  BrokerRefusal,
+  type Delivery,
+  type LiteOffset,
+  type LiteSyncRequest,
+  type ReceiveBudget,
+  type ReceiveRequest,
+  type SendReceipt,
+  type SendRequest,
+} from '../broker.ts'
+import { DeadlineHeap, type Due } from '../core/deadline-heap.ts'
+import type { BrokerEvent, Handout, MessageEvent } from '../core/events.ts'
+import { FifoList } from '../core/fifo-list.ts'
+import { isYoung } from '../core/group.ts'
+import type { Taken } from '../core/lease.ts'
+import { limits } from '../core/limits.ts'
+import {
+  decideLiteExpired,
+  decideLiteSend,
+  decideLiteSubscribe,
+  isOver,
+  type LiteOutgoing,
+  liteExpiresAt,
+  refuseLiteName,
+} from '../core/lite.ts'
+import { type LiteClient, LiteClients } from '../core/lite-clients.ts'
+import { decideReset, lowWater } from '../core/offsets.ts'
+import { isRepeat } from '../core/orderly.ts'
+import { codes, type Refusal, tooMuchUnread } from '../core/refusal.ts'
+import type { BrokerState, Group, LiteTopic, Subscription, Topic, Waiter } from '../core/state.ts'
+import { units } from '../core/throttle.ts'
+import { makeWaiter } from '../core/waiters.ts'
+import type { PersistentQueueIndex } from '../log/queue-index.ts'
+
+const ILLEGAL_FILTER = 40010
+/** Polls of one client at a time, roughly: official push consumers have one. */
+const attemptsRemembered = 16
+/** How soon something is tried again that the log had no room for. */
+const RETRY_MS = 5
+
+/** What lite consumers may use of the shell around them. */
+export interface LiteContext {
+  readonly state: BrokerState
+  readonly index: Pick<PersistentQueueIndex, 'offsetAtTime'>
+  /** The broker's own time, which never goes back. */
+  now(): number
+  /** Written and applied; throws a `BrokerRefusal` and then has changed nothing. */
+  commit(events: readonly BrokerEvent[]): void
+  tryCommit(events: readonly BrokerEvent[]): boolean
+  durable(): Promise<void>
+  /** What a receive gets of one reading now. */
+  take(reading: Subscription, want: Waiter, at: number): Taken
+  /** Entries of the reading are being read from files; it has news when they are here. */
+  isLoading(reading: Subscription): boolean
+  load(reading: Subscription, queueKey: number): void
+  /** As many of the first ones as memory should hold at a time; none for one who does not take what it got. */
+  read(poll: Pick<LitePoll, 'budget' | 'signal'>, leased: Handout): Promise<MessageEvent[]>
+  deliveryOf(reading: Subscription, leased: Handout, entry: Handout['entries'][number], message: MessageEvent): Delivery
+  /** Nobody was given the deliveries from `from` on. */
+  giveBack(reading: Subscription, leased: Handout, from: number): void
+  /** They could not be read: not again before a while has passed. */
+  setAside(reading: Subscription, leased: Handout): void
+  /** Everything remembered for the reading may go: it is about to be dropped. */
+  forget(reading: Subscription): void
+  moved(reading: Subscription): void
+  /** Resolves when the group's creation is durable. */
+  settled(group: Group): Promise<void> | undefined
+  refuseReceive(group: Group, at: number): Refusal | null
+  receivesAt(group: Group, at: number): number
+  spendForReceive(reading: Pick<Subscription, 'group' | 'topic'>, units: number, at: number): void
+  spendForSend(topic: Topic, request: SendRequest, at: number): void
+  arm(): void
+  stopped(): boolean
+  report(error: unknown): void
+  asRefusal(error: unknown): Refusal
+}
+
+interface LitePoll extends Waiter {
+  readonly client: LiteClient
+  readonly budget: ReceiveBudget | undefined
+  readonly signal: AbortSignal
+  readonly onAbort: () => void
+  readonly resolve: (deliveries: Delivery[]) => void
+  readonly reject: (error: Error) => void
+}
+
+/** What is done later for a client: its budget is used up, or the log was busy. */
+interface Wake extends Due {
+  readonly client: LiteClient
+}
+
+/** A LITE topic by the time at which its oldest lite topic may go; too early rather than too late. */
+interface Expiry extends Due {
+  readonly topic: Topic
+}
+
+interface Batch {
+  readonly reading: Subscription
+  readonly leased: Handout
+}
+
+export class LiteShell {
+  readonly #context: LiteContext
+  readonly #state: BrokerState
+  readonly #clients = new LiteClients()
+  readonly #lines = new Map<LiteClient, FifoList<Waiter>>()
+  readonly #polls = new DeadlineHeap<LitePoll>()
+  readonly #wakes = new DeadlineHeap<Wake>()
+  readonly #wakeOf = new Map<LiteClient, Wake>()
+  readonly #expiries = new DeadlineHeap<Expiry>()
+  readonly #expiryOf = new Map<Topic, Expiry>()
+  /** What each client's latest attempts got something of, so that the same attempt finds it again. */
+  readonly #latest = new WeakMap<LiteClient, Map<string, readonly Subscription[]>>()
+  readonly #loading = new Map<LiteClient, Set<Subscription>>()
+  #lost: (clientId: string, liteTopic: string) => void = () => {}
+
+  constructor(context: LiteContext) {
+    this.#context = context
+    this.#state = context.state
+    for (const topic of this.#state.topics.values()) this.#watch(topic)
+  }
+
+  /** The earliest thing to do. */
+  get due(): number {
+    return Math.min(this.#polls.earliest, this.#wakes.earliest, this.#expiries.earliest, this.#clients.silentAt)
+  }
+
+  onLost(listener: (clientId: string, liteTopic: string) => void): void {
+    this.#lost = listener
+  }
+
+  // Messages -------------------------------------------------------------------------------------
+
+  async send(topic: Topic, request: SendRequest, at: number): Promise<SendReceipt[]> {
+    const messages = request.messages.map((message): LiteOutgoing => {
+      const refusal = refuseLiteName(message.liteTopic ?? '')
+      if (refusal) throw refuse(refusal)
+      return { ...message, liteTopic: message.liteTopic! }
+    })
+    this.#catchUp(at)
+    const decided = decideLiteSend(this.#state, topic, messages, at)
+    if ('code' in decided) throw refuse(decided)
+    this.#context.spendForSend(topic, request, at)
+    this.#context.commit([...decided.made, ...decided.messages])
+    if (decided.made.length > 0) this.topicChanged(topic)
+    await this.#context.durable()
+    return decided.messages.map(({ messageId, offset }) => ({ messageId, queueId: 0, offset, storeTimeMs: at }))
+  }
+
+  receive(topic: Topic, request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
+    const group = this.#bound(topic, request.group)
+    if (request.filter !== null)
+      throw refuse({
+        code: ILLEGAL_FILTER,
+        message: 'a lite consumer gets every message of the lite topics it subscribes to; its filter expression is "*"',
+      })
+    const at = this.#context.now()
+    this.#catchUp(at)
+    const client = this.#client(group, topic, request.clientId, at)
+    const line = this.#lineOf(client)
+    const refusal = this.#context.refuseReceive(group, at) ?? this.#refusePoll(line)
+    if (refusal) throw refuse(refusal)
+    return new Promise((resolve, reject) => {
+      const poll: LitePoll = Object.assign(makeWaiter(request), {
+        client,
+        budget: request.budget,
+        signal,
+        onAbort: () => {
+          if (poll.linked) this.#end(poll)
+        },
+        resolve,
+        reject,
+      })
+      line.push(poll)
+      this.#polls.set(poll, at + Math.max(0, request.waitMs))
+      signal.addEventListener('abort', poll.onAbort, { once: true })
+      if (this.#repeated(poll)) this.#serveOne(poll)
+      this.#serve(client)
+      // A short poll need not wait for a timer to hear that there is nothing.
+      if (request.waitMs <= 0 && poll.linked && !this.#isLoading(client)) this.#end(poll)
+      this.#context.arm()
+    })
+  }
+
+  /** Something about the reading changed: there may be something to deliver. */
+  news(reading: Subscription): void {
+    if (reading.removed || this.#context.stopped()) return
+    this.#tell(reading.group.settings.consumerGroupId, reading.topic.liteTopic)
+  }
+
+  /** Messages of the lite topic became visible. */
+  arrived(lite: LiteTopic): void {
+    for (const { group } of [...this.#clients.partiesOf(lite.settings.topicName)]) this.#tell(group, lite.liteTopic)
+  }
+
+  /** Its index could not be read: it stays among the news, for later. */
+  unreadable(reading: Subscription): void {
+    for (const client of this.#clients.readersOf(reading.group.settings.consumerGroupId, reading.topic.liteTopic)) {
+      client.news.add(reading.topic.liteTopic)
+      this.#serveLater(client, this.#context.now() + limits.unreadableRetryMs)
+    }
+  }
+
+  // Wishes ---------------------------------------------------------------------------------------
+
+  async sync(request: LiteSyncRequest): Promise<void> {
+    const topic = this.#state.topics.get(request.topic)
+    if (!topic)
+      throw refuse({
+        code: codes.topicNotFound,
+        message: `topic ${request.topic} does not exist; create it with CreateTopic before clients use it`,
+      })
+    const group = this.#bound(topic, request.group)
+    const at = this.#context.now()
+    this.#catchUp(at)
+    const client = this.#client(group, topic, request.clientId, at)
+    const granted = this.#clients.wish(client, request, group.settings.lite!.exclusive, at)
+    if ('code' in granted) throw refuse(granted)
+    for (const { client: loser, liteTopic } of granted.evicted) this.#lost(loser.clientId, liteTopic)
+    for (const liteTopic of granted.added) {
+      const lite = topic.liteTopics!.byName.get(liteTopic)
+      if (!lite) continue
+      // An old lite topic is read from its end on: that is the end as it is now, not at the first receive.
+      if (!isYoung(lite)) this.#reading(group, lite)
+      client.news.add(liteTopic)
+    }
+    if (request.action === 'add' && request.offset !== null)
+      for (const liteTopic of new Set(request.liteTopics)) await this.#place(group, topic, liteTopic, request.offset)
+    this.#serve(client)
+    this.#context.arm()
+    await this.#context.durable()
+  }
+
+  /** The client went away: it wants nothing any more, and what it waits for ends. */
+  clientGone(clientId: string): void {
+    for (const client of this.#clients.byId(clientId)) this.#forget(client, null)
+  }
+
+  /** The group is gone or reads another LITE topic: its clients have to say anew what they want. */
+  groupGone(consumerGroupId: string): void {
+    for (const client of this.#clients.ofGroup(consumerGroupId)) this.#forget(client, null)
+  }
+
+  topicGone(topic: Topic, refusal: Refusal): void {
+    for (const { group } of [...this.#clients.partiesOf(topic.settings.topicName)])
+      for (const client of this.#clients.ofGroup(group)) this.#endLine(client, refusal)
+    const expiry = this.#expiryOf.get(topic)
+    if (expiry) this.#expiries.remove(expiry)
+    this.#expiryOf.delete(topic)
+  }
+
+  /** It is new, has its first lite topic, or expires at other times. */
+  topicChanged(topic: Topic): void {
+    this.#watch(topic)
+    this.#context.arm()
+  }
+
+  #watch(topic: Topic): void {
+    if (!topic.liteTopics) return
+    const at = liteExpiresAt(topic)
+    let expiry = this.#expiryOf.get(topic)
+    if (at === Number.POSITIVE_INFINITY) {
+      if (expiry) this.#expiries.remove(expiry)
+      this.#expiryOf.delete(topic)
+      return
+    }
+    if (!expiry) {
+      expiry = { topic, due: 0, heapIndex: -1 }
+      this.#expiryOf.set(topic, expiry)
+    }
+    this.#expiries.set(expiry, at)
+  }
+
+  // Time -----------------------------------------------------------------------------------------
+
+  tick(at: number): void {
+    this.#catchUp(at)
+    for (let wake = this.#wakes.pop(at); wake; wake = this.#wakes.pop(at)) {
+      this.#wakeOf.delete(wake.client)
+      this.#serve(wake.client)
+    }
+    for (let poll = this.#polls.pop(at); poll; poll = this.#polls.pop(at)) {
+      if (this.#isLoading(poll.client)) this.#polls.set(poll, at + RETRY_MS)
+      else this.#end(poll)
+    }
+  }
+
+  close(refusal: Refusal | null): void {
+    for (const client of this.#clients.all()) this.#endLine(client, refusal)
+  }
+
+  /** What is over by now. The timer may be late for it: a clock that is set forward does not make it fire. */
+  #catchUp(at: number): void {
+    if (this.#context.stopped()) return
+    for (let silent = this.#clients.forgetSilent(at); silent; silent = this.#clients.forgetSilent(at))
+      this.#forget(silent, null)
+    this.#expire(at)
+  }
+
+  #expire(at: number): void {
+    for (let expiry = this.#expiries.pop(at); expiry; expiry = this.#expiries.pop(at)) {
+      const { topic } = expiry
+      const event = decideLiteExpired(topic, at)
+      if (event) {
+        for (const key of event.queueKeys)
+          for (const reading of this.#state.queues.get(key)!.topic.subscriptions.values()) this.#context.forget(reading)
+        if (!this.#context.tryCommit([event])) {
+          this.#expiries.set(expiry, at + RETRY_MS)
+          return
+        }
+      }
+      this.topicChanged(topic)
+      // A great many are taken in portions, so that they do not hold up everything else.
+      if (event) return
+    }
+  }
+
+  // Serving those who wait -----------------------------------------------------------------------
+
+  #tell(group: string, liteTopic: string): void {
+    for (const client of [...this.#clients.readersOf(group, liteTopic)]) {
+      client.news.add(liteTopic)
+      this.#serve(client)
+    }
+  }
+
+  /** Gives the client's receives what there is, first come first served, until one of the two runs out. */
+  #serve(client: LiteClient): void {
+    if (this.#context.stopped()) return
+    const line = this.#lines.get(client)
+    while (line?.first && client.news.size > 0 && this.#serveOne(line.first as LitePoll));
+  }
+
+  /** Whether the poll got something; otherwise its client is served again when that can help. */
+  #serveOne(poll: LitePoll): boolean {
+    const { client } = poll
+    const at = this.#context.now()
+    this.#catchUp(at)
+    if (!poll.linked) return false
+    const group = this.#state.groups.get(client.party.group)
+    const topic = this.#state.topics.get(client.party.topicName)
+    if (!group || !topic?.liteTopics) return false
+    const opens = this.#context.receivesAt(group, at)
+    if (opens > at) {
+      if (opens < Number.POSITIVE_INFINITY) this.#serveLater(client, opens)
+      return false
+    }
+    const batches = this.#repeated(poll) ? this.#takeRepeated(poll, at) : this.#takeNews(poll, { group, topic, at })
+    if (batches.length === 0) return false
+    this.#leaveLine(poll)
+    this.#remember(poll, batches)
+    for (const { reading, leased } of batches) {
+      this.#clients.served(client, reading.topic.liteTopic)
+      this.#context.spendForReceive(reading, leased.entries.length, at)
+    }
+    void this.#deliver(poll, group, batches)
+    return true
+  }
+
+  #remember({ client, attemptId }: LitePoll, batches: readonly Batch[]): void {
+    if (attemptId === '') return
+    const latest = this.#latest.get(client) ?? new Map<string, readonly Subscription[]>()
+    latest.delete(attemptId)
+    latest.set(
+      attemptId,
+      batches.map(({ reading }) => reading),
+    )
+    if (latest.size > attemptsRemembered) latest.delete(latest.keys().next().value!)
+    this.#latest.set(client, latest)
+  }
+
+  #repeated(poll: LitePoll): boolean {
+    if (poll.attemptId === '') return false
+    const readings = this.#latest.get(poll.client)?.get(poll.attemptId) ?? []
+    return readings.some((reading) => this.#isWanted(poll.client, reading) && isRepeat(reading, poll.attemptId))
+  }
+
+  #isWanted(client: LiteClient, reading: Subscription): boolean {
+    return !reading.removed && client.wants.has(reading.topic.liteTopic)
+  }
+
+  #takeRepeated(poll: LitePoll, at: number): Batch[] {
+    const batches: Batch[] = []
+    for (const reading of this.#latest.get(poll.client)!.get(poll.attemptId)!) {
+      if (!this.#isWanted(poll.client, reading) || !isRepeat(reading, poll.attemptId)) continue
+      const { events, leased } = this.#context.take(reading, poll, at)
+      if (leased && this.#context.tryCommit(events)) batches.push({ reading, leased })
+    }
+    return batches
+  }
+
+  #takeNews(poll: LitePoll, { group, topic, at }: { group: Group; topic: Topic; at: number }): Batch[] {
+    const { client } = poll
+    const batches: Batch[] = []
+    let room = poll.max
+    let looks: number = limits.scanStep
+    for (const liteTopic of client.news) {
+      if (room <= 0 || looks-- <= 0) break
+      const lite = topic.liteTopics!.byName.get(liteTopic)
+      // What happens there next puts it back.
+      client.news.delete(liteTopic)
+      if (!lite || isOver(lite, at)) continue
+      let taken: Taken
+      let reading: Subscription
+      try {
+        reading = this.#reading(group, lite)
+        if (this.#context.isLoading(reading)) continue
+        taken = this.#context.take(reading, { ...poll, max: room }, at)
+      } catch (error) {
+        client.news.add(liteTopic)
+        this.#later(client, at, error)
+        break
+      }
+      if (taken.events.length > 0 && !this.#context.tryCommit(taken.events)) {
+        client.news.add(liteTopic)
+        this.#serveLater(client, at + RETRY_MS)
+        break
+      }
+      if (taken.leased && taken.leased.entries.length > 0) {
+        batches.push({ reading, leased: taken.leased })
+        room -= taken.leased.entries.length
+        // The batch of a lost answer is given again alone.
+        if (taken.leased.type === 'locked' && taken.leased.repeated) break
+      } else if (taken.missing !== null) {
+        this.#loading.set(client, (this.#loading.get(client) ?? new Set()).add(reading))
+        this.#context.load(reading, taken.missing)
+      } else if (taken.unfinished) {
+        client.news.add(liteTopic)
+        this.#serveLater(client, at)
+        break
+      }
+    }
+    if (looks <= 0 && batches.length === 0 && client.news.size > 0) this.#serveLater(client, at)
+    return batches
+  }
+
+  #later(client: LiteClient, at: number, error: unknown): void {
+    if (!(error instanceof BrokerRefusal && error.code === codes.tooManyRequests)) this.#context.report(error)
+    this.#serveLater(client, at + RETRY_MS)
+  }
+
+  /** In order, so that a lite topic's messages are never behind those of its later batch. */
+  async #deliver(poll: LitePoll, group: Group, batches: readonly Batch[]): Promise<void> {
+    const read: MessageEvent[][] = []
+    let bytes = 0
+    try {
+      for (const { leased } of batches) {
+        if (bytes >= limits.bytesPerReceive) break
+        const messages = await this.#context.read(poll, leased)
+        for (const { payload } of messages) bytes += payload.length
+        read.push(messages)
+        if (messages.length < leased.entries.length) break
+      }
+      await this.#context.settled(group)
+      this.#catchUp(this.#context.now())
+      const deliveries = batches.flatMap((batch, i) => this.#toGive(poll, batch, read[i] ?? []))
+      if (read.every((messages) => messages.length === 0)) this.#fail(poll, tooMuchUnread)
+      else this.#answer(poll, deliveries)
+    } catch (error) {
+      if (this.#context.stopped()) {
+        this.#answer(poll, [])
+        return
+      }
+      this.#context.report(error)
+      for (const { reading, leased } of batches) this.#context.setAside(reading, leased)
+      this.#fail(poll, this.#context.asRefusal(error))
+    }
+  }
+
+  /** What of the batch the client still gets: nothing once it hung up, or lost the lite topic while the messages were read. */
+  #toGive(poll: LitePoll, { reading, leased }: Batch, messages: readonly MessageEvent[]): Delivery[] {
+    const given = poll.signal.aborted || !this.#isWanted(poll.client, reading) ? [] : messages
+    if (given.length < leased.entries.length) this.#context.giveBack(reading, leased, given.length)
+    let extra = 0
+    for (const { bodyBytes } of given) extra += units(bodyBytes) - 1
+    this.#context.spendForReceive(reading, extra, this.#context.now())
+    return given.map((message, i) => this.#context.deliveryOf(reading, leased, leased.entries[i]!, message))
+  }
+
+  #reading(group: Group, lite: LiteTopic): Subscription {
+    const { consumerGroupId } = group.settings
+    const known = lite.subscriptions.get(consumerGroupId)
+    if (known) return known
+    this.#context.commit([decideLiteSubscribe(this.#state, group, lite)])
+    return lite.subscriptions.get(consumerGroupId)!
+  }
+
+  /** Moves the group's reading to where a subscriber asked for; a lite topic that is not there yet begins at its beginning anyway. */
+  async #place(group: Group, topic: Topic, liteTopic: string, offset: LiteOffset): Promise<void> {
+    const lite = topic.liteTopics!.byName.get(liteTopic)
+    if (!lite) return
+    const [queue] = lite.queues
+    const atTime = offset.from === 'time' ? await this.#context.index.offsetAtTime(queue.key, offset.timeMs) : 0
+    if (this.#state.queues.get(queue.key) !== queue || this.#state.groups.get(group.settings.consumerGroupId) !== group)
+      return
+    const before = lite.subscriptions.get(group.settings.consumerGroupId)
+    const wanted = {
+      first: () => queue.begin,
+      last: () => queue.end,
+      offset: () => (offset.from === 'offset' ? offset.offset : 0),
+      time: () => atTime,
+      // Counted back from what the group is done with; without a past there is nothing to count back from.
+      tail: () => (before && offset.from === 'tail' ? lowWater(before.cursors[0]!) - offset.count : null),
+    }[offset.from]()
+    if (wanted === null) return
+    const next = Math.min(Math.max(wanted, queue.begin), queue.end)
+    const reading = this.#reading(group, lite)
+    const [cursor] = reading.cursors
+    if (cursor!.next !== next || cursor!.leases.size > 0) {
+      this.#context.commit([decideReset(reading, null, new Map([[0, next]]))!])
+      this.#context.moved(reading)
+    }
+  }
+
+  // Clients and their polls ----------------------------------------------------------------------
+
+  /** The group, when it is one of lite consumers of this topic. */
+  #bound(topic: Topic, consumerGroupId: string): Group {
+    const { topicName, messageType } = topic.settings
+    if (!topic.liteTopics || messageType !== 'LITE')
+      throw refuse({
+        code: codes.badRequest,
+        message: `topic ${topicName} takes ${messageType} messages and has no lite topics; lite consumers need a LITE topic`,
+      })
+    const group = this.#state.groups.get(consumerGroupId)
+    const bound = group?.settings.lite ?? null
+    if (group && bound?.topicName === topicName) return group
+    throw refuse({
+      code: codes.badRequest,
+      message: `group ${consumerGroupId} ${bound ? `is bound to LITE topic ${bound.topicName}` : 'is not one of lite consumers'}, so it does not read LITE topic ${topicName}; create a group with messageModel LITE_SELECTIVE and topicName ${topicName}`,
+    })
+  }
+
+  #client(group: Group, topic: Topic, clientId: string, at: number): LiteClient {
+    const client = this.#clients.client(group.settings.consumerGroupId, topic.settings.topicName, clientId, at)
+    if (client) return client
+    throw refuse({
+      code: codes.tooManyRequests,
+      message: `the instance has ${limits.clients} lite consumers already; close some, or use one for more lite topics`,
+    })
+  }
+
+  #lineOf(client: LiteClient): FifoList<Waiter> {
+    const known = this.#lines.get(client)
+    if (known) return known
+    const made = new FifoList<Waiter>()
+    this.#lines.set(client, made)
+    return made
+  }
+
+  #refusePoll(line: FifoList<Waiter>): Refusal | null {
+    const waiting = this.#polls.size + this.#state.waiting.size
+    if (line.size < limits.waitersPerSubscription && waiting < limits.waiters) return null
+    return {
+      code: codes.tooManyRequests,
+      message: `polling full: ${line.size} receives of this client wait already; receive with shorter polls`,
+    }
+  }
+
+  #isLoading(client: LiteClient): boolean {
+    const readings = this.#loading.get(client)
+    if (!readings) return false
+    for (const reading of readings) if (!this.#context.isLoading(reading)) readings.delete(reading)
+    if (readings.size === 0) this.#loading.delete(client)
+    return readings.size > 0
+  }
+
+  #serveLater(client: LiteClient, at: number): void {
+    let wake = this.#wakeOf.get(client)
+    if (!wake) {
+      wake = { client, due: at, heapIndex: -1 }
+      this.#wakeOf.set(client, wake)
+    }
+    this.#wakes.set(wake, at)
+    this.#context.arm()
+  }
+
+  #forget(client: LiteClient, refusal: Refusal | null): void {
+    this.#clients.forget(client)
+    this.#endLine(client, refusal)
+    this.#lines.delete(client)
+    this.#loading.delete(client)
+    const wake = this.#wakeOf.get(client)
+    if (wake) this.#wakes.remove(wake)
+    this.#wakeOf.delete(client)
+  }
+
+  #endLine(client: LiteClient, refusal: Refusal | null): void {
+    const line = this.#lines.get(client)
+    for (let poll = line?.first as LitePoll | null; poll; poll = line?.first as LitePoll | null) {
+      this.#leaveLine(poll)
+      if (refusal) this.#fail(poll, refusal)
+      else this.#answer(poll, [])
+    }
+  }
+
+  #end(poll: LitePoll): void {
+    this.#leaveLine(poll)
+    this.#answer(poll, [])
+  }
+
+  #leaveLine(poll: LitePoll): void {
+    this.#lines.get(poll.client)?.remove(poll)
+    this.#polls.remove(poll)
+  }
+
+  #answer(poll: LitePoll, deliveries: Delivery[]): void {
+    poll.signal.removeEventListener('abort', poll.onAbort)
+    poll.resolve(deliveries)
+  }
+
+  #fail(poll: LitePoll, refusal: Refusal): void {
+    poll.signal.removeEventListener('abort', poll.onAbort)
+    poll.reject(refuse(refusal))
+  }
+}
+
+function refuse(refusal: Refusal): BrokerRefusal {
+  return refusal instanceof BrokerRefusal ? refusal : new BrokerRefusal(refusal.code, refusal.message)
+}

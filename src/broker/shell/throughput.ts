@@ -1,0 +1,106 @@
+/**
+ * How much may pass: the instance's send and receive budgets with the capacity behind them, each topic's
+ * `maxSendTps`, each group's `maxReceiveTps`. A refusal names the limit that was reached.
+ */
+import type { BrokerSettings } from '../broker.ts'
+import { type Capacity, makeCapacity, thresholdAt, used, wanted } from '../core/capacity.ts'
+import { codes, type Refusal } from '../core/refusal.ts'
+import type { Subscription, Topic } from '../core/state.ts'
+import { type Bucket, makeBucket, open, opensAt, setRate, spend } from '../core/throttle.ts'
+
+type Settings = Pick<BrokerSettings, 'sendTps' | 'receiveTps' | 'elasticity'>
+
+export class Throughput {
+  #settings: Settings
+  readonly #send: Bucket
+  readonly #receive: Bucket
+  #capacity: Capacity | null
+
+  constructor(settings: Settings, at: number) {
+    this.#settings = settings
+    this.#send = makeBucket(settings.sendTps, at)
+    this.#receive = makeBucket(settings.receiveTps, at)
+    this.#capacity = capacityOf(settings, at)
+  }
+
+  configure(settings: Settings, at: number): void {
+    const before = this.#settings
+    this.#settings = settings
+    const same =
+      before.sendTps + before.receiveTps === settings.sendTps + settings.receiveTps &&
+      JSON.stringify(before.elasticity ?? null) === JSON.stringify(settings.elasticity ?? null)
+    // What was scaled out stays when only the ratio of the directions changes.
+    if (!same) this.#capacity = capacityOf(settings, at)
+    this.#setRates(at)
+  }
+
+  refuseSend(topic: Topic, at: number): Refusal | null {
+    this.#follow(at)
+    if (!open(this.#send, at)) return this.#refuse('sends', this.#send, at)
+    if (open(topic.sendBucket, at)) return null
+    const { topicName, maxSendTps } = topic.settings
+    return {
+      code: codes.tooManyRequests,
+      message: `topic ${topicName} takes ${maxSendTps} messages a second (maxSendTps); send slower or raise it`,
+    }
+  }
+
+  spendSend(topic: Topic, units: number, at: number): void {
+    spend(this.#send, units)
+    spend(topic.sendBucket, units)
+    if (this.#capacity) used(this.#capacity, units, at)
+  }
+
+  refuseReceive({ group }: Pick<Subscription, 'group'>, at: number): Refusal | null {
+    this.#follow(at)
+    if (!open(this.#receive, at)) return this.#refuse('receives', this.#receive, at)
+    if (open(group.receiveBucket, at)) return null
+    const { consumerGroupId, maxReceiveTps } = group.settings
+    return {
+      code: codes.tooManyRequests,
+      message: `group ${consumerGroupId} gets ${maxReceiveTps} messages a second (maxReceiveTps); receive slower or raise it`,
+    }
+  }
+
+  /** When a receive that waits may be given something: now, later, or never at a rate of zero. */
+  receivesAt({ group }: Pick<Subscription, 'group'>, at: number): number {
+    this.#follow(at)
+    return Math.max(opensAt(this.#receive, at), opensAt(group.receiveBucket, at))
+  }
+
+  spendReceive({ group }: Pick<Subscription, 'group'>, units: number, at: number): void {
+    spend(this.#receive, units)
+    spend(group.receiveBucket, units)
+    if (this.#capacity && units > 0) used(this.#capacity, units, at)
+  }
+
+  #refuse(what: 'sends' | 'receives', { perSecond }: Bucket, at: number): Refusal {
+    const growing = this.#capacity !== null
+    if (this.#capacity) wanted(this.#capacity, at)
+    const advice = growing
+      ? 'the instance is scaling out; try again in some minutes'
+      : 'slow down or choose a larger specification'
+    return {
+      code: codes.tooManyRequests,
+      message: `the instance's budget of ${perSecond} ${what} a second is used up (a message counts once for each 4 KiB, five times when ordered, delayed or transactional); ${advice}`,
+    }
+  }
+
+  #follow(at: number): void {
+    if (!this.#capacity) return
+    const before = this.#capacity.tps
+    if (thresholdAt(this.#capacity, at) !== before) this.#setRates(at)
+  }
+
+  /** The directions share the capacity as the settings' first budgets do. */
+  #setRates(at: number): void {
+    const { sendTps, receiveTps } = this.#settings
+    const tps = this.#capacity?.tps ?? sendTps + receiveTps
+    const send = this.#capacity ? Math.round(tps * (sendTps / (sendTps + receiveTps))) : sendTps
+    setRate(this.#send, send, at)
+    setRate(this.#receive, this.#capacity ? tps - send : receiveTps, at)
+  }
+}
+
+const capacityOf = ({ sendTps, receiveTps, elasticity }: Settings, at: number): Capacity | null =>
+  elasticity ? makeCapacity(sendTps + receiveTps, elasticity, at) : null

@@ -1,0 +1,73 @@
+/** The broker processes of this machine's home, as commands show them. The API knows nothing of them: they are no product of the vendor. */
+import type { Settings } from '../config.ts'
+import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/look.ts'
+import { realClock } from '../world/real.ts'
+import { table } from './terminal.ts'
+
+/** `gantry list processes`. */
+export async function listProcesses(settings: Settings, options: { json?: boolean }): Promise<void> {
+  const seen = await lookAtProcesses(settings.home, realClock)
+  process.stdout.write(
+    options.json === true
+      ? `${JSON.stringify(seen.map(plain), null, 2)}\n`
+      : `${table(['PROCESS', 'PID', 'INSTANCES', 'UP', 'RESTARTS', 'STATE'], seen.map(row))}\n`,
+  )
+}
+
+/** The facts of the process that holds the instance, for `gantry get instance`; none when this home knows of none. */
+export async function processOfInstance(
+  settings: Settings,
+  instanceId: string,
+): Promise<ReadonlyArray<readonly [string, string]>> {
+  const seen = await lookAtProcesses(settings.home, realClock)
+  const holder =
+    seen.find(({ observed }) => observed.some((one) => one.instanceId === instanceId)) ??
+    seen.find(({ instances }) => instances.includes(instanceId))
+  return holder === undefined ? [] : [[titleOf(holder), processFacts(holder)]]
+}
+
+/** `broker process 2`, or the instance that has one to itself. */
+export const titleOf = ({ name }: Pick<ProcessSeen, 'name'>): string =>
+  /^\d+$/.test(name) ? `broker process ${name}` : `broker process of its own, ${name}`
+
+export function processFacts({ greeting, silent, record }: ProcessSeen): string {
+  const restarts = counted(record.restarts, 'restart')
+  if (greeting === null) return silent ?? record.failure ?? `does not run, ${restarts}`
+  const last =
+    record.lastEnd === null ? '' : ` (it ended ${record.lastEnd.how} at ${new Date(record.lastEnd.atMs).toISOString()})`
+  return `process ${greeting.pid}, version ${greeting.version}, ${counted(greeting.instances, 'instance')}, up ${shownDuration(greeting.uptimeMs)}, ${restarts}${last}`
+}
+
+function plain({ name, greeting, record, instances }: ProcessSeen): object {
+  return {
+    name,
+    pid: greeting?.pid ?? null,
+    instances,
+    uptimeMs: greeting?.uptimeMs ?? null,
+    restarts: record.restarts,
+    lastEnd: record.lastEnd,
+    failure: record.failure,
+  }
+}
+
+function row({ name, greeting, silent, record, instances }: ProcessSeen): string[] {
+  const state =
+    greeting !== null ? 'running' : silent !== null ? 'silent' : record.failure !== null ? 'failing' : 'ended'
+  return [
+    name,
+    greeting === null ? '' : String(greeting.pid),
+    String(greeting?.instances ?? instances.length),
+    greeting === null ? '' : shownDuration(greeting.uptimeMs),
+    String(record.restarts),
+    state,
+  ]
+}
+
+const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
+
+function shownDuration(ms: number): string {
+  const seconds = Math.round(ms / 1000)
+  if (seconds < 120) return `${seconds} s`
+  if (seconds < 2 * 3600) return `${Math.round(seconds / 60)} min`
+  return seconds < 48 * 3600 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86_400)} d`
+}

@@ -1,0 +1,29 @@
+/** The folders of the instances, one each: which there are, and how one goes so that a crash leaves either all of it or rubbish. */
+import path from 'node:path'
+import type { Disk } from '../../world/world.ts'
+
+const removedSuffix = '.removed'
+
+/** Ids of the instances that have a folder; one without messages has none yet. */
+export async function listFolders(disk: Disk, directory: string): Promise<string[]> {
+  return (await disk.list(directory)).filter((name) => !name.endsWith(removedSuffix))
+}
+
+/** Only for who holds the instance's lock. Renamed first: what a crash leaves behind is then known to be rubbish. */
+export async function removeFolder(disk: Disk, directory: string, instanceId: string): Promise<void> {
+  const removed = path.join(directory, `${instanceId}${removedSuffix}`)
+  if ((await disk.list(directory)).includes(instanceId)) {
+    await disk.removeDirectory(removed)
+    await disk.rename(path.join(directory, instanceId), removed)
+    await disk.syncDirectory(directory)
+  }
+  await disk.removeDirectory(removed)
+}
+
+/** Removes what earlier crashes left. Not while an instance is being removed. */
+export async function sweepRemoved(disk: Disk, directory: string): Promise<void> {
+  await disk.makeDirectory(directory)
+  for (const name of await disk.list(directory)) {
+    if (name.endsWith(removedSuffix)) await disk.removeDirectory(path.join(directory, name))
+  }
+}

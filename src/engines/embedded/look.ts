@@ -1,0 +1,70 @@
+/** What the broker processes of a home are doing, for commands and tests: looks from outside and changes nothing. */
+import { readdir } from 'node:fs/promises'
+import type { Clock } from '../../world/world.ts'
+import type { InstanceObservation } from '../engine.ts'
+import type { HostGreeting } from './host-api.ts'
+import { within } from './host-process.ts'
+import { connectToHost } from './link.ts'
+import { readProcessesFile } from './placement-file.ts'
+import { hostPlaces, isProcessName, processPlaces, socketSuffix } from './places.ts'
+import { newRecord, type ProcessRecord } from './supervisor.ts'
+
+export interface ProcessSeen {
+  readonly name: string
+  readonly log: string
+  readonly record: ProcessRecord
+  /** Instances that belong to it, as written down. */
+  readonly instances: readonly string[]
+  /** Null when it does not run. */
+  readonly greeting: HostGreeting | null
+  /** Why it was not heard though its socket took the call. */
+  readonly silent: string | null
+  readonly observed: readonly InstanceObservation[]
+}
+
+const answerLimitMs = 2_000
+
+/** Every process that runs, or that an instance belongs to; the pool first. */
+export async function lookAtProcesses(home: string, clock: Clock): Promise<ProcessSeen[]> {
+  const places = hostPlaces(home)
+  const { instances, processes } = readProcessesFile(places.processes)
+  const sockets = (await readdir(places.sockets).catch(() => []))
+    .filter((file) => file.endsWith(socketSuffix))
+    .map((file) => file.slice(0, -socketSuffix.length))
+    .filter(isProcessName)
+  const names = [...new Set([...sockets, ...instances.values()])].sort(byPlace)
+  return Promise.all(
+    names.map(async (name) => ({
+      name,
+      log: processPlaces(home, name).log,
+      record: processes.get(name) ?? newRecord,
+      instances: [...instances].filter(([, at]) => at === name).map(([instanceId]) => instanceId),
+      ...(await lookAtOne(home, name, clock)),
+    })),
+  ).then((all) => all.filter(({ greeting, silent, instances: own }) => greeting ?? silent ?? own.length > 0))
+}
+
+async function lookAtOne(
+  home: string,
+  name: string,
+  clock: Clock,
+): Promise<Pick<ProcessSeen, 'greeting' | 'silent' | 'observed'>> {
+  const link = await connectToHost(processPlaces(home, name).socket, clock).catch(() => null)
+  if (link === null) return { greeting: null, silent: null, observed: [] }
+  try {
+    const greeting = await within(
+      clock,
+      answerLimitMs,
+      link.host.hello(),
+      `it did not answer within ${answerLimitMs / 1000} s`,
+    )
+    const observed = await within(clock, answerLimitMs, link.host.observe(), 'it did not say what it holds')
+    return { greeting, silent: null, observed }
+  } catch (error) {
+    return { greeting: null, silent: (error as Error).message, observed: [] }
+  } finally {
+    link.close()
+  }
+}
+
+const byPlace = (one: string, other: string): number => one.localeCompare(other, 'en', { numeric: true })

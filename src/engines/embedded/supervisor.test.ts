@@ -1,0 +1,294 @@
+/** The supervisor over processes that exist in name only, on a clock the test moves. */
+import { describe, expect, it } from 'vitest'
+import { SimulatedClock, settle } from '../../world/simulated.ts'
+import type { HostApi } from './host-api.ts'
+import {
+  deathsAllowed,
+  deathsWindowMs,
+  type Ending,
+  firstPauseMs,
+  heldMs,
+  lastPauseMs,
+  newRecord,
+  type ProcessRecord,
+  ProcessSupervisor,
+  type RunningProcess,
+} from './supervisor.ts'
+
+interface Fake extends RunningProcess {
+  die(how?: string, said?: string[]): void
+  readonly shutDown: boolean
+  readonly letGone: boolean
+}
+
+function bench(options: { found?: boolean; secret?: string; record?: ProcessRecord } = {}) {
+  const clock = new SimulatedClock()
+  const events: string[] = []
+  const processes: Fake[] = []
+  let failStart: Error | null = null
+  let record = newRecord
+  let holdStart: Promise<void> | null = null
+
+  function fake(): Fake {
+    let end: (ending: Ending) => void = () => {}
+    const ended = new Promise<Ending>((resolve) => {
+      end = resolve
+    })
+    const process = {
+      shutDown: false,
+      letGone: false,
+      ended,
+      greeting: { pid: processes.length + 1 } as RunningProcess['greeting'],
+      host: {
+        async shutdown() {
+          process.shutDown = true
+          end({ how: 'with exit code 0', said: [] })
+          return null
+        },
+      } as unknown as HostApi,
+      letGo() {
+        process.letGone = true
+        end({ how: 'without saying how', said: [] })
+      },
+      die: (how = 'with exit code 7', said: string[] = []) => end({ how, said }),
+    }
+    processes.push(process)
+    return process
+  }
+
+  const supervisor = new ProcessSupervisor({
+    name: '2',
+    clock,
+    launcher: {
+      names: async () => [],
+      find: async () => (options.found === true && processes.length === 0 ? fake() : null),
+      async start() {
+        events.push(`start at ${clock.monotonic()}`)
+        await holdStart
+        if (failStart !== null) throw failStart
+        return fake()
+      },
+      forget: async () => {},
+    },
+    record: options.record ?? newRecord,
+    clean: (text) => (options.secret === undefined ? text : text.replaceAll(options.secret, '[secret]')),
+    onEnd: () => events.push('end'),
+    onReturn: () => events.push('return'),
+    onFailing: () => events.push('failing'),
+    onRecord(next) {
+      record = next
+    },
+    report: () => {},
+  })
+  return {
+    clock,
+    supervisor,
+    events,
+    processes,
+    record: () => record,
+    failStarts(error: Error | null) {
+      failStart = error
+    },
+    holdStarts(until: Promise<void> | null) {
+      holdStart = until
+    },
+    /** Ends the process that runs now, and lets that be noticed. */
+    async die(how?: string, said?: string[]) {
+      processes.at(-1)!.die(how, said)
+      await settle()
+    },
+    starts: () => events.filter((event) => event.startsWith('start')).length,
+  }
+}
+
+type Bench = ReturnType<typeof bench>
+
+/** Has it die again and again as soon as it serves, `times` in all. */
+async function keepDying(b: Bench, times: number, said: string[] = []): Promise<void> {
+  for (let death = 0; death < times; death++) {
+    await b.die('with exit code 7', said)
+    if (death < times - 1) await b.clock.advance(lastPauseMs / 2)
+  }
+}
+
+describe('a process that is needed', () => {
+  it('starts when it is first used, and once for all who use it', async () => {
+    const b = bench()
+    expect(b.starts()).toBe(0)
+    const [one, other] = await Promise.all([b.supervisor.use(), b.supervisor.use()])
+    expect(one).toBe(other)
+    expect(await b.supervisor.use()).toBe(one)
+    expect(b.starts()).toBe(1)
+  })
+
+  it('is taken over when it runs already', async () => {
+    const b = bench({ found: true })
+    const found = await b.supervisor.adopt()
+    expect(await b.supervisor.use()).toBe(found)
+    expect(b.starts()).toBe(0)
+  })
+
+  it('is started again after it ended, with a pause that doubles and says so', async () => {
+    const b = bench()
+    await b.supervisor.use()
+    await b.die()
+    expect(b.events).toEqual(['start at 0', 'end'])
+    await b.clock.advance(firstPauseMs)
+    expect(b.events).toEqual(['start at 0', 'end', `start at ${firstPauseMs}`, 'return'])
+    await b.die()
+    await b.clock.advance(2 * firstPauseMs - 1)
+    expect(b.starts()).toBe(2)
+    await b.clock.advance(1)
+    expect(b.starts()).toBe(3)
+    expect(b.record()).toMatchObject({ restarts: 2, lastEnd: { how: 'with exit code 7' }, failure: null })
+  })
+
+  it('starts from the first pause again once it held for a while', async () => {
+    const b = bench()
+    await b.supervisor.use()
+    for (let death = 0; death < 3; death++) {
+      await b.die()
+      await b.clock.advance(firstPauseMs * 2 ** death)
+    }
+    await b.clock.advance(heldMs)
+    await b.die()
+    await b.clock.advance(firstPauseMs)
+    expect(b.starts()).toBe(5)
+  })
+
+  it('is waited for while it pauses', async () => {
+    const b = bench()
+    await b.supervisor.use()
+    await b.die()
+    const use = b.supervisor.use()
+    await b.clock.advance(firstPauseMs)
+    expect(await use).toBe(b.processes.at(-1))
+  })
+
+  it('that cannot be started rejects those who wait, and is tried again', async () => {
+    const b = bench()
+    b.failStarts(new Error('It ended with exit code 1 while starting.'))
+    await expect(b.supervisor.use()).rejects.toThrow(/did not start. It ended with exit code 1 while starting/)
+    b.failStarts(null)
+    await b.clock.advance(firstPauseMs)
+    expect(b.events.slice(-1)).toEqual(['return'])
+    expect(b.supervisor.running).not.toBeNull()
+  })
+})
+
+describe('a process that keeps ending', () => {
+  it('is failing after so many ends within the window, and says why to everybody at once', async () => {
+    const b = bench()
+    await b.supervisor.use()
+    await keepDying(b, deathsAllowed - 1)
+    expect(b.supervisor.failure).toBeNull()
+    await b.clock.advance(lastPauseMs / 2)
+    const waiting = b.supervisor.use()
+    await b.die('by SIGABRT', ['FATAL ERROR: heap out of memory'])
+    await waiting
+    expect(b.events.slice(-2)).toEqual(['end', 'failing'])
+    expect(b.supervisor.failure).toBe(
+      'Broker process 2 keeps ending, 5 times within 60 s, last by SIGABRT; it is tried again every 10 s. Its last words: FATAL ERROR: heap out of memory',
+    )
+    await expect(b.supervisor.use()).rejects.toMatchObject({ code: 'unavailable', message: b.supervisor.failure })
+    expect(b.record().failure).toBe(b.supervisor.failure)
+  })
+
+  it('is tried on at the longest pause, and works again when it does', async () => {
+    const b = bench()
+    await b.supervisor.use()
+    await keepDying(b, deathsAllowed)
+    b.failStarts(new Error('It ended with exit code 1 while starting.'))
+    const before = b.starts()
+    await b.clock.advance(lastPauseMs * 3)
+    expect(b.starts()).toBe(before + 3)
+    expect(b.events.filter((event) => event === 'failing')).toHaveLength(1)
+    b.failStarts(null)
+    await b.clock.advance(lastPauseMs)
+    expect(b.events.slice(-1)).toEqual(['return'])
+    expect(b.supervisor.failure).toBeNull()
+    expect(b.record().failure).toBeNull()
+  })
+
+  it('does not fail for ends that lie further apart than the window', async () => {
+    const b = bench()
+    await b.supervisor.use()
+    for (let death = 0; death < deathsAllowed * 2; death++) {
+      await b.die()
+      await b.clock.advance(deathsWindowMs / (deathsAllowed - 2))
+    }
+    expect(b.events).not.toContain('failing')
+  })
+
+  it('rejects those who wait for its pause when it starts to fail, and keeps no secret in what it says', async () => {
+    const b = bench({ secret: 'hush-hush' })
+    await b.supervisor.use()
+    await keepDying(b, deathsAllowed - 1)
+    const waiting = b.supervisor.use()
+    b.failStarts(new Error('hush-hush was said'))
+    const rejected = expect(waiting).rejects.toThrow(/\[secret\]/)
+    await b.clock.advance(lastPauseMs)
+    await rejected
+    expect(b.supervisor.failure).not.toContain('hush-hush')
+    expect(JSON.stringify(b.record())).not.toContain('hush-hush')
+  })
+})
+
+describe('the end', () => {
+  it('is asked for, waited for, and not mended', async () => {
+    const b = bench()
+    const process = (await b.supervisor.use()) as Fake
+    await b.supervisor.end()
+    expect(process.shutDown).toBe(true)
+    await b.clock.advance(lastPauseMs * 10)
+    expect(b.starts()).toBe(1)
+    expect(b.events).not.toContain('end')
+  })
+
+  it('during a pause starts nothing more, and tells who waits', async () => {
+    const b = bench()
+    await b.supervisor.use()
+    await b.die()
+    const rejected = expect(b.supervisor.use()).rejects.toThrow(/is being stopped/)
+    await b.supervisor.end()
+    await rejected
+    await b.clock.advance(lastPauseMs * 10)
+    expect(b.starts()).toBe(1)
+    expect(b.clock.pending).toBe(0)
+  })
+
+  it.each([
+    ['end', true],
+    ['leave', true],
+  ] as const)('by %s also of a process that was just being started', async (how, shutDown) => {
+    const b = bench()
+    let go = (): void => {}
+    b.holdStarts(
+      new Promise((resolve) => {
+        go = resolve
+      }),
+    )
+    const use = b.supervisor.use()
+    await settle()
+    const ended = b.supervisor[how]()
+    go()
+    await Promise.all([use, ended])
+    expect(b.processes.map((process) => process.shutDown)).toEqual([shutDown])
+    expect(b.supervisor.running).toBeNull()
+  })
+
+  it('by leave lets a process that was found serve on', async () => {
+    const b = bench({ found: true })
+    const process = (await b.supervisor.adopt()) as Fake
+    await b.supervisor.leave()
+    expect([process.shutDown, process.letGone]).toEqual([false, true])
+  })
+
+  it('of one that is used again while it ends is waited for', async () => {
+    const b = bench()
+    const first = await b.supervisor.use()
+    const [, second] = await Promise.all([b.supervisor.end(), b.supervisor.use()])
+    expect(second).not.toBe(first)
+    expect(b.supervisor.running).toBe(second)
+  })
+})

@@ -1,0 +1,272 @@
+/**
+ * Keeps one broker process alive. A process that ends without being asked is started again after a
+ * pause that rises to a limit and falls back once it held for a while. One that ended several times
+ * within a window is called failing: whoever needs it hears why at once instead of waiting, and it is
+ * tried on at the longest pause.
+ *
+ * It knows names, endings and time; what a process is and how one starts is the launcher's. It never
+ * starts a second process under a name while the first may live: the launcher looks before it starts.
+ */
+import type { Cancel, Clock } from '../../world/world.ts'
+import { EngineError } from '../engine.ts'
+import type { HostApi, HostGreeting } from './host-api.ts'
+
+/** What the supervisor needs of the machine. */
+export interface Launcher {
+  /** Names whose sockets lie in the home, living or left over. */
+  names(): Promise<string[]>
+  /** The running process of that name; null when there is none. Rejects when one is there that does not answer. */
+  find(name: string): Promise<RunningProcess | null>
+  /** Starts one; an error may carry `said`, the last lines it wrote. */
+  start(name: string): Promise<RunningProcess>
+  /** Removes what a process that is gone for good left in the home. */
+  forget(name: string): Promise<void>
+}
+
+export interface RunningProcess {
+  readonly host: HostApi
+  readonly greeting: HostGreeting
+  /** Settles when the link to it is gone. */
+  readonly ended: Promise<Ending>
+  /** Ends the link alone. */
+  letGo(): void
+}
+
+export interface Ending {
+  /** For the middle of a sentence: `with exit code 7`, `by SIGKILL`. */
+  readonly how: string
+  /** What it wrote last; bounded. */
+  readonly said: readonly string[]
+}
+
+/** What is remembered of a process, also across restarts of the server. */
+export interface ProcessRecord {
+  /** Times it was started again because it had ended. */
+  readonly restarts: number
+  readonly lastEnd: { readonly atMs: number; readonly how: string } | null
+  /** Why it is failing, as a sentence; null while it is not. */
+  readonly failure: string | null
+}
+
+export const newRecord: ProcessRecord = { restarts: 0, lastEnd: null, failure: null }
+
+export interface SupervisorOptions {
+  readonly name: string
+  readonly clock: Clock
+  readonly launcher: Launcher
+  readonly record: ProcessRecord
+  /** Takes what must not be shown out of a text. */
+  readonly clean: (text: string) => string
+  /** The process ended without being asked: what was open in it is open no more. */
+  onEnd(): void
+  /** It serves again after that. */
+  onReturn(): void
+  /** It is failing from now on. */
+  onFailing(): void
+  onRecord(record: ProcessRecord): void
+  report(error: unknown): void
+}
+
+export const firstPauseMs = 50
+export const lastPauseMs = 10_000
+/** A process that served this long starts from the first pause again. */
+export const heldMs = 60_000
+export const deathsWindowMs = 60_000
+export const deathsAllowed = 5
+
+export class ProcessSupervisor {
+  readonly #options: SupervisorOptions
+  #record: ProcessRecord
+  #process: RunningProcess | null = null
+  #servesSinceMs = 0
+  #attempt: Promise<RunningProcess> | null = null
+  /** Whether a process is to be there: it is started again when it ends. */
+  #wanted = false
+  /** Deaths in a row, and when those within the window were. */
+  #inRow = 0
+  #deathsMs: number[] = []
+  #cancelPause: Cancel = () => {}
+  /** Those who wait for the next attempt while it pauses. */
+  #waiting: Array<{ resolve: (process: Promise<RunningProcess>) => void; reject: (error: unknown) => void }> = []
+  #pausing = false
+  /** Whether the process was started here, not found. */
+  #isOwn = false
+  #stopping: Promise<void> | null = null
+
+  constructor(options: SupervisorOptions) {
+    this.#options = options
+    // Why it failed under an earlier server says nothing about now.
+    this.#record = { ...options.record, failure: null }
+  }
+
+  get name(): string {
+    return this.#options.name
+  }
+
+  /** The process when it serves now, else null. */
+  get running(): RunningProcess | null {
+    return this.#process
+  }
+
+  /** Why calls are refused at once; null while they are carried out or worth waiting for. */
+  get failure(): string | null {
+    return this.#process === null ? this.#record.failure : null
+  }
+
+  /** The process, started if need be. Rejects with the reason when it cannot be had soon. */
+  async use(): Promise<RunningProcess> {
+    if (this.#stopping !== null) await this.#stopping
+    this.#wanted = true
+    if (this.#process !== null) return this.#process
+    const { failure } = this
+    if (failure !== null && (this.#pausing || this.#attempt !== null)) throw new EngineError('unavailable', failure)
+    if (this.#pausing) return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
+    return this.#tryToHave()
+  }
+
+  /** The process if one runs already; nothing is started. */
+  async adopt(): Promise<RunningProcess | null> {
+    const found = await this.#options.launcher.find(this.name)
+    if (found === null) return null
+    this.#wanted = true
+    this.#isOwn = false
+    this.#have(found)
+    return found
+  }
+
+  /** Lets it close everything and end, and forgets it until it is used again. */
+  end(): Promise<void> {
+    this.#stopping ??= this.#end().finally(() => {
+      this.#stopping = null
+    })
+    return this.#stopping
+  }
+
+  /** As `end` when the process was started here; one that served before serves on. */
+  async leave(): Promise<void> {
+    const process = await this.#leftOver()
+    if (this.#isOwn) await endOf(process)
+    else process?.letGo()
+  }
+
+  async #end(): Promise<void> {
+    await endOf(await this.#leftOver())
+  }
+
+  /** The process there is, or is just being made; from now on nobody has it. */
+  async #leftOver(): Promise<RunningProcess | null> {
+    this.#stopWanting()
+    const process = this.#process ?? (await this.#attempt?.catch(() => null)) ?? null
+    this.#process = null
+    return process
+  }
+
+  #stopWanting(): void {
+    this.#wanted = false
+    this.#pausing = false
+    this.#cancelPause()
+    this.#giveUp(new EngineError('unavailable', `Broker process ${this.name} is being stopped.`))
+    if (this.#record.failure !== null) this.#remember({ failure: null })
+  }
+
+  #tryToHave(): Promise<RunningProcess> {
+    this.#attempt ??= this.#findOrStart().finally(() => {
+      this.#attempt = null
+    })
+    return this.#attempt
+  }
+
+  async #findOrStart(): Promise<RunningProcess> {
+    const { launcher, name } = this.#options
+    try {
+      const found = await launcher.find(name)
+      const process = found ?? (await launcher.start(name))
+      this.#isOwn = found === null
+      if (this.#wanted) this.#have(process)
+      return process
+    } catch (error) {
+      const { message, said = [] } = error as Error & { said?: readonly string[] }
+      this.#died({ how: `because it could not be started: ${message}`, said })
+      throw new EngineError('unavailable', this.#record.failure ?? `Broker process ${name} did not start. ${message}`, {
+        cause: error,
+      })
+    }
+  }
+
+  #have(process: RunningProcess): void {
+    this.#process = process
+    this.#servesSinceMs = this.#options.clock.monotonic()
+    if (this.#record.failure !== null) this.#remember({ failure: null })
+    void process.ended.then((ending) => {
+      if (this.#process !== process) return
+      this.#process = null
+      if (this.#options.clock.monotonic() - this.#servesSinceMs >= heldMs) this.#inRow = 0
+      this.#options.onEnd()
+      this.#died(ending)
+    })
+  }
+
+  #died(ending: Ending): void {
+    if (!this.#wanted) return
+    const { clock, name, report } = this.#options
+    const nowMs = clock.monotonic()
+    this.#inRow += 1
+    this.#deathsMs = [...this.#deathsMs.filter((atMs) => nowMs - atMs < deathsWindowMs), nowMs].slice(-deathsAllowed)
+    const isFailing = this.#deathsMs.length >= deathsAllowed
+    const pauseMs = isFailing ? lastPauseMs : Math.min(lastPauseMs, firstPauseMs * 2 ** Math.min(this.#inRow - 1, 20))
+    const wasFailing = this.#record.failure !== null
+    const how = this.#options.clean(ending.how)
+    this.#remember({
+      lastEnd: { atMs: clock.now(), how },
+      failure: isFailing ? this.#reason(how, ending.said) : null,
+    })
+    this.#pausing = true
+    this.#cancelPause = clock.after(pauseMs, () => this.#again())
+    report(
+      new EngineError(
+        'unavailable',
+        this.#record.failure ?? `Broker process ${name} ended ${how}; it is started again in ${pauseMs} ms.`,
+      ),
+    )
+    if (!isFailing) return
+    this.#giveUp(new EngineError('unavailable', this.#record.failure!))
+    if (!wasFailing) this.#options.onFailing()
+  }
+
+  #again(): void {
+    this.#pausing = false
+    const waiting = this.#waiting.splice(0)
+    const attempt = this.#tryToHave()
+    for (const { resolve } of waiting) resolve(attempt)
+    attempt.then(
+      () => {
+        if (this.#process === null) return
+        this.#remember({ restarts: this.#record.restarts + 1 })
+        this.#options.onReturn()
+      },
+      // Said when it happened.
+      () => {},
+    )
+  }
+
+  #giveUp(error: EngineError): void {
+    for (const { reject } of this.#waiting.splice(0)) reject(error)
+  }
+
+  #reason(how: string, said: readonly string[]): string {
+    const last = said.length === 0 ? '' : ` Its last words: ${this.#options.clean(said.join(' | '))}`
+    return `Broker process ${this.name} keeps ending, ${deathsAllowed} times within ${deathsWindowMs / 1000} s, last ${how.replace(/\.$/, '')}; it is tried again every ${lastPauseMs / 1000} s.${last}`
+  }
+
+  #remember(change: Partial<ProcessRecord>): void {
+    this.#record = { ...this.#record, ...change }
+    this.#options.onRecord(this.#record)
+  }
+}
+
+async function endOf(process: RunningProcess | null): Promise<void> {
+  if (process === null) return
+  // It may be gone before its answer is read; the link's end says the same.
+  await process.host.shutdown().catch(() => {})
+  await process.ended
+}

@@ -1,0 +1,49 @@
+/** Broker hosts in this process, each reached over its socket as the server reaches it. */
+import { mkdir } from 'node:fs/promises'
+import type { Server } from 'node:net'
+import path from 'node:path'
+import { lockFolder } from '../../src/engines/embedded/folder-lock.ts'
+import { createBrokerHost } from '../../src/engines/embedded/host.ts'
+import { connectToHost, serveHost } from '../../src/engines/embedded/link.ts'
+import { hostPlaces, processPlaces } from '../../src/engines/embedded/places.ts'
+import type { Launcher } from '../../src/engines/embedded/supervisor.ts'
+import { loadCertificate } from '../../src/grpc/certificate.ts'
+import { realWorld } from '../../src/world/real.ts'
+
+export function hostsInThisProcess(home: string): Launcher {
+  const world = realWorld()
+  const places = hostPlaces(home)
+  return {
+    names: async () => [],
+    find: async () => null,
+    async start(name) {
+      const { socket } = processPlaces(home, name)
+      await mkdir(places.sockets, { recursive: true })
+      let server: Server | null = null
+      const links = new Set<() => void>()
+      const host = await createBrokerHost({
+        world,
+        directory: places.instances,
+        self: { version: 'test', home, name },
+        lingerMinutes: 0,
+        lock: (instanceId) => lockFolder(path.join(places.locks, instanceId), instanceId, { socket }),
+        tls: await loadCertificate({ directory: places.certificates, hosts: [] }),
+        report: (error) => {
+          throw error
+        },
+        onShutdown() {
+          server?.close()
+          for (const close of links) setImmediate(close)
+        },
+      })
+      server = await serveHost(socket, host, () => {})
+      const link = await connectToHost(socket, world.clock)
+      links.add(link.close)
+      const ended = new Promise<{ how: string; said: string[] }>((resolve) => {
+        link.onClose(() => resolve({ how: 'when it was told to', said: [] }))
+      })
+      return { host: link.host, greeting: await link.host.hello(), ended, letGo: link.close }
+    },
+    forget: async () => {},
+  }
+}

@@ -1,0 +1,196 @@
+/** Looking at messages and their traces with the official SDK, after the official client sent and received them. */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { realClock } from '../../src/world/real.ts'
+import { clientOptions, rocketmq } from '../support/client.ts'
+import { runningInstance, sdk, sdkClient } from '../support/sdk.ts'
+import { type TestHome, temporaryHome } from '../support/server.ts'
+
+let home: TestHome
+let client: any
+beforeAll(async () => {
+  home = await temporaryHome()
+  client = sdkClient((await home.start()).ready)
+})
+afterAll(() => home?.close())
+
+/** A time as the API writes it, some seconds away. */
+const at = (seconds: number): string =>
+  new Date(realClock.now() + 8 * 3_600_000 + seconds * 1_000).toISOString().slice(0, 19).replace('T', ' ')
+
+async function producing(endpoint: string, topic: string, use: (producer: any) => Promise<void>): Promise<void> {
+  const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: [topic] }))
+  await producer.startup()
+  await use(producer)
+  await producer.shutdown()
+}
+
+describe('messages', () => {
+  let instanceId: string
+  const ids: string[] = []
+  const list = async (query: Record<string, unknown>) =>
+    (await client.listMessages(instanceId, 'orders', new sdk.ListMessagesRequest(query))).body.data
+  const bodiesOf = (data: any): string[] => data.list.map((message: any) => message.body)
+
+  beforeAll(async () => {
+    const made = await runningInstance(client, { topic: 'orders' })
+    instanceId = made.instanceId
+    await producing(made.endpoint, 'orders', async (producer) => {
+      for (let n = 0; n < 25; n++) {
+        const message = { topic: 'orders', tag: 'paid', keys: [`order-${n % 5}`], properties: new Map([['n', `${n}`]]) }
+        ids.push((await producer.send({ ...message, body: Buffer.from(`body ${n}`) })).messageId)
+      }
+    })
+  })
+
+  it('are found by time, in order, page by page and by scrolling', async () => {
+    const range = { startTime: at(-600), endTime: at(5) }
+    const first = await list({ ...range, pageNumber: 1, pageSize: 10 })
+    expect(first).toMatchObject({ totalCount: 25, pageNumber: 1, pageSize: 10 })
+    const all = [...bodiesOf(first)]
+    for (const pageNumber of [2, 3]) all.push(...bodiesOf(await list({ ...range, pageNumber, pageSize: 10 })))
+    // Messages of the same millisecond are in the order of their queues.
+    expect(new Set(all)).toEqual(new Set(ids.map((_, n) => `body ${n}`)))
+    const times = (await list({ ...range, pageSize: 50 })).list.map((message: any) => message.storeTime)
+    expect(times).toEqual([...times].sort())
+    const scrolled = [...bodiesOf(first)]
+    for (let scrollId = first.scrollId; scrollId !== undefined; ) {
+      const next = await list({ ...range, pageSize: 10, scrollId })
+      scrolled.push(...bodiesOf(next))
+      scrollId = next.scrollId
+    }
+    expect(scrolled).toEqual(all)
+  })
+
+  it.each<[string, () => Record<string, unknown>, number]>([
+    ['by id', () => ({ messageId: ids[7] }), 1],
+    ['by an id that is not there', () => ({ messageId: ids[7]!.replace(/.$/, 'Z') }), 0],
+    ['by key', () => ({ messageKey: 'order-3' }), 5],
+    ['by a key that is not there', () => ({ messageKey: 'order-9' }), 0],
+    ['by key within a time', () => ({ messageKey: 'order-3', startTime: at(-7200), endTime: at(-3600) }), 0],
+    ['by a time without messages', () => ({ startTime: at(-7200), endTime: at(-3600) }), 0],
+  ])('%s', async (_name, query, count) => {
+    expect((await list({ ...query(), pageNumber: 1, pageSize: 50 })).list).toHaveLength(count)
+  })
+
+  it('one is shown whole', async () => {
+    const { data } = (await client.getMessageDetail(instanceId, 'orders', ids[7])).body
+    expect(data).toMatchObject({
+      instanceId,
+      topicName: 'orders',
+      messageId: ids[7],
+      body: 'body 7',
+      bodySize: 6,
+      messageTag: 'paid',
+      messageKeys: ['order-2'],
+      messageType: 'NORMAL',
+      userProperties: { n: '7' },
+      systemProperties: { TAGS: 'paid', KEYS: 'order-2' },
+    })
+    expect(data.storeTime >= at(-600) && data.storeTime <= at(5)).toBe(true)
+    await expect(client.getMessageDetail(instanceId, 'orders', 'F00')).rejects.toMatchObject({
+      code: 'Message.NotFound',
+    })
+    await expect(client.getMessageDetail(instanceId, 'absent', ids[7])).rejects.toMatchObject({
+      code: 'Topic.NotFound',
+    })
+  })
+})
+
+describe('a trace', () => {
+  const get = async (instanceId: string, topic: string, messageId: string) =>
+    (await client.getTrace(instanceId, topic, messageId, new sdk.GetTraceRequest({}))).body.data
+
+  it('tells who sent it, who got it how often, and what became of it', async () => {
+    const { instanceId, endpoint } = await runningInstance(client, {
+      topic: 'traced',
+      group: 'readers',
+      maxRetryTimes: 1,
+    })
+    const sent: string[] = []
+    await producing(endpoint, 'traced', async (producer) => {
+      for (const body of ['good', 'bad', 'left'])
+        sent.push((await producer.send({ topic: 'traced', keys: [body], body: Buffer.from(body) })).messageId)
+    })
+    const [good, bad, left] = sent as [string, string, string]
+    const consumer = new rocketmq.SimpleConsumer(
+      clientOptions(endpoint, {
+        consumerGroup: 'readers',
+        subscriptions: new Map([['traced', '*']]),
+        awaitDuration: 5000,
+      }),
+    )
+    await consumer.startup()
+    const seen: string[] = []
+    while (seen.length < 4) {
+      for (const message of await consumer.receive(1, 30_000)) {
+        const body = message.body.toString()
+        seen.push(body)
+        if (body === 'good') await consumer.ack(message)
+        if (body === 'bad') await consumer.changeInvisibleDuration(message, 1)
+      }
+    }
+    await consumer.receive(1, 30_000)
+    await consumer.shutdown()
+
+    const answer = await get(instanceId, 'traced', good)
+    expect(answer.messageInfo).toMatchObject({ messageId: good, messageKeys: ['good'] })
+    expect(answer.producerInfo.records).toMatchObject([{ produceStatus: 'SUCCESS' }])
+    expect(answer.consumerInfos).toMatchObject([
+      {
+        consumerGroupId: 'readers',
+        consumeStatus: 'SUCCESS',
+        deadMessage: false,
+        records: [{ consumeStatus: 'SUCCESS', operations: [{ operateType: 'POP' }, { operateType: 'ACK' }] }],
+      },
+    ])
+    const dead = (await get(instanceId, 'traced', bad)).consumerInfos[0]
+    expect(dead).toMatchObject({ deadMessage: true, deadLetterInfo: { topicName: '%DLQ%readers', messageId: bad } })
+    expect(dead.records).toHaveLength(2)
+    expect((await get(instanceId, 'traced', left)).consumerInfos).toMatchObject([{ consumeStatus: 'CONSUMING' }])
+    // The dead letter's own trace says where it came from.
+    expect((await get(instanceId, '%DLQ%readers', bad)).producerInfo.records).toMatchObject([
+      { dlqOriginTopic: 'traced', dlqOriginMessageId: bad },
+    ])
+
+    const query = { startTime: at(-600), endTime: at(5), pageNumber: 1, pageSize: 10 }
+    const found = async (more: Record<string, unknown>) =>
+      (
+        await client.listTraces(instanceId, 'traced', new sdk.ListTracesRequest({ ...query, ...more }))
+      ).body.data.list.map((trace: any) => trace.messageId)
+    expect(new Set(await found({ queryType: 'TOPIC' }))).toEqual(new Set(sent))
+    expect(await found({ queryType: 'MESSAGE_ID', messageId: bad })).toEqual([bad])
+    expect(await found({ queryType: 'MESSAGE_KEY', messageKey: 'left' })).toEqual([left])
+    await expect(found({ queryType: 'MESSAGE_KEY' })).rejects.toMatchObject({ code: 'MissingMessageKey' })
+  })
+
+  it.each([true, false])('of a serverless instance follows traceOn: %s', async (traceOn) => {
+    const { instanceId, endpoint } = await runningInstance(client, {
+      topic: 'traced',
+      changes: {
+        seriesCode: 'standard',
+        subSeriesCode: 'serverless',
+        commodityCode: 'ons_rmqsrvlesspost_public_cn',
+        productInfo: new sdk.CreateInstanceRequestProductInfo({ msgProcessSpec: 'rmq.s3.nxlarge', traceOn }),
+        networkInfo: new sdk.CreateInstanceRequestNetworkInfo({
+          vpcInfo: new sdk.CreateInstanceRequestNetworkInfoVpcInfo({
+            vpcId: 'vpc-test',
+            vSwitches: ['vsw-1', 'vsw-2'].map(
+              (vSwitchId) => new sdk.CreateInstanceRequestNetworkInfoVpcInfoVSwitches({ vSwitchId }),
+            ),
+          }),
+          internetInfo: new sdk.CreateInstanceRequestNetworkInfoInternetInfo({
+            internetSpec: 'disable',
+            flowOutType: 'uninvolved',
+          }),
+        }),
+      },
+    })
+    let id = ''
+    await producing(endpoint, 'traced', async (producer) => {
+      id = (await producer.send({ topic: 'traced', body: Buffer.from('x') })).messageId
+    })
+    const answer = await get(instanceId, 'traced', id).catch((error) => error.code)
+    if (traceOn) expect(answer.messageInfo.messageId).toBe(id)
+    else expect(answer).toBe('Message.NotFound')
+  })
+})
