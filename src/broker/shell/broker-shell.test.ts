@@ -12,6 +12,7 @@ import type { BrokerSettings, Delivery, HandleOutcome, ReceiveRequest, SendRecei
 import { tagHash } from '../core/filter.ts'
 import { limits } from '../core/limits.ts'
 import { encodeState } from '../core/snapshot.ts'
+import { LogError } from '../log/errors.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
 
@@ -627,6 +628,40 @@ describe('retention', () => {
     release()
     await clock.advance(0)
     expect(broker.usage().messages).toBeLessThan(150)
+  })
+
+  it('that the disk interrupted ends what it began: no queue and no group keeps what is gone', async () => {
+    settings = { ...settings, retentionMs: HOUR }
+    await restart({ segmentBytes: 8_192 })
+    await sendMany(100)
+    await receive({ max: 10, invisibleMs: 12 * HOUR })
+    await clock.advance(8 * MINUTE)
+    disk.inject({ operation: 'unlink', error: 'EIO', path: '.index' })
+    await clock.advance(HOUR)
+    expect(reported.splice(0)).toHaveLength(1)
+    await clock.advance(2 * HOUR)
+    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+    await restart({ segmentBytes: 8_192 })
+    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+  })
+
+  it('does not wait an hour because the log was busy for a moment', async () => {
+    settings = { ...settings, retentionMs: HOUR }
+    await restart()
+    await sendMany(10)
+    await clock.advance(8 * MINUTE)
+    const { log } = broker
+    const write = log.write.bind(log)
+    let refusals = 3
+    log.write = (records) => {
+      if (refusals > 0 && records.some((record) => record[0] === 10)) {
+        refusals--
+        throw new LogError('busy', 'bytes wait for the disk')
+      }
+      return write(records)
+    }
+    await clock.advance(HOUR + 10_000)
+    expect([refusals, broker.usage().messages]).toEqual([0, 0])
   })
 
   it('does not deliver what is too old, though its segment is still there', async () => {

@@ -220,7 +220,8 @@ export class BrokerShell implements Broker {
       commit: (events) => {
         this.#commit(events)
         // What blocked an orderly group's queue may be among the messages taken.
-        for (const subscription of this.state.subscriptions.values()) this.#attend(subscription)
+        for (const topic of this.#trimmedBy(events))
+          for (const subscription of topic.subscriptions.values()) this.#attend(subscription)
       },
       beforeTrim: (below) => this.#transactions.endBelow(below),
       report: options.report,
@@ -669,6 +670,17 @@ export class BrokerShell implements Broker {
     }
     this.#offsets.arrived(topics)
     this.#arm()
+  }
+
+  #trimmedBy(events: readonly BrokerEvent[]): ReadonlySet<Topic> {
+    const topics = new Set<Topic>()
+    for (const event of events)
+      if (event.type === 'trimmed')
+        for (const { queueKey } of event.queues) {
+          const queue = this.state.queues.get(queueKey)
+          if (queue) topics.add(queue.topic)
+        }
+    return topics
   }
 
   #nextSession(): void {
