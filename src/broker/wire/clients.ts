@@ -181,7 +181,8 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
       const same = before !== undefined && before.group === info.group && sameTopics(before.topics, info.topics)
       if (!same) unregister(info.clientId)
       if (!same) {
-        while (known.size > 0 && declaredTopics + info.topics.length > maxDeclaredTopics) evict(known.keys().next().value!)
+        while (known.size > 0 && declaredTopics + info.topics.length > maxDeclaredTopics)
+          evict(known.keys().next().value!)
         declaredTopics += info.topics.length
       }
       known.set(info.clientId, info)
