@@ -9,18 +9,21 @@ import create from './measures/create.mjs'
 import delivery from './measures/delivery.mjs'
 import firstMessage from './measures/first-message.mjs'
 import growth from './measures/growth.mjs'
+import kinds from './measures/kinds.mjs'
 import list from './measures/list.mjs'
 import processes from './measures/processes.mjs'
+import recovery from './measures/recovery.mjs'
 import resources from './measures/resources.mjs'
 import send from './measures/send.mjs'
 import start from './measures/start.mjs'
+import tls from './measures/tls.mjs'
 import { cleanUp } from './support/gantry.mjs'
 import { describeMachine, untilQuiet } from './support/machine.mjs'
 import { figure } from './support/numbers.mjs'
 import { isMet, writePage } from './support/page.mjs'
 import { loadSource, removeSource } from './support/source.mjs'
 
-const known = [start, create, firstMessage, list, send, delivery, processes, resources, growth]
+const known = [start, create, firstMessage, list, send, kinds, tls, delivery, processes, recovery, resources, growth]
 /** A measure that takes longer has failed; all of them together take about five minutes. */
 const measureLimitMs = 240_000
 
@@ -86,9 +89,9 @@ process.exit(failed > 0 ? 1 : 0)
 
 function print(result) {
   const { what, value, unit, budget, more, detail } = result
-  console.log(
-    `${isMet(result) ? 'met   ' : 'MISSED'} ${what}: ${figure(value)} ${unit} (budget ${more ? '≥' : '≤'} ${budget.toLocaleString('en-US')})${detail ? `\n         ${detail}` : ''}`,
-  )
+  const mark = budget === undefined ? '      ' : isMet(result) ? 'met   ' : 'MISSED'
+  const of = budget === undefined ? '' : ` (budget ${more ? '≥' : '≤'} ${budget.toLocaleString('en-US')})`
+  console.log(`${mark} ${what}: ${figure(value)} ${unit}${of}${detail ? `\n         ${detail}` : ''}`)
 }
 
 function withinLimit(work) {
