@@ -7,7 +7,7 @@ export default {
   name: 'processes',
   title: 'Broker processes',
   method:
-    'Two instances, 32 durable sends of 1 KiB in flight on each, first with both in one broker process and then in two; the ' +
+    'Two instances, 16 durable sends of sixteen messages of 1 KiB in flight on each, first with both in one broker process and then in two; the ' +
     'load client shares the cores, so the ratio is a lower bound. Then one send at a time on the second instance while the ' +
     'first one is busy, against the same while nothing else happens.',
   async run({ source, quick, say }) {
