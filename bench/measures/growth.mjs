@@ -1,6 +1,6 @@
 /** What a message costs beside 1×, 10× and 100× of everything that could make it dearer. */
 import { cpuMs, forSeconds, inLanes, sleep, withGantry } from '../support/gantry.mjs'
-import { openMessaging, tooManyRequests } from '../support/messaging.mjs'
+import { asOftenAsAllowed, openMessaging } from '../support/messaging.mjs'
 import { figure } from '../support/numbers.mjs'
 
 export default {
@@ -91,18 +91,6 @@ async function delayed({ source, gantry, seconds, quick }) {
   return { name: 'delayed', title: 'messages that wait for their time', points }
 }
 
-/** A delayed message counts five times in the bought rate, which ends the filling before the machine does. */
-async function asOftenAsAllowed(send) {
-  for (;;) {
-    try {
-      return await send()
-    } catch (error) {
-      if (error.code !== tooManyRequests) throw error
-      await sleep(20)
-    }
-  }
-}
-
 async function topics({ source, gantry, seconds }) {
   const { api } = gantry
   const { id, endpoint } = await api.runningInstance({ topics: [] })
@@ -156,7 +144,7 @@ function lives(messaging, { pids }, topicOf, { group = 'group', count = () => {}
 
 async function fill(messaging, topic, count) {
   const whole = Math.floor(Math.max(0, count) / 64)
-  await inLanes(16, Array.from({ length: whole }), () => messaging.send(topic, 100, 64))
+  await inLanes(16, Array.from({ length: whole }), () => asOftenAsAllowed(() => messaging.send(topic, 100, 64)))
   for (let i = whole * 64; i < count; i++) await messaging.send(topic, 100)
 }
 

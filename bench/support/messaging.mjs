@@ -6,7 +6,19 @@ const messageNotFound = 40_401
 let ids = 0
 
 /** A send that the instance's bought rate does not allow now. */
-export const tooManyRequests = 42_900
+const tooManyRequests = 42_900
+
+/** For what only fills: a filling may be faster than what was bought (a delayed message counts five times in it). */
+export async function asOftenAsAllowed(send) {
+  for (;;) {
+    try {
+      return await send()
+    } catch (error) {
+      if (error.code !== tooManyRequests) throw error
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+}
 
 /** `count` connections to one endpoint, used in turn. */
 export async function openMessaging(source, endpoint, count = 1, { tls = false } = {}) {
