@@ -51,7 +51,8 @@ ${measures.map(section).join('\n')}
 ## Run it
 
 \`npm run bench\` measures everything and writes this page; \`npm run bench -- send growth\` measures a selection and only prints;
-\`npm run bench -- --quick\` shortens each measurement and only prints. Parts by themselves, without the server around them:
+\`npm run bench -- --quick\` shortens each measurement and only prints.
+\`node bench/compare.mjs <another built checkout>\` runs two states of the code in alternation, for a machine that is not quiet. Parts by themselves, without the server around them:
 \`node bench/log.mjs\` (the segment log), \`node bench/broker.mjs\` (a broker without gRPC), \`node bench/grpc.mjs\` (gRPC without a broker).
 `
 }
