@@ -748,6 +748,17 @@ describe('a record that cannot be read', () => {
     expect((await waiting).map(text)).toEqual(['next'])
   })
 
+  it('because it is damaged is missing among the messages shown, and is reported', async () => {
+    for (const body of ['body 0', 'body 1', 'body 2']) await send('tag', body)
+    await damage('body 1')
+    const page = await broker.browse({ topic: 'topic', fromMs: 0, untilMs: 2 ** 50, after: null, skip: 0, limit: 10 })
+    expect([page!.total, page!.messages.map(({ payload }) => String(Buffer.from(payload)))]).toEqual([
+      3,
+      ['body 0', 'body 2'],
+    ])
+    expect(reported.splice(0)).toHaveLength(1)
+  })
+
   it('is told to a pull by the same refusal', async () => {
     const [{ queueId } = { queueId: 0 }] = await send()
     await restart()

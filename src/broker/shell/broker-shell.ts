@@ -70,7 +70,7 @@ import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../core/wai
 import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { isDamage, LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
-import { browse, browseLite, historyOf } from './browse.ts'
+import { type BrowseContext, browse, browseLite, historyOf } from './browse.ts'
 import { FilterWatch } from './filter-watch.ts'
 import { Journal } from './journal.ts'
 import { LiteShell } from './lite.ts'
@@ -136,6 +136,7 @@ interface Wake extends Due {
 export class BrokerShell implements Broker {
   readonly state: BrokerState
   readonly #journal: Journal
+  readonly #looking: BrowseContext
   readonly #retention: Retention
   readonly #timers: Timers
   readonly #transactions: TransactionShell
@@ -191,6 +192,7 @@ export class BrokerShell implements Broker {
       onFailure: (error) => this.#stop(error),
       report: options.report,
     })
+    this.#looking = { state: options.state, log: options.log, index: options.index, report: options.report }
     this.#timers = new Timers({
       state: options.state,
       clock: options.clock,
@@ -622,13 +624,13 @@ export class BrokerShell implements Broker {
   async browse(request: BrowseRequest): Promise<BrowsePage | null> {
     const topic = this.state.topics.get(request.topic)
     if (!topic) return null
-    return topic.liteTopics ? browseLite(this.#journal, topic, request) : browse(this.#journal, topic, request)
+    return topic.liteTopics ? browseLite(this.#looking, topic, request) : browse(this.#looking, topic, request)
   }
 
   async historyOf(topicName: string, message: StoredMessage): Promise<Incident[]> {
     const topic = this.state.topics.get(topicName)
     const read = topic?.liteTopics?.byName.get(message.liteTopic) ?? topic
-    return read ? historyOf(this.#journal, read, message) : []
+    return read ? historyOf(this.#looking, read, message) : []
   }
 
   usage(): { storedBytes: number; messages: number; inflight: number; timed: number } {
