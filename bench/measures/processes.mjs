@@ -7,7 +7,7 @@ export default {
   name: 'processes',
   title: 'Broker processes',
   method:
-    'Two instances, 32 durable sends of 1 KiB in flight on each, first with both in one broker process and then in two; the ' +
+    'Two instances, 128 durable sends of 1 KiB in flight on each (with few in flight all wait for the one disk), first with both in one broker process and then in two; the ' +
     'load client shares the cores, so the ratio is a lower bound. Then one send at a time on the second instance while the ' +
     'first one is busy, against the same while nothing else happens.',
   async run({ source, quick, say }) {
@@ -27,7 +27,7 @@ export default {
         budget: 1.2,
         more: true,
         unit: '×',
-        detail: `${figure(of(1, 'perSecond'))}/s in one, ${figure(of(2, 'perSecond'))}/s in two`,
+        detail: `${figure(of(1, 'perSecond'))}/s in one, ${figure(of(2, 'perSecond'))}/s in two; the load client used ${figure(of(1, 'client') * 100)} and ${figure(of(2, 'client') * 100)} % of a core`,
       },
       {
         what: 'One send on a quiet instance beside a busy one in the same process',
@@ -46,9 +46,11 @@ const oneRound = (source, processes, seconds) =>
     async ({ api }) => {
       const instances = [await api.runningInstance(), await api.runningInstance()]
       const [busy, quiet] = await Promise.all(instances.map(({ endpoint }) => openMessaging(source, endpoint, 2)))
-      const load = (messaging, time) => forSeconds(time, 16, () => messaging.send('topic', 1024, 16))
+      const load = (messaging, time) => forSeconds(time, 128, () => messaging.send('topic', 1024))
       await Promise.all([load(busy, seconds / 2), load(quiet, seconds / 2)])
+      const own = process.cpuUsage()
       const both = await Promise.all([load(busy, seconds), load(quiet, seconds)])
+      const { user, system } = process.cpuUsage(own)
       const single = async () => {
         const took = []
         await forSeconds(seconds, 1, async () => {
@@ -64,6 +66,7 @@ const oneRound = (source, processes, seconds) =>
       quiet.close()
       return {
         perSecond: both.reduce((sum, { done, ms }) => sum + (done / ms) * 1000, 0),
+        client: (user + system) / 1000 / both[0].ms,
         alone: median(alone),
         beside: median(beside),
         besideP99: percentile(beside, 0.99),

@@ -1,6 +1,6 @@
 /** What an idle server holds and uses, and what messages at rest cost in memory. */
 import { cpuMs, inLanes, residentMb, sleep, withGantry } from '../support/gantry.mjs'
-import { openMessaging } from '../support/messaging.mjs'
+import { asOftenAsAllowed, openMessaging } from '../support/messaging.mjs'
 import { figure } from '../support/numbers.mjs'
 
 export default {
@@ -72,7 +72,8 @@ function memory(pids) {
 
 async function retainedMessages(source, { endpoint, pids, count }) {
   const messaging = await openMessaging(source, endpoint, 2)
-  const fill = (messages) => inLanes(16, Array.from({ length: messages / 64 }), () => messaging.send('topic', 100, 64))
+  const send = () => asOftenAsAllowed(() => messaging.send('topic', 100, 64))
+  const fill = (messages) => inLanes(16, Array.from({ length: messages / 64 }), send)
   await fill(count / 2)
   await sleep(3_000)
   const from = residentMb(pids.broker).all

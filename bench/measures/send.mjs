@@ -1,5 +1,5 @@
 /** Durable sends a second through one broker process, and what one costs. */
-import { cpuMs, forSeconds, withGantry } from '../support/gantry.mjs'
+import { forSeconds, underLoad, withGantry } from '../support/gantry.mjs'
 import { machineCpuMs } from '../support/machine.mjs'
 import { openMessaging } from '../support/messaging.mjs'
 import { figure, median, percentile } from '../support/numbers.mjs'
@@ -16,21 +16,11 @@ export default {
       const messaging = await openMessaging(source, endpoint, 4)
       await forSeconds(quick ? 1.5 : 3, 64, () => messaging.send('topic', 1024))
       const rounds = []
-      for (let round = 0; round < (quick ? 2 : 5); round++) {
-        const before = cpuMs(pids.broker)
-        const own = process.cpuUsage()
+      for (let i = 0; i < (quick ? 2 : 5); i++) {
         const machine = machineCpuMs()
-        const { done, ms } = await forSeconds(2, 64, () => messaging.send('topic', 1024))
-        const { user, system } = process.cpuUsage(own)
-        const brokerMs = cpuMs(pids.broker) - before
-        const ownMs = (user + system) / 1000
-        rounds.push({
-          perSecond: (done / ms) * 1000,
-          cpuMicros: (brokerMs * 1000) / done,
-          busy: brokerMs / ms,
-          ownMicros: (ownMs * 1000) / done,
-          others: Math.max(0, machineCpuMs() - machine - brokerMs - ownMs) / ms,
-        })
+        const round = await underLoad({ pids }, 2, 64, () => messaging.send('topic', 1024))
+        const others = Math.max(0, machineCpuMs() - machine - round.brokerMs - round.ownMs) / round.ms
+        rounds.push({ ...round, busy: round.brokerMs / round.ms, others })
       }
       const latencies = []
       for (let i = 0; i < 300; i++) {

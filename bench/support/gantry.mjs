@@ -173,12 +173,12 @@ export function createApiClient(source, target) {
     createInstance: (changes = {}) => call('CreateInstance', 'POST', '/instances', { ...instanceRequest, ...changes }),
     getInstance: (id) => call('GetInstance', 'GET', `/instances/${id}`),
     listInstances: (page, size) => call('ListInstances', 'GET', `/instances?pageNumber=${page}&pageSize=${size}`),
-    createTopic: (id, topic) =>
-      call('CreateTopic', 'POST', `/instances/${id}/topics/${topic}`, { messageType: 'NORMAL' }),
+    createTopic: (id, topic, messageType = 'NORMAL') =>
+      call('CreateTopic', 'POST', `/instances/${id}/topics/${topic}`, { messageType }),
     getTopic: (id, topic) => call('GetTopic', 'GET', `/instances/${id}/topics/${topic}`),
-    createGroup: (id, group) =>
+    createGroup: (id, group, deliveryOrderType = 'Concurrently') =>
       call('CreateConsumerGroup', 'POST', `/instances/${id}/consumerGroups/${group}`, {
-        deliveryOrderType: 'Concurrently',
+        deliveryOrderType,
         consumeRetryPolicy: { retryPolicy: 'DefaultRetryPolicy', maxRetryTimes: 16 },
       }),
     getGroup: (id, group) => call('GetConsumerGroup', 'GET', `/instances/${id}/consumerGroups/${group}`),
@@ -190,12 +190,12 @@ export function createApiClient(source, target) {
       }
       throw new Error('Not running after 30 s.')
     },
-    /** An instance with topics and groups, all running; answers its id and `host:port`. */
-    async runningInstance({ topics = ['topic'], groups = ['group'] } = {}) {
+    /** An instance with topics of one kind and groups, all running; answers its id and `host:port`. */
+    async runningInstance({ topics = ['topic'], groups = ['group'], messageType, deliveryOrderType } = {}) {
       const id = await api.createInstance()
       const instance = await api.untilRunning(() => api.getInstance(id))
-      await inLanes(16, topics, (topic) => api.createTopic(id, topic))
-      await inLanes(16, groups, (group) => api.createGroup(id, group))
+      await inLanes(16, topics, (topic) => api.createTopic(id, topic, messageType))
+      await inLanes(16, groups, (group) => api.createGroup(id, group, deliveryOrderType))
       for (const topic of topics) await api.untilRunning(() => api.getTopic(id, topic))
       for (const group of groups) await api.untilRunning(() => api.getGroup(id, group))
       return { id, endpoint: endpointOf(instance) }
@@ -244,6 +244,38 @@ export async function forSeconds(seconds, count, work) {
 }
 
 const ticksPerSecond = 100
+
+/**
+ * What `work` costs by the kernel's count: CPU of the broker process (all its threads) and of this one, in microseconds
+ * for each of the units whose number `work` answers.
+ */
+export async function watched({ pids }, work) {
+  const before = cpuMs(pids.broker)
+  const own = process.cpuUsage()
+  const from = performance.now()
+  const done = await work()
+  const ms = performance.now() - from
+  const { user, system } = process.cpuUsage(own)
+  const brokerMs = cpuMs(pids.broker) - before
+  const ownMs = (user + system) / 1000
+  return {
+    done,
+    ms,
+    perSecond: (done / ms) * 1000,
+    cpuMicros: (brokerMs * 1000) / done,
+    ownMicros: (ownMs * 1000) / done,
+    brokerMs,
+    ownMs,
+  }
+}
+
+/** `forSeconds`, watched. */
+export const underLoad = (gantry, seconds, count, work) =>
+  watched(gantry, async () => (await forSeconds(seconds, count, work)).done)
+
+/** What the load client took, for the sentence that says it was not the bottleneck. */
+export const clientShare = ({ ownMicros, ownMs, ms }) =>
+  `load client ${Math.round(ownMicros)} µs (${Math.round((ownMs / ms) * 100)} % of a core)`
 
 /** CPU time a process used so far, milliseconds, in steps of 10. */
 export function cpuMs(pid) {

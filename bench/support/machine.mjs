@@ -32,6 +32,20 @@ export function machineCpuMs() {
   return (user + nice + system + irq + softirq + steal) * 10
 }
 
+/** CPU time of this process and of all that it started and that has ended, milliseconds. */
+function ownCpuMs() {
+  const fields = readFileSync('/proc/self/stat', 'utf8').split(') ').at(-1).split(' ')
+  return fields.slice(11, 15).reduce((sum, ticks) => sum + Number(ticks), 0) * 10
+}
+
+/** Answers later what share of a core others used since; what was started meanwhile must have ended by then. */
+export function watchOthers() {
+  const from = performance.now()
+  const machine = machineCpuMs()
+  const own = ownCpuMs()
+  return () => Math.max(0, machineCpuMs() - machine - (ownCpuMs() - own)) / (performance.now() - from)
+}
+
 const quietShare = 0.1
 const quietLimitMs = 15_000
 

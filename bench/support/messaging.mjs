@@ -1,48 +1,116 @@
-/** RocketMQ's calls over the light client: send, receive, acknowledge. Every answer's status is checked. */
+/** RocketMQ's calls over the light client: send, end a transaction, receive, acknowledge. Every answer's status is checked. */
 import { Connection } from './http2.mjs'
 
 const okCode = 20_000
 const messageNotFound = 40_401
 let ids = 0
 
+/** A send that the instance's bought rate does not allow now. */
+const tooManyRequests = 42_900
+
+/** For what only fills: a filling may be faster than what was bought (a delayed message counts five times in it). */
+export async function asOftenAsAllowed(send) {
+  for (;;) {
+    try {
+      return await send()
+    } catch (error) {
+      if (error.code !== tooManyRequests) throw error
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+}
+
 /** `count` connections to one endpoint, used in turn. */
-export async function openMessaging(source, endpoint, count = 1) {
+export async function openMessaging(source, endpoint, count = 1, { tls = false } = {}) {
   const { gen } = source
   const connections = await Promise.all(
-    Array.from({ length: count }, (_, index) => Connection.open(endpoint, `bench@${process.pid}@${index}`)),
+    Array.from({ length: count }, (_, index) => Connection.open(endpoint, `bench@${process.pid}@${index}`, { tls })),
   )
   let turn = 0
   const next = () => connections[turn++ % connections.length]
   const sends = new Map()
 
-  function sendTemplate(topic, bodyBytes, batch) {
-    const key = `${topic} ${bodyBytes} ${batch}`
+  function encodeSend(topic, bodyBytes, batch, properties) {
+    const marker = (index) => `#${index}`.padEnd(34, '#')
+    const message = (index) => ({
+      topic: { name: topic },
+      systemProperties: {
+        messageId: marker(index),
+        tag: 'tag',
+        messageType: 1,
+        bodyEncoding: 1,
+        bornHost: 'bench',
+        ...properties,
+      },
+      body: Buffer.alloc(bodyBytes, 7),
+    })
+    const bytes = Buffer.from(
+      gen.SendMessageRequest.encode({ messages: Array.from({ length: batch }, (_, i) => message(i)) }).finish(),
+    )
+    return { bytes, places: Array.from({ length: batch }, (_, index) => bytes.indexOf(marker(index))) }
+  }
+
+  /** Encoded once for all sends that differ in their ids only. */
+  function sendTemplate(topic, bodyBytes, batch, { messageGroup = '', messageType = 1 }) {
+    const key = `${topic} ${bodyBytes} ${batch} ${messageGroup} ${messageType}`
     let template = sends.get(key)
     if (template === undefined) {
-      const marker = (index) => `#${index}`.padEnd(34, '#')
-      const message = (index) => ({
-        topic: { name: topic },
-        systemProperties: { messageId: marker(index), tag: 'tag', messageType: 1, bodyEncoding: 1, bornHost: 'bench' },
-        body: Buffer.alloc(bodyBytes, 7),
-      })
-      const bytes = Buffer.from(
-        gen.SendMessageRequest.encode({ messages: Array.from({ length: batch }, (_, i) => message(i)) }).finish(),
-      )
-      template = { bytes, places: Array.from({ length: batch }, (_, index) => bytes.indexOf(marker(index))) }
+      template = encodeSend(topic, bodyBytes, batch, { messageType, ...(messageGroup && { messageGroup }) })
       sends.set(key, template)
     }
     return template
   }
 
+  function encodedSend(topic, bodyBytes, batch, kind) {
+    const { bytes, places } =
+      kind.deliverAtMs === undefined
+        ? sendTemplate(topic, bodyBytes, batch, kind)
+        : encodeSend(topic, bodyBytes, batch, { messageType: 3, deliveryTimestamp: timestamp(kind.deliverAtMs) })
+    const request = Buffer.from(bytes)
+    let messageId = ''
+    for (const place of places) {
+      messageId = (ids++).toString(16).padStart(34, '0')
+      request.write(messageId, place, 'latin1')
+    }
+    return { request, messageId }
+  }
+
+  async function answered(request) {
+    const [answer] = await next().call('SendMessage', request)
+    if (!startsWithOk(answer)) throw refusal('send', gen.SendMessageResponse.decode(answer).status)
+    return answer
+  }
+
   return {
-    /** One call with `batch` messages, answered when they are durable. */
-    async send(topic, bodyBytes, batch = 1) {
-      const { bytes, places } = sendTemplate(topic, bodyBytes, batch)
-      const request = Buffer.from(bytes)
-      for (const place of places) request.write((ids++).toString(16).padStart(34, '0'), place, 'latin1')
-      const [answer] = await next().call('SendMessage', request)
-      if (!startsWithOk(answer))
-        throw new Error(`A send was refused: ${JSON.stringify(gen.SendMessageResponse.decode(answer).status)}`)
+    /**
+     * One call with `batch` messages, answered when they are durable; answers the id of the last. Of a FIFO message `kind`
+     * says the `messageGroup`, of a delayed one `deliverAtMs`.
+     */
+    async send(topic, bodyBytes, batch = 1, kind = {}) {
+      const { request, messageId } = encodedSend(topic, bodyBytes, batch, kind)
+      await answered(request)
+      return messageId
+    },
+
+    /** As `send`; the id is known at once. */
+    sendKnown(topic, bodyBytes) {
+      const { request, messageId } = encodedSend(topic, bodyBytes, 1, {})
+      return { messageId, done: answered(request) }
+    },
+
+    /** A transactional message sent and committed: two calls. */
+    async sendAndCommit(topic, bodyBytes) {
+      const { request: half, messageId } = encodedSend(topic, bodyBytes, 1, { messageType: 4 })
+      const { transactionId } = gen.SendMessageResponse.decode(await answered(half)).entries[0]
+      const request = gen.EndTransactionRequest.encode({
+        topic: { name: topic },
+        messageId,
+        transactionId,
+        resolution: 1,
+      }).finish()
+      const [ended] = await next().call('EndTransaction', request)
+      if (!startsWithOk(ended)) throw refusal('commit', gen.EndTransactionResponse.decode(ended).status)
+      return messageId
     },
 
     /** A long poll; answers [] when nothing came for `waitMs`. */
@@ -61,7 +129,7 @@ export async function openMessaging(source, endpoint, count = 1) {
         if (bytes[0] === 0x12) received.push(gen.ReceiveMessageResponse.decode(bytes).message.systemProperties)
         else if (bytes[0] === 0x0a) {
           const { code, message } = gen.ReceiveMessageResponse.decode(bytes).status
-          if (code !== okCode && code !== messageNotFound) throw new Error(`A receive was refused: ${code} ${message}`)
+          if (code !== okCode && code !== messageNotFound) throw refusal('receive', { code, message })
         }
       }
       return received
@@ -74,10 +142,7 @@ export async function openMessaging(source, endpoint, count = 1) {
         entries: received.map(({ messageId, receiptHandle }) => ({ messageId, receiptHandle })),
       }).finish()
       const [answer] = await next().call('AckMessage', request)
-      if (!startsWithOk(answer))
-        throw new Error(
-          `An acknowledgement was refused: ${JSON.stringify(gen.AckMessageResponse.decode(answer).status)}`,
-        )
+      if (!startsWithOk(answer)) throw refusal('acknowledgement', gen.AckMessageResponse.decode(answer).status)
     },
 
     close() {
@@ -85,6 +150,11 @@ export async function openMessaging(source, endpoint, count = 1) {
     },
   }
 }
+
+const refusal = (what, { code, message }) =>
+  Object.assign(new Error(`A ${what} was refused: ${code} ${message}`), { code })
+
+const timestamp = (ms) => ({ seconds: Math.floor(ms / 1000), nanos: Math.round(ms % 1000) * 1_000_000 })
 
 /** Whether field 1 of the answer is a status whose code, its first field, is OK (20000). */
 function startsWithOk(answer) {

@@ -1,4 +1,4 @@
-/** A line over powers of ten as an SVG of its own, readable on light and dark pages. */
+/** A line over powers of ten, and bars, as SVGs of their own, readable on light and dark pages. */
 import { figure } from './numbers.mjs'
 
 const width = 560
@@ -7,6 +7,17 @@ const left = 64
 const right = 24
 const top = 44
 const bottom = 48
+
+const style = `<style>
+  text { font: 12px system-ui, sans-serif; fill: #444 }
+  .title { font-size: 14px; font-weight: 600; fill: #111 }
+  .grid { stroke: #8884; stroke-width: 1 }
+  .line { fill: none; stroke: #0b6bcb; stroke-width: 2 }
+  .dot, .bar { fill: #0b6bcb }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #bbb } .title { fill: #eee } .line { stroke: #6cb6ff } .dot, .bar { fill: #6cb6ff }
+  }
+</style>`
 
 /** `points` have x (drawn on a logarithmic scale) and y (from zero). */
 export function linePlot({ title, unit, points }) {
@@ -17,21 +28,33 @@ export function linePlot({ title, unit, points }) {
   const at = ({ x: px, y: py }) => `${x(px).toFixed(1)},${y(py).toFixed(1)}`
   const steps = [0, 0.25, 0.5, 0.75, 1].map((share) => highest * share)
   return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${height}" role="img" aria-label="${escaped(`${unit} beside ${title}: ${points.map((point) => `${figure(point.y)} at ${figure(point.x)}`).join(', ')}`)}">
-<style>
-  text { font: 12px system-ui, sans-serif; fill: #444 }
-  .title { font-size: 14px; font-weight: 600; fill: #111 }
-  .grid { stroke: #8884; stroke-width: 1 }
-  .line { fill: none; stroke: #0b6bcb; stroke-width: 2 }
-  .dot { fill: #0b6bcb }
-  @media (prefers-color-scheme: dark) {
-    text { fill: #bbb } .title { fill: #eee } .line { stroke: #6cb6ff } .dot { fill: #6cb6ff }
-  }
-</style>
+${style}
 <text class="title" x="${left}" y="20">${escaped(unit)}, beside ${escaped(title)}</text>
 ${steps.map((step) => `<line class="grid" x1="${left}" x2="${width - right}" y1="${y(step)}" y2="${y(step)}"/><text x="${left - 8}" y="${y(step) + 4}" text-anchor="end">${figure(step)}</text>`).join('\n')}
 <polyline class="line" points="${points.map(at).join(' ')}"/>
 ${points.map((point) => `<circle class="dot" cx="${x(point.x)}" cy="${y(point.y)}" r="4"/><text x="${x(point.x)}" y="${y(point.y) - 10}" text-anchor="middle">${figure(point.y)}</text><text x="${x(point.x)}" y="${height - bottom + 18}" text-anchor="middle">${figure(point.x)}</text>`).join('\n')}
 <text x="${(left + width - right) / 2}" y="${height - 10}" text-anchor="middle">${escaped(title)}</text>
+</svg>
+`
+}
+
+/** `bars` have a label and a value, drawn in their order from zero. */
+export function barPlot({ unit, bars }) {
+  const barLeft = 260
+  const row = 26
+  const highest = roundUp(Math.max(...bars.map(({ value }) => value)))
+  const long = (value) => (value / highest) * (width - barLeft - 70)
+  const all = top + bars.length * row
+  const said = bars.map(({ label, value }) => `${label} ${figure(value)}`).join(', ')
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${all}" role="img" aria-label="${escaped(`${unit}: ${said}`)}">
+${style}
+<text class="title" x="8" y="20">${escaped(unit)}</text>
+${bars
+  .map(({ label, value }, index) => {
+    const y = top + index * row
+    return `<text x="${barLeft - 8}" y="${y + 4}" text-anchor="end">${escaped(label)}</text><rect class="bar" x="${barLeft}" y="${y - 8}" width="${long(value).toFixed(1)}" height="16"/><text x="${(barLeft + long(value) + 6).toFixed(1)}" y="${y + 4}">${figure(value)}</text>`
+  })
+  .join('\n')}
 </svg>
 `
 }

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module'
 import type { Settings } from '../config.ts'
 import { pause, realClock } from '../world/real.ts'
 import { CommandError, findTarget, isTargetKnown, type Target, UsageError } from './client.ts'
+import { kinds, showKinds } from './demo-kinds.ts'
 import { instanceRequest } from './resources.ts'
 import { bold, dim, shownMs, step } from './terminal.ts'
 import { startThrowawayServer } from './throwaway.ts'
@@ -13,6 +14,9 @@ import { untilGone, untilRunning } from './waiting.ts'
 
 const topicName = 'demo-events'
 const consumerGroupId = 'demo-readers'
+const places = [{ topicName, messageType: 'NORMAL', consumerGroupId, orderly: false }, ...Object.values(kinds)]
+const topicNames = places.map((place) => place.topicName)
+const groupIds = places.map((place) => place.consumerGroupId)
 const receiveLimitMs = 30_000
 /** A demo within the smallest specification's limits. */
 const mostMessages = 1000
@@ -65,24 +69,21 @@ async function demoOn(target: Target, count: number, keep: boolean): Promise<voi
       (found) => found.status,
     )
     const endpoint = instance.networkInfo!.endpoints[0]!.endpointUrl
-    await step(`CreateTopic ${topicName}`, () =>
-      client.createTopic(instanceId, topicName, new sdk.CreateTopicRequest({ messageType: 'NORMAL' })),
-    )
-    await step(`CreateConsumerGroup ${consumerGroupId}`, () =>
-      client.createConsumerGroup(
-        instanceId,
-        consumerGroupId,
-        new sdk.CreateConsumerGroupRequest({
-          deliveryOrderType: 'Concurrently',
-          consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
-            retryPolicy: 'DefaultRetryPolicy',
-            maxRetryTimes: 16,
-          }),
-        }),
+    await step(`CreateTopic ${topicNames.join(', ')}`, () =>
+      Promise.all(
+        places.map(({ topicName, messageType }) =>
+          client.createTopic(instanceId, topicName, new sdk.CreateTopicRequest({ messageType })),
+        ),
       ),
     )
-    await step('waiting for the topic and the group', () => untilChildrenRun(client, instanceId))
+    await step(`CreateConsumerGroup ${groupIds.join(', ')}`, () =>
+      Promise.all(
+        places.map((place) => client.createConsumerGroup(instanceId, place.consumerGroupId, groupOf(sdk, place))),
+      ),
+    )
+    await step('waiting for the topics and the groups', () => untilChildrenRun(client, instanceId))
     await exchange(endpoint, count)
+    await showKinds(clientOptions(endpoint))
   } finally {
     made.leave()
     if (keep) process.stderr.write(dim(`Kept: gantry get instance ${instanceId}\n`, process.stderr))
@@ -135,8 +136,7 @@ function cleanUpOnSignal(target: Target, client: any, creating: Promise<any>, ke
 
 async function exchange(endpoint: string, count: number): Promise<void> {
   const { Producer, SimpleConsumer } = createRequire(import.meta.url)('rocketmq-client-nodejs')
-  const quiet = { info() {}, warn() {}, error() {}, debug() {} }
-  const common = { endpoints: endpoint, namespace: '', logger: quiet }
+  const common = clientOptions(endpoint)
   const producer = new Producer({ ...common, topics: [topicName] })
   const consumer = new SimpleConsumer({
     ...common,
@@ -175,6 +175,9 @@ async function exchange(endpoint: string, count: number): Promise<void> {
   }
 }
 
+const quiet = { info() {}, warn() {}, error() {}, debug() {} }
+const clientOptions = (endpoint: string) => ({ endpoints: endpoint, namespace: '', logger: quiet })
+
 async function receiveAll(consumer: any, sent: ReadonlySet<string>): Promise<number> {
   const end = realClock.monotonic() + receiveLimitMs
   const received = new Set<string>()
@@ -197,13 +200,28 @@ async function receiveAll(consumer: any, sent: ReadonlySet<string>): Promise<num
 async function untilChildrenRun(client: any, instanceId: string): Promise<void> {
   const end = realClock.monotonic() + receiveLimitMs
   for (;;) {
-    const topic = await client.getTopic(instanceId, topicName)
-    const group = await client.getConsumerGroup(instanceId, consumerGroupId)
-    if (topic.body.data.status === 'RUNNING' && group.body.data.status === 'RUNNING') return
+    const found = await Promise.all([
+      ...topicNames.map((name) => client.getTopic(instanceId, name)),
+      ...groupIds.map((id) => client.getConsumerGroup(instanceId, id)),
+    ])
+    if (found.every(({ body }) => body.data.status === 'RUNNING')) return
     if (realClock.monotonic() > end)
-      throw new CommandError('The topic and the group are still being made; "gantry doctor" may say why.')
+      throw new CommandError('The topics and the groups are still being made; "gantry doctor" may say why.')
     await pause(15)
   }
+}
+
+/** The vendor's pairs: orderly groups retry after a fixed pause, the others by the default table. */
+function groupOf(sdk: any, { orderly }: (typeof places)[number]): unknown {
+  return new sdk.CreateConsumerGroupRequest({
+    deliveryOrderType: orderly ? 'Orderly' : 'Concurrently',
+    consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
+      maxRetryTimes: 16,
+      ...(orderly
+        ? { retryPolicy: 'FixedRetryPolicy', fixedIntervalRetryTime: 3 }
+        : { retryPolicy: 'DefaultRetryPolicy' }),
+    }),
+  })
 }
 
 function demoInstance(sdk: any): Record<string, unknown> {

@@ -248,8 +248,10 @@ async function doesServerRun(settings: Settings): Promise<boolean> {
 
 async function portState(settings: Settings): Promise<Finding> {
   const file = readServerFile(settings.home)
-  if (file !== null || settings.port === 0)
-    return { ok: true, what: `API port ${settings.port}: in use by this server or picked at start` }
+  // A server that died leaves its file behind, and its port may be another's by now.
+  if (file !== null && (await doesServerRun(settings)))
+    return { ok: true, what: `API port ${new URL(file.apiUrl).port}: in use by this server` }
+  if (settings.port === 0) return { ok: true, what: 'API port: a free one is picked at start' }
   const free = await new Promise<boolean>((resolve) => {
     const probe = createServer()
     probe.once('error', () => resolve(false))

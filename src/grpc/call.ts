@@ -37,8 +37,10 @@ export interface CallHost {
 
 type Headers = Record<string, string | number>
 
-const withTrailers: ServerStreamResponseOptions = { waitForTrailers: true }
-const trailersOnly: ServerStreamResponseOptions = { endStream: true }
+/** No gRPC client reads a date. */
+type ResponseOptions = ServerStreamResponseOptions & { readonly sendDate: boolean }
+const withTrailers: ResponseOptions = { waitForTrailers: true, sendDate: false }
+const trailersOnly: ResponseOptions = { endStream: true, sendDate: false }
 const noHeaders: MetadataInit = {}
 const http2Cancel = 8
 const http2NoError = 0

@@ -8,6 +8,7 @@ import { RpcError, Status } from './transport.ts'
 export const frameHeaderBytes = 5
 const keptWriterBytes = 64 * 1024
 const emptyHeader = new Uint8Array(frameHeaderBytes)
+const empty = Buffer.alloc(0)
 
 let writer = createWriter()
 
@@ -37,8 +38,10 @@ export function frameHeader(messageBytes: number): Buffer {
 export class MessageReader {
   readonly #maxMessageBytes: number
   readonly #onMessage: (message: Buffer, compressed: boolean) => void
-  readonly #header = Buffer.alloc(frameHeaderBytes)
+  /** Made when a chunk ends inside a header. */
+  #header: Buffer = empty
   #headerFilled = 0
+  #compressed = false
   /** The message's length, or -1 while its header is incomplete. */
   #length = -1
   #body: Buffer = empty
@@ -65,20 +68,31 @@ export class MessageReader {
   }
 
   #readHeader(chunk: Buffer, at: number): number {
+    if (this.#headerFilled === 0 && chunk.length - at >= frameHeaderBytes) {
+      this.#headerFilled = frameHeaderBytes
+      this.#begin(chunk, at)
+      return frameHeaderBytes
+    }
+    if (this.#header.length === 0) this.#header = Buffer.alloc(frameHeaderBytes)
     const taken = chunk.copy(this.#header, this.#headerFilled, at, at + frameHeaderBytes - this.#headerFilled)
     this.#headerFilled += taken
-    if (this.#headerFilled < frameHeaderBytes) return taken
-    if (this.#header[0]! > 1)
-      throw new RpcError(Status.INTERNAL, `A message starts with flags ${this.#header[0]}; only 0 and 1 are known`)
-    const length = this.#header.readUInt32BE(1)
+    if (this.#headerFilled === frameHeaderBytes) this.#begin(this.#header, 0)
+    return taken
+  }
+
+  /** Takes the whole header at `at`. */
+  #begin(bytes: Buffer, at: number): void {
+    const flags = bytes[at]!
+    if (flags > 1) throw new RpcError(Status.INTERNAL, `A message starts with flags ${flags}; only 0 and 1 are known`)
+    const length = bytes.readUInt32BE(at + 1)
     if (length > this.#maxMessageBytes) {
       throw new RpcError(
         Status.RESOURCE_EXHAUSTED,
         `A message of ${length} bytes is larger than the limit of ${this.#maxMessageBytes}`,
       )
     }
+    this.#compressed = flags === 1
     this.#length = length
-    return taken
   }
 
   #readBody(chunk: Buffer, at: number): number {
@@ -104,13 +118,10 @@ export class MessageReader {
   }
 
   #finish(message: Buffer): void {
-    const compressed = this.#header[0] === 1
     this.#headerFilled = 0
     this.#length = -1
     this.#body = empty
     this.#bodyFilled = 0
-    this.#onMessage(message, compressed)
+    this.#onMessage(message, this.#compressed)
   }
 }
-
-const empty = Buffer.alloc(0)

@@ -259,7 +259,7 @@ function checkLiteMembers(engine: Engine, input: CreateConsumerGroupInput): void
   if (input.messageModel === 'BROADCASTING') {
     throw invalid(
       'messageModel',
-      'BROADCASTING is chosen by each client, not by the group: leave it out and set it in the consumer.',
+      'BROADCASTING is not offered: clients of RocketMQ 5 have no such mode. Leave it out, and give each client instance a consumer group of its own; every group gets every message.',
     )
   }
   if (input.messageModel === 'LITE_SELECTIVE') {

@@ -60,8 +60,9 @@ export const getTrace: Handler<GetTraceInput, GetTraceData> = async (services, c
         {
           clientHost: message.bornHost,
           produceTime: time(message.bornMs),
-          arriveTime: time(message.storeMs),
-          produceDuration: Math.max(0, message.storeMs - message.bornMs),
+          ...(arrivesAtOnce(message)
+            ? { arriveTime: time(message.storeMs), produceDuration: Math.max(0, message.storeMs - message.bornMs) }
+            : {}),
           produceStatus: 'SUCCESS',
           ...(deadLetterOf === null
             ? {}
@@ -76,6 +77,10 @@ export const getTrace: Handler<GetTraceInput, GetTraceData> = async (services, c
     consumerInfos: consumersOf(trace, time),
   }
 }
+
+/** Timed and transactional messages are stored where they are found when they are due or committed; that says nothing of their way here. */
+const arrivesAtOnce = ({ messageType }: MessageTrace['message']): boolean =>
+  messageType !== 'DELAY' && messageType !== 'TRANSACTION'
 
 const isTraced = (row: InstanceRow): boolean => row.sub_series_code !== 'serverless' || productInfoOf(row).traceOn
 

@@ -1,6 +1,7 @@
 /** The commands against a running server, as a person or a script uses them. */
 import { execFile } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -265,6 +266,9 @@ describe('demo', () => {
       'CreateConsumerGroup',
       'send 20 messages  20 acknowledged',
       'receive and acknowledge them  20 received, each once',
+      'demo-orders: one message group, in order  created → paid → packed → shipped → delivered',
+      'demo-payments: one commit, one rollback  received: the one with commit',
+      'demo-later: not before its time',
       'DeleteInstance',
     ]) {
       expect(stderr).toContain(`✓ ${step}`)
@@ -306,6 +310,8 @@ describe('doctor', () => {
     const { stdout } = await succeeds('doctor')
     expect(stdout).toMatch(/✓ server at http:\/\/127\.0\.0\.1:\d+ \(process \d+\) answers a signed call in \d+ ms/)
     expect(stdout).toMatch(/✓ broker process \d+/)
+    // Whatever port this shell would start one on.
+    expect(stdout).toContain(`✓ API port ${new URL(server.ready.apiUrl).port}: in use by this server\n`)
     expect(stdout).toMatch(/Nothing is wrong\.\n$/)
   })
 
@@ -332,6 +338,29 @@ describe('doctor', () => {
       expect(found.stdout).toMatch(/4 things to mend\.\n$/)
     } finally {
       await broken.close()
+    }
+  })
+
+  it('looks at the port for itself when the server died', async () => {
+    const died = await temporaryHome()
+    const other = createServer()
+    try {
+      const used = await died.start()
+      await used.kill()
+      await new Promise<void>((resolve) => other.listen(0, '127.0.0.1', resolve))
+      const { port } = other.address() as AddressInfo
+      const taken = await run(['doctor', '--home', died.home], { env: { GANTRY_PORT: `${port}` } })
+      expect([taken.code, taken.stdout]).toEqual([
+        1,
+        expect.stringMatching(
+          new RegExp(
+            `did not stop cleanly[\\s\\S]*✗ API port ${port} is taken by another program\n {2}Stop that program`,
+          ),
+        ),
+      ])
+    } finally {
+      other.close()
+      await died.close()
     }
   })
 

@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { realClock } from '../../src/world/real.ts'
 import { clientOptions, rocketmq } from '../support/client.ts'
-import { runningInstance, sdk, sdkClient } from '../support/sdk.ts'
+import { runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
 import { type TestHome, temporaryHome } from '../support/server.ts'
 
 let home: TestHome
@@ -161,6 +161,25 @@ describe('a trace', () => {
     expect(await found({ queryType: 'MESSAGE_ID', messageId: bad })).toEqual([bad])
     expect(await found({ queryType: 'MESSAGE_KEY', messageKey: 'left' })).toEqual([left])
     await expect(found({ queryType: 'MESSAGE_KEY' })).rejects.toMatchObject({ code: 'MissingMessageKey' })
+  })
+
+  it('of a delayed message does not count its waiting as its way here', async () => {
+    const { instanceId, endpoint } = await runningInstance(client, { topic: 'later', messageType: 'DELAY' })
+    let messageId = ''
+    const dueMs = Math.floor(realClock.now() / 1000) * 1000 + 1000
+    await producing(endpoint, 'later', async (producer) => {
+      const sent = { topic: 'later', deliveryTimestamp: new Date(dueMs), body: Buffer.from('x') }
+      messageId = (await producer.send(sent)).messageId
+    })
+    const answer = await until(
+      () => get(instanceId, 'later', messageId).catch(() => null),
+      (found) => found !== null,
+      'the message is due',
+    )
+    expect(answer.brokerInfo.presetDelayTime).toBe(answer.brokerInfo.operations[0].operateTime)
+    expect(answer.producerInfo.records).toEqual([
+      { clientHost: expect.any(String), produceTime: expect.any(String), produceStatus: 'SUCCESS' },
+    ])
   })
 
   it.each([true, false])('of a serverless instance follows traceOn: %s', async (traceOn) => {

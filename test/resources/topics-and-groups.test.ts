@@ -313,6 +313,17 @@ describe('a consumer group', () => {
     expect((await subject.call('ListConsumerGroups', group('x'))).totalCount).toBe(0)
   })
 
+  it('says what to do instead of broadcasting', async () => {
+    const body = { ...concurrent, messageModel: 'BROADCASTING' }
+    await subject.refused(
+      'CreateConsumerGroup',
+      group('GID', body),
+      400,
+      'InvalidMessageModel',
+      'give each client instance a consumer group of its own',
+    )
+  })
+
   it('that the engine cannot serve is refused by name', async () => {
     subject.engine = { ...subject.engine, name: 'embedded', orderlyGroups: false, messageTypes: ['NORMAL'] }
     await subject.refused(

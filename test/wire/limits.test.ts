@@ -136,6 +136,41 @@ const limits: readonly [what: string, probe: Probe, limit: number, at: number, b
     40014,
     40006,
   ],
+  [
+    'bytes of a trace context and a born host together',
+    send((n) => ({ system: { traceContext: 't'.repeat(n - 100), bornHost: 'h'.repeat(100) } })),
+    16_384,
+    20000,
+    43101,
+  ],
+  [
+    'characters of a resource namespace',
+    async (n) => {
+      const named = { topic: { resourceNamespace: 'n'.repeat(n), name: topic } }
+      return (await client.ask('queryRoute', named)).status?.code
+    },
+    255,
+    20000,
+    40002,
+  ],
+  [
+    'characters of a resource namespace in settings',
+    settings((n) => ({ publishing: { topics: [{ resourceNamespace: 'n'.repeat(n), name: 't' }] } })),
+    255,
+    20000,
+    40002,
+  ],
+  [
+    'deliveries of an acknowledgement',
+    async (n) => {
+      const entries = Array.from({ length: n }, (_, i) => ({ messageId: String(i), receiptHandle: 'none' }))
+      const where = { topic: { name: topic }, group: { name: group }, entries }
+      return (await client.ask('ackMessage', where)).status?.code
+    },
+    1024,
+    40013,
+    40000,
+  ],
   ['characters of a message id', send((n) => ({ system: { messageId: 'i'.repeat(n) } })), 255, 20000, 40009],
   [
     'messages of a send',

@@ -80,6 +80,23 @@ describe('rocketmq-client-nodejs', () => {
     },
   )
 
+  it('broadcasts to clients that each have a group of their own, which nobody made', async () => {
+    const { endpoint } = await runningInstance(client, { topic: 'news' })
+    const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['news'] }))
+    const subscriptions = new Map([['news', '*']])
+    const consumers = ['news-of-host-1', 'news-of-host-2', 'news-of-host-3'].map(
+      (consumerGroup) =>
+        new rocketmq.SimpleConsumer(clientOptions(endpoint, { consumerGroup, subscriptions, awaitDuration: 5000 })),
+    )
+    await Promise.all([producer, ...consumers].map((each) => each.startup()))
+    try {
+      const sent = await sendMany(producer, 'news', 10)
+      for (const consumer of consumers) expect((await receiveMany(consumer, 10)).received).toEqual(sent)
+    } finally {
+      await Promise.all([producer, ...consumers].map((each) => each.shutdown()))
+    }
+  })
+
   it('gets only the tags it subscribed', async () => {
     const { endpoint } = await runningInstance(client, { topic: 'tags', group: 'tags-group' })
     const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['tags'] }))

@@ -145,6 +145,13 @@ export class Reader {
     throw new RangeError('A number in the record is longer than any that was written.')
   }
 
+  /** How many there are in a list, each of at least a byte. */
+  count(): number {
+    const count = this.whole()
+    if (count > this.bytes.length - this.at) throw new RangeError('A list in the record is longer than the record.')
+    return count
+  }
+
   text(): string {
     const length = this.whole()
     const end = this.at + length

@@ -179,6 +179,11 @@ describe('events', () => {
     const record = encodeEvent({ type: 'group-removed', consumerGroupId: 'group' })
     expect(() => decodeEvent(record.subarray(0, 3))).toThrow(/longer than the record/)
     expect(() => decodeEvent(Uint8Array.of(200))).toThrow(/later version/)
+    // Thirty million: found before so many are made room for. Whoever holds a recall handle may name any byte of the log.
+    for (const type of [10, 14, 15]) {
+      const filler = type === 14 ? [0] : []
+      expect(() => decodeEvent(Uint8Array.of(type, ...filler, 128, 135, 167, 14, 1))).toThrow(/list in the record/)
+    }
     expect(() => decodeEvent(new Uint8Array())).toThrow(/ends before/)
   })
 })

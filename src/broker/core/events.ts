@@ -500,7 +500,7 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
         subscriptionId: from.whole(),
         consumerGroupId: from.text(),
         topicName: from.text(),
-        starts: Array.from({ length: from.whole() }, () => from.whole()),
+        starts: Array.from({ length: from.count() }, () => from.whole()),
       }
     case LEASED:
       return { type: 'leased', ...readLeased(from) }
@@ -519,7 +519,7 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
     case TRIMMED:
       return {
         type: 'trimmed',
-        queues: Array.from({ length: from.whole() }, () => ({ queueKey: from.whole(), begin: from.whole() })),
+        queues: Array.from({ length: from.count() }, () => ({ queueKey: from.whole(), begin: from.whole() })),
       }
     case TIMED:
       return {
@@ -557,7 +557,7 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
         type: 'cursor-reset',
         subscriptionId: from.whole(),
         resetId: from.optionalText(),
-        cursors: Array.from({ length: from.whole() }, () => ({ queueId: from.whole(), next: from.whole() })),
+        cursors: Array.from({ length: from.count() }, () => ({ queueId: from.whole(), next: from.whole() })),
       }
     case LITE_TOPIC:
       return {
@@ -701,8 +701,8 @@ function readLeased(from: Reader): Omit<LeasedEvent, 'type'> {
     renewable: from.u8() === 1,
     session: from.whole(),
     owner: from.text(),
-    nexts: Array.from({ length: from.whole() }, () => ({ queueId: from.whole(), next: from.whole() })),
-    entries: Array.from({ length: from.whole() }, () => ({
+    nexts: Array.from({ length: from.count() }, () => ({ queueId: from.whole(), next: from.whole() })),
+    entries: Array.from({ length: from.count() }, () => ({
       queueId: from.whole(),
       offset: from.whole(),
       attempt: from.whole(),
@@ -721,7 +721,7 @@ function writeNames(to: Writer, names: readonly MessageName[]): void {
 }
 
 function readNames(from: Reader): MessageName[] {
-  return Array.from({ length: from.whole() }, () => ({ queueId: from.whole(), offset: from.whole() }))
+  return Array.from({ length: from.count() }, () => ({ queueId: from.whole(), offset: from.whole() }))
 }
 
 function writeWholes(to: Writer, values: readonly number[]): void {
@@ -730,7 +730,7 @@ function writeWholes(to: Writer, values: readonly number[]): void {
 }
 
 function readWholes(from: Reader): number[] {
-  return Array.from({ length: from.whole() }, () => from.whole())
+  return Array.from({ length: from.count() }, () => from.whole())
 }
 
 function writeHalf(to: Writer, event: HalfEvent): void {

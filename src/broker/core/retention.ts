@@ -26,12 +26,15 @@ export function expiredSegments(ages: readonly SegmentAge[], at: number, retenti
   return count
 }
 
-/** Minimum offsets as the index reports them; null when nothing moves. */
-export function decideTrim(state: BrokerState, minimums: ReadonlyMap<number, number>): TrimmedEvent | null {
+/**
+ * `minimumOffset`: the first message the index still knows of a queue. All queues are compared, not only those that
+ * moved just now: an attempt that was broken off may have moved others. Null when nothing moves.
+ */
+export function decideTrim(state: BrokerState, minimumOffset: (queueKey: number) => number): TrimmedEvent | null {
   const queues: Array<{ queueKey: number; begin: number }> = []
-  for (const [queueKey, begin] of minimums) {
-    const queue = state.queues.get(queueKey)
-    if (queue && begin > queue.begin) queues.push({ queueKey, begin: Math.min(begin, queue.end) })
+  for (const queue of state.queues.values()) {
+    const begin = Math.min(minimumOffset(queue.key), queue.end)
+    if (begin > queue.begin) queues.push({ queueKey: queue.key, begin })
   }
   return queues.length > 0 ? { type: 'trimmed', queues } : null
 }

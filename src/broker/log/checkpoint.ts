@@ -69,9 +69,18 @@ export async function saveCheckpoint(
   } finally {
     await file.close()
   }
-  if (options.replaces) await disk.rename(`${directory}/${current}`, `${directory}/${previous}`)
+  if (options.replaces) await retire(disk, directory)
   await disk.rename(path, `${directory}/${current}`)
   await disk.syncDirectory(directory)
+}
+
+async function retire(disk: Disk, directory: string): Promise<void> {
+  try {
+    await disk.rename(`${directory}/${current}`, `${directory}/${previous}`)
+  } catch (error) {
+    // It went there already, by an attempt that failed after that.
+    if ((error as { code?: string }).code !== 'ENOENT') throw error
+  }
 }
 
 /** The position of `checkpoint.previous`, or null when there is none to fall back to. */

@@ -13,3 +13,9 @@ export const corrupt = (path: string, offset: number, what: string): LogError =>
     'corrupt',
     `${path} is damaged at byte ${offset}: ${what}. Nothing was changed; restore the file from a copy, or remove the instance's data.`,
   )
+
+/** What is wrong is the record itself, so that trying again is in vain. */
+export function isDamage(error: unknown): boolean {
+  if (error instanceof LogError) return error.code === 'corrupt' || error.code === 'no-record'
+  return error instanceof RangeError
+}

@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest'
 import { SimulatedClock, SimulatedRandom } from '../../world/simulated.ts'
 import { type DiskFault, SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { OpenLogOptions, RecordCipher, SegmentLog } from './contract.ts'
+import { segmentOf } from './contract.ts'
 import { LogError } from './errors.ts'
 import { openLog } from './log.ts'
 
@@ -311,6 +312,28 @@ describe('a disk that refuses', () => {
     const { log: again, checkpoint } = await open()
     expect(Buffer.from(checkpoint!.blob).toString()).toBe('old')
     expect(await contents(again)).toEqual(['a', 'b'])
+    await again.close()
+  })
+
+  it.each([
+    ['the first', 0],
+    ['the second', 1],
+  ])('a checkpoint of which %s rename fails is no obstacle for the next ones', async (_, after) => {
+    const { disk, open } = world(9)
+    const { log } = await open({ segmentBytes: 512 })
+    for (const name of ['older', 'old']) {
+      await log.append(batch('x'.repeat(300)))
+      await log.checkpoint(batch(name)[0]!, log.end)
+    }
+    disk.inject({ operation: 'rename', error: 'EIO', after })
+    await expect(log.checkpoint(batch('new')[0]!, log.end)).rejects.toThrow('EIO')
+    await log.append(batch('x'.repeat(300)))
+    for (const name of ['next', 'last']) await log.checkpoint(batch(name)[0]!, log.end)
+    await log.trim(log.end)
+    expect(segmentOf(log.first)).toBe(3)
+    await log.close()
+    const { log: again, checkpoint } = await open({ segmentBytes: 512 })
+    expect(Buffer.from(checkpoint!.blob).toString()).toBe('last')
     await again.close()
   })
 

@@ -12,6 +12,7 @@ import type { BrokerSettings, Delivery, HandleOutcome, ReceiveRequest, SendRecei
 import { tagHash } from '../core/filter.ts'
 import { limits } from '../core/limits.ts'
 import { encodeState } from '../core/snapshot.ts'
+import { LogError } from '../log/errors.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
 
@@ -629,6 +630,40 @@ describe('retention', () => {
     expect(broker.usage().messages).toBeLessThan(150)
   })
 
+  it('that the disk interrupted ends what it began: no queue and no group keeps what is gone', async () => {
+    settings = { ...settings, retentionMs: HOUR }
+    await restart({ segmentBytes: 8_192 })
+    await sendMany(100)
+    await receive({ max: 10, invisibleMs: 12 * HOUR })
+    await clock.advance(8 * MINUTE)
+    disk.inject({ operation: 'unlink', error: 'EIO', path: '.index' })
+    await clock.advance(HOUR)
+    expect(reported.splice(0)).toHaveLength(1)
+    await clock.advance(2 * HOUR)
+    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+    await restart({ segmentBytes: 8_192 })
+    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+  })
+
+  it('does not wait an hour because the log was busy for a moment', async () => {
+    settings = { ...settings, retentionMs: HOUR }
+    await restart()
+    await sendMany(10)
+    await clock.advance(8 * MINUTE)
+    const { log } = broker
+    const write = log.write.bind(log)
+    let refusals = 3
+    log.write = (records) => {
+      if (refusals > 0 && records.some((record) => record[0] === 10)) {
+        refusals--
+        throw new LogError('busy', 'bytes wait for the disk')
+      }
+      return write(records)
+    }
+    await clock.advance(HOUR + 10_000)
+    expect([refusals, broker.usage().messages]).toEqual([0, 0])
+  })
+
   it('does not deliver what is too old, though its segment is still there', async () => {
     settings = { ...settings, retentionMs: HOUR }
     await restart()
@@ -655,15 +690,73 @@ describe('memory', () => {
 })
 
 describe('a record that cannot be read', () => {
-  it('is tried again later, and the receive says why', async () => {
+  it('is tried again later, and the receive says why; the others are given', async () => {
     await sendMany(2)
     await restart()
-    disk.inject({ operation: 'read', error: 'EIO', times: 1 })
+    disk.inject({ operation: 'read', error: 'EIO', times: 2 })
     await expect(receive()).rejects.toMatchObject({ code: 50001 })
     expect(reported.splice(0)).toHaveLength(1)
-    expect(await receive()).toEqual([])
+    expect((await receive()).map(({ messageId, attempt }) => [messageId, attempt])).toEqual([['M00001', 1]])
     await clock.advance(limits.unreadableRetryMs)
-    expect(await receive()).toHaveLength(2)
+    expect((await receive()).map(({ messageId, attempt }) => [messageId, attempt])).toContainEqual(['M00000', 2])
+  })
+
+  it.each([false, true])(
+    'because it is damaged takes no other with it to the dead letters (orderly: %s)',
+    async (orderly) => {
+      await ensureGroup({ orderly, maxRetryTimes: 1 })
+      for (const body of ['first', 'second', 'damaged', 'fourth']) await send('tag', body)
+      await damage('damaged')
+      const seen = new Set<string>()
+      for (let round = 0; round < 20; round++) {
+        for (const delivery of await receive().catch(() => [])) {
+          seen.add(text(delivery))
+          await ack(delivery)
+        }
+        await clock.advance(limits.unreadableRetryMs / 4)
+      }
+      expect([...seen].sort()).toEqual(['first', 'fourth', 'second'])
+      expect(await receive({ topic: '%DLQ%group', group: 'auditor' }).catch(() => [])).toEqual([])
+      expect(reported.splice(0).length).toBeGreaterThan(0)
+    },
+  )
+
+  it('because it is damaged holds up an orderly queue until its retries are used up, and no longer', async () => {
+    await ensureGroup({ orderly: true, maxRetryTimes: 1 })
+    for (const body of ['damaged', 'second']) {
+      const messageGroup = 'one'
+      await broker.send({ topic: 'topic', messages: [{ ...message('tag', body), messageGroup }] })
+    }
+    await damage('damaged')
+    for (let tries = 0; tries < 2; tries++) {
+      await expect(receive()).rejects.toMatchObject({ code: 50001 })
+      expect(await receive()).toEqual([])
+      await clock.advance(limits.unreadableRetryMs)
+    }
+    expect((await receive()).map(text)).toEqual(['second'])
+    expect(reported.splice(0).map(String)).toEqual(Array(3).fill(expect.stringContaining('damaged')))
+  })
+
+  it('and was passed over by a reset meanwhile is nobody’s trouble: the receive waits on', async () => {
+    await sendMany(2)
+    await restart()
+    disk.inject({ operation: 'read', error: 'EIO', times: 1_000 })
+    const waiting = receive({ waitMs: 20_000 })
+    await broker.resetOffsets({ consumerGroupId: 'group', topicName: 'topic', resetId: 'r', toMs: null })
+    disk.healFaults()
+    await send('tag', 'next')
+    expect((await waiting).map(text)).toEqual(['next'])
+  })
+
+  it('because it is damaged is missing among the messages shown, and is reported', async () => {
+    for (const body of ['body 0', 'body 1', 'body 2']) await send('tag', body)
+    await damage('body 1')
+    const page = await broker.browse({ topic: 'topic', fromMs: 0, untilMs: 2 ** 50, after: null, skip: 0, limit: 10 })
+    expect([page!.total, page!.messages.map(({ payload }) => String(Buffer.from(payload)))]).toEqual([
+      3,
+      ['body 0', 'body 2'],
+    ])
+    expect(reported.splice(0)).toHaveLength(1)
   })
 
   it('is told to a pull by the same refusal', async () => {
@@ -814,6 +907,15 @@ async function restart({ killed = false, ...place }: Place & { killed?: boolean 
   const old = broker
   if (!killed) await old.close()
   await open(place)
+}
+
+/** Of the record with this body one bit is lost while the broker is down. */
+async function damage(body: string): Promise<void> {
+  await broker.close()
+  const bytes = Buffer.from(disk.contentOf('/instance/0000001.segment')!)
+  bytes[bytes.indexOf(body)]! ^= 1
+  disk.plant('/instance/0000001.segment', bytes)
+  await open()
 }
 
 function topicSpec(topicName: string) {

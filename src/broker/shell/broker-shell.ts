@@ -68,9 +68,9 @@ import {
 import { typeWeight, units } from '../core/throttle.ts'
 import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../core/waiters.ts'
 import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
-import { LogError } from '../log/errors.ts'
+import { isDamage, LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
-import { browse, browseLite, historyOf } from './browse.ts'
+import { type BrowseContext, browse, browseLite, historyOf } from './browse.ts'
 import { FilterWatch } from './filter-watch.ts'
 import { Journal } from './journal.ts'
 import { LiteShell } from './lite.ts'
@@ -136,6 +136,7 @@ interface Wake extends Due {
 export class BrokerShell implements Broker {
   readonly state: BrokerState
   readonly #journal: Journal
+  readonly #looking: BrowseContext
   readonly #retention: Retention
   readonly #timers: Timers
   readonly #transactions: TransactionShell
@@ -191,6 +192,7 @@ export class BrokerShell implements Broker {
       onFailure: (error) => this.#stop(error),
       report: options.report,
     })
+    this.#looking = { state: options.state, log: options.log, index: options.index, report: options.report }
     this.#timers = new Timers({
       state: options.state,
       clock: options.clock,
@@ -220,7 +222,8 @@ export class BrokerShell implements Broker {
       commit: (events) => {
         this.#commit(events)
         // What blocked an orderly group's queue may be among the messages taken.
-        for (const subscription of this.state.subscriptions.values()) this.#attend(subscription)
+        for (const topic of this.#trimmedBy(events))
+          for (const subscription of topic.subscriptions.values()) this.#attend(subscription)
       },
       beforeTrim: (below) => this.#transactions.endBelow(below),
       report: options.report,
@@ -621,13 +624,13 @@ export class BrokerShell implements Broker {
   async browse(request: BrowseRequest): Promise<BrowsePage | null> {
     const topic = this.state.topics.get(request.topic)
     if (!topic) return null
-    return topic.liteTopics ? browseLite(this.#journal, topic, request) : browse(this.#journal, topic, request)
+    return topic.liteTopics ? browseLite(this.#looking, topic, request) : browse(this.#looking, topic, request)
   }
 
   async historyOf(topicName: string, message: StoredMessage): Promise<Incident[]> {
     const topic = this.state.topics.get(topicName)
     const read = topic?.liteTopics?.byName.get(message.liteTopic) ?? topic
-    return read ? historyOf(this.#journal, read, message) : []
+    return read ? historyOf(this.#looking, read, message) : []
   }
 
   usage(): { storedBytes: number; messages: number; inflight: number; timed: number } {
@@ -669,6 +672,17 @@ export class BrokerShell implements Broker {
     }
     this.#offsets.arrived(topics)
     this.#arm()
+  }
+
+  #trimmedBy(events: readonly BrokerEvent[]): ReadonlySet<Topic> {
+    const topics = new Set<Topic>()
+    for (const event of events)
+      if (event.type === 'trimmed')
+        for (const { queueKey } of event.queues) {
+          const queue = this.state.queues.get(queueKey)
+          if (queue) topics.add(queue.topic)
+        }
+    return topics
   }
 
   #nextSession(): void {
@@ -745,14 +759,17 @@ export class BrokerShell implements Broker {
         return
       }
       const deliveries = this.#wanted(poll, leased, messages)
-      if (deliveries.length === 0 && !subscription.removed && !this.#closed && this.#time.now() < poll.due) {
-        reenter(this.state, subscription, poll)
-        this.#serve(subscription)
-        this.#arm()
-      } else this.#answer(poll, deliveries)
+      if (deliveries.length === 0) this.#waitOn(poll)
+      else this.#answer(poll, deliveries)
     } catch (error) {
       if (this.#closed) {
         this.#answer(poll, [])
+        return
+      }
+      if (!this.#journal.failed && !isHeld(subscription, leased, leased.entries[0]!)) {
+        // Retention, a reset or a removal took it while it was being read.
+        this.#giveBack(subscription, leased, 1)
+        this.#waitOn(poll)
         return
       }
       this.#report(error)
@@ -761,28 +778,64 @@ export class BrokerShell implements Broker {
     }
   }
 
-  /** They could not be read: not again before a while has passed. */
-  #setAside(subscription: Subscription, leased: Handout): void {
-    if (this.#journal.failed) return
-    this.#tryCommit(decideDeadline(stillHeld(subscription, leased, 0), this.#time.now() + limits.unreadableRetryMs))
+  /** What it was to get is not for it after all: it waits for as long as it wanted to. */
+  #waitOn(poll: Poll): void {
+    const { subscription } = poll
+    if (subscription.removed || this.#closed || this.#time.now() >= poll.due) {
+      this.#answer(poll, [])
+      return
+    }
+    reenter(this.state, subscription, poll)
+    this.#serve(subscription)
+    this.#arm()
   }
 
-  /** The messages leased, or as many of the first ones as memory should hold at a time; none for one who does not take what it got. */
+  /** The first one could not be read: not again before a while has passed. The others are given back. */
+  #setAside(subscription: Subscription, leased: Handout): void {
+    if (this.#journal.failed || this.#closed) return
+    const [first] = stillHeld(subscription, { ...leased, entries: leased.entries.slice(0, 1) }, 0)
+    if (first) this.#tryCommit(decideDeadline([first], this.#time.now() + limits.unreadableRetryMs))
+    this.#giveBack(subscription, leased, 1)
+  }
+
+  /**
+   * The messages leased, or as many of the first ones as memory should hold at a time; none for one who does not take
+   * what it got. Those behind one that cannot be read are left out with it; rejects when that is the first.
+   */
   async #read({ budget, signal }: Pick<Poll, 'budget' | 'signal'>, leased: Handout): Promise<MessageEvent[]> {
     const positions = leased.entries.map((entry) => entry.position)
     const messages: MessageEvent[] = []
     let bytes = 0
     for (let next: number = limits.messagesReadFirst; messages.length < positions.length && next > 0; ) {
       if (budget?.full() && !signal.aborted) break
-      const records = await this.#journal.log.readMany(positions.slice(messages.length, messages.length + next))
+      const wanted = positions.slice(messages.length, messages.length + next)
+      const records = await this.#readAhead(wanted, messages.length > 0)
       for (const record of records) {
         bytes += record.length
         budget?.add(record.length)
         messages.push(messageOf(record))
       }
+      if (records.length < wanted.length) break
       next = Math.floor((limits.bytesPerReceive - bytes) / (bytes / messages.length))
     }
     return messages
+  }
+
+  /** All of them, or when one cannot be read those before it. */
+  async #readAhead(positions: readonly number[], mayBeNone: boolean): Promise<Uint8Array[]> {
+    const { log } = this.#journal
+    try {
+      return await log.readMany(positions)
+    } catch (error) {
+      const records: Uint8Array[] = []
+      for (const position of positions) {
+        const record = await log.read(position).catch(() => null)
+        if (record === null) break
+        records.push(record)
+      }
+      if (records.length === 0 && !mayBeNone) throw error
+      return records
+    }
   }
 
   /** What matches the filter by its exact tag; the group is done with the rest. */
@@ -798,8 +851,9 @@ export class BrokerShell implements Broker {
       extra += units(message.bodyBytes) - 1
     })
     this.#spendForReceive(subscription, extra, this.#time.now())
-    if (unwanted.length > 0 && !subscription.removed)
-      this.#commit([{ type: 'acked', subscriptionId: subscription.id, entries: unwanted }])
+    // When the log has no room for it they come again, and are passed over then.
+    if (unwanted.length > 0 && !subscription.removed && !this.#journal.failed)
+      this.#tryCommit([{ type: 'acked', subscriptionId: subscription.id, entries: unwanted }])
     return deliveries
   }
 
@@ -961,7 +1015,10 @@ export class BrokerShell implements Broker {
           await this.#bury(lease)
         } catch (error) {
           this.#report(error)
-          if (lease.phase === 'dying') this.#tryLater(lease)
+          if (lease.phase !== 'dying') continue
+          // One that is damaged can neither be delivered nor buried, and would hold up an orderly queue for ever.
+          const isOver = isDamage(error) && this.#tryCommit([ackedBy(lease)])
+          if (!isOver) this.#tryLater(lease)
         }
       }
     } finally {
@@ -986,12 +1043,17 @@ export class BrokerShell implements Broker {
   /** Copies the message to the dead letters and acknowledges it, in one record group. Resolves when decided, not when durable. */
   async #bury(lease: Lease): Promise<void> {
     const { attempt, session, subscription } = lease
-    const message = messageOf(await this.#journal.log.read(lease.position))
+    const record = await this.#journal.log.read(lease.position).catch((error: unknown) => {
+      // Retention may have taken it while it was being read.
+      if (lease.phase === 'gone') return null
+      throw error
+    })
+    if (record === null) return
+    const message = messageOf(record)
     if (lease.phase === 'gone' || lease.attempt !== attempt || lease.session !== session) return
-    const acked: BrokerEvent = { type: 'acked', subscriptionId: subscription.id, entries: [nameOf(lease)] }
     if (subscription.topic.settings.topicName === deadLetterTopicName(this.state, subscription.group)) {
       // Already where it would go: the group is done with it, and it stays there for others.
-      this.#commit([acked])
+      this.#commit([ackedBy(lease)])
       return
     }
     const topic = decideDeadLetterTopic(this.state, subscription.group)
@@ -1200,6 +1262,10 @@ function delivery(
     invisibleMs: leased.deadline - leased.at,
     deadLetterOf: message.origin,
   }
+}
+
+function ackedBy(lease: Lease): BrokerEvent {
+  return { type: 'acked', subscriptionId: lease.subscription.id, entries: [nameOf(lease)] }
 }
 
 /** So that a redelivery under the same expression need not ask again. */

@@ -10,6 +10,7 @@ import { decodeEvent, isDeliveryRecord, type MessageEvent } from '../core/events
 import type { Entries } from '../core/lease.ts'
 import type { BrokerState, Queue, Topic } from '../core/state.ts'
 import type { SegmentLog } from '../log/contract.ts'
+import { isDamage } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 
 /** Messages one call looks at, and bytes it reads, before it says where it stopped. */
@@ -26,6 +27,7 @@ export interface BrowseContext {
   readonly state: BrokerState
   readonly log: SegmentLog
   readonly index: PersistentQueueIndex
+  report(error: unknown): void
 }
 
 /** Messages stored from `fromMs` to `untilMs`, both included, in order of time. */
@@ -48,10 +50,15 @@ export async function browse(context: BrowseContext, topic: Topic, request: Brow
     const unread = request.matches ? 0 : Math.min(skip, batch.length)
     skip -= unread
     const wanted = batch.slice(unread)
-    const records = await context.log.readMany(wanted.map(({ position }) => position))
+    const records = await readEach(
+      context,
+      wanted.map(({ position }) => position),
+    )
     for (let i = 0; i < wanted.length; i++) {
-      bytes += records[i]!.length
-      const message = stored(wanted[i]!, decodeEvent(records[i]!) as MessageEvent, topic)
+      const record = records[i]!
+      if (record === null) continue
+      bytes += record.length
+      const message = stored(wanted[i]!, decodeEvent(record) as MessageEvent, topic)
       if (request.matches && !request.matches(message)) continue
       if (skip > 0) {
         skip--
@@ -96,6 +103,22 @@ export async function browseLite(context: BrowseContext, topic: Topic, request: 
     if (some.next) return page([key, some.next[0]!])
   }
   return { messages: found.slice(request.skip), total, next: null }
+}
+
+/** Null for one that is damaged, or that retention took meanwhile: whoever looks for the others finds them. */
+async function readEach(context: BrowseContext, positions: readonly number[]): Promise<Array<Uint8Array | null>> {
+  try {
+    return await context.log.readMany(positions)
+  } catch (error) {
+    if (!isDamage(error)) throw error
+    if (positions.length === 1) {
+      context.report(new Error('A message cannot be shown; the others are.', { cause: error }))
+      return [null]
+    }
+    const each: Array<Uint8Array | null> = []
+    for (const position of positions) each.push(...(await readEach(context, [position])))
+    return each
+  }
 }
 
 interface Cursor {

@@ -69,7 +69,7 @@ export interface LiteContext {
   deliveryOf(reading: Subscription, leased: Handout, entry: Handout['entries'][number], message: MessageEvent): Delivery
   /** Nobody was given the deliveries from `from` on. */
   giveBack(reading: Subscription, leased: Handout, from: number): void
-  /** They could not be read: not again before a while has passed. */
+  /** The first one could not be read: not again before a while has passed. The others are given back. */
   setAside(reading: Subscription, leased: Handout): void
   /** Everything remembered for the reading may go: it is about to be dropped. */
   forget(reading: Subscription): void
@@ -457,7 +457,11 @@ export class LiteShell {
     try {
       for (const { leased } of batches) {
         if (bytes >= limits.bytesPerReceive) break
-        const messages = await this.#context.read(poll, leased)
+        const messages = await this.#context.read(poll, leased).catch((error: unknown) => {
+          if (this.#context.stopped() || read.length === 0) throw error
+          // What came before is given; this one is told of when it is the first.
+          return []
+        })
         for (const { payload } of messages) bytes += payload.length
         read.push(messages)
         if (messages.length < leased.entries.length) break
@@ -473,7 +477,9 @@ export class LiteShell {
         return
       }
       this.#context.report(error)
-      for (const { reading, leased } of batches) this.#context.setAside(reading, leased)
+      const [broken, ...others] = batches
+      this.#context.setAside(broken!.reading, broken!.leased)
+      for (const { reading, leased } of others) this.#context.giveBack(reading, leased, 0)
       this.#fail(poll, this.#context.asRefusal(error))
     }
   }

@@ -7,7 +7,9 @@
  * everything, and a busy one keeps a message's bytes at most an eighth longer than promised. Must never
  * stop the log for want of space: sealing writes only after a checkpoint found room.
  */
+import { BrokerRefusal } from '../broker.ts'
 import type { BrokerEvent } from '../core/events.ts'
+import { codes } from '../core/refusal.ts'
 import { decideTrim, expiredSegments, sealAfterMs } from '../core/retention.ts'
 import type { BrokerState } from '../core/state.ts'
 import { positionOf, segmentOf } from '../log/contract.ts'
@@ -15,6 +17,8 @@ import type { Journal } from './journal.ts'
 
 /** After a full or failing disk. */
 const retryMs = 3_600_000
+/** After the log had no room. */
+const busyMs = 1_000
 
 export interface RetentionContext {
   readonly state: BrokerState
@@ -74,8 +78,9 @@ export class Retention {
       if (!this.#stopped) await this.#trim(at)
     } catch (error) {
       if (this.#stopped) return
-      this.#context.report(error)
-      this.#notBefore = at + retryMs
+      const isBusy = error instanceof BrokerRefusal && error.code === codes.tooManyRequests
+      if (!isBusy) this.#context.report(error)
+      this.#notBefore = at + (isBusy ? busyMs : retryMs)
     }
   }
 
@@ -95,7 +100,8 @@ export class Retention {
     const below = positionOf(ages[count - 1]!.segment + 1, 0)
     await this.#context.makeWay(below)
     this.#context.beforeTrim(below)
-    const event = decideTrim(state, await index.trimBelow(below))
+    await index.trimBelow(below)
+    const event = decideTrim(state, (queueKey) => index.minimumOffset(queueKey))
     if (event) this.#context.commit([event])
     // The log keeps what its last two checkpoints need.
     await journal.checkpoint()

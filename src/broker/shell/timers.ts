@@ -27,7 +27,7 @@ import {
   type TimerName,
 } from '../core/timed.ts'
 import type { SegmentLog } from '../log/contract.ts'
-import { LogError } from '../log/errors.ts'
+import { isDamage, LogError } from '../log/errors.ts'
 
 /** A portion: messages and bytes put into one record group. */
 const PORTION = 512
@@ -318,11 +318,6 @@ function timedOf(record: Uint8Array): TimedEvent {
   const event = decodeEvent(record)
   if (event.type !== 'timed') throw new Error(`The timer table names a record that is a ${event.type}.`)
   return event
-}
-
-function isDamage(error: unknown): boolean {
-  if (error instanceof LogError) return error.code === 'corrupt' || error.code === 'no-record'
-  return error instanceof RangeError
 }
 
 function smaller(count: number): number {

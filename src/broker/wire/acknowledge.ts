@@ -11,7 +11,7 @@ import { checkGroupName, checkTopicName } from './names.ts'
 import { statusOf } from './status.ts'
 
 /** Entries in one AckMessage; official clients send one. */
-const maxEntries = 4096
+const maxEntries = 1024
 const longestInvisibleMs = 12 * 3600 * 1000
 
 export async function ackMessage(call: WireCall, request: gen.AckMessageRequest): Promise<gen.AckMessageResponseInit> {

@@ -105,6 +105,35 @@ describe('the registry of clients', () => {
     expect([listed(), told]).toEqual([[], ['a']])
   })
 
+  it('begins no timer for a stream that ends after it is closed', () => {
+    const { clock, registry, connect, shut } = start()
+    connect('a')
+    registry.close()
+    shut('a', true)
+    expect(clock.pending).toBe(0)
+  })
+
+  it('forgets the oldest clients when all declare more than a million topics together', () => {
+    const { registry, listed } = start()
+    const topics = Array.from({ length: 4_000 }, (_, i) => `t${i}`)
+    const declare = (clientId: string, count = 4_000) =>
+      registry.register({
+        clientId,
+        language: 'JAVA',
+        version: '5.2.0',
+        group: 'group',
+        topics: topics.slice(0, count),
+      })
+    for (let i = 0; i < 250; i++) declare(`c${i}`)
+    for (let again = 0; again < 3; again++) declare('c9')
+    expect(listed()).toHaveLength(250)
+    declare('c9', 3_999)
+    declare('one', 1)
+    expect(listed()).toHaveLength(251)
+    declare('two', 4_001)
+    expect(listed().slice(0, 2)).toEqual(['c1', 'c2'])
+  })
+
   it('holds no timer after it is closed, and has none for a stream that never said who it is', async () => {
     const { clock, told, registry, connect, open, shut } = start()
     open('stranger')

@@ -83,12 +83,16 @@ const lostAfterMs = 35_000
 /** With its connection gone: a client that lives dials again within a second or two, and its poll or heartbeat comes with it. */
 const lostWithConnectionAfterMs = 6_000
 const maxClients = 100_000
+/** Topics that all clients declare together; beyond it the oldest client is forgotten, as beyond the number of clients. */
+const maxDeclaredTopics = 1_000_000
 /** Streams of one client: one for each of its addresses, and some it has not closed yet. */
 const maxStreamsPerClient = 16
 const drainMs = 5_000
 
 export function createClientRegistry(broker: Broker, clock: Clock): ClientRegistry {
   const known = new Map<string, ClientInfo>()
+  let declaredTopics = 0
+  let closed = false
   /** Oldest first. */
   const streams = new Map<string, ClientStream[]>()
   const stalled = new Set<ClientStream>()
@@ -135,6 +139,7 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
     const info = known.get(clientId)
     if (info === undefined) return
     known.delete(clientId)
+    declaredTopics -= info.topics.length
     if (info.group !== null) return
     for (const topic of info.topics) {
       const ofTopic = producers.get(topic)
@@ -175,6 +180,11 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
       if (before === undefined && known.size >= maxClients) evict(known.keys().next().value!)
       const same = before !== undefined && before.group === info.group && sameTopics(before.topics, info.topics)
       if (!same) unregister(info.clientId)
+      if (!same) {
+        while (known.size > 0 && declaredTopics + info.topics.length > maxDeclaredTopics)
+          evict(known.keys().next().value!)
+        declaredTopics += info.topics.length
+      }
       known.set(info.clientId, info)
       broker.clientAlive(info.clientId)
       if (info.group !== null) return
@@ -197,7 +207,8 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
         return
       }
       streams.delete(clientId)
-      if (known.has(clientId)) doubt(clientId, connectionGone ? lostWithConnectionAfterMs : lostAfterMs)
+      // Streams end after the registry when an instance closes: nobody is left to be told.
+      if (known.has(clientId) && !closed) doubt(clientId, connectionGone ? lostWithConnectionAfterMs : lostAfterMs)
     },
     terminated: forget,
     routeAsked(clientId) {
@@ -252,6 +263,7 @@ export function createClientRegistry(broker: Broker, clock: Clock): ClientRegist
     },
     metrics: () => metrics.list(),
     close() {
+      closed = true
       for (const { cancel } of doubts.values()) cancel()
       doubts.clear()
       questions.give({ on: 'everybody' })

@@ -54,6 +54,15 @@ export function checkTopicName(name: string): void {
   }
 }
 
+/** What a client puts before its topic's name is not used, and comes back with every message: throws ILLEGAL_TOPIC when it is long. */
+export function checkNamespace(namespace: string): void {
+  if (namespace.length <= 255) return
+  throw new BrokerRefusal(
+    Code.ILLEGAL_TOPIC,
+    `The topic's resource namespace has ${namespace.length} characters; at most 255 are allowed.`,
+  )
+}
+
 /** Throws ILLEGAL_CONSUMER_GROUP when the name cannot be a consumer group a client uses. */
 export function checkGroupName(name: string): void {
   if (name === '') throw new BrokerRefusal(Code.ILLEGAL_CONSUMER_GROUP, 'The consumer group name is empty.')

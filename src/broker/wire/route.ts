@@ -12,7 +12,7 @@ import { BrokerRefusal, type TopicView } from '../broker.ts'
 import type { WireCall } from './call.ts'
 import { Code } from './code.ts'
 import { messageTypeNumbers } from './message.ts'
-import { checkGroupName, checkTopicName, quoted } from './names.ts'
+import { checkGroupName, checkNamespace, checkTopicName, quoted } from './names.ts'
 import { statusOf } from './status.ts'
 
 const readWrite = 4
@@ -57,6 +57,7 @@ export function queryAssignment(
 export function topicOf(call: WireCall, resource: gen.Resource | null): TopicView {
   const name = resource?.name ?? ''
   checkTopicName(name)
+  checkNamespace(resource?.resourceNamespace ?? '')
   const topic = call.door.broker.topic(name)
   if (topic === null) {
     throw new BrokerRefusal(

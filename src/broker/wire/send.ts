@@ -18,6 +18,8 @@ import { statusOf } from './status.ts'
 const noProperties = gen.SystemProperties.decode(new Uint8Array(0))
 
 const maxPropertyBytes = 16 * 1024
+/** Trace context and born host together; the protocol counts neither among the properties. */
+const maxOriginBytes = 16 * 1024
 const maxUserProperties = 128
 /** Messages in one call. The public clients send one; Rust's batch sends more. */
 const maxBatch = 1024
@@ -132,6 +134,13 @@ function checkMessage(message: gen.Message, at: number, maxDelayMs: number): voi
     )
   }
   checkProperties(message, tag)
+  const originBytes = Buffer.byteLength(system.traceContext ?? '') + Buffer.byteLength(system.bornHost ?? '')
+  if (originBytes > maxOriginBytes) {
+    throw new BrokerRefusal(
+      Code.MESSAGE_PROPERTIES_TOO_LARGE,
+      `The trace context and the born host have ${originBytes} bytes together; at most ${maxOriginBytes} are allowed.`,
+    )
+  }
   if (system.messageId.trim() === '') throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message has no id.')
   if (system.messageId.length > 255)
     throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message id has more than 255 characters.')

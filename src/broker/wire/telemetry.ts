@@ -12,7 +12,7 @@ import { BrokerRefusal } from '../broker.ts'
 import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
 import type { ClientStream } from './clients.ts'
 import { Code } from './code.ts'
-import { checkGroupName, checkTopicName } from './names.ts'
+import { checkGroupName, checkNamespace, checkTopicName } from './names.ts'
 import { endpointsFor } from './route.ts'
 import { mergeSettings } from './settings.ts'
 import { SettingsAgain } from './settings-again.ts'
@@ -154,6 +154,7 @@ function declared(settings: gen.Settings): { topics: string[]; group: string | n
   }
   const topics = resources.map((topic) => topic?.name ?? '')
   for (const topic of topics) checkTopicName(topic)
+  for (const resource of resources) checkNamespace(resource?.resourceNamespace ?? '')
   const namespace = resources[0]?.resourceNamespace ?? ''
   if (settings.subscription === null) return { topics, group: null, namespace }
   const group = settings.subscription.group?.name ?? ''
