@@ -14,7 +14,7 @@
  * It knows calls and their answers, and nothing of leases, locks, timers or logs.
  */
 import type { Delivery, Filter } from '../../src/broker/broker.ts'
-import { check, MINUTE, same } from './world.ts'
+import { check, same } from './world.ts'
 
 export type Resolution = 'commit' | 'rollback'
 
@@ -78,9 +78,6 @@ interface Story {
   deadAt: number
 }
 
-/** Retention takes whole segments; between being too old and being gone nothing is certain. */
-const MARGIN_MS = 5 * MINUTE
-
 export class MixedModel {
   readonly messages = new Map<string, Message>()
   readonly #places = new Map<string, Message>()
@@ -91,11 +88,15 @@ export class MixedModel {
   #owed: Array<{ readonly message: Message; readonly earlier: Story; readonly at: number; readonly sentence: string }> =
     []
   /** What was stored before may be gone. */
-  keptSinceMs = 0
+  readonly #keptSinceMs: () => number
   deliveries = 0
   acknowledged = 0
   deadLetters = 0
   pulled = 0
+
+  constructor(keptSinceMs: () => number) {
+    this.#keptSinceMs = keptSinceMs
+  }
 
   incarnation(topic: string): number {
     return this.#incarnations.get(topic) ?? 0
@@ -165,7 +166,7 @@ export class MixedModel {
 
   /** Nothing is promised of what can have been too old. */
   kept(message: Message): boolean {
-    return message.incarnation === this.incarnation(message.topic) && message.storedAt >= this.keptSinceMs + MARGIN_MS
+    return message.incarnation === this.incarnation(message.topic) && message.storedAt > this.#keptSinceMs()
   }
 
   // Groups ---------------------------------------------------------------------------------------
@@ -304,12 +305,13 @@ export class MixedModel {
     }
   }
 
-  deadLettered(reading: Reading, delivery: Delivery): void {
+  /** One that was told apart by an expression, and could not be read since, may have ended there too. */
+  deadLettered(reading: Reading, delivery: Delivery, readsFailed: boolean): void {
     const name = `dead letter ${delivery.messageId} of ${reading.group}`
     const message = this.messages.get(delivery.messageId)
     check(message !== undefined, `${name} was never sent`)
     check(same(message.payload, delivery.payload), `${name} has another payload than it was sent with`)
-    check(passes(reading.filter, message), `${name} does not match the filter`)
+    check(readsFailed || passes(reading.filter, message), `${name} does not match the filter`)
     const story = this.story(reading, delivery.messageId)
     if (reading.resets === 0) {
       check(story.deadAt === Number.POSITIVE_INFINITY, `${name} is there twice`)

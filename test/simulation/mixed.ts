@@ -20,7 +20,7 @@ const topics: Readonly<Record<string, MessageType>> = {
   passing: 'NORMAL',
 }
 const tags = [null, 'a', 'b', 'c'] as const
-const some: Filter = new Set(['a', 'b'])
+const tagged: Filter = new Set(['a', 'b'])
 /** Payloads are bytes by chance, so what an expression would say of them is a matter of the first. */
 const even: Filter = { sql: 'even', passes: (payload) => payload[0]! % 2 === 0 }
 
@@ -67,8 +67,9 @@ export async function simulateMixed(seed: number, steps = 110): Promise<MixedOut
 }
 
 class Mixed extends World {
-  readonly #model = new MixedModel()
+  readonly #model = new MixedModel(() => this.#keptSince())
   readonly #groups: readonly Group[]
+  readonly #topics: readonly string[]
   readonly #readings: readonly Reading[]
   readonly #members = new Map<string, Member>()
   /** Handles that somebody still holds, from before crashes too. */
@@ -83,9 +84,11 @@ class Mixed extends World {
   #freeSince = 0
   /** The latest the wall clock ever showed. */
   #latestWallMs = 0
+  #keptSinceMs = 0
   #made = 0
   #generation = 1
   #finishing = false
+  #readsFailed = false
   readonly #usualMs: number
   readonly #counts = { resets: 0, turns: 0, recalled: 0, committed: 0, answersLost: 0 }
 
@@ -93,7 +96,7 @@ class Mixed extends World {
     super(seed)
     this.#usualMs = this.random.below(4)
     this.latency.maxMs = this.#usualMs
-    this.settings = { ...this.settings, retentionMs: this.oneIn(3) ? 20 * MINUTE : 1_000 * HOUR }
+    this.settings = { ...this.settings, retentionMs: this.pick([2 * MINUTE, 10 * MINUTE, 1_000 * HOUR, 1_000 * HOUR]) }
     this.cipherKey = this.oneIn(6) ? this.random.bytes(32) : null
     this.segmentBytes = 4_096 << this.random.below(5)
     // The last one is the one that is reset.
@@ -109,40 +112,27 @@ class Mixed extends World {
       maxReceiveTps: null,
       buried: this.oneIn(3),
     }))
-    const [all, orderly, turning, tagged, asked, moved] = this.#groups.map(({ name }) => name) as [
-      string,
-      string,
-      string,
-      string,
-      string,
-      string,
+    // Some of the topics in each world, so that what is sent meets what is in the way.
+    const chosen = Object.keys(topics).filter(() => this.oneIn(2))
+    this.#topics = chosen.length > 0 ? chosen : ['line']
+    this.#readings = this.#topics.flatMap((topic) => this.#readingsOf(topic))
+  }
+
+  /** An ordered topic always has an orderly group, and the others by chance. */
+  #readingsOf(topic: string): Reading[] {
+    const filters = [
+      null,
+      this.pick([null, null, tagged, even]),
+      this.pick([null, tagged]),
+      tagged,
+      even,
+      this.pick([null, tagged, even]),
     ]
-    const wanted: Array<[string, string, Filter]> = [
-      [all, 'normal', null],
-      [all, 'urgent', null],
-      [all, 'later', null],
-      [all, 'half', null],
-      [all, 'passing', null],
-      [orderly, 'line', this.pick([null, some, even])],
-      [orderly, this.pick(['later', 'normal', 'half', 'urgent']), null],
-      [turning, this.pick(['line', 'normal']), this.pick([null, some])],
-      [tagged, this.pick(['normal', 'urgent', 'passing']), some],
-      [asked, this.pick(['normal', 'later', 'line', 'urgent']), even],
-      [moved, this.pick(['normal', 'half', 'later', 'line']), this.pick([null, null, some, even])],
-      [moved, 'urgent', null],
-    ]
-    // A few of them in each world, so that what is sent comes back often.
-    this.#readings = wanted
-      .filter(([group]) => group === orderly || group === moved || !this.oneIn(3))
-      .map(([group, topic, filter]) => ({
-        group,
-        topic,
-        filter,
-        order: this.#groups.find(({ name }) => name === group)!.order,
-        stories: new Map(),
-        epoch: 0,
-        resets: 0,
-      }))
+    return this.#groups.flatMap(({ name: group, order }, i) => {
+      const reads = order === 'always' && topic === 'line' ? true : this.oneIn(2)
+      if (!reads) return []
+      return [{ group, topic, filter: filters[i]!, order, stories: new Map(), epoch: 0, resets: 0 }]
+    })
   }
 
   async step(): Promise<void> {
@@ -178,7 +168,7 @@ class Mixed extends World {
     await this.during(this.#ensureGroups())
     this.#decideAll()
     await this.#drain()
-    for (const topic of Object.keys(topics)) await this.#audit(topic)
+    for (const topic of this.#topics) await this.#audit(topic)
     for (const group of this.#groups) await this.#readDeadLetters(group)
     for (const reading of this.#readings) await this.#judge(reading)
     this.#model.settle()
@@ -207,7 +197,7 @@ class Mixed extends World {
 
   // Producers ------------------------------------------------------------------------------------
 
-  #send(topic: string = this.pick(Object.keys(topics))): void {
+  #send(topic: string = this.pick(this.#topics)): void {
     const { life } = this
     const incarnation = this.#model.incarnation(topic)
     const wallMs = this.clock.now()
@@ -351,6 +341,7 @@ class Mixed extends World {
   // Consumers ------------------------------------------------------------------------------------
 
   #consume(): void {
+    if (this.#readings.length === 0) return
     const reading = this.pick(this.#readings)
     const member = this.#member()
     const attemptId = reading.order !== 'never' && this.oneIn(2) ? `attempt-${this.random.below(1e9)}` : null
@@ -528,7 +519,8 @@ class Mixed extends World {
 
   #pull(): void {
     const { life } = this
-    const { topic, filter } = this.pick(this.#readings)
+    const topic = this.pick(this.#topics)
+    const filter = this.pick([null, tagged, even])
     const queueId = this.random.below(limits.queuesPerTopic)
     const since = this.#model.incarnation(topic)
     this.behind(async () => {
@@ -566,7 +558,9 @@ class Mixed extends World {
   // Operators ------------------------------------------------------------------------------------
 
   #reset(): void {
-    const reading = this.pick(this.#readings.filter(({ group }) => group === this.#groups.at(-1)!.name))
+    const moved = this.#readings.filter(({ group }) => group === this.#groups.at(-1)!.name)
+    if (moved.length === 0) return
+    const reading = this.pick(moved)
     this.#counts.resets++
     if (this.oneIn(3)) this.#moveQueue(reading)
     else this.#moveAll(reading)
@@ -646,17 +640,20 @@ class Mixed extends World {
   }
 
   #changeRetention(): void {
-    this.#grewOld()
-    const retentionMs = this.settings.retentionMs < HOUR ? 1_000 * HOUR : 30 * MINUTE
+    this.#keptSince()
+    const retentionMs = this.settings.retentionMs < HOUR ? 1_000 * HOUR : 10 * MINUTE
     this.settings = { ...this.settings, retentionMs }
     this.shell.configure(this.settings)
   }
 
-  #grewOld(): void {
-    this.#model.keptSinceMs = Math.max(this.#model.keptSinceMs, this.shell.now() - this.settings.retentionMs)
+  /** What was stored before may be gone. */
+  #keptSince(): number {
+    this.#keptSinceMs = Math.max(this.#keptSinceMs, this.shell.now() - this.settings.retentionMs)
+    return this.#keptSinceMs
   }
 
   async #recreate(): Promise<void> {
+    if (!this.#topics.includes('passing')) return
     this.#model.topicRemoved('passing', this.#readings)
     await this.during(this.shell.removeTopic('passing')).catch(refusal)
     await this.#ensure('passing').catch(refusal)
@@ -667,7 +664,10 @@ class Mixed extends World {
   /** The disk is slow for a while, or some reads fail. */
   #ail(): void {
     if (this.oneIn(2)) this.latency.maxMs = 50 + this.random.below(300)
-    else this.disk.inject({ operation: 'read', error: 'EIO', times: 1 + this.random.below(3) })
+    else {
+      this.#readsFailed = true
+      this.disk.inject({ operation: 'read', error: 'EIO', times: 1 + this.random.below(3) })
+    }
     this.#ailing(this.random.below(10 * SECOND), () => this.#recover())
   }
 
@@ -698,9 +698,11 @@ class Mixed extends World {
     }, 2 * SECOND)
   }
 
+  /** What was to last for a while may be over at once. */
   #jump(): void {
     this.#wall()
     this.jumpClock()
+    this.#freeSince = Math.max(this.#freeSince, this.clock.monotonic())
   }
 
   #wall(): number {
@@ -710,7 +712,7 @@ class Mixed extends World {
 
   override async pass(ms: number): Promise<void> {
     await super.pass(ms)
-    this.#grewOld()
+    this.#keptSince()
   }
 
   #pause(): number {
@@ -735,7 +737,7 @@ class Mixed extends World {
 
   protected async prepare(): Promise<void> {
     await this.during(this.#ensureGroups())
-    await this.#ensure(...Object.keys(topics), ...this.#groups.map(({ name }) => graveyardOf(name)))
+    await this.#ensure(...this.#topics, ...this.#groups.map(({ name }) => graveyardOf(name)))
   }
 
   /** From here on the groups read them: one that comes when something was lost already would begin at the end. */
@@ -830,7 +832,7 @@ class Mixed extends World {
             const from = delivery.deadLetterOf?.topicName
             const reading = this.#readings.find((each) => each.group === name && each.topic === from)
             check(reading !== undefined, `${delivery.messageId} is a dead letter of ${name} and came from ${from}`)
-            this.#model.deadLettered(reading, delivery)
+            this.#model.deadLettered(reading, delivery, this.#readsFailed)
           }
         })
   }
