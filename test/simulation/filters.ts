@@ -144,7 +144,7 @@ class FilterWorld extends World {
     else if (way < 80) this.#moveSomebody()
     else if (way < 83) this.#repeatReset()
     else if (way < 86) this.#acknowledgeLate()
-    else if (way < 88) await this.during(this.shell.checkpoint())
+    else if (way < 88) await this.checkpoint(() => this.#send())
     else if (way < 90) this.jumpClock()
     else if (way < 92) await this.restart()
     else if (way < 95) await this.kill()

@@ -99,7 +99,7 @@ class LiteSimulation extends World {
     else if (way < 65) this.#consume()
     else if (way < 88) this.#speak()
     else if (way < 90) this.#leave()
-    else if (way < 91) await this.during(this.shell.checkpoint())
+    else if (way < 91) await this.checkpoint(() => this.#produce())
     else if (way < 92) await this.#recreate()
     else if (way < 94) this.jumpClock()
     else if (way < 95) await this.restart()
@@ -300,6 +300,7 @@ class LiteSimulation extends World {
       attemptId,
     }
     const losesAnswer = this.oneIn(6)
+    const { jumps } = this
     this.behind(async () => {
       let deliveries = await this.#receive(reader, request, aborted.signal)
       if (deliveries && deliveries.length > 0 && losesAnswer) {
@@ -308,7 +309,7 @@ class LiteSimulation extends World {
         deliveries = await this.#receive(reader, { ...request, waitMs: 0 }, aborted.signal)
         const wishes = this.#wishes.get(`${reader.group} ${clientId}`)
         const wanted = lost.every((delivery) => wishes?.wants.has(liteTopicOf(delivery)))
-        if (deliveries && wanted && reader.orderly && attemptId !== null)
+        if (deliveries && jumps === this.jumps && !this.stopping && wanted && reader.orderly && attemptId !== null)
           check(
             names(deliveries) === names(lost),
             `${attemptId} got ${names(lost)} and, asking again at once, ${names(deliveries)}`,

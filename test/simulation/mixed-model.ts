@@ -56,6 +56,8 @@ export interface Reading {
   /** Rises with a reset and when the topic is made anew: answers to earlier calls are of another time. */
   epoch: number
   resets: number
+  /** Every handle that was given. */
+  readonly handles: Set<string>
 }
 
 interface Story {
@@ -110,11 +112,16 @@ export class MixedModel {
   /** What the broker had not written down yet is forgotten: the delivery before the latest may be the latest again. */
   crashed(readings: readonly Reading[]): void {
     this.#owed = []
+    this.#unsure(readings)
+  }
+
+  #unsure(readings: readonly Reading[]): void {
     for (const { stories } of readings) for (const story of stories.values()) story.sure = false
   }
 
   /** With whom the former process left what is there is not known. */
-  started(): void {
+  started(readings: readonly Reading[]): void {
+    this.#unsure(readings)
     for (const message of this.messages.values()) message.thereSince = Number.POSITIVE_INFINITY
   }
 
@@ -175,7 +182,15 @@ export class MixedModel {
   delivered(
     reading: Reading,
     deliveries: readonly Delivery[],
-    when: { since: number; wallMs: number; at: number; maxAttempts: number; autoRenew: boolean },
+    when: {
+      since: number
+      wallMs: number
+      at: number
+      maxAttempts: number
+      most: number
+      autoRenew: boolean
+      readsFailed: boolean
+    },
   ): void {
     const firsts = new Set<number>()
     const here = new Set<string>()
@@ -197,12 +212,25 @@ export class MixedModel {
         if (reading.order === 'always') this.#judgeOrder(reading, message, here, when.at)
       }
       check(delivery.attempt <= when.maxAttempts, `${name} came as attempt ${delivery.attempt} of ${when.maxAttempts}`)
+      check(repeated || !reading.handles.has(delivery.handle), `${name} came with a handle that was given before`)
+      reading.handles.add(delivery.handle)
+      // In a life of the broker, and while everything can be read, whatever was given was seen.
+      const seen =
+        story.sure && !when.readsFailed && (story.attempt > 0 || message.thereSince < Number.POSITIVE_INFINITY)
+      check(
+        reading.order !== 'never' || story.due !== 'owed' || !seen || delivery.attempt <= story.attempt + 1,
+        `${name} came as attempt ${delivery.attempt} after ${story.attempt}`,
+      )
       check(reading.order !== 'never' || !repeated, `${name} came twice with one handle`)
       here.add(message.id)
       this.deliveries++
       story.heldUntil = when.autoRenew ? Number.POSITIVE_INFINITY : when.at + delivery.invisibleMs
       if (repeated) continue
       story.deliveries++
+      check(
+        reading.order !== 'never' || story.due !== 'owed' || story.deliveries <= when.most,
+        `${name} came ${story.deliveries} times, and there were never more than ${when.most} attempts, each crash one`,
+      )
       Object.assign(story, {
         done: false,
         attempted: false,
@@ -215,7 +243,12 @@ export class MixedModel {
 
   /** Of an earlier time, and nobody treats them. */
   lost(reading: Reading, deliveries: readonly Delivery[]): void {
-    for (const { messageId } of deliveries) this.story(reading, messageId).deliveries++
+    for (const { messageId, handle } of deliveries) {
+      const story = this.story(reading, messageId)
+      story.deliveries++
+      story.sure = false
+      reading.handles.add(handle)
+    }
   }
 
   /** Nobody knows what a receive that failed was to get: in an orderly group, things acknowledged before it too. */
@@ -248,6 +281,21 @@ export class MixedModel {
       check(
         false,
         `${message.id} was there for ${now - message.thereSince} ms, and a poll of ${reading.group} ended empty`,
+      )
+    }
+  }
+
+  /** A pull that was there at the end of a queue ends with nothing. */
+  judgeEmptyPull(
+    { topic, queueId, offset, filter }: { topic: string; queueId: number; offset: number; filter: Filter },
+    before: number,
+  ): void {
+    for (const message of this.messages.values()) {
+      if (message.topic !== topic || message.queueId !== queueId || message.offset < offset) continue
+      if (message.thereSince > before || !this.kept(message) || !passes(filter, message)) continue
+      check(
+        false,
+        `${message.id} was at offset ${message.offset}, and a pull from ${offset} of queue ${queueId} ended empty`,
       )
     }
   }
@@ -305,13 +353,13 @@ export class MixedModel {
     }
   }
 
-  /** One that was told apart by an expression, and could not be read since, may have ended there too. */
-  deadLettered(reading: Reading, delivery: Delivery, readsFailed: boolean): void {
+  /** One that only reading it tells apart may have ended there too, when that failed or the process died before. */
+  deadLettered(reading: Reading, delivery: Delivery, unread: boolean): void {
     const name = `dead letter ${delivery.messageId} of ${reading.group}`
     const message = this.messages.get(delivery.messageId)
     check(message !== undefined, `${name} was never sent`)
     check(same(message.payload, delivery.payload), `${name} has another payload than it was sent with`)
-    check(readsFailed || passes(reading.filter, message), `${name} does not match the filter`)
+    check(unread || passes(reading.filter, message), `${name} does not match the filter`)
     const story = this.story(reading, delivery.messageId)
     if (reading.resets === 0) {
       check(story.deadAt === Number.POSITIVE_INFINITY, `${name} is there twice`)
