@@ -8,8 +8,8 @@
  *    an orderly group, or after a reset to before it; what a reset passed over does not come.
  * 4. What was promised reaches every group that reads the topic, or its dead letters, within the attempts it has.
  * 5. To an orderly group the messages of one message group come in the order in which they were sent.
- * 6. A poll does not end empty when something new was there for long, and of a topic with priorities the most urgent
- *    comes first.
+ * 6. What somebody was given comes to nobody else before its time is over; then it comes again. A poll does not end
+ *    empty when there was something for long, and of a topic with priorities the most urgent comes first.
  *
  * It knows calls and their answers, and nothing of leases, locks, timers or logs.
  */
@@ -221,6 +221,10 @@ export class MixedModel {
         reading.order !== 'never' || story.due !== 'owed' || !seen || delivery.attempt <= story.attempt + 1,
         `${name} came as attempt ${delivery.attempt} after ${story.attempt}`,
       )
+      check(
+        repeated || !isHeld(story) || when.at > story.heldUntil - when.slackMs,
+        `${name} came again ${story.heldUntil - when.at} ms before its time was over`,
+      )
       check(reading.order !== 'never' || !repeated, `${name} came twice with one handle`)
       here.add(message.id)
       this.deliveries++
@@ -273,15 +277,22 @@ export class MixedModel {
     }
   }
 
-  /** A poll that was there for `waited` ms ends with nothing. */
-  judgeEmpty(reading: Reading, now: number, slackMs: number): void {
+  /** A poll that was there for long ends with nothing. */
+  judgeEmpty(reading: Reading, { now, at, slackMs }: { now: number; at: number; slackMs: number }): void {
     for (const message of this.messages.values()) {
-      if (message.topic !== reading.topic || message.thereSince > now - slackMs) continue
-      if (!this.#untouched(reading, message)) continue
-      check(
-        false,
-        `${message.id} was there for ${now - message.thereSince} ms, and a poll of ${reading.group} ended empty`,
-      )
+      if (message.topic !== reading.topic || !message.promised || !this.kept(message)) continue
+      if (!passes(reading.filter, message)) continue
+      const story = this.story(reading, message.id)
+      const name = `${message.id} for ${reading.group}`
+      if (message.thereSince <= now - slackMs)
+        check(
+          !this.#untouched(reading, message),
+          `${name} was there for ${now - message.thereSince} ms, and a poll ended empty`,
+        )
+      // Delivered before, and its time is over: it comes again, or lies among the dead letters.
+      if (!isHeld(story) || at <= story.heldUntil + slackMs) continue
+      const sentence = `${name} was there again for ${at - story.heldUntil} ms, and a poll ended empty`
+      this.#owed.push({ message, earlier: story, at, sentence })
     }
   }
 
@@ -437,6 +448,12 @@ export class MixedModel {
     reading.stories.set(messageId, story)
     return story
   }
+}
+
+/** It was given to somebody who has done nothing with it yet, and until when is known. */
+function isHeld(story: Story): boolean {
+  const untreated = !story.done && !story.attempted && story.unanswered === 0
+  return story.sure && story.due === 'owed' && story.deliveries > 0 && untreated && Number.isFinite(story.heldUntil)
 }
 
 function untold(): Story {

@@ -94,11 +94,13 @@ class Mixed extends World {
   #generation = 1
   #finishing = false
   #readsFailed = false
+  readonly #calm: boolean
   readonly #usualMs: number
   readonly #counts = { resets: 0, turns: 0, recalled: 0, committed: 0, answersLost: 0 }
 
   constructor(seed: number) {
     super(seed)
+    this.#calm = this.oneIn(2)
     this.#usualMs = this.random.below(4)
     this.latency.maxMs = this.#usualMs
     this.settings = { ...this.settings, retentionMs: this.pick([2 * MINUTE, 10 * MINUTE, 1_000 * HOUR, 1_000 * HOUR]) }
@@ -142,10 +144,11 @@ class Mixed extends World {
   }
 
   async step(): Promise<void> {
-    const way = this.random.below(200)
+    // What a process forgets shows only while it lives: in half of the worlds it lives longer.
+    const way = this.random.below(this.#calm && !this.oneIn(5) ? 164 : 200)
     if (way < 60) this.#send()
-    else if (way < 116) this.#consume()
-    else if (way < 123) this.#pull()
+    else if (way < 114) this.#consume()
+    else if (way < 124) this.#pull()
     else if (way < 129) this.#recall()
     else if (way < 135) this.#decide()
     else if (way < 140) this.#acknowledgeOld()
@@ -366,7 +369,7 @@ class Mixed extends World {
     }
     const poll = new AbortController()
     member.polls.add(poll)
-    if (this.oneIn(8)) this.clock.after(this.random.below(10 * SECOND), () => poll.abort())
+    if (this.oneIn(8)) this.clock.after(this.oneIn(2) ? 0 : this.random.below(10 * SECOND), () => poll.abort())
     const { life } = this
     const began = this.clock.monotonic()
     this.behind(async () => {
@@ -419,7 +422,7 @@ class Mixed extends World {
     const now = this.clock.monotonic()
     const calm = this.#calmSince(reading) < began && !this.stopping && reading.order === 'never'
     if (deliveries.length === 0 && calm && !signal.aborted && now - began > this.#slackMs)
-      this.#model.judgeEmpty(reading, now, this.#slackMs)
+      this.#model.judgeEmpty(reading, { now, at: this.shell.now(), slackMs: this.#slackMs })
     const fresh = deliveries.filter((delivery) => this.#model.isFresh(reading, delivery))
     this.#model.delivered(reading, deliveries, {
       since,
@@ -429,6 +432,7 @@ class Mixed extends World {
       most: MOST_ATTEMPTS + this.crashes,
       autoRenew: request.autoRenew,
       readsFailed: this.#readsFailed,
+      slackMs: this.#slackMs,
     })
     if (signal.aborted) this.#disturbed.add(reading)
     if (topic === 'urgent' && calm && alone && fresh.length > 0 && !this.#disturbed.has(reading))
@@ -458,7 +462,9 @@ class Mixed extends World {
     const { life } = this
     const { epoch } = reading
     const careful = this.oneIn(2)
-    for (const delivery of deliveries) {
+    // Some do not keep to the order they were given.
+    const inTurn = this.oneIn(3) ? deliveries.toReversed() : deliveries
+    for (const delivery of inTurn) {
       if (this.oneIn(4)) await this.wait(this.random.below(12 * SECOND))
       if (life !== this.life || epoch !== reading.epoch || !member.alive || this.#finishing) return
       const way = this.random.below(careful ? 65 : 100)
