@@ -10,6 +10,9 @@ import type { Cancel, Clock, Random } from './world.ts'
 /** 2026-01-01T00:00:00Z: a date with nothing special about it. */
 const START_MS = Date.UTC(2026, 0, 1)
 
+/** Tasks at one moment after which a program is held to wait for itself for ever. */
+const STILL = 100_000
+
 interface Task {
   readonly dueMs: number
   readonly order: number
@@ -64,7 +67,10 @@ export class SimulatedClock implements Clock {
   async advance(byMs: number): Promise<void> {
     const until = this.#elapsedMs + byMs
     await settle()
+    let still = 0
     for (let task = this.#next(until); task; task = this.#next(until)) {
+      still = task.dueMs > this.#elapsedMs ? 0 : still + 1
+      if (still > STILL) throw new Error(`Time does not get on: ${STILL} tasks ran at one moment, and there are more.`)
       this.#elapsedMs = Math.max(this.#elapsedMs, task.dueMs)
       task.run()
       await settle()

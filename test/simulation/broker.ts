@@ -77,7 +77,7 @@ class Simulation extends World {
     else if (way < 75) this.#consume()
     else if (way < 79) this.#acknowledgeOld()
     else if (way < 82) this.#loseClient()
-    else if (way < 84) await this.during(this.shell.checkpoint())
+    else if (way < 84) await this.checkpoint(() => this.#produce())
     else if (way < 86) await this.#recreatePassing()
     else if (way < 88) this.jumpClock()
     else if (way < 90) await this.restart()

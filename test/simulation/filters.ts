@@ -9,18 +9,10 @@
  * for. Somebody who pulls gets every matching message of each queue once, in order, and an offset never
  * names two messages. What happens while a reset is under way is nobody's promise.
  */
-import { BrokerRefusal, compileSql, type Delivery, type Filter } from '../../src/broker/broker.ts'
-import { encodeState } from '../../src/broker/core/snapshot.ts'
+import { compileSql, type Delivery, type Filter } from '../../src/broker/broker.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
-import { openShell } from '../../src/broker/shell/open.ts'
-import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
-import { SimulatedDisk } from '../../src/world/simulated-disk.ts'
-import { check } from './model.ts'
-import { Mortal } from './mortal.ts'
+import { check, MINUTE, World } from './world.ts'
 
-const MINUTE = 60_000
-/** What the machine had begun for a killed process has ended by then, and before another is there. */
-const BEGUN_MS = 5
 const TOPIC = 'topic'
 const queues = 8
 const tags = [null, 'a', 'b'] as const
@@ -125,82 +117,61 @@ export interface FilterOutcome {
 /** Throws with a sentence when a promise was broken. */
 export async function simulateFilters(seed: number, steps = 70): Promise<FilterOutcome> {
   const world = new FilterWorld(seed)
-  await world.start()
-  for (let step = 0; step < steps; step++) await world.step()
+  await world.live(steps)
   return world.finish()
 }
 
-class FilterWorld {
-  readonly #random: SimulatedRandom
-  readonly #clock = new SimulatedClock()
-  readonly #disk: SimulatedDisk
-  readonly #segmentBytes: number
+class FilterWorld extends World {
   readonly #readers = makeReaders()
   readonly #sent = new Map<string, Sent>()
   readonly #pulls = [makePull('pull-all', null), makePull('pull-common', common)]
   readonly #held: Array<{ reader: Reader; era: number; delivery: Delivery }> = []
   readonly #asked = new Set<Asked>()
   readonly #last = new Map<Reader, NonNullable<Reader['reset']>>()
-  #shell!: BrokerShell
-  #process!: Mortal
-  #life = 0
-  #replayed: Uint8Array = new Uint8Array()
-  #broken: Error | null = null
-  readonly #count = { sent: 0, deliveries: 0, pulled: 0, resets: 0, repeated: 0, crashes: 0, replaysCompared: 0 }
+  readonly #count = { sent: 0, deliveries: 0, pulled: 0, resets: 0, repeated: 0 }
 
   constructor(seed: number) {
-    this.#random = new SimulatedRandom(seed)
-    this.#disk = new SimulatedDisk({
-      random: this.#random,
-      latency: { clock: this.#clock, minMs: 0, maxMs: this.#random.below(4) },
-    })
-    this.#segmentBytes = 4_096 << this.#random.below(4)
-  }
-
-  async start(): Promise<void> {
-    await this.#open()
-    await this.#prepare()
-    // Every group begins at the first message; from then on resets alone move it.
-    for (const { group } of this.#readers) await this.#receive(group, null, 0)
+    super(seed)
+    this.latency.maxMs = this.random.below(4)
+    this.segmentBytes = 4_096 << this.random.below(4)
   }
 
   async step(): Promise<void> {
-    const way = this.#random.below(100)
+    const way = this.random.below(100)
     if (way < 30) this.#send()
     else if (way < 62) this.#consume()
     else if (way < 72) this.#pull()
     else if (way < 80) this.#moveSomebody()
     else if (way < 83) this.#repeatReset()
     else if (way < 86) this.#acknowledgeLate()
-    else if (way < 88) await this.#during(this.#shell.checkpoint())
-    else if (way < 90) this.#clock.jump((this.#random.below(3) - 1) * this.#random.below(MINUTE))
-    else if (way < 92) await this.#restart()
-    else if (way < 95) await this.#kill()
-    else if (way < 97) await this.#powerCut()
-    else if (way < 98) await this.#fillDisk()
-    await this.#clock.advance(this.#random.below(4) === 0 ? this.#random.below(20_000) : this.#random.below(20))
-    this.#check()
+    else if (way < 88) await this.checkpoint(() => this.#send())
+    else if (way < 90) this.jumpClock()
+    else if (way < 92) await this.restart()
+    else if (way < 95) await this.kill()
+    else if (way < 97) await this.powerCut()
+    else if (way < 98) await this.fillDisk(() => this.#send())
+    await this.pass(this.random.below(4) === 0 ? this.random.below(20_000) : this.random.below(20))
   }
 
   async finish(): Promise<FilterOutcome> {
-    await this.#restart()
-    for (const reader of this.#readers) while (reader.reset) await this.#during(this.#tellReset(reader))
-    await this.#clock.advance(2 * MINUTE)
+    await this.restart()
+    for (const reader of this.#readers) while (reader.reset) await this.during(this.#tellReset(reader))
+    await this.pass(2 * MINUTE)
     for (let quiet = 0, rounds = 0; quiet < 3; rounds++) {
       check(rounds < 200, 'there is still something after two hundred rounds of acknowledging everything')
       const before = this.#count.deliveries
       for (const reader of this.#readers) await this.#drain(reader)
       quiet = before === this.#count.deliveries ? quiet + 1 : 0
-      await this.#clock.advance(MINUTE)
-      this.#check()
+      await this.pass(MINUTE)
     }
     for (const pull of this.#pulls)
       for (let queueId = 0; queueId < queues; queueId++) await this.#pullAll(pull, queueId)
     this.#judge()
-    check(this.#shell.usage().inflight === 0, 'deliveries are in flight with nobody')
-    await this.#restart()
-    await this.#during(this.#shell.close())
-    return this.#count
+    check(this.shell.usage().inflight === 0, 'deliveries are in flight with nobody')
+    await this.restart()
+    await this.during(this.shell.close())
+    const { crashes, replaysCompared } = this
+    return { ...this.#count, crashes, replaysCompared }
   }
 
   #judge(): void {
@@ -220,21 +191,21 @@ class FilterWorld {
   // Clients --------------------------------------------------------------------------------------
 
   #send(): void {
-    const life = this.#life
-    const sent = Array.from({ length: 1 + this.#random.below(this.#oneIn(3) ? 40 : 5) }, (): Sent => {
-      const text = this.#oneIn(10) ? '' : this.#oneIn(10) ? 'x' : `${this.#random.below(100)}`
+    const life = this.life
+    const sent = Array.from({ length: 1 + this.random.below(this.oneIn(3) ? 40 : 5) }, (): Sent => {
+      const text = this.oneIn(10) ? '' : this.oneIn(10) ? 'x' : `${this.random.below(100)}`
       return {
         id: `M${this.#count.sent++}`,
-        tag: tags[this.#random.below(tags.length)]!,
+        tag: tags[this.random.below(tags.length)]!,
         payload: Buffer.from(text),
         place: null,
       }
     })
     for (const message of sent) this.#sent.set(message.id, message)
     const messages = sent.map(({ id, tag, payload }) => ({ messageId: id, tag, payload, bodyBytes: payload.length }))
-    this.#behind(async () => {
-      const receipts = await this.#shell.send({ topic: TOPIC, messages })
-      if (life !== this.#life) return
+    this.behind(async () => {
+      const receipts = await this.shell.send({ topic: TOPIC, messages })
+      if (life !== this.life) return
       receipts.forEach((receipt, i) => {
         sent[i]!.place = receipt
         for (const reader of this.#readers) if (reader.reset) reader.standing.set(sent[i]!, 'unsure')
@@ -243,30 +214,30 @@ class FilterWorld {
   }
 
   #consume(): void {
-    const reader = this.#any(this.#readers)
-    const life = this.#life
+    const reader = this.pick(this.#readers)
+    const life = this.life
     const { era } = reader
-    const invisibleMs = 1_000 + this.#random.below(20_000)
-    this.#behind(async () => {
-      const deliveries = await this.#shell.receive(
+    const invisibleMs = 1_000 + this.random.below(20_000)
+    this.behind(async () => {
+      const deliveries = await this.shell.receive(
         {
           group: reader.group,
           topic: TOPIC,
           filter: reader.filter,
-          max: 1 + this.#random.below(20),
-          waitMs: this.#random.below(8_000),
+          max: 1 + this.random.below(20),
+          waitMs: this.random.below(8_000),
           invisibleMs,
           autoRenew: false,
-          clientId: `client-${this.#random.below(4)}`,
+          clientId: `client-${this.random.below(4)}`,
         },
         new AbortController().signal,
       )
-      if (life !== this.#life) return
+      if (life !== this.life) return
       for (const delivery of deliveries) {
         this.#delivered(reader, era, delivery)
-        if (this.#oneIn(6)) this.#held.push({ reader, era, delivery })
-        else if (!this.#oneIn(4))
-          this.#clock.after(this.#random.below(10_000), () => this.#acknowledgeIn(life, reader, era, delivery))
+        if (this.oneIn(6)) this.#held.push({ reader, era, delivery })
+        else if (!this.oneIn(4))
+          this.clock.after(this.random.below(10_000), () => this.#acknowledgeIn(life, reader, era, delivery))
       }
     })
   }
@@ -293,7 +264,7 @@ class FilterWorld {
   }
 
   #acknowledgeIn(life: number, reader: Reader, era: number, delivery: Delivery): void {
-    if (life === this.#life) this.#behind(() => this.#acknowledge(reader, era, delivery))
+    if (life === this.life) this.behind(() => this.#acknowledge(reader, era, delivery))
   }
 
   /** What it proves is proved within the era of the delivery; a handle from before a reset must have no effect at all. */
@@ -304,7 +275,7 @@ class FilterWorld {
     try {
       reader.reset?.touched.add(message)
       const request = { group: reader.group, topic: TOPIC, handles: [delivery.handle], clientId: 'client-0' }
-      const [answer] = await this.#shell.ack(request)
+      const [answer] = await this.shell.ack(request)
       if (!this.#asked.delete(asked)) return
       if (era === reader.era && answer!.outcome === 'done' && reader.of(message) === 'owed')
         reader.standing.set(message, 'done')
@@ -314,22 +285,22 @@ class FilterWorld {
   }
 
   #acknowledgeLate(): void {
-    const [old] = this.#held.splice(this.#random.below(this.#held.length), 1)
-    if (old) this.#behind(() => this.#acknowledge(old.reader, old.era, old.delivery))
+    const [old] = this.#held.splice(this.random.below(this.#held.length), 1)
+    if (old) this.behind(() => this.#acknowledge(old.reader, old.era, old.delivery))
   }
 
   #pull(): void {
-    const pull = this.#any(this.#pulls)
-    const queueId = this.#random.below(queues)
+    const pull = this.pick(this.#pulls)
+    const queueId = this.random.below(queues)
     const offset = pull.at[queueId]!
-    const life = this.#life
-    this.#behind(async () => {
+    const life = this.life
+    this.behind(async () => {
       const request = { group: pull.name, topic: TOPIC, queueId, offset, filter: pull.filter }
-      const max = 1 + this.#random.below(10)
-      const waitMs = this.#random.below(5_000)
-      const pulled = await this.#shell.pull({ ...request, max, waitMs }, new AbortController().signal)
+      const max = 1 + this.random.below(10)
+      const waitMs = this.random.below(5_000)
+      const pulled = await this.shell.pull({ ...request, max, waitMs }, new AbortController().signal)
       // Another pull of the same place may have been answered first; the reader keeps one of them.
-      if (life === this.#life && pull.at[queueId] === offset) this.#took(pull, queueId, offset, pulled)
+      if (life === this.life && pull.at[queueId] === offset) this.#took(pull, queueId, offset, pulled)
     })
   }
 
@@ -363,7 +334,7 @@ class FilterWorld {
     for (;;) {
       const offset = pull.at[queueId]!
       const request = { group: pull.name, topic: TOPIC, queueId, offset, filter: pull.filter, max: 32, waitMs: 0 }
-      const pulled = await this.#during(this.#shell.pull(request, new AbortController().signal))
+      const pulled = await this.during(this.shell.pull(request, new AbortController().signal))
       this.#took(pull, queueId, offset, pulled)
       if (pulled.nextOffset === offset) return
     }
@@ -373,39 +344,39 @@ class FilterWorld {
 
   /** As ResetConsumeOffset and the loop: a wish with an id, told until it is answered. */
   #moveSomebody(): void {
-    const reader = this.#any(this.#readers)
+    const reader = this.pick(this.#readers)
     if (!reader.reset) {
       const promised = [...this.#sent.values()].filter(({ place }) => place !== null)
-      const toMs = this.#oneIn(3) ? null : this.#timeOf(promised)
+      const toMs = this.oneIn(3) ? null : this.#timeOf(promised)
       reader.reset = { id: `reset ${this.#count.resets++}`, toMs, promised: new Set(promised), touched: new Set() }
       reader.era++
     }
-    this.#behind(() => this.#tellReset(reader))
+    this.behind(() => this.#tellReset(reader))
   }
 
   #timeOf(promised: readonly Sent[]): number {
-    const message = promised[this.#random.below(promised.length)]
-    return message ? message.place!.storeTimeMs + this.#random.below(2) : 0
+    const message = promised[this.random.below(promised.length)]
+    return message ? message.place!.storeTimeMs + this.random.below(2) : 0
   }
 
   async #tellReset(reader: Reader): Promise<void> {
     const { reset } = reader
-    const life = this.#life
+    const life = this.life
     if (!reset) return
-    await this.#shell.resetOffsets({
+    await this.shell.resetOffsets({
       resetId: reset.id,
       consumerGroupId: reader.group,
       topicName: TOPIC,
       toMs: reset.toMs,
     })
-    if (life !== this.#life || reader.reset !== reset) return
+    if (life !== this.life || reader.reset !== reset) return
     reader.reset = null
     reader.era++
     this.#last.set(reader, reset)
     // Handles from before come back while what they named is delivered anew: they must do no harm.
     for (const held of this.#held)
-      if (held.reader === reader && this.#oneIn(2))
-        this.#clock.after(this.#random.below(8_000), () => this.#acknowledgeIn(life, reader, held.era, held.delivery))
+      if (held.reader === reader && this.oneIn(2))
+        this.clock.after(this.random.below(8_000), () => this.#acknowledgeIn(life, reader, held.era, held.delivery))
     for (const message of this.#sent.values()) {
       const { place } = message
       // The reset may have been carried out long before it was answered, and these given and done with after it.
@@ -421,12 +392,12 @@ class FilterWorld {
 
   /** The record that it was carried out got lost, and the loop tells it once more: nothing happens. */
   #repeatReset(): void {
-    const reader = this.#any(this.#readers)
+    const reader = this.pick(this.#readers)
     const reset = this.#last.get(reader)
     if (!reset || reader.reset) return
     this.#count.repeated++
-    this.#behind(() =>
-      this.#shell.resetOffsets({
+    this.behind(() =>
+      this.shell.resetOffsets({
         resetId: reset.id,
         consumerGroupId: reader.group,
         topicName: TOPIC,
@@ -443,8 +414,8 @@ class FilterWorld {
     for (const delivery of deliveries) this.#delivered(reader, era, delivery)
     if (deliveries.length === 0) return
     const handles = deliveries.map(({ handle }) => handle)
-    const outcomes = await this.#during(
-      this.#shell.ack({ group: reader.group, topic: TOPIC, handles, clientId: 'finisher' }),
+    const outcomes = await this.during(
+      this.shell.ack({ group: reader.group, topic: TOPIC, handles, clientId: 'finisher' }),
     )
     outcomes.forEach(({ outcome }, i) => {
       check(outcome === 'done', `${deliveries[i]!.messageId} could not be acknowledged at once by ${reader.group}`)
@@ -454,33 +425,19 @@ class FilterWorld {
 
   #receive(group: string, filter: Filter, waitMs: number): Promise<Delivery[]> {
     const request = { group, topic: TOPIC, filter, max: 32, waitMs, invisibleMs: 30_000, autoRenew: false }
-    return this.#during(this.#shell.receive({ ...request, clientId: 'finisher' }, new AbortController().signal))
+    return this.during(this.shell.receive({ ...request, clientId: 'finisher' }, new AbortController().signal))
   }
 
   // The machine ----------------------------------------------------------------------------------
 
-  async #open(): Promise<void> {
-    this.#life++
+  protected override opened(): void {
     for (const asked of this.#asked) unheard(asked)
     this.#asked.clear()
-    this.#process = new Mortal(this.#clock, this.#disk.boot())
-    const opening = openShell({
-      world: { clock: this.#process.clock, disk: this.#process.disk, random: this.#random },
-      directory: '/instance',
-      settings: { retentionMs: 1_000 * 60 * MINUTE, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: MINUTE },
-      segmentBytes: this.#segmentBytes,
-    })
-    this.#shell = await this.#during(
-      opening.then((shell) => {
-        this.#replayed = encodeState(shell.state)
-        return shell
-      }),
-    )
   }
 
-  async #prepare(): Promise<void> {
+  protected async prepare(): Promise<void> {
     const topic = { topicName: TOPIC, generation: 1, messageType: 'NORMAL' as const, maxSendTps: null }
-    await this.#during(this.#shell.ensureTopics([topic]))
+    await this.during(this.shell.ensureTopics([topic]))
     const groups = this.#readers.map(({ group, orderly }) => ({
       consumerGroupId: group,
       generation: 1,
@@ -490,86 +447,8 @@ class FilterWorld {
       deadLetterTopic: null,
       maxReceiveTps: null,
     }))
-    await this.#during(this.#shell.ensureGroups(groups))
-  }
-
-  async #restart(): Promise<void> {
-    await this.#during(this.#shell.close())
-    const before = encodeState(this.#shell.state)
-    this.#process.kill()
-    await this.#open()
-    this.#compare(before)
-    await this.#prepare()
-  }
-
-  async #kill(): Promise<void> {
-    const { log } = this.#shell
-    const before = log.durableEnd === log.end && !log.failed ? encodeState(this.#shell.state) : null
-    this.#crash()
-    await this.#clock.advance(BEGUN_MS)
-    await this.#open()
-    if (before) this.#compare(before)
-    await this.#prepare()
-  }
-
-  async #powerCut(): Promise<void> {
-    this.#crash()
-    this.#disk.powerCut()
-    await this.#open()
-    await this.#prepare()
-  }
-
-  async #fillDisk(): Promise<void> {
-    this.#disk.inject({ operation: this.#oneIn(2) ? 'write' : 'datasync', error: 'ENOSPC', times: 1_000 })
-    this.#send()
-    await this.#clock.advance(this.#random.below(50))
-    this.#disk.healFaults()
-    this.#crash()
-    await this.#clock.advance(BEGUN_MS)
-    await this.#open()
-    await this.#prepare()
-  }
-
-  #crash(): void {
-    this.#life++
-    this.#count.crashes++
-    this.#process.kill()
-  }
-
-  #compare(before: Uint8Array): void {
-    this.#count.replaysCompared++
-    check(Buffer.compare(before, this.#replayed) === 0, 'the replayed state differs from the live one')
-  }
-
-  async #during<T>(promise: Promise<T>): Promise<T> {
-    let settled = false
-    const done = promise.finally(() => {
-      settled = true
-    })
-    done.catch(() => {})
-    for (let tries = 0; !settled; tries++) {
-      check(tries < 100_000, 'a call did not return')
-      await this.#clock.advance(settled ? 0 : 1)
-    }
-    return done
-  }
-
-  #behind(work: () => Promise<void>): void {
-    work().catch((error: unknown) => {
-      if (error instanceof BrokerRefusal) return
-      this.#broken ??= error instanceof Error ? error : new Error(String(error))
-    })
-  }
-
-  #check(): void {
-    if (this.#broken) throw this.#broken
-  }
-
-  #any<T>(list: readonly T[]): T {
-    return list[this.#random.below(list.length)]!
-  }
-
-  #oneIn(ways: number): boolean {
-    return this.#random.below(ways) === 0
+    await this.during(this.shell.ensureGroups(groups))
+    // Every group begins at the first message; from then on resets alone move it.
+    if (this.life === 1) for (const { group } of this.#readers) await this.#receive(group, null, 0)
   }
 }

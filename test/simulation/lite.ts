@@ -10,19 +10,11 @@
  *    as it takes to expire; what did expire never comes again, and leaves nothing behind.
  */
 import { BrokerRefusal, type Delivery, type LiteOffset, type LiteSyncRequest } from '../../src/broker/broker.ts'
-import { encodeState } from '../../src/broker/core/snapshot.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
-import { openShell } from '../../src/broker/shell/open.ts'
-import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
-import { SimulatedDisk } from '../../src/world/simulated-disk.ts'
-import { check } from './model.ts'
-import { Mortal } from './mortal.ts'
 import { type OrderedMessage, OrderModel, type OrderReader } from './order-model.ts'
+import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 
-const SECOND = 1_000
-const MINUTE = 60 * SECOND
-const HOUR = 60 * MINUTE
 const TOPIC = 'parent'
 const SILENCE_MS = 3 * MINUTE
 
@@ -67,115 +59,100 @@ export interface LiteOutcome {
 /** Throws with a sentence when a promise was broken. */
 export async function simulateLite(seed: number, steps = 100): Promise<LiteOutcome> {
   const simulation = new LiteSimulation(seed)
-  await simulation.open()
-  for (let step = 0; step < steps; step++) await simulation.step()
+  await simulation.live(steps)
   return simulation.finish()
 }
 
-class LiteSimulation {
-  readonly #random: SimulatedRandom
-  readonly #clock = new SimulatedClock()
-  readonly #disk: SimulatedDisk
+class LiteSimulation extends World {
   readonly #model = new OrderModel()
   readonly #names: readonly string[]
   readonly #maxRetryTimes: number
-  readonly #retentionMs: number
   readonly #expirationMs: number | null
   /** By lite topic, in the order of sending. */
   readonly #lines = new Map<string, LiteMessage[]>()
   readonly #lives = new Map<string, number>()
   #wishes = new Map<string, Wishes>()
   #version = 0
-  #process!: Mortal
-  #shell!: BrokerShell
-  /** Rises with each start: what a former broker still answers was heard by nobody. */
-  #life = 0
   #messages = 0
   #attempts = 0
   #suspended = 0
   #evictions = 0
   #expired = 0
   #answersLost = 0
-  #replaysCompared = 0
   #reached = 0
-  #replayed: Uint8Array = new Uint8Array()
-  #broken: Error | null = null
   #finishing = false
 
   constructor(seed: number) {
-    this.#random = new SimulatedRandom(seed)
-    this.#disk = new SimulatedDisk({
-      random: this.#random,
-      latency: { clock: this.#clock, minMs: 0, maxMs: this.#random.below(4) },
-    })
-    this.#maxRetryTimes = this.#random.below(4)
-    this.#retentionMs = this.#oneIn(6) ? 2 * MINUTE : 1_000 * HOUR
-    this.#expirationMs = [null, 90 * SECOND, 12 * MINUTE][this.#random.below(3)]!
-    this.#names = Array.from({ length: 1 + this.#random.below(10) }, (_, i) => `lite-${i}`)
+    super(seed)
+    this.latency.maxMs = this.random.below(4)
+    this.#maxRetryTimes = this.random.below(4)
+    const retentionMs = this.oneIn(6) ? 2 * MINUTE : 1_000 * HOUR
+    this.settings = { ...this.settings, retentionMs }
+    this.segmentBytes = 64 * 2 ** 20
+    this.#expirationMs = [null, 90 * SECOND, 12 * MINUTE][this.random.below(3)]!
+    this.#names = Array.from({ length: 1 + this.random.below(10) }, (_, i) => `lite-${i}`)
   }
 
   async step(): Promise<void> {
-    const way = this.#random.below(100)
+    const way = this.random.below(100)
     if (way < 25) this.#produce()
     else if (way < 65) this.#consume()
     else if (way < 88) this.#speak()
     else if (way < 90) this.#leave()
-    else if (way < 91) await this.#during(this.#shell.checkpoint())
+    else if (way < 91) await this.checkpoint(() => this.#produce())
     else if (way < 92) await this.#recreate()
-    else if (way < 94) this.#clock.jump((this.#random.below(3) - 1) * this.#random.below(MINUTE))
-    else if (way < 95) await this.#restart()
-    else if (way < 97) await this.#kill()
-    else if (way < 98) await this.#powerCut()
-    else if (way < 99) await this.#fillDisk()
+    else if (way < 94) this.jumpClock()
+    else if (way < 95) await this.restart()
+    else if (way < 97) await this.kill()
+    else if (way < 98) await this.powerCut()
+    else if (way < 99) await this.fillDisk(() => this.#produce())
     else this.#reset()
-    await this.#clock.advance(this.#random.below(this.#oneIn(4) ? 30 * SECOND : 50))
-    if (this.#broken) throw this.#broken
+    await this.pass(this.random.below(this.oneIn(4) ? 30 * SECOND : 50))
   }
 
   async finish(): Promise<LiteOutcome> {
     this.#finishing = true
-    await this.#restart()
+    await this.restart()
     for (let quiet = 0, rounds = 0; quiet < 4; rounds++) {
       check(rounds < 300, 'the broker still delivers after three hundred rounds of acknowledging everything')
       const before = this.#model.deliveries
       for (const reader of readers) await this.#finishOff(reader)
       quiet = this.#model.deliveries === before ? quiet + 1 : 0
-      await this.#clock.advance(31 * SECOND)
-      if (this.#broken) throw this.#broken
+      await this.pass(31 * SECOND)
     }
     for (const reader of readers) await this.#readDeadLetters(reader)
-    if (this.#retentionMs >= HOUR) {
+    if (this.settings.retentionMs >= HOUR) {
       this.#judgeReached(shared)
       this.#judgeReached(exclusive)
       this.#model.settle()
     }
-    check(this.#shell.usage().inflight === 0, `${this.#shell.usage().inflight} deliveries are in flight with nobody`)
+    check(this.shell.usage().inflight === 0, `${this.shell.usage().inflight} deliveries are in flight with nobody`)
     await this.#judgeExpired()
-    await this.#during(this.#shell.close())
-    const { deliveries, again, acknowledged, deadLetters, crashes } = this.#model
+    await this.during(this.shell.close())
+    const { deliveries, again, acknowledged, deadLetters } = this.#model
     return {
       deliveries,
       again,
       acknowledged,
       deadLetters,
-      crashes,
+      crashes: this.crashes,
       suspended: this.#suspended,
       evictions: this.#evictions,
       expired: this.#expired,
       answersLost: this.#answersLost,
-      replaysCompared: this.#replaysCompared,
+      replaysCompared: this.replaysCompared,
       reached: this.#reached,
-      trimmed: segmentOf(this.#shell.log.first) - 1,
+      trimmed: segmentOf(this.shell.log.first) - 1,
     }
   }
 
   // Producers ------------------------------------------------------------------------------------
 
   #produce(): void {
-    const life = this.#life
-    const at = this.#shell.now()
-    const sent = Array.from({ length: 1 + this.#random.below(this.#oneIn(4) ? 12 : 3) }, (): LiteMessage => {
-      const liteTopic = this.#names[this.#random.below(this.#names.length)]!
+    const life = this.life
+    const at = this.shell.now()
+    const sent = Array.from({ length: 1 + this.random.below(this.oneIn(4) ? 12 : 3) }, (): LiteMessage => {
+      const liteTopic = this.#names[this.random.below(this.#names.length)]!
       return {
         id: `M${(this.#messages++).toString().padStart(6, '0')}`,
         incarnation: this.#model.incarnation,
@@ -193,12 +170,12 @@ class LiteSimulation {
       this.#lines.set(message.liteTopic, [...line, message])
     }
     const messages = sent.map(({ id, liteTopic }) => {
-      const payload = Buffer.concat([Buffer.from(`${liteTopic} `), this.#random.bytes(this.#random.below(100))])
+      const payload = Buffer.concat([Buffer.from(`${liteTopic} `), this.random.bytes(this.random.below(100))])
       return { messageId: id, tag: null, payload, bodyBytes: payload.length, liteTopic }
     })
-    this.#behind(async () => {
-      const receipts = await this.#shell.send({ topic: TOPIC, messages })
-      if (life !== this.#life) return
+    this.behind(async () => {
+      const receipts = await this.shell.send({ topic: TOPIC, messages })
+      if (life !== this.life) return
       receipts.forEach((receipt, i) => {
         sent[i]!.promised = true
         sent[i]!.storeTimeMs = receipt.storeTimeMs
@@ -218,17 +195,17 @@ class LiteSimulation {
   // Consumers ------------------------------------------------------------------------------------
 
   #speak(): void {
-    const reader = readers[this.#random.below(readers.length)]!
+    const reader = readers[this.random.below(readers.length)]!
     const clientId = this.#client()
-    const some = this.#names.filter(() => this.#oneIn(2))
-    const way = this.#random.below(10)
-    if (way < 4) this.#say(reader, clientId, { action: 'add', liteTopics: some.slice(0, 1 + this.#random.below(3)) })
+    const some = this.#names.filter(() => this.oneIn(2))
+    const way = this.random.below(10)
+    if (way < 4) this.#say(reader, clientId, { action: 'add', liteTopics: some.slice(0, 1 + this.random.below(3)) })
     else if (way < 5) this.#say(reader, clientId, { action: 'remove', liteTopics: some.slice(0, 1) })
     else if (way < 9) {
       const known = this.#wishesOf(reader, clientId)
       // Most repeat what they believe to have, the deaf also what was taken from them.
-      const repeated = this.#oneIn(3) ? [...known.wants, ...known.lost] : [...known.wants]
-      const liteTopics = this.#oneIn(2) ? repeated : some
+      const repeated = this.oneIn(3) ? [...known.wants, ...known.lost] : [...known.wants]
+      const liteTopics = this.oneIn(2) ? repeated : some
       this.#say(reader, clientId, { action: 'replace', liteTopics, version: ++this.#version })
     } else this.#say(reader, clientId, { action: 'clear', liteTopics: [] })
   }
@@ -241,28 +218,28 @@ class LiteSimulation {
     const offset = reader === moving && wish.action === 'add' ? this.#place() : null
     const request = { group: reader.group, topic: TOPIC, clientId, version: null, ...wish, offset }
     this.#heardOf(reader, clientId, request)
-    this.#behind(() => this.#shell.syncLite(request))
+    this.behind(() => this.shell.syncLite(request))
   }
 
   /** By an operator, of every lite topic at once. */
   #reset(): void {
-    const toMs = this.#oneIn(2) ? null : this.#shell.now() - this.#random.below(MINUTE)
+    const toMs = this.oneIn(2) ? null : this.shell.now() - this.random.below(MINUTE)
     const resetId = `reset-${this.#version++}`
-    this.#behind(() => this.#shell.resetOffsets({ resetId, consumerGroupId: moving.group, topicName: TOPIC, toMs }))
+    this.behind(() => this.shell.resetOffsets({ resetId, consumerGroupId: moving.group, topicName: TOPIC, toMs }))
   }
 
   #place(): LiteOffset | null {
-    switch (this.#random.below(6)) {
+    switch (this.random.below(6)) {
       case 0:
         return { from: 'first' }
       case 1:
         return { from: 'last' }
       case 2:
-        return { from: 'offset', offset: this.#random.below(20) }
+        return { from: 'offset', offset: this.random.below(20) }
       case 3:
-        return { from: 'tail', count: this.#random.below(5) }
+        return { from: 'tail', count: this.random.below(5) }
       case 4:
-        return { from: 'time', timeMs: this.#shell.now() - this.#random.below(MINUTE) }
+        return { from: 'time', timeMs: this.shell.now() - this.random.below(MINUTE) }
       default:
         return null
     }
@@ -271,7 +248,7 @@ class LiteSimulation {
   /** The rules of subscribing, in the simplest form. */
   #heardOf(reader: LiteReader, clientId: string, { action, liteTopics }: LiteSyncRequest): void {
     const mine = this.#wishesOf(reader, clientId)
-    mine.saidAt = this.#shell.now()
+    mine.saidAt = this.shell.now()
     const asked = new Set(liteTopics)
     if (action === 'clear') mine.lost.clear()
     if (action === 'clear') mine.wants.clear()
@@ -294,36 +271,37 @@ class LiteSimulation {
   #wishesOf(reader: LiteReader, clientId: string): Wishes {
     const key = `${reader.group} ${clientId}`
     const known = this.#wishes.get(key)
-    if (known && this.#shell.now() - known.saidAt < SILENCE_MS) return known
-    const made: Wishes = { wants: new Set(), lost: new Set(), saidAt: this.#shell.now() }
+    if (known && this.shell.now() - known.saidAt < SILENCE_MS) return known
+    const made: Wishes = { wants: new Set(), lost: new Set(), saidAt: this.shell.now() }
     this.#wishes.set(key, made)
     return made
   }
 
   #leave(): void {
     const clientId = this.#client()
-    this.#shell.clientGone(clientId)
+    this.shell.clientGone(clientId)
     for (const { group } of readers) this.#wishes.delete(`${group} ${clientId}`)
   }
 
   #consume(): void {
-    const reader = readers[this.#random.below(readers.length)]!
+    const reader = readers[this.random.below(readers.length)]!
     const clientId = this.#client()
-    const attemptId = this.#oneIn(3) ? null : `attempt-${this.#attempts++}`
+    const attemptId = this.oneIn(3) ? null : `attempt-${this.#attempts++}`
     const aborted = new AbortController()
     const request = {
       group: reader.group,
       filter: null,
       topic: TOPIC,
-      max: 1 + this.#random.below(this.#oneIn(2) ? 3 : 16),
-      waitMs: this.#random.below(20 * SECOND),
-      invisibleMs: SECOND + this.#random.below(30 * SECOND),
-      autoRenew: this.#oneIn(3),
+      max: 1 + this.random.below(this.oneIn(2) ? 3 : 16),
+      waitMs: this.random.below(20 * SECOND),
+      invisibleMs: SECOND + this.random.below(30 * SECOND),
+      autoRenew: this.oneIn(3),
       clientId,
       attemptId,
     }
-    const losesAnswer = this.#oneIn(6)
-    this.#behind(async () => {
+    const losesAnswer = this.oneIn(6)
+    const { jumps } = this
+    this.behind(async () => {
       let deliveries = await this.#receive(reader, request, aborted.signal)
       if (deliveries && deliveries.length > 0 && losesAnswer) {
         this.#answersLost++
@@ -331,7 +309,7 @@ class LiteSimulation {
         deliveries = await this.#receive(reader, { ...request, waitMs: 0 }, aborted.signal)
         const wishes = this.#wishes.get(`${reader.group} ${clientId}`)
         const wanted = lost.every((delivery) => wishes?.wants.has(liteTopicOf(delivery)))
-        if (deliveries && wanted && reader.orderly && attemptId !== null)
+        if (deliveries && jumps === this.jumps && !this.stopping && wanted && reader.orderly && attemptId !== null)
           check(
             names(deliveries) === names(lost),
             `${attemptId} got ${names(lost)} and, asking again at once, ${names(deliveries)}`,
@@ -339,7 +317,7 @@ class LiteSimulation {
       }
       if (deliveries) await this.#treat(reader, deliveries, clientId)
     })
-    if (this.#oneIn(8)) this.#clock.after(this.#random.below(10 * SECOND), () => aborted.abort())
+    if (this.oneIn(8)) this.clock.after(this.random.below(10 * SECOND), () => aborted.abort())
   }
 
   /** Null when nobody was there to hear the answer. */
@@ -348,11 +326,11 @@ class LiteSimulation {
     request: Parameters<BrokerShell['receive']>[0],
     signal: AbortSignal,
   ): Promise<Delivery[] | null> {
-    const life = this.#life
+    const life = this.life
     const incarnation = this.#model.incarnation
-    const received = await this.#shell.receive(request, signal)
-    if (life !== this.#life || signal.aborted || incarnation !== this.#model.incarnation) return null
-    const at = this.#shell.now()
+    const received = await this.shell.receive(request, signal)
+    if (life !== this.life || signal.aborted || incarnation !== this.#model.incarnation) return null
+    const at = this.shell.now()
     const deliveries = received.map((delivery) => ({
       ...delivery,
       queueId: this.#names.indexOf(liteTopicOf(delivery)),
@@ -369,7 +347,7 @@ class LiteSimulation {
     const liteTopic = liteTopicOf(delivery)
     const wishes = this.#wishes.get(`${reader.group} ${clientId}`)
     check(
-      wishes?.wants.has(liteTopic) === true && this.#shell.now() - wishes.saidAt <= SILENCE_MS,
+      wishes?.wants.has(liteTopic) === true && this.shell.now() - wishes.saidAt <= SILENCE_MS,
       `${delivery.messageId} of ${liteTopic} came to ${clientId} of ${reader.group}, who does not want it`,
     )
   }
@@ -388,15 +366,15 @@ class LiteSimulation {
 
   /** A batch one after another, as push consumers do; simple ones may leave, skip or fail anywhere. */
   async #treat(reader: LiteReader, deliveries: readonly Delivery[], clientId: string): Promise<void> {
-    const life = this.#life
-    const careful = this.#oneIn(2)
+    const life = this.life
+    const careful = this.oneIn(2)
     const seen = new Set<number>()
     for (const delivery of deliveries) {
       const isFirst = !seen.has(delivery.queueId)
       seen.add(delivery.queueId)
-      if (this.#oneIn(3)) await this.#wait(this.#random.below(10 * SECOND))
-      if (life !== this.#life || this.#finishing) return
-      const way = careful ? this.#random.below(60) : this.#random.below(100)
+      if (this.oneIn(3)) await this.wait(this.random.below(10 * SECOND))
+      if (life !== this.life || this.#finishing) return
+      const way = careful ? this.random.below(60) : this.random.below(100)
       if (way < 60) await this.#acknowledge(reader, delivery, clientId)
       else if (way < 82) await this.#giveBack(reader, delivery, clientId, { suspend: way >= 75, isFirst })
       else if (way < 88) await this.#forward(reader, delivery, clientId)
@@ -410,36 +388,36 @@ class LiteSimulation {
     clientId: string,
     { suspend, isFirst }: { suspend: boolean; isFirst: boolean },
   ): Promise<void> {
-    const life = this.#life
+    const life = this.life
     const { handle } = delivery
-    const invisibleMs = this.#random.below(20 * SECOND)
+    const invisibleMs = this.random.below(20 * SECOND)
     const story = this.#model.story(reader, delivery.messageId)
     const before = story.handle
     const request = { group: reader.group, topic: TOPIC, handle, invisibleMs, clientId, suspend }
-    const { outcome } = await this.#shell.changeInvisible(request)
-    if (!suspend || outcome !== 'done' || before !== handle || life !== this.#life) return
+    const { outcome } = await this.shell.changeInvisible(request)
+    if (!suspend || outcome !== 'done' || before !== handle || life !== this.life) return
     this.#suspended++
     // It does not count, and neither does it when it is asked for after an acknowledgement.
     if (isFirst && !story.attempted) story.asFirst--
   }
 
   async #acknowledge(reader: LiteReader, delivery: Delivery, clientId: string): Promise<void> {
-    const life = this.#life
+    const life = this.life
     const incarnation = this.#model.incarnation
     this.#model.acknowledging(reader, delivery)
-    const liteTopics = this.#oneIn(2) ? [liteTopicOf(delivery)] : [null]
+    const liteTopics = this.oneIn(2) ? [liteTopicOf(delivery)] : [null]
     const request = { group: reader.group, topic: TOPIC, handles: [delivery.handle], liteTopics, clientId }
-    const [answer] = await this.#shell.ack(request)
-    if (life === this.#life && incarnation === this.#model.incarnation)
+    const [answer] = await this.shell.ack(request)
+    if (life === this.life && incarnation === this.#model.incarnation)
       this.#model.answered(reader, delivery, answer!.outcome)
   }
 
   async #forward(reader: LiteReader, delivery: Delivery, clientId: string): Promise<void> {
-    const life = this.#life
+    const life = this.life
     this.#model.acknowledging(reader, delivery)
     const { handle, messageId } = delivery
-    await this.#shell.forwardToDeadLetter({ group: reader.group, topic: TOPIC, handle, messageId, clientId })
-    if (life === this.#life) this.#model.answered(reader, delivery, 'forwarded')
+    await this.shell.forwardToDeadLetter({ group: reader.group, topic: TOPIC, handle, messageId, clientId })
+    if (life === this.life) this.#model.answered(reader, delivery, 'forwarded')
   }
 
   async #finishOff(reader: LiteReader): Promise<void> {
@@ -447,8 +425,8 @@ class LiteSimulation {
     const wish = { action: 'replace', liteTopics: this.#names, version: ++this.#version } as const
     const request = { group: reader.group, topic: TOPIC, clientId, ...wish, offset: null }
     this.#heardOf(reader, clientId, request)
-    await this.#during(this.#shell.syncLite(request))
-    const deliveries = await this.#during(
+    await this.during(this.shell.syncLite(request))
+    const deliveries = await this.during(
       this.#receive(
         reader,
         {
@@ -465,7 +443,7 @@ class LiteSimulation {
       ),
     )
     for (const delivery of deliveries ?? []) {
-      await this.#during(this.#acknowledge(reader, delivery, clientId))
+      await this.during(this.#acknowledge(reader, delivery, clientId))
       const { done } = this.#model.story(reader, delivery.messageId)
       check(done || this.#mayHaveExpired(delivery.messageId), `${delivery.messageId} could not be acknowledged`)
     }
@@ -475,14 +453,14 @@ class LiteSimulation {
     const topic = `%DLQ%${reader.group}`
     const where = { group: 'auditor', topic, clientId: 'auditor' }
     const request = { ...where, filter: null, max: 32, waitMs: 0, invisibleMs: HOUR, autoRenew: false }
-    while (this.#shell.topic(topic)) {
-      const deliveries = await this.#during(this.#shell.receive(request, new AbortController().signal))
+    while (this.shell.topic(topic)) {
+      const deliveries = await this.during(this.shell.receive(request, new AbortController().signal))
       if (deliveries.length === 0) return
       // A moved reading gives a message again that was buried before.
       if (reader.orderly)
         for (const delivery of deliveries) this.#model.deadLettered(reader, delivery, this.#maxRetryTimes + 1)
       const handles = deliveries.map(({ handle }) => handle)
-      await this.#during(this.#shell.ack({ ...where, handles }))
+      await this.during(this.shell.ack({ ...where, handles }))
     }
   }
 
@@ -511,14 +489,14 @@ class LiteSimulation {
       if (later.askedAt - last >= this.#expirationMs) return true
       last = later.askedAt
     }
-    return this.#shell.now() - last >= this.#expirationMs
+    return this.shell.now() - last >= this.#expirationMs
   }
 
   async #judgeExpired(): Promise<void> {
     if (this.#expirationMs === null) return
-    const { state } = this.#shell
+    const { state } = this.shell
     this.#expired += state.liteTopicCount
-    await this.#clock.advance(this.#expirationMs + SECOND)
+    await this.clock.advance(this.#expirationMs + SECOND)
     const left = [...state.subscriptions.values()].filter(({ topic }) => topic.parent !== null).length
     check(state.liteTopicCount === 0, `${state.liteTopicCount} lite topics are there that should have expired`)
     check(left === 0, `${left} readings of expired lite topics are there`)
@@ -527,39 +505,31 @@ class LiteSimulation {
   }
 
   #client(): string {
-    return `client-${this.#random.below(4)}`
+    return `client-${this.random.below(4)}`
   }
 
   // The machine ----------------------------------------------------------------------------------
 
-  async open(): Promise<void> {
-    this.#life++
+  protected override opened(shell: BrokerShell): void {
     this.#wishes = new Map()
-    this.#process = new Mortal(this.#clock, this.#disk.boot())
-    const { clock, disk } = this.#process
-    const opening = openShell({
-      world: { clock, disk, random: this.#random },
-      directory: '/instance',
-      settings: { retentionMs: this.#retentionMs, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 },
+    shell.onLiteTopicLost(() => {
+      this.#evictions++
     })
-    // As soon as it is open, before it does anything by itself.
-    const opened = opening.then((shell) => {
-      this.#replayed = encodeState(shell.state)
-      shell.onLiteTopicLost(() => {
-        this.#evictions++
-      })
-      return shell
-    })
-    this.#shell = await this.#during(opened)
-    await this.#prepare()
-    // Clients repeat what they want, sooner or later.
+  }
+
+  /** Clients repeat what they want, sooner or later. */
+  protected override started(): void {
     if (!this.#finishing) for (let i = 0; i < 6; i++) this.#speak()
   }
 
-  async #prepare(): Promise<void> {
+  protected override crashed(): void {
+    this.#model.crashed()
+  }
+
+  protected async prepare(): Promise<void> {
     const liteExpirationMs = this.#expirationMs
     const topic = { topicName: TOPIC, generation: 1, messageType: 'LITE' as const, maxSendTps: null, liteExpirationMs }
-    await this.#during(this.#shell.ensureTopics([topic]))
+    await this.during(this.shell.ensureTopics([topic]))
     const groups = readers.map((reader) => ({
       consumerGroupId: reader.group,
       generation: 1,
@@ -570,95 +540,21 @@ class LiteSimulation {
       maxReceiveTps: null,
       lite: { topicName: TOPIC, exclusive: reader.exclusive },
     }))
-    await this.#during(this.#shell.ensureGroups(groups))
+    await this.during(this.shell.ensureGroups(groups))
   }
 
   async #recreate(): Promise<void> {
     this.#model.incarnation++
     this.#lines.clear()
     try {
-      await this.#during(this.#shell.removeTopic(TOPIC))
+      await this.during(this.shell.removeTopic(TOPIC))
     } catch (error) {
       if (!(error instanceof BrokerRefusal)) throw error
     }
-    await this.#prepare()
-  }
-
-  async #restart(): Promise<void> {
-    const closing = this.#shell
-    await this.#during(closing.close())
-    const before = encodeState(closing.state)
-    this.#process.kill()
-    await this.#openAndCompare(before)
-  }
-
-  async #kill(): Promise<void> {
-    const { log } = this.#shell
-    const before = log.durableEnd === log.end && !log.failed ? encodeState(this.#shell.state) : null
-    this.#crash()
-    await this.#openAndCompare(before)
-  }
-
-  async #powerCut(): Promise<void> {
-    this.#crash()
-    this.#disk.powerCut()
-    await this.open()
-  }
-
-  async #fillDisk(): Promise<void> {
-    const operation = (['write', 'datasync'] as const)[this.#random.below(2)]!
-    this.#disk.inject({ operation, error: 'ENOSPC', times: 1_000 })
-    this.#produce()
-    await this.#clock.advance(this.#random.below(50))
-    this.#disk.healFaults()
-    this.#crash()
-    await this.open()
-  }
-
-  #crash(): void {
-    this.#life++
-    this.#model.crashed()
-    this.#process.kill()
-  }
-
-  async #openAndCompare(before: Uint8Array | null): Promise<void> {
-    await this.open()
-    if (!before) return
-    this.#replaysCompared++
-    check(Buffer.compare(before, this.#replayed) === 0, 'the replayed state differs from the live one')
+    await this.prepare()
   }
 
   // Time -----------------------------------------------------------------------------------------
-
-  async #wait(ms: number): Promise<void> {
-    await new Promise<void>((resolve) => this.#clock.after(ms, resolve))
-  }
-
-  /** Lets time pass until the promise settles. */
-  async #during<T>(promise: Promise<T>): Promise<T> {
-    let settled = false
-    const done = promise.finally(() => {
-      settled = true
-    })
-    done.catch(() => {})
-    for (let tries = 0; !settled; tries++) {
-      check(tries < 100_000, 'a call did not return')
-      await this.#clock.advance(settled ? 0 : 1)
-    }
-    return done
-  }
-
-  /** Work of a client: refusals are its own business, broken promises are ours. */
-  #behind(work: () => Promise<void>): void {
-    work().catch((error: unknown) => {
-      if (error instanceof BrokerRefusal) return
-      this.#broken ??= error instanceof Error ? error : new Error(String(error))
-    })
-  }
-
-  #oneIn(ways: number): boolean {
-    return this.#random.below(ways) === 0
-  }
 }
 
 const liteTopicOf = ({ payload }: Delivery): string => Buffer.from(payload).toString('latin1').split(' ')[0]!

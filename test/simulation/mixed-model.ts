@@ -8,13 +8,13 @@
  *    an orderly group, or after a reset to before it; what a reset passed over does not come.
  * 4. What was promised reaches every group that reads the topic, or its dead letters, within the attempts it has.
  * 5. To an orderly group the messages of one message group come in the order in which they were sent.
- * 6. A poll does not end empty when something new was there for long, and of a topic with priorities the most urgent
- *    comes first.
+ * 6. What somebody was given comes to nobody else before its time is over; then it comes again. A poll does not end
+ *    empty when there was something for long, and of a topic with priorities the most urgent comes first.
  *
  * It knows calls and their answers, and nothing of leases, locks, timers or logs.
  */
 import type { Delivery, Filter } from '../../src/broker/broker.ts'
-import { check, MINUTE, same } from './world.ts'
+import { check, same } from './world.ts'
 
 export type Resolution = 'commit' | 'rollback'
 
@@ -56,6 +56,8 @@ export interface Reading {
   /** Rises with a reset and when the topic is made anew: answers to earlier calls are of another time. */
   epoch: number
   resets: number
+  /** Every handle that was given. */
+  readonly handles: Set<string>
 }
 
 interface Story {
@@ -78,9 +80,6 @@ interface Story {
   deadAt: number
 }
 
-/** Retention takes whole segments; between being too old and being gone nothing is certain. */
-const MARGIN_MS = 5 * MINUTE
-
 export class MixedModel {
   readonly messages = new Map<string, Message>()
   readonly #places = new Map<string, Message>()
@@ -91,11 +90,15 @@ export class MixedModel {
   #owed: Array<{ readonly message: Message; readonly earlier: Story; readonly at: number; readonly sentence: string }> =
     []
   /** What was stored before may be gone. */
-  keptSinceMs = 0
+  readonly #keptSinceMs: () => number
   deliveries = 0
   acknowledged = 0
   deadLetters = 0
   pulled = 0
+
+  constructor(keptSinceMs: () => number) {
+    this.#keptSinceMs = keptSinceMs
+  }
 
   incarnation(topic: string): number {
     return this.#incarnations.get(topic) ?? 0
@@ -109,11 +112,16 @@ export class MixedModel {
   /** What the broker had not written down yet is forgotten: the delivery before the latest may be the latest again. */
   crashed(readings: readonly Reading[]): void {
     this.#owed = []
+    this.#unsure(readings)
+  }
+
+  #unsure(readings: readonly Reading[]): void {
     for (const { stories } of readings) for (const story of stories.values()) story.sure = false
   }
 
   /** With whom the former process left what is there is not known. */
-  started(): void {
+  started(readings: readonly Reading[]): void {
+    this.#unsure(readings)
     for (const message of this.messages.values()) message.thereSince = Number.POSITIVE_INFINITY
   }
 
@@ -165,7 +173,7 @@ export class MixedModel {
 
   /** Nothing is promised of what can have been too old. */
   kept(message: Message): boolean {
-    return message.incarnation === this.incarnation(message.topic) && message.storedAt >= this.keptSinceMs + MARGIN_MS
+    return message.incarnation === this.incarnation(message.topic) && message.storedAt > this.#keptSinceMs()
   }
 
   // Groups ---------------------------------------------------------------------------------------
@@ -174,7 +182,15 @@ export class MixedModel {
   delivered(
     reading: Reading,
     deliveries: readonly Delivery[],
-    when: { since: number; wallMs: number; at: number; maxAttempts: number; autoRenew: boolean },
+    when: {
+      since: number
+      wallMs: number
+      at: number
+      maxAttempts: number
+      most: number
+      autoRenew: boolean
+      readsFailed: boolean
+    },
   ): void {
     const firsts = new Set<number>()
     const here = new Set<string>()
@@ -196,12 +212,29 @@ export class MixedModel {
         if (reading.order === 'always') this.#judgeOrder(reading, message, here, when.at)
       }
       check(delivery.attempt <= when.maxAttempts, `${name} came as attempt ${delivery.attempt} of ${when.maxAttempts}`)
+      check(repeated || !reading.handles.has(delivery.handle), `${name} came with a handle that was given before`)
+      reading.handles.add(delivery.handle)
+      // In a life of the broker, and while everything can be read, whatever was given was seen.
+      const seen =
+        story.sure && !when.readsFailed && (story.attempt > 0 || message.thereSince < Number.POSITIVE_INFINITY)
+      check(
+        reading.order !== 'never' || story.due !== 'owed' || !seen || delivery.attempt <= story.attempt + 1,
+        `${name} came as attempt ${delivery.attempt} after ${story.attempt}`,
+      )
+      check(
+        repeated || !isHeld(story) || when.at > story.heldUntil - when.slackMs,
+        `${name} came again ${story.heldUntil - when.at} ms before its time was over`,
+      )
       check(reading.order !== 'never' || !repeated, `${name} came twice with one handle`)
       here.add(message.id)
       this.deliveries++
       story.heldUntil = when.autoRenew ? Number.POSITIVE_INFINITY : when.at + delivery.invisibleMs
       if (repeated) continue
       story.deliveries++
+      check(
+        reading.order !== 'never' || story.due !== 'owed' || story.deliveries <= when.most,
+        `${name} came ${story.deliveries} times, and there were never more than ${when.most} attempts, each crash one`,
+      )
       Object.assign(story, {
         done: false,
         attempted: false,
@@ -214,7 +247,12 @@ export class MixedModel {
 
   /** Of an earlier time, and nobody treats them. */
   lost(reading: Reading, deliveries: readonly Delivery[]): void {
-    for (const { messageId } of deliveries) this.story(reading, messageId).deliveries++
+    for (const { messageId, handle } of deliveries) {
+      const story = this.story(reading, messageId)
+      story.deliveries++
+      story.sure = false
+      reading.handles.add(handle)
+    }
   }
 
   /** Nobody knows what a receive that failed was to get: in an orderly group, things acknowledged before it too. */
@@ -239,14 +277,36 @@ export class MixedModel {
     }
   }
 
-  /** A poll that was there for `waited` ms ends with nothing. */
-  judgeEmpty(reading: Reading, now: number, slackMs: number): void {
+  /** A poll that was there for long ends with nothing. */
+  judgeEmpty(reading: Reading, { now, at, slackMs }: { now: number; at: number; slackMs: number }): void {
     for (const message of this.messages.values()) {
-      if (message.topic !== reading.topic || message.thereSince > now - slackMs) continue
-      if (!this.#untouched(reading, message)) continue
+      if (message.topic !== reading.topic || !message.promised || !this.kept(message)) continue
+      if (!passes(reading.filter, message)) continue
+      const story = this.story(reading, message.id)
+      const name = `${message.id} for ${reading.group}`
+      if (message.thereSince <= now - slackMs)
+        check(
+          !this.#untouched(reading, message),
+          `${name} was there for ${now - message.thereSince} ms, and a poll ended empty`,
+        )
+      // Delivered before, and its time is over: it comes again, or lies among the dead letters.
+      if (!isHeld(story) || at <= story.heldUntil + slackMs) continue
+      const sentence = `${name} was there again for ${at - story.heldUntil} ms, and a poll ended empty`
+      this.#owed.push({ message, earlier: story, at, sentence })
+    }
+  }
+
+  /** A pull that was there at the end of a queue ends with nothing. */
+  judgeEmptyPull(
+    { topic, queueId, offset, filter }: { topic: string; queueId: number; offset: number; filter: Filter },
+    before: number,
+  ): void {
+    for (const message of this.messages.values()) {
+      if (message.topic !== topic || message.queueId !== queueId || message.offset < offset) continue
+      if (message.thereSince > before || !this.kept(message) || !passes(filter, message)) continue
       check(
         false,
-        `${message.id} was there for ${now - message.thereSince} ms, and a poll of ${reading.group} ended empty`,
+        `${message.id} was at offset ${message.offset}, and a pull from ${offset} of queue ${queueId} ended empty`,
       )
     }
   }
@@ -304,12 +364,13 @@ export class MixedModel {
     }
   }
 
-  deadLettered(reading: Reading, delivery: Delivery): void {
+  /** One that only reading it tells apart may have ended there too, when that failed or the process died before. */
+  deadLettered(reading: Reading, delivery: Delivery, unread: boolean): void {
     const name = `dead letter ${delivery.messageId} of ${reading.group}`
     const message = this.messages.get(delivery.messageId)
     check(message !== undefined, `${name} was never sent`)
     check(same(message.payload, delivery.payload), `${name} has another payload than it was sent with`)
-    check(passes(reading.filter, message), `${name} does not match the filter`)
+    check(unread || passes(reading.filter, message), `${name} does not match the filter`)
     const story = this.story(reading, delivery.messageId)
     if (reading.resets === 0) {
       check(story.deadAt === Number.POSITIVE_INFINITY, `${name} is there twice`)
@@ -387,6 +448,12 @@ export class MixedModel {
     reading.stories.set(messageId, story)
     return story
   }
+}
+
+/** It was given to somebody who has done nothing with it yet, and until when is known. */
+function isHeld(story: Story): boolean {
+  const untreated = !story.done && !story.attempted && story.unanswered === 0
+  return story.sure && story.due === 'owed' && story.deliveries > 0 && untreated && Number.isFinite(story.heldUntil)
 }
 
 function untold(): Story {

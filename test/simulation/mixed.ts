@@ -19,10 +19,13 @@ const topics: Readonly<Record<string, MessageType>> = {
   half: 'TRANSACTION',
   passing: 'NORMAL',
 }
-const tags = [null, 'a', 'b', 'c'] as const
-const some: Filter = new Set(['a', 'b'])
+/** Two of them share a hash. */
+const tags = [null, 'tag36vu', 'tagayea', 'c'] as const
+const tagged: Filter = new Set(['tag36vu', 'c'])
 /** Payloads are bytes by chance, so what an expression would say of them is a matter of the first. */
 const even: Filter = { sql: 'even', passes: (payload) => payload[0]! % 2 === 0 }
+
+const MOST_ATTEMPTS = 4
 
 /** What the management plane wants of a group; changed while it is at work. */
 interface Group {
@@ -33,6 +36,8 @@ interface Group {
   maxRetryTimes: number
   intervalSeconds: number | null
   maxReceiveTps: number | null
+  /** By the monotonic clock: since when it gets what there is; Infinity while `maxReceiveTps` holds. */
+  freeSince: number
   /** Its dead letters go to a topic of the user's. */
   buried: boolean
 }
@@ -67,8 +72,9 @@ export async function simulateMixed(seed: number, steps = 110): Promise<MixedOut
 }
 
 class Mixed extends World {
-  readonly #model = new MixedModel()
+  readonly #model = new MixedModel(() => this.#keptSince())
   readonly #groups: readonly Group[]
+  readonly #topics: readonly string[]
   readonly #readings: readonly Reading[]
   readonly #members = new Map<string, Member>()
   /** Handles that somebody still holds, from before crashes too. */
@@ -83,17 +89,21 @@ class Mixed extends World {
   #freeSince = 0
   /** The latest the wall clock ever showed. */
   #latestWallMs = 0
+  #keptSinceMs = 0
   #made = 0
   #generation = 1
   #finishing = false
+  #readsFailed = false
+  readonly #calm: boolean
   readonly #usualMs: number
   readonly #counts = { resets: 0, turns: 0, recalled: 0, committed: 0, answersLost: 0 }
 
   constructor(seed: number) {
     super(seed)
+    this.#calm = this.oneIn(2)
     this.#usualMs = this.random.below(4)
     this.latency.maxMs = this.#usualMs
-    this.settings = { ...this.settings, retentionMs: this.oneIn(3) ? 20 * MINUTE : 1_000 * HOUR }
+    this.settings = { ...this.settings, retentionMs: this.pick([2 * MINUTE, 10 * MINUTE, 1_000 * HOUR, 1_000 * HOUR]) }
     this.cipherKey = this.oneIn(6) ? this.random.bytes(32) : null
     this.segmentBytes = 4_096 << this.random.below(5)
     // The last one is the one that is reset.
@@ -104,62 +114,51 @@ class Mixed extends World {
       order,
       generation: 1,
       orderly: order === 'always',
-      maxRetryTimes: this.random.below(4),
+      maxRetryTimes: this.random.below(MOST_ATTEMPTS),
       intervalSeconds: 3,
       maxReceiveTps: null,
+      freeSince: 0,
       buried: this.oneIn(3),
     }))
-    const [all, orderly, turning, tagged, asked, moved] = this.#groups.map(({ name }) => name) as [
-      string,
-      string,
-      string,
-      string,
-      string,
-      string,
+    // Some of the topics in each world, so that what is sent meets what is in the way.
+    const chosen = Object.keys(topics).filter(() => this.oneIn(2))
+    this.#topics = chosen.length > 0 ? chosen : ['line']
+    this.#readings = this.#topics.flatMap((topic) => this.#readingsOf(topic))
+  }
+
+  /** An ordered topic always has an orderly group, and the others by chance. */
+  #readingsOf(topic: string): Reading[] {
+    const filters = [
+      null,
+      this.pick([null, null, tagged, even]),
+      this.pick([null, tagged]),
+      tagged,
+      even,
+      this.pick([null, tagged, even]),
     ]
-    const wanted: Array<[string, string, Filter]> = [
-      [all, 'normal', null],
-      [all, 'urgent', null],
-      [all, 'later', null],
-      [all, 'half', null],
-      [all, 'passing', null],
-      [orderly, 'line', this.pick([null, some, even])],
-      [orderly, this.pick(['later', 'normal', 'half', 'urgent']), null],
-      [turning, this.pick(['line', 'normal']), this.pick([null, some])],
-      [tagged, this.pick(['normal', 'urgent', 'passing']), some],
-      [asked, this.pick(['normal', 'later', 'line', 'urgent']), even],
-      [moved, this.pick(['normal', 'half', 'later', 'line']), this.pick([null, null, some, even])],
-      [moved, 'urgent', null],
-    ]
-    // A few of them in each world, so that what is sent comes back often.
-    this.#readings = wanted
-      .filter(([group]) => group === orderly || group === moved || !this.oneIn(3))
-      .map(([group, topic, filter]) => ({
-        group,
-        topic,
-        filter,
-        order: this.#groups.find(({ name }) => name === group)!.order,
-        stories: new Map(),
-        epoch: 0,
-        resets: 0,
-      }))
+    return this.#groups.flatMap(({ name: group, order }, i) => {
+      const reads = order === 'always' && topic === 'line' ? true : this.oneIn(2)
+      if (!reads) return []
+      return [{ group, topic, filter: filters[i]!, order, stories: new Map(), epoch: 0, resets: 0, handles: new Set() }]
+    })
   }
 
   async step(): Promise<void> {
-    const way = this.random.below(200)
-    if (way < 64) this.#send()
-    else if (way < 124) this.#consume()
-    else if (way < 130) this.#pull()
-    else if (way < 136) this.#recall()
-    else if (way < 142) this.#decide()
-    else if (way < 146) this.#acknowledgeOld()
-    else if (way < 152) this.#leave()
-    else if (way < 155) this.shell.clientAlive(this.#member().clientId)
-    else if (way < 159) this.#reset()
+    // What a process forgets shows only while it lives: in half of the worlds it lives longer.
+    const way = this.random.below(this.#calm && !this.oneIn(5) ? 164 : 200)
+    if (way < 60) this.#send()
+    else if (way < 114) this.#consume()
+    else if (way < 124) this.#pull()
+    else if (way < 129) this.#recall()
+    else if (way < 135) this.#decide()
+    else if (way < 140) this.#acknowledgeOld()
+    else if (way < 146) this.#leave()
+    else if (way < 149) this.shell.clientAlive(this.#member().clientId)
+    else if (way < 154) this.#reset()
     else if (way < 162) await this.#changeGroup()
     else if (way < 165) this.#squeeze()
     else if (way < 166) this.#changeRetention()
-    else if (way < 170) await this.during(this.shell.checkpoint())
+    else if (way < 170) await this.checkpoint(() => this.#busy())
     else if (way < 172) await this.#recreate()
     else if (way < 175) this.#ail()
     else if (way < 179) this.#jump()
@@ -172,13 +171,18 @@ class Mixed extends World {
 
   async finish(): Promise<MixedOutcome> {
     this.#finishing = true
-    await this.#stopAndStart()
+    // Not always: what a process has forgotten to do, the next one does.
+    if (this.oneIn(2)) await this.#stopAndStart()
+    else this.#recover()
+    this.shell.configure(this.settings)
+    // What was overdrawn before is paid back first, however much there is now.
+    await this.pass(5 * MINUTE)
     for (const group of this.#groups) Object.assign(group, { maxReceiveTps: null })
     this.#generation++
     await this.during(this.#ensureGroups())
     this.#decideAll()
     await this.#drain()
-    for (const topic of Object.keys(topics)) await this.#audit(topic)
+    for (const topic of this.#topics) await this.#audit(topic)
     for (const group of this.#groups) await this.#readDeadLetters(group)
     for (const reading of this.#readings) await this.#judge(reading)
     this.#model.settle()
@@ -207,7 +211,7 @@ class Mixed extends World {
 
   // Producers ------------------------------------------------------------------------------------
 
-  #send(topic: string = this.pick(Object.keys(topics))): void {
+  #send(topic: string = this.pick(this.#topics)): void {
     const { life } = this
     const incarnation = this.#model.incarnation(topic)
     const wallMs = this.clock.now()
@@ -351,6 +355,7 @@ class Mixed extends World {
   // Consumers ------------------------------------------------------------------------------------
 
   #consume(): void {
+    if (this.#readings.length === 0) return
     const reading = this.pick(this.#readings)
     const member = this.#member()
     const attemptId = reading.order !== 'never' && this.oneIn(2) ? `attempt-${this.random.below(1e9)}` : null
@@ -364,7 +369,7 @@ class Mixed extends World {
     }
     const poll = new AbortController()
     member.polls.add(poll)
-    if (this.oneIn(8)) this.clock.after(this.random.below(10 * SECOND), () => poll.abort())
+    if (this.oneIn(8)) this.clock.after(this.oneIn(2) ? 0 : this.random.below(10 * SECOND), () => poll.abort())
     const { life } = this
     const began = this.clock.monotonic()
     this.behind(async () => {
@@ -376,8 +381,8 @@ class Mixed extends World {
         const { epoch } = reading
         const lost = deliveries
         deliveries = await this.#receive(reading, { ...request, waitMs: 0 }, poll.signal)
-        const heard = life === this.life && epoch === reading.epoch && !poll.signal.aborted
-        if (reading.order === 'always' && heard && this.#freeSince < began)
+        const heard = life === this.life && !this.stopping && epoch === reading.epoch && !poll.signal.aborted
+        if (reading.order === 'always' && heard && this.#calmSince(reading) < began)
           check(named(lost) === named(deliveries), `${attemptId} got ${named(lost)} and then ${named(deliveries)}`)
       }
       member.polls.delete(poll)
@@ -415,21 +420,29 @@ class Mixed extends World {
       return []
     }
     const now = this.clock.monotonic()
-    const calm = this.#freeSince < began && reading.order === 'never'
+    const calm = this.#calmSince(reading) < began && !this.stopping && reading.order === 'never'
     if (deliveries.length === 0 && calm && !signal.aborted && now - began > this.#slackMs)
-      this.#model.judgeEmpty(reading, now, this.#slackMs)
+      this.#model.judgeEmpty(reading, { now, at: this.shell.now(), slackMs: this.#slackMs })
     const fresh = deliveries.filter((delivery) => this.#model.isFresh(reading, delivery))
     this.#model.delivered(reading, deliveries, {
       since,
       wallMs: this.#wall(),
       at: this.shell.now(),
       maxAttempts: attempts.most,
+      most: MOST_ATTEMPTS + this.crashes,
       autoRenew: request.autoRenew,
+      readsFailed: this.#readsFailed,
+      slackMs: this.#slackMs,
     })
     if (signal.aborted) this.#disturbed.add(reading)
     if (topic === 'urgent' && calm && alone && fresh.length > 0 && !this.#disturbed.has(reading))
       this.#model.judgeUrgency(reading, fresh, began - this.#slackMs)
     return signal.aborted ? [] : deliveries
+  }
+
+  /** Since when nothing is in the way of what the group gets. */
+  #calmSince(reading: Reading): number {
+    return Math.max(this.#freeSince, this.#groupOf(reading).freeSince)
   }
 
   /** What the broker may need for a message that is there: disk calls one after the other, a timer. */
@@ -449,7 +462,9 @@ class Mixed extends World {
     const { life } = this
     const { epoch } = reading
     const careful = this.oneIn(2)
-    for (const delivery of deliveries) {
+    // Some do not keep to the order they were given.
+    const inTurn = this.oneIn(3) ? deliveries.toReversed() : deliveries
+    for (const delivery of inTurn) {
       if (this.oneIn(4)) await this.wait(this.random.below(12 * SECOND))
       if (life !== this.life || epoch !== reading.epoch || !member.alive || this.#finishing) return
       const way = this.random.below(careful ? 65 : 100)
@@ -528,19 +543,24 @@ class Mixed extends World {
 
   #pull(): void {
     const { life } = this
-    const { topic, filter } = this.pick(this.#readings)
+    const topic = this.pick(this.#topics)
+    const filter = this.pick([null, tagged, even])
     const queueId = this.random.below(limits.queuesPerTopic)
     const since = this.#model.incarnation(topic)
     this.behind(async () => {
       const begin = await this.shell.queryOffset({ topic, queueId, at: 'beginning' })
       const end = await this.shell.queryOffset({ topic, queueId, at: 'end' })
       check(begin <= end, `queue ${queueId} of ${topic} begins at ${begin} and ends at ${end}`)
-      const offset = begin + this.random.below(end - begin + 1)
+      const offset = this.oneIn(2) ? end : begin + this.random.below(end - begin + 1)
       const max = 1 + this.random.below(20)
-      const request = { group: 'puller', topic, queueId, offset, filter, max, waitMs: this.random.below(5 * SECOND) }
+      const began = this.clock.monotonic()
+      const request = { group: 'puller', topic, queueId, offset, filter, max, waitMs: this.random.below(20 * SECOND) }
       const { deliveries, nextOffset } = await this.shell.pull(request, new AbortController().signal)
       if (life !== this.life) return
       this.#pulled(topic, since, { filter, offset, nextOffset }, deliveries)
+      const now = this.clock.monotonic()
+      if (deliveries.length === 0 && now - began > this.#slackMs && this.#freeSince < began && !this.stopping)
+        this.#model.judgeEmptyPull({ topic, queueId, offset, filter }, now - this.#slackMs)
     })
   }
 
@@ -566,7 +586,9 @@ class Mixed extends World {
   // Operators ------------------------------------------------------------------------------------
 
   #reset(): void {
-    const reading = this.pick(this.#readings.filter(({ group }) => group === this.#groups.at(-1)!.name))
+    const moved = this.#readings.filter(({ group }) => group === this.#groups.at(-1)!.name)
+    if (moved.length === 0) return
+    const reading = this.pick(moved)
     this.#counts.resets++
     if (this.oneIn(3)) this.#moveQueue(reading)
     else this.#moveAll(reading)
@@ -615,48 +637,46 @@ class Mixed extends World {
   }
 
   async #changeGroup(): Promise<void> {
-    const group = this.pick(this.#groups)
+    const group = this.oneIn(3) ? this.#groups[2]! : this.pick(this.#groups)
     this.#generation++
-    const way = this.random.below(5)
+    const way = this.random.below(8)
     if (way === 0) group.intervalSeconds = this.oneIn(2) ? null : 1 + this.random.below(20)
     else if (way === 1) group.buried = !group.buried
-    else if (way === 2 && group.order === 'turning') {
+    else if (way === 2) group.maxReceiveTps = group.maxReceiveTps === null ? 1 + this.random.below(20) : null
+    else if (way < 6 && group.order === 'turning') {
       group.orderly = !group.orderly
       this.#counts.turns++
-    } else if (way === 3) group.maxReceiveTps = group.maxReceiveTps === null ? 1 + this.random.below(20) : null
-    else group.maxRetryTimes = this.random.below(4)
+    } else group.maxRetryTimes = this.random.below(MOST_ATTEMPTS)
     for (const attempts of this.#attempts)
       if (attempts.group === group) attempts.most = Math.max(attempts.most, group.maxRetryTimes + 1)
     await this.during(this.#ensureGroups()).catch(refusal)
-    if (way === 2 || way === 4) return
-    this.#freeSince = this.#limited() ? Number.POSITIVE_INFINITY : Math.max(this.#freeSince, this.clock.monotonic())
-  }
-
-  #limited(): boolean {
-    return this.#groups.some(({ maxReceiveTps }) => maxReceiveTps !== null)
+    group.freeSince = group.maxReceiveTps === null ? this.clock.monotonic() : Number.POSITIVE_INFINITY
   }
 
   /** The instance is given less for some seconds. */
   #squeeze(): void {
     const { life, settings } = this
-    this.shell.configure({ ...settings, sendTps: 1 + this.random.below(30), receiveTps: 1 + this.random.below(30) })
+    this.shell.configure({ ...settings, sendTps: 5 + this.random.below(30), receiveTps: 5 + this.random.below(30) })
     this.#ailing(this.random.below(15 * SECOND), () => {
       if (life === this.life) this.shell.configure(this.settings)
     })
   }
 
   #changeRetention(): void {
-    this.#grewOld()
-    const retentionMs = this.settings.retentionMs < HOUR ? 1_000 * HOUR : 30 * MINUTE
+    this.#keptSince()
+    const retentionMs = this.settings.retentionMs < HOUR ? 1_000 * HOUR : 10 * MINUTE
     this.settings = { ...this.settings, retentionMs }
     this.shell.configure(this.settings)
   }
 
-  #grewOld(): void {
-    this.#model.keptSinceMs = Math.max(this.#model.keptSinceMs, this.shell.now() - this.settings.retentionMs)
+  /** What was stored before may be gone. */
+  #keptSince(): number {
+    this.#keptSinceMs = Math.max(this.#keptSinceMs, this.shell.now() - this.settings.retentionMs)
+    return this.#keptSinceMs
   }
 
   async #recreate(): Promise<void> {
+    if (!this.#topics.includes('passing')) return
     this.#model.topicRemoved('passing', this.#readings)
     await this.during(this.shell.removeTopic('passing')).catch(refusal)
     await this.#ensure('passing').catch(refusal)
@@ -667,7 +687,10 @@ class Mixed extends World {
   /** The disk is slow for a while, or some reads fail. */
   #ail(): void {
     if (this.oneIn(2)) this.latency.maxMs = 50 + this.random.below(300)
-    else this.disk.inject({ operation: 'read', error: 'EIO', times: 1 + this.random.below(3) })
+    else {
+      this.#readsFailed = true
+      this.disk.inject({ operation: 'read', error: 'EIO', times: 1 + this.random.below(3) })
+    }
     this.#ailing(this.random.below(10 * SECOND), () => this.#recover())
   }
 
@@ -690,17 +713,21 @@ class Mixed extends World {
 
   async #fill(): Promise<void> {
     this.#freeSince = Number.POSITIVE_INFINITY
-    await this.fillDisk(() => {
-      this.#send()
-      this.#send()
-      this.#decide()
-      this.#consume()
-    }, 2 * SECOND)
+    await this.fillDisk(() => this.#busy(), 2 * SECOND)
   }
 
+  #busy(): void {
+    this.#send()
+    this.#send()
+    this.#decide()
+    this.#consume()
+  }
+
+  /** What was to last for a while may be over at once. */
   #jump(): void {
     this.#wall()
     this.jumpClock()
+    this.#freeSince = Math.max(this.#freeSince, this.clock.monotonic())
   }
 
   #wall(): number {
@@ -710,7 +737,7 @@ class Mixed extends World {
 
   override async pass(ms: number): Promise<void> {
     await super.pass(ms)
-    this.#grewOld()
+    this.#keptSince()
   }
 
   #pause(): number {
@@ -721,9 +748,9 @@ class Mixed extends World {
   }
 
   protected override started(): void {
-    this.#model.started()
+    this.#model.started(this.#readings)
     this.#disturbed.clear()
-    this.#freeSince = this.#limited() ? Number.POSITIVE_INFINITY : this.clock.monotonic()
+    this.#freeSince = this.clock.monotonic()
   }
 
   protected override crashed(): void {
@@ -735,7 +762,7 @@ class Mixed extends World {
 
   protected async prepare(): Promise<void> {
     await this.during(this.#ensureGroups())
-    await this.#ensure(...Object.keys(topics), ...this.#groups.map(({ name }) => graveyardOf(name)))
+    await this.#ensure(...this.#topics, ...this.#groups.map(({ name }) => graveyardOf(name)))
   }
 
   /** From here on the groups read them: one that comes when something was lost already would begin at the end. */
@@ -830,7 +857,7 @@ class Mixed extends World {
             const from = delivery.deadLetterOf?.topicName
             const reading = this.#readings.find((each) => each.group === name && each.topic === from)
             check(reading !== undefined, `${delivery.messageId} is a dead letter of ${name} and came from ${from}`)
-            this.#model.deadLettered(reading, delivery)
+            this.#model.deadLettered(reading, delivery, this.#readsFailed || this.crashes > 0)
           }
         })
   }

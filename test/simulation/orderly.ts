@@ -62,7 +62,7 @@ class OrderSimulation extends World {
     if (way < 35) this.#produce()
     else if (way < 80) this.#consume()
     else if (way < 84) this.shell.clientGone(this.#client())
-    else if (way < 86) await this.during(this.shell.checkpoint())
+    else if (way < 86) await this.checkpoint(() => this.#produce())
     else if (way < 87) await this.#recreate()
     else if (way < 89) await this.#turn()
     else if (way < 91) this.jumpClock()
@@ -148,6 +148,7 @@ class OrderSimulation extends World {
       attemptId,
     }
     const losesAnswer = this.oneIn(6)
+    const { jumps } = this
     this.behind(async () => {
       let deliveries = await this.#receive(reader, request, aborted.signal)
       if (deliveries && deliveries.length > 0 && losesAnswer) {
@@ -155,7 +156,7 @@ class OrderSimulation extends World {
         this.#answersLost++
         const lost = deliveries
         deliveries = await this.#receive(reader, { ...request, waitMs: 0 }, aborted.signal)
-        if (deliveries && reader.orderly && attemptId !== null)
+        if (deliveries && jumps === this.jumps && !this.stopping && reader.orderly && attemptId !== null)
           check(
             names(deliveries) === names(lost),
             `${attemptId} got ${names(lost)} and, asking again at once, ${names(deliveries)}`,

@@ -82,7 +82,7 @@ class TimedSimulation extends World {
     if (way < 50) this.#send()
     else if (way < 68) this.#recall()
     else if (way < 71) this.#recallElsewhere()
-    else if (way < 74) await this.during(this.shell.checkpoint())
+    else if (way < 74) await this.checkpoint(() => this.#send())
     else if (way < 77) await this.#recreatePassing()
     else if (way < 83) this.#setClock()
     else if (way < 86) await this.restart()

@@ -100,7 +100,8 @@ class TransactionModel {
     this.delivered++
   }
 
-  wasAsked(orphan: Orphan, at: number, monotonicMs: number): void {
+  /** `countedAt`: when the check was written down, at the earliest. */
+  wasAsked(orphan: Orphan, at: number, countedAt: number, monotonicMs: number): void {
     const story = this.#story(orphan.messageId)
     check(story.ended === null, `a producer was asked about ${story.messageId}, which ended by ${story.ended}`)
     check(this.current(story), `a producer was asked about ${story.messageId} of a removed topic`)
@@ -114,7 +115,7 @@ class TransactionModel {
       story.checks === 1 ? orphan.storeTimeMs + firstMs(story) : story.lastCheckAt + limits.checkIntervalMs
     check(at >= earliest - LATE_MS, `${story.messageId} was checked ${earliest - at} ms early`)
     check(at <= orphan.storeTimeMs + this.lifeMs + LATE_MS, `${story.messageId} was checked after its end of life`)
-    story.lastCheckAt = at
+    story.lastCheckAt = countedAt
     story.dueMs = monotonicMs + limits.checkIntervalMs
   }
 
@@ -194,6 +195,8 @@ class Simulation extends World {
   #producers = 1
   /** Monotonic: since when there has been one, with the broker open and its disk well. */
   #aliveMs = 0
+  /** The latest setting of the clock, by the monotonic one. */
+  #jumped = { atMs: Number.NEGATIVE_INFINITY, byMs: 0 }
   /** The clock was set back by this much in all: time the broker may stand still after a restart. */
   #setBackMs = 0
   /** Producers answer what they are asked; not in the last phase. */
@@ -215,13 +218,13 @@ class Simulation extends World {
     else if (way < 58) this.#decide()
     else if (way < 70) this.#receive()
     else if (way < 77) this.#changeProducers()
-    else if (way < 79) await this.during(this.shell.checkpoint())
+    else if (way < 79) await this.checkpoint(() => this.#busy())
     else if (way < 81) await this.#recreatePassing()
-    else if (way < 83) await this.#jump()
+    else if (way < 83) this.#jump()
     else if (way < 87) await this.restart()
     else if (way < 91) await this.kill()
     else if (way < 95) await this.powerCut()
-    else if (way < 96) await this.fillDisk(() => this.#sendInVain())
+    else if (way < 96) await this.fillDisk(() => this.#busy())
     await this.pass(this.#pause())
   }
 
@@ -336,7 +339,11 @@ class Simulation extends World {
   }
 
   #wasAsked(orphan: Orphan): void {
-    this.#model.wasAsked(orphan, this.shell.now(), this.clock.monotonic())
+    const at = this.shell.now()
+    const monotonicMs = this.clock.monotonic()
+    // The clock may have been set between the writing of the check and the question.
+    const countedAt = monotonicMs < this.#jumped.atMs + SECOND ? at - Math.max(0, this.#jumped.byMs) : at
+    this.#model.wasAsked(orphan, at, countedAt, monotonicMs)
     const story = this.#model.stories.get(orphan.messageId)!
     if (!this.#answering) return
     const way = this.random.below(10)
@@ -432,7 +439,7 @@ class Simulation extends World {
     if (this.#producers > 0) this.#producerCame()
   }
 
-  #sendInVain(): void {
+  #busy(): void {
     this.#send()
     this.#decide()
   }
@@ -445,11 +452,10 @@ class Simulation extends World {
 
   // Time -----------------------------------------------------------------------------------------
 
-  /** Not while a check is being written: its time would be before the jump, and its question after. */
-  async #jump(): Promise<void> {
-    await this.clock.advance(SECOND)
+  #jump(): void {
     const byMs = (this.random.below(3) - 1) * this.random.below(MINUTE)
     if (byMs < 0) this.#setBackMs -= byMs
+    this.#jumped = { atMs: this.clock.monotonic(), byMs }
     this.clock.jump(byMs)
   }
 

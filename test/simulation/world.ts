@@ -30,6 +30,10 @@ export abstract class World {
   life = 0
   crashes = 0
   replaysCompared = 0
+  /** The process was asked to end, and gives nothing any more. */
+  stopping = false
+  /** Rises when the clock is set: what was to last for a while may be over at once. */
+  jumps = 0
   /** What the broker opens with. */
   settings: BrokerSettings = { retentionMs: 1_000 * HOUR, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: HOUR }
   cipherKey: Uint8Array | null = null
@@ -78,6 +82,7 @@ export abstract class World {
       return shell
     })
     this.shell = await this.during(opened)
+    this.stopping = false
     await this.prepare()
     this.started()
   }
@@ -85,6 +90,7 @@ export abstract class World {
   /** A clean stop and a start. */
   async restart(): Promise<void> {
     const closing = this.shell
+    this.stopping = true
     await this.during(closing.close())
     const before = encodeState(closing.state)
     this.life++
@@ -121,7 +127,16 @@ export abstract class World {
     }
   }
 
+  /** Writes a checkpoint while others are at work; sometimes the process does not live to see it. */
+  async checkpoint(busy: () => void): Promise<void> {
+    const written = this.shell.checkpoint().catch(() => {})
+    busy()
+    if (this.oneIn(3)) await this.kill()
+    else await this.during(written)
+  }
+
   jumpClock(mostMs: number = MINUTE): void {
+    this.jumps++
     this.clock.jump((this.random.below(3) - 1) * this.random.below(mostMs))
   }
 

@@ -450,6 +450,68 @@ describe('a topic that is removed', () => {
   })
 })
 
+describe('a topic that is removed while index files of its messages are still to be written', () => {
+  /** Index files are begun, and segments written, only while their gate is open. */
+  async function behindGates() {
+    const gates = { index: gate(), segment: gate() }
+    const boot = disk.boot()
+    const behind = (path: string) =>
+      Object.entries(gates)
+        .find(([end]) => path.includes(end))?.[1]
+        .passed()
+    const seen: Disk = {
+      ...boot,
+      async open(path, mode) {
+        const file = await boot.open(path, mode)
+        return {
+          read: (target, position) => file.read(target, position),
+          datasync: () => file.datasync(),
+          truncate: (sizeBytes) => file.truncate(sizeBytes),
+          size: () => file.size(),
+          close: () => file.close(),
+          async write(chunks, position) {
+            const bytes = [Buffer.concat(chunks)]
+            await behind(path)
+            await file.write(bytes, position)
+          },
+        }
+      },
+    }
+    await restart({ segmentBytes: 8_192, disk: seen })
+    return gates
+  }
+
+  it('is gone after a kill, though its messages are replayed', async () => {
+    const gates = await behindGates()
+    gates.index.close()
+    for (let segments = 0; segments < 4; segments++) await sendMany(100)
+    await broker.removeTopic('topic')
+    gates.index.open()
+    await clock.advance(0)
+    await restart({ killed: true, segmentBytes: 8_192 })
+    expect(broker.topics()).toEqual([])
+  })
+
+  it('is there with all its messages when a power cut takes the removal back', async () => {
+    const gates = await behindGates()
+    gates.index.close()
+    for (let segments = 0; segments < 4; segments++) await sendMany(100)
+    gates.segment.close()
+    const removal = broker.removeTopic('topic').catch(() => {})
+    gates.index.open()
+    await clock.advance(0)
+    disk.powerCut()
+    gates.segment.open()
+    await removal
+    reported.length = 0
+    await restart({ killed: true, segmentBytes: 8_192 })
+    const seen = new Set<string>()
+    for (let got = await receive({ max: 1_000 }); got.length > 0; got = await receive({ max: 1_000 }))
+      for (const { messageId } of got) seen.add(messageId)
+    expect(seen.size).toBe(400)
+  })
+})
+
 describe('forwarding to the dead letters', () => {
   it('moves the message once, however often it is asked for', async () => {
     await send('tag', 'letter')
@@ -916,6 +978,21 @@ async function damage(body: string): Promise<void> {
   bytes[bytes.indexOf(body)]! ^= 1
   disk.plant('/instance/0000001.segment', bytes)
   await open()
+}
+
+function gate() {
+  const waiting: Array<() => void> = []
+  let isOpen = true
+  return {
+    close() {
+      isOpen = false
+    },
+    open() {
+      isOpen = true
+      for (const go of waiting.splice(0)) go()
+    },
+    passed: () => new Promise<void>((resolve) => (isOpen ? resolve() : waiting.push(resolve))),
+  }
 }
 
 function topicSpec(topicName: string) {

@@ -40,13 +40,21 @@ export interface JournalOptions {
   readonly report: (error: unknown) => void
 }
 
+/** What becomes durable together. */
+interface Batch {
+  readonly durable: Promise<void>
+  readonly arrived: Array<{ queue: Queue; end: number }>
+  /** Keys of queues that are no more. */
+  readonly gone: number[]
+}
+
 export class Journal {
   readonly state: BrokerState
   readonly log: SegmentLog
   readonly index: PersistentQueueIndex
   readonly ages: SegmentAge[]
   readonly #options: JournalOptions
-  #batch: { readonly durable: Promise<void>; readonly arrived: Array<{ queue: Queue; end: number }> }
+  #batch: Batch
   #bytes = 0
   #events = 0
   #dirty = false
@@ -66,7 +74,7 @@ export class Journal {
     this.#options = options
     this.#newest = new Map([[segmentOf(options.log.end), options.newestMs]])
     this.#unsealed = { segment: segmentOf(options.log.end), sinceMs: options.unsealedSinceMs }
-    this.#batch = { durable: Promise.resolve(), arrived: [] }
+    this.#batch = { durable: Promise.resolve(), arrived: [], gone: [] }
     this.log.onSealed((segment) => this.#sealed(segment))
   }
 
@@ -77,7 +85,7 @@ export class Journal {
     const batch = this.#batchOf(durable)
     for (let i = 0; i < events.length; i++) {
       const event = events[i]!
-      for (const key of queueKeysGoneBy(this.state, event)) this.index.drop(key)
+      batch.gone.push(...queueKeysGoneBy(this.state, event))
       apply(this.state, event, positions[i]!)
       if (event.type === 'timed' || event.type === 'half') this.#keepUntilOld(positions[i]!, event.storeTimeMs)
       if (event.type === 'message') this.#arrive(event, positions[i]!, batch.arrived)
@@ -155,12 +163,16 @@ export class Journal {
   }
 
   /** The log gives everything that becomes durable together the same promise: one reaction for all of it. */
-  #batchOf(durable: Promise<void>) {
+  #batchOf(durable: Promise<void>): Batch {
     if (this.#batch.durable === durable) return this.#batch
-    const batch = { durable, arrived: [] as Array<{ queue: Queue; end: number }> }
+    const batch: Batch = { durable, arrived: [], gone: [] }
     this.#batch = batch
     durable.then(
-      () => this.#becomeVisible(batch.arrived),
+      () => {
+        // Not before: an index file without them would outlive a removal that a power cut took back.
+        for (const key of batch.gone) this.index.drop(key)
+        this.#becomeVisible(batch.arrived)
+      },
       (error: unknown) => this.#fail(error),
     )
     return batch

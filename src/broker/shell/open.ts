@@ -96,55 +96,71 @@ async function recover(
   { index, sealedBelow }: OpenedIndex,
 ): Promise<{ state: BrokerState; newest: ReadonlyMap<number, number> }> {
   const { log, checkpoint } = opened
-  const known: Known = checkpoint ? decodeCheckpoint(checkpoint.blob) : { state: emptyState(), newest: new Map() }
+  const known: Known = checkpoint
+    ? decodeCheckpoint(checkpoint.blob)
+    : { state: emptyState(), newest: new Map(), gaps: new Map() }
   const { state } = known
   const applied = checkpoint?.position ?? log.first
   for await (const { position, payload } of log.scan(Math.min(applied, sealedBelow))) {
     if (position >= applied) replay(known, index, position, payload, position >= sealedBelow)
-    else if (position >= sealedBelow) addAgain(state, index, position, payload)
+    else if (position >= sealedBelow) addAgain(known, index, position, payload)
   }
   for (const queue of state.queues.values()) {
+    const gap = known.gaps.get(queue.key)
+    if (gap) throw gap
     queue.begin = Math.max(queue.begin, Math.min(index.minimumOffset(queue.key), queue.end))
     queue.visible = queue.end
   }
   return known
 }
 
-function replay(
-  { state, newest }: Known,
-  index: QueueIndex,
-  position: number,
-  payload: Uint8Array,
-  addToIndex: boolean,
-): void {
+function replay(known: Known, index: QueueIndex, position: number, payload: Uint8Array, addToIndex: boolean): void {
+  const { state, newest } = known
   const event = decodeEvent(payload)
   for (const key of queueKeysGoneBy(state, event)) index.drop(key)
   apply(state, event, position)
   if (event.type === 'timed' || event.type === 'half') newest.set(segmentOf(position), event.storeTimeMs)
   if (event.type !== 'message') return
   newest.set(segmentOf(position), event.storeTimeMs)
-  if (addToIndex && state.queues.has(event.queueKey))
-    index.add(event.queueKey, event.offset, position, tagHash(event.tag), event.storeTimeMs)
+  if (addToIndex) addEntry(known, index, position, { ...event, tagHash: tagHash(event.tag) })
 }
 
 /** The state counts this message already; only where it lies has to be known again. */
-function addAgain(state: BrokerState, index: QueueIndex, position: number, payload: Uint8Array): void {
+function addAgain(known: Known, index: QueueIndex, position: number, payload: Uint8Array): void {
   const message = decodeForIndex(payload)
-  if (message && state.queues.has(message.queueKey))
-    index.add(message.queueKey, message.offset, position, message.tagHash, message.storeTimeMs)
+  if (message) addEntry(known, index, position, message)
 }
+
+/**
+ * Index files that were written after a queue was removed do not know it, and what came before its removal is
+ * replayed all the same: an entry that does not follow is a fault only when the queue is there in the end.
+ */
+function addEntry({ state, gaps }: Known, index: QueueIndex, position: number, entry: IndexedMessage): void {
+  const { queueKey, offset, tagHash, storeTimeMs } = entry
+  if (!state.queues.has(queueKey) || gaps.has(queueKey)) return
+  try {
+    index.add(queueKey, offset, position, tagHash, storeTimeMs)
+  } catch (error) {
+    gaps.set(queueKey, error)
+  }
+}
+
+/** A message as the index keeps it. */
+type IndexedMessage = NonNullable<ReturnType<typeof decodeForIndex>>
 
 /** What recovery builds up: the state, and the time of the newest message in each segment. */
 interface Known {
   readonly state: BrokerState
   readonly newest: Map<number, number>
+  /** By queue key: why its entries do not follow one another. */
+  readonly gaps: Map<number, unknown>
 }
 
 function decodeCheckpoint(blob: Uint8Array): Known {
   const from = new Reader(blob)
   const newest = new Map<number, number>()
   for (let count = from.whole(); count > 0; count--) newest.set(from.whole(), from.whole())
-  return { state: decodeState(from.rest()), newest }
+  return { state: decodeState(from.rest()), newest, gaps: new Map() }
 }
 
 /** A segment without messages may go as soon as those before it. */
