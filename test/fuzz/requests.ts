@@ -9,7 +9,7 @@ import { type Fault, type Input, nearValid, oddText, oddValue, valid } from './n
 
 /** A path segment: something of the ledger (by number, resolved when it is sent), or text. */
 export type Segment =
-  | { readonly existing: 'instance' | 'topic' | 'group'; readonly number: number }
+  | { readonly existing: 'instance' | 'topic' | 'group' | 'message'; readonly number: number }
   | { readonly text: string }
   /** Put on the request line as it stands, broken escapes included. */
   | { readonly raw: string }
@@ -63,6 +63,7 @@ export const bases = {
       internetInfo: { internetSpec: 'disable', flowOutType: 'uninvolved' },
     },
   },
+  CreateInstanceIpWhitelist: { ipWhitelists: ['10.0.0.0/8', '192.168.1.7'] },
   UpdateInstance: { instanceName: 'renamed', productInfo: { messageRetentionTime: 72 } },
   CreateTopic: { messageType: 'NORMAL', remark: 'made by a generator' },
   UpdateTopic: { remark: 'changed by a generator' },
@@ -105,12 +106,19 @@ const bodyDamage: fc.Arbitrary<BodyDamage> = fc.oneof(
   },
 )
 
-const existing = (kind: 'instance' | 'topic' | 'group'): fc.Arbitrary<Segment> =>
-  fc.nat(200).map((number) => ({ existing: kind, number }))
+type Kind = Extract<Segment, { existing: unknown }>['existing']
+
+const kinds: Readonly<Record<string, Kind>> = {
+  instanceId: 'instance',
+  topicName: 'topic',
+  consumerGroupId: 'group',
+  messageId: 'message',
+}
+
+const existing = (kind: Kind): fc.Arbitrary<Segment> => fc.nat(200).map((number) => ({ existing: kind, number }))
 
 function segment(name: string): fc.Arbitrary<Segment> {
-  const kind =
-    name === 'instanceId' ? 'instance' : name === 'topicName' ? 'topic' : name === 'consumerGroupId' ? 'group' : null
+  const kind = kinds[name] ?? null
   const fresh = fc.string({ unit: fc.constantFrom(...'abcdefgh'), minLength: 3, maxLength: 8 })
   return fc.oneof(
     ...(kind === null ? [] : [{ weight: 16, arbitrary: existing(kind) }]),
@@ -127,11 +135,27 @@ function segment(name: string): fc.Arbitrary<Segment> {
 function sensible({ name, style, schema }: Parameter): fc.Arbitrary<unknown> {
   if (name === 'regionId') return fc.constant('cn-hangzhou')
   if (name === 'resourceId') return fc.constant(style === 'json' ? ['$instance'] : '$instance')
+  if (name === 'ipWhitelists') return fc.constantFrom(['0.0.0.0/0'], ['10.0.0.0/8'])
+  if (name === 'startTime') return fc.constant('2026-01-01 00:00:00')
+  if (name === 'endTime') return fc.constant('2026-01-02 00:00:00')
+  if (name === 'scrollId') return fc.constantFrom('', '1.0.0')
   return valid(schema)
 }
 
+/** Of many parameters, each odd by itself, one nearly always is: half of the queries have none that is. */
 function queryOf(parameters: readonly Parameter[]): fc.Arbitrary<[string, string][]> {
   const declared = parameters.filter((each) => each.in === 'query')
+  const plain = declared.map((parameter) => {
+    const given = sensible(parameter).map((value) => pairs(parameter, value))
+    return parameter.required ? given : fc.oneof(given, fc.constant([] as [string, string][]))
+  })
+  return fc.oneof(
+    fc.tuple(...plain).map((found) => found.flat()),
+    oddQueryOf(declared),
+  )
+}
+
+function oddQueryOf(declared: readonly Parameter[]): fc.Arbitrary<[string, string][]> {
   const members = declared.map((parameter) =>
     fc.oneof(
       {

@@ -9,6 +9,7 @@ import { Agent, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type Api, createApi } from '../../src/api/server.ts'
+import type { Engine, MessageView } from '../../src/engines/engine.ts'
 import { SimulatedEngine } from '../../src/engines/simulated/engine.ts'
 import { memoryNonces } from '../../src/iam/nonces.ts'
 import { encodePercent } from '../../src/iam/percent.ts'
@@ -83,7 +84,7 @@ export class FuzzSubject {
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => loop.wake(instanceId),
-        messages: engine,
+        messages: oneMessageEach(engine),
         lag: (instanceId) => engine.lag(instanceId),
         usage: (instanceId) => engine.usage(instanceId),
       },
@@ -228,6 +229,42 @@ function logTo(errors: string[]): Log {
   return { ...silentLog, error } as Log
 }
 
+/** Lies in every topic, as the engine in memory carries none. */
+const STORED: MessageView = {
+  messageId: '01000C29A1B2C3D4E506A7B8C9D00000',
+  tag: 'paid',
+  keys: ['order-1'],
+  body: 'stored',
+  bodyBytes: 6,
+  bornHost: '127.0.0.1',
+  bornMs: 1_767_225_600_000,
+  storeHost: '127.0.0.1',
+  storeMs: 1_767_225_600_000,
+  messageType: 'NORMAL',
+  messageGroup: null,
+  liteTopic: null,
+  userProperties: {},
+  deliverAtMs: null,
+  queueId: 0,
+  queueOffset: 0,
+}
+
+function oneMessageEach(engine: SimulatedEngine): Pick<Engine, 'findMessages' | 'traceMessage'> {
+  const has = (instanceId: string, topicName: string): boolean =>
+    engine.held(instanceId)?.topics.has(topicName) ?? false
+  return {
+    findMessages: async (instanceId, { topicName, messageId }) => {
+      if (!has(instanceId, topicName)) return null
+      const messages = messageId === null || messageId === STORED.messageId ? [STORED] : []
+      return { messages, total: messages.length, scroll: null }
+    },
+    traceMessage: async (instanceId, { topicName, messageId }) =>
+      has(instanceId, topicName) && messageId === STORED.messageId
+        ? { message: STORED, deadLetterOf: null, incidents: [], orderlyGroups: [] }
+        : null,
+  }
+}
+
 /** As a client escapes; half a surrogate pair has no UTF-8 and becomes the replacement character. */
 const escaped = (text: string): string => encodePercent(text.replace(/\p{Surrogate}/gu, '\ufffd'))
 
@@ -245,6 +282,7 @@ function textOf(segment: Segment, thing: Thing): string {
   if ('raw' in segment) return segment.raw
   if ('text' in segment) return escaped(segment.text)
   if (segment.existing === 'instance') return thing.instanceId
+  if (segment.existing === 'message') return STORED.messageId
   const list = segment.existing === 'topic' ? thing.topics : thing.groups
   return escaped(list.length === 0 ? `no-${segment.existing}-yet` : list[segment.number % list.length]!)
 }
