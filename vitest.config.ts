@@ -1,9 +1,12 @@
+import { availableParallelism } from 'node:os'
 import { defineConfig } from 'vitest/config'
 
 // `unit` shares one process per thread (twelve times faster); whatever starts servers, processes or
 // files of its own belongs in `boundary`, where each file has its own process.
 export default defineConfig({
   test: {
+    // Many files wait for processes and clients: on two cores two of them take two thirds of the time of one.
+    maxWorkers: Math.max(2, availableParallelism() - 1),
     reporters: ['default', './test/support/tally.ts'],
     projects: [
       {

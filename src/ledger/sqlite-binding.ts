@@ -36,7 +36,7 @@ export function sqliteDriverName(nodeVersion: string = process.versions.node): S
 }
 
 /** Opens or creates the file; throws the driver's own error. */
-export async function openBinding(path: string, driver: SqliteDriverName = sqliteDriverName()): Promise<SqliteBinding> {
+export function openBinding(path: string, driver: SqliteDriverName = sqliteDriverName()): SqliteBinding {
   return driver === 'node:sqlite' ? openNative(path) : openWasm(path)
 }
 
@@ -99,11 +99,11 @@ function requireQuietly(name: string): unknown {
 
 // ---- node-sqlite3-wasm
 
-async function openWasm(path: string): Promise<SqliteBinding> {
+function openWasm(path: string): SqliteBinding {
   // V8 compiles hot functions on every thread of its pool, and what each thread's allocator took for it never goes
   // back: 35 MB of resident memory. One at a time is as fast here, because so few functions are hot.
   setFlagsFromString('--wasm-num-compilation-tasks=1')
-  const { Database } = (await import('node-sqlite3-wasm')).default as unknown as { Database: typeof WasmDatabase }
+  const { Database } = createRequire(import.meta.url)('node-sqlite3-wasm') as { Database: typeof WasmDatabase }
   const database = new Database(path)
   const statements = new StatementCache<WasmStatement>(
     (sql) => database.prepare(sql),

@@ -60,7 +60,7 @@ export async function openSqliteStore(options: {
   await removeStaleLock(`${file}.lock`)
   let binding: SqliteBinding | null = null
   try {
-    binding = await openBinding(file, driver)
+    binding = openBinding(file, driver)
     binding.exec(PRAGMAS)
     refuseOtherModes(binding, file)
     await refuseDamaged(binding, file)

@@ -107,7 +107,7 @@ export class LedgerPlaces {
       },
       tamper: async (sql) => {
         if (databaseUrl === null) {
-          const binding = await openBinding(path.join(home, LEDGER_FILE), target.sqliteDriver)
+          const binding = openBinding(path.join(home, LEDGER_FILE), target.sqliteDriver)
           binding.exec(`pragma locking_mode = exclusive; ${sql}`)
           binding.close()
           return
