@@ -55,7 +55,7 @@ const limits: readonly [what: string, probe: Probe, limit: number, at: number, b
   [
     'characters of a topic name',
     async (n) => (await client.queryRoute('t'.repeat(n))).status?.code,
-    127,
+    128,
     notFound,
     40002,
   ],
@@ -76,7 +76,7 @@ const limits: readonly [what: string, probe: Probe, limit: number, at: number, b
   [
     'characters of a group name',
     async (n) => (await client.heartbeat('g'.repeat(n), 2)).status?.code,
-    120,
+    128,
     20000,
     40003,
   ],
