@@ -162,6 +162,27 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
+    source: '6.2, 11.2',
+    name: 'finds the name or the IPv6 address it dialled, a name alone; Node cannot dial IPv6 literals',
+    clients: languages,
+    async run(bench) {
+      const topic = await bench.instance.topic()
+      const client = await bench.dial()
+      const { port } = instance
+      const at = (...hosts: string[]) => hosts.map((host) => ({ host, port }))
+      const { DOMAIN_NAME, IPv6 } = gen.AddressScheme
+      for (const [scheme, dialled, found] of [
+        [DOMAIN_NAME, at('localhost'), at('localhost')],
+        [DOMAIN_NAME, at('mq.example.com', 'mq2.example.com'), at('mq.example.com')],
+        ...(bench.language === 'node' ? [] : [[IPv6, at('::1', 'fe80::2'), at('::1', 'fe80::2')] as const]),
+      ] as const) {
+        const endpoints = { scheme, addresses: dialled }
+        const { messageQueues } = await client.ask('queryRoute', { topic: client.resource(topic), endpoints })
+        for (const { broker } of messageQueues) expect(broker.endpoints).toEqual({ scheme, addresses: found })
+      }
+    },
+  },
+  {
     source: '0 row 7',
     name: 'gets messages whatever queue ids it names',
     clients: languages,
@@ -510,6 +531,45 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
+    source: '1.12',
+    name: 'gives its stream a deadline of an hour and opens another a second later; its deliveries stay its own',
+    clients: ['cpp'],
+    async run(bench) {
+      const { client, topic, group } = await consumer(bench)
+      const settings = client.consumerSettings(group, { [topic]: '*' })
+      const telemetry = client.telemetry(settings)
+      await telemetry.hear()
+      const heartbeats = async (ms: number): Promise<void> => {
+        for (let passed = 0; passed < ms; passed += 10_000) {
+          await instance.clock.advance(10_000)
+          await client.heartbeat(group, gen.ClientType.PUSH_CONSUMER)
+        }
+      }
+      await heartbeats(3_590_000)
+      await client.send(client.message(topic, 'held'))
+      const [message] = (await client.poll('push', topic, group)).messages
+      await instance.clock.advance(10_000)
+      // gRPC DEADLINE_EXCEEDED
+      expect((await telemetry.call.ended).grpcStatus).toBe(4)
+      await instance.clock.advance(1_000)
+      acceptSettings(bench.personality, await client.telemetry(settings).hear(), 'subscription')
+      await heartbeats(180_000)
+      expect((await client.ack(topic, group, message!)).status?.code).toBe(OK)
+    },
+  },
+  {
+    source: '11.1',
+    name: 'says nothing for half an hour, after which it would close its idle channel itself; until then it is served',
+    clients: ['java', 'go', 'node', 'python'],
+    async run(bench) {
+      const topic = await bench.instance.topic()
+      const client = await bench.dial()
+      await client.queryRoute(topic)
+      await instance.clock.advance(30 * 60_000 - 1)
+      expect((await client.queryRoute(topic)).status?.code).toBe(OK)
+    },
+  },
+  {
     source: '1.13, 4.4',
     name: 'leaves, and what it held comes to another after one second',
     clients: languages,
@@ -542,6 +602,22 @@ const quirks: readonly Quirk[] = [
         found = (await bench.wait(() => other.poll('push', topic, group), 500)).polled.messages.map(text)
       }
       expect(found).toEqual(['held'])
+    },
+  },
+  {
+    source: '1.7, 10.4',
+    name: 'names no poll time and says in its settings how long a request may take: half of that is left of its deadline',
+    clients: ['java', 'go'],
+    async run(bench) {
+      const { client, topic, group } = await consumer(bench)
+      // Java 5.0.3 as Apache's suite has it: 10 s of waiting and a request timeout of 10 s.
+      const requestTimeout = { seconds: 10, nanos: 0 }
+      const settings = client.consumerSettings(group, { [topic]: '*' }, gen.ClientType.SIMPLE_CONSUMER)
+      await client.telemetry({ ...settings, requestTimeout }).hear()
+      const poll = { longPollingTimeout: null, deadlineMs: 20_000 }
+      const { polled, tookMs } = await bench.wait(() => client.poll('simple', topic, group, poll))
+      acceptEmptyPoll(bench.personality, polled)
+      expect(Math.abs(tookMs - 15_000)).toBeLessThanOrEqual(500)
     },
   },
   {
@@ -786,6 +862,23 @@ const quirks: readonly Quirk[] = [
       expect(late).toBeGreaterThanOrEqual(0)
       expect(late).toBeLessThanOrEqual(1500)
       expect((await client.ack(topic, group, message!)).status?.code).toBe(OK)
+    },
+  },
+  {
+    source: '1.14, 5.2',
+    name: 'takes a timed message back by the handle it was given, and hears its own message id',
+    clients: languages.filter((language) => language !== 'rust'),
+    async run(bench) {
+      const client = await bench.dial()
+      const topic = await bench.instance.topic('DELAY')
+      const group = await bench.instance.group()
+      const deliveryTimestamp = { seconds: Math.floor(instance.clock.now() / 1000) + 8, nanos: 0 }
+      const sent = client.message(topic, 'timed', { deliveryTimestamp, messageType: gen.MessageType.DELAY })
+      const { recallHandle } = (await client.send(sent)).entries[0]!
+      const recalled = await client.ask('recallMessage', { topic: client.resource(topic), recallHandle })
+      expect(recalled).toMatchObject({ status: { code: OK }, messageId: sent.systemProperties!.messageId })
+      await instance.clock.advance(10_000)
+      acceptEmptyPoll(bench.personality, (await bench.wait(() => client.poll('push', topic, group), 500)).polled)
     },
   },
   {

@@ -26,6 +26,8 @@ export interface ClientInfo {
   readonly namespace?: string
   /** Address it came from. */
   readonly address?: string
+  /** Its settings' request timeout, where they have one. */
+  readonly requestTimeoutMs?: number | null
 }
 
 /** A telemetry stream, towards the client. */

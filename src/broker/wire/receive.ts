@@ -24,8 +24,8 @@ const shortestInvisibleMs = 10_000
 const longestInvisibleMs = 12 * 3600 * 1000
 /** What the broker grants deliveries it renews itself, before the first renewal. */
 const renewedInvisibleMs = 60_000
-/** Clients' default; only its half enters the poll time when a client names none. */
-const requestTimeoutMs = 3000
+/** Clients' default, for one whose settings are not known. */
+const defaultRequestTimeoutMs = 3000
 const longestAttemptId = 255
 /** Left of the deadline for the answer to travel. */
 const answerMarginMs = 200
@@ -176,10 +176,13 @@ function checkedInvisible(duration: gen.Duration | null): number {
   return ms
 }
 
-/** How long this poll may wait, in ms (Apache's formula; the settings' request timeout is the clients' default). */
+/**
+ * How long this poll may wait, in ms, by Apache's formula: what the client asks for; one that names no time (Java 5.0.3 and
+ * Go's simple consumers, C++'s push consumer) gets its deadline less half the request timeout of its settings.
+ */
 export function pollTime(wire: WireCall, longPollingTimeout: gen.Duration | null): number {
   const remaining = wire.remainingMs()
-  const asked = longPollingTimeout === null ? remaining - requestTimeoutMs / 2 : durationMs(longPollingTimeout)
+  const asked = longPollingTimeout === null ? remaining - requestTimeoutMs(wire) / 2 : durationMs(longPollingTimeout)
   const clamped = Math.min(Math.max(asked, shortestPollMs), longestPollMs)
   if (clamped <= remaining) return Math.min(clamped, remaining - answerMarginMs)
   if (remaining >= shortestPollMs) return remaining - answerMarginMs
@@ -188,6 +191,9 @@ export function pollTime(wire: WireCall, longPollingTimeout: gen.Duration | null
     `A poll takes at least ${shortestPollMs} ms and the call's deadline leaves ${Math.round(remaining)} ms; raise the client's await duration or request timeout.`,
   )
 }
+
+const requestTimeoutMs = ({ door, clientId }: WireCall): number =>
+  door.clients.get(clientId)?.requestTimeoutMs ?? defaultRequestTimeoutMs
 
 /** Clients before 5.0.3 do not know ILLEGAL_POLLING_TIME. */
 function olderThan503(version: string | undefined): boolean {

@@ -12,6 +12,7 @@ import { BrokerRefusal } from '../broker.ts'
 import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
 import type { ClientStream } from './clients.ts'
 import { Code } from './code.ts'
+import { durationMs } from './duration.ts'
 import { checkGroupName, checkNamespace, checkTopicName } from './names.ts'
 import { endpointsFor } from './route.ts'
 import { mergeSettings } from './settings.ts'
@@ -85,7 +86,8 @@ class Stream implements ClientStream {
       this.#keep(settings, merged)
       this.#call.write({ status: statusOf(Code.OK), settings: merged })
       const address = this.#call.connection.remoteAddress
-      clients.register({ clientId, language, version, group, topics, namespace, address })
+      const requestTimeoutMs = settings.requestTimeout === null ? null : durationMs(settings.requestTimeout)
+      clients.register({ clientId, language, version, group, topics, namespace, address, requestTimeoutMs })
     } catch (error) {
       if (!(error instanceof BrokerRefusal)) throw error
       // The stream ends as Apache's does; the command before it lets a client (Node) fail its start with the reason
