@@ -3,7 +3,7 @@
  * broker's clock stands still, so a budget is exactly what it is: nothing comes back unless the test lets time pass.
  */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { GroupSpec, InstanceSpec, TopicSpec } from '../../src/engines/engine.ts'
+import type { GroupSpec, InstanceSpec, MessageType, TopicSpec } from '../../src/engines/engine.ts'
 import type { Row } from '../../src/ledger/schema.ts'
 import { instanceSpecOf } from '../../src/lifecycle/spec.ts'
 import type { DrivenInstance } from '../wire/driver/instance.ts'
@@ -39,10 +39,10 @@ function bought(product: Readonly<Record<string, unknown>>, series = 'standard',
 }
 
 /** How many sends pass before one is refused, and what it is told. */
-async function sendUntilRefused(producer: any, message: Readonly<Record<string, unknown>>, most = 200) {
+async function untilRefused(send: () => Promise<unknown>, most = 200) {
   for (let passed = 0; passed < most; passed++) {
     try {
-      await producer.send(message)
+      await send()
     } catch (error) {
       return { passed, told: told(error) }
     }
@@ -50,11 +50,25 @@ async function sendUntilRefused(producer: any, message: Readonly<Record<string, 
   throw new Error(`All ${most} sends passed.`)
 }
 
-const soon = () => new Date(instance.clock.now() + 60_000)
+const sendUntilRefused = (producer: any, message: Readonly<Record<string, unknown>>, most?: number) =>
+  untilRefused(() => producer.send(message), most)
+
+/** What makes a message one of its kind; a transactional one belongs to a transaction besides. */
+const marks: Readonly<Record<MessageType, () => Readonly<Record<string, unknown>>>> = {
+  NORMAL: () => ({}),
+  FIFO: () => ({ messageGroup: 'g' }),
+  DELAY: () => ({ deliveryTimestamp: new Date(instance.clock.now() + 60_000) }),
+  TRANSACTION: () => ({}),
+  PRIORITY: () => ({ priority: 1 }),
+  LITE: () => ({ liteTopic: 'l' }),
+}
+const checker = { check: async () => 0 }
 const kib = 1024
 
+type Bought = [name: string, Parameters<typeof bought>, body: number, kind: MessageType, passes: number, says: string]
+
 describe('an instance takes what its specification says', () => {
-  it.each<[string, Parameters<typeof bought>, body: number, kind: 'NORMAL' | 'DELAY', passes: number, says: string]>([
+  it.each<Bought>([
     [
       'the ratio divides',
       [{ msgProcessSpec: 'rmq.s1.micro', sendReceiveRatio: 0.05 }, 'standard', 'single_node'],
@@ -86,6 +100,34 @@ describe('an instance takes what its specification says', () => {
       'DELAY',
       5,
       '25 sends',
+    ],
+    ...(['FIFO', 'TRANSACTION'] as const).map(
+      (kind): Bought => [
+        `and a ${kind} message as well`,
+        [{ msgProcessSpec: 'rmq.s1.micro', sendReceiveRatio: 0.05 }, 'standard', 'single_node'],
+        100,
+        kind,
+        5,
+        '25 sends',
+      ],
+    ),
+    ...(['PRIORITY', 'LITE'] as const).map(
+      (kind): Bought => [
+        `a ${kind} message once`,
+        [{ msgProcessSpec: 'rmq.s1.micro', sendReceiveRatio: 0.05 }, 'standard', 'single_node'],
+        100,
+        kind,
+        25,
+        '25 sends',
+      ],
+    ),
+    [
+      'onDemand begins at 25,000 and as much elastic',
+      [{ capacityType: 'onDemand', sendReceiveRatio: 0.05 }, 'shared', 'serverless'],
+      250 * 4 * kib,
+      'NORMAL',
+      10,
+      '2500 sends',
     ],
     [
       'kind times size',
@@ -122,14 +164,18 @@ describe('an instance takes what its specification says', () => {
   ])('%s', async (_name, product, body, kind, passes, says) => {
     await start(bought(...product))
     const topic = await instance.topic(kind)
-    const producer = await shop.producer(topic)
-    const message = { topic, body: Buffer.alloc(body, 'x'), ...(kind === 'DELAY' ? { deliveryTimestamp: soon() } : {}) }
-    const refused = await sendUntilRefused(producer, message)
+    const producer = await shop.producer(topic, kind === 'TRANSACTION' ? { checker } : {})
+    const send = () =>
+      producer.send(
+        { topic, body: Buffer.alloc(body, 'x'), ...marks[kind]() },
+        ...(kind === 'TRANSACTION' ? [producer.beginTransaction()] : []),
+      )
+    const refused = await untilRefused(send)
     expect(refused).toEqual({ passed: passes, told: expect.stringMatching(new RegExp(`42900.*${says}`)) })
     // Fail-fast; and a second later there is a second's worth again.
-    expect(await sendUntilRefused(producer, message)).toMatchObject({ passed: 0 })
+    expect(await untilRefused(send)).toMatchObject({ passed: 0 })
     await instance.clock.advance(2_000)
-    expect(await sendUntilRefused(producer, message)).toMatchObject({ passed: passes })
+    expect(await untilRefused(send)).toMatchObject({ passed: passes })
   })
 
   it('a change takes effect without a restart, and nobody is cut off by it', async () => {

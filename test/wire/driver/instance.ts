@@ -3,7 +3,7 @@
  * ports of its own (one free of credentials, one not), each taking TLS and cleartext. Its clock moves only when a test
  * moves it, so long polls and pauses of minutes cost nothing.
  */
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
@@ -104,12 +104,21 @@ export class DrivenInstance {
     watched.catch(() => {})
     while (open) {
       if (this.clock.monotonic() - started > limitMs) throw new Error(`Nothing came within ${limitMs} ms of the clock.`)
-      await this.clock.advance(stepMs)
-      // Answers get time to arrive and files to be written: the clock stands still for what the machine does.
-      do await turns(4)
-      while (this.#disk.busy > 0)
+      await this.#step(stepMs)
     }
     return { value: await watched, tookMs: this.clock.monotonic() - started }
+  }
+
+  /** Moves the clock by steps, and at each lets what is due by then be done. */
+  async pass(ms: number, stepMs: number): Promise<void> {
+    for (let passed = 0; passed < ms; passed += stepMs) await this.#step(Math.min(stepMs, ms - passed))
+  }
+
+  async #step(ms: number): Promise<void> {
+    await this.clock.advance(ms)
+    // Answers get time to arrive and files to be written: the clock stands still for what the machine does.
+    do await turns(4)
+    while (this.#disk.busy > 0)
   }
 
   /** Resolves once the broker has set a timer beyond `before`: a poll that waits has armed its deadline. */
@@ -118,6 +127,14 @@ export class DrivenInstance {
       if (turn > 200_000) throw new Error('The poll never came to wait.')
       await turns(1)
     }
+  }
+
+  /** What its files hold, all together. */
+  async bytesOnDisk(): Promise<number> {
+    const entries = await readdir(this.#folder, { recursive: true, withFileTypes: true })
+    const files = entries.filter((entry) => entry.isFile())
+    const sizes = files.map(async ({ parentPath, name }) => (await stat(path.join(parentPath, name))).size)
+    return (await Promise.all(sizes)).reduce((sum, size) => sum + size, 0)
   }
 
   async close(): Promise<void> {
