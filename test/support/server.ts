@@ -78,6 +78,12 @@ export function cleanEnv(extra: Readonly<Record<string, string>> = {}): Record<s
   return { ...(Object.fromEntries(inherited) as Record<string, string>), NO_COLOR: '1', ...extra }
 }
 
+/**
+ * Each test file has a process of its own and so, nearly always, ports of its own: while a server or a broker of one is
+ * down, no server of another takes the port of an instance that is to come back. Below what the system hands out by itself.
+ */
+const firstInstancePort = 11_000 + (process.pid % 130) * 80
+
 async function startServer(
   home: string,
   args: readonly string[],
@@ -85,7 +91,7 @@ async function startServer(
 ): Promise<TestServer> {
   const child = spawn(process.execPath, [gantry, 'up', '--json', '--home', home, '--port', '0', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: cleanEnv({ GANTRY_LOG_LEVEL: 'warn', GANTRY_FIRST_INSTANCE_PORT: '21801', ...env }),
+    env: cleanEnv({ GANTRY_LOG_LEVEL: 'warn', GANTRY_FIRST_INSTANCE_PORT: String(firstInstancePort), ...env }),
   })
   let log = ''
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
