@@ -14,7 +14,8 @@ const maxSeriesPerClient = 1_000
 const maxLabels = 16
 const maxTextBytes = 256
 const maxBuckets = 64
-const delta = 1
+/** AggregationTemporality DELTA of OTLP. */
+const deltaTemporality = 1
 
 /** How many points were not kept, and the first reason. */
 export interface Rejected {
@@ -90,13 +91,13 @@ function* pointsOf(metric: otlp.Metric): Iterable<Point> {
     yield {
       labels: labelsOf(attributes),
       value: number('sum', asDouble ?? asInt),
-      delta: metric.sum?.aggregationTemporality === delta,
+      delta: metric.sum?.aggregationTemporality === deltaTemporality,
     }
   for (const point of metric.histogram?.dataPoints ?? [])
     yield {
       labels: labelsOf(point.attributes),
       value: histogram(point),
-      delta: metric.histogram?.aggregationTemporality === delta,
+      delta: metric.histogram?.aggregationTemporality === deltaTemporality,
     }
   const unread = metric.exponentialHistogram ?? metric.summary
   for (const _ of unread?.dataPoints ?? [])
@@ -110,7 +111,8 @@ function number(kind: 'gauge' | 'sum', value: number | null): MetricValue | stri
 function histogram(point: otlp.HistogramDataPoint): MetricValue | string {
   const { count, sum, explicitBounds: bounds, bucketCounts: counts } = point
   if (counts.length > maxBuckets) return `a histogram has at most ${maxBuckets} buckets`
-  if (counts.length > 0 && counts.length !== bounds.length + 1) return 'a histogram has one bucket more than bounds'
+  // One without buckets has no bounds either (OTLP): those alone could be as many as a request holds.
+  if (bounds.length !== Math.max(0, counts.length - 1)) return 'a histogram has one bucket more than bounds'
   return { kind: 'histogram', count, sum: sum !== null && Number.isFinite(sum) ? sum : 0, bounds, counts }
 }
 
