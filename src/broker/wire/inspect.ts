@@ -14,7 +14,7 @@ import { maxBodyBytes } from './settings.ts'
 
 /** Pages of the broker looked through for one id before giving up. */
 const pagesForOneId = 20
-/** Bodies shown in one page of several messages, together. */
+/** Bodies shown in one page of several messages, together, as they are shown: a compressed one counts what became of it. */
 const bodiesPerPage = 2 ** 20
 const aroundBirthMs = 10 * 60_000
 
@@ -23,7 +23,7 @@ export async function findMessages(broker: Broker, query: MessageQuery): Promise
   if (query.messageId !== null) {
     if (broker.topic(query.topicName) === null) return null
     const found = await findById(broker, query.topicName, query.messageId, query)
-    const shown = found === null ? [] : [viewOf(found, { body: true })]
+    const shown = found === null ? [] : [viewOf(found, { bodyBytes: maxBodyBytes })]
     return { messages: shown.slice(query.skip), total: shown.length, scroll: null }
   }
   const { messageKey } = query
@@ -40,8 +40,9 @@ export async function findMessages(broker: Broker, query: MessageQuery): Promise
   if (page === null) return null
   let room = bodiesPerPage
   const messages = page.messages.map((message) => {
-    room -= message.bodyBytes
-    return viewOf(message, { body: room >= 0 })
+    const view = viewOf(message, { bodyBytes: room })
+    room -= view.body === null ? 0 : Buffer.byteLength(view.body)
+    return view
   })
   const known = query.skip + messages.length
   return {
@@ -60,7 +61,7 @@ export async function traceMessage(
   if (message === null) return null
   const incidents = await broker.historyOf(query.topicName, message)
   return {
-    message: viewOf(message, { body: false }),
+    message: viewOf(message, { bodyBytes: 0 }),
     deadLetterOf: message.deadLetterOf,
     incidents: incidents.filter(({ at }) => at >= query.fromMs && at <= query.untilMs),
     orderlyGroups: broker
@@ -114,7 +115,8 @@ function systemOf(message: StoredMessage): gen.SystemProperties {
 
 const typeNames = new Map<number, string>(Object.entries(messageTypeNumbers).map(([name, number]) => [number, name]))
 
-function viewOf(message: StoredMessage, show: { readonly body: boolean }): MessageView {
+/** Its body is shown when it has at most so many bytes. */
+function viewOf(message: StoredMessage, most: { readonly bodyBytes: number }): MessageView {
   const system = systemOf(message)
   const rest = gen.Message.decode(partsOf(message.payload).rest)
   const born = system.bornTimestamp
@@ -122,7 +124,7 @@ function viewOf(message: StoredMessage, show: { readonly body: boolean }): Messa
     messageId: message.messageId,
     tag: message.tag,
     keys: system.keys,
-    body: show.body ? textOf(rest.body, system.bodyEncoding) : null,
+    body: textOf(rest.body, system.bodyEncoding, most.bodyBytes),
     bodyBytes: message.bodyBytes,
     bornHost: system.bornHost,
     bornMs: born == null ? message.storeTimeMs : Number(born.seconds) * 1_000 + Math.floor(born.nanos / 1_000_000),
@@ -138,12 +140,11 @@ function viewOf(message: StoredMessage, show: { readonly body: boolean }): Messa
   }
 }
 
-const encodingGzip = 2
-
-/** What a client compressed is shown as it was before; null when it is no text that can be had. */
-function textOf(body: Uint8Array, encoding: number): string | null {
-  if (encoding !== encodingGzip) return Buffer.from(body).toString('utf8')
-  const limit = { maxOutputLength: maxBodyBytes }
+/** What a client compressed is shown as it was before; null when it is no text that can be had, or has too many bytes. */
+function textOf(body: Uint8Array, encoding: number, mostBytes: number): string | null {
+  if (body.length > mostBytes) return null
+  if (encoding !== gen.Encoding.GZIP) return Buffer.from(body).toString('utf8')
+  const limit = { maxOutputLength: mostBytes }
   try {
     // Some clients say GZIP and mean zlib.
     return (body[0] === 0x1f ? gunzipSync(body, limit) : inflateSync(body, limit)).toString('utf8')
