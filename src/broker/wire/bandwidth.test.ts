@@ -43,3 +43,23 @@ it('stops waiting, without a timer left, when the call ends', async () => {
   await waiting
   expect(clock.pending).toBe(0)
 })
+
+it('does not make others wait for what a call that ended never sent', async () => {
+  const clock = new SimulatedClock()
+  const bandwidth = createBandwidth(1, clock)
+  await bandwidth.take(125_000, never)
+  for (let calls = 0; calls < 100; calls++) {
+    const call = new AbortController()
+    const waiting = bandwidth.take(4_000_000, call.signal)
+    call.abort()
+    await waiting
+  }
+  let passed = false
+  void bandwidth.take(125_000, never).then(() => {
+    passed = true
+  })
+  await clock.advance(999)
+  expect(passed).toBe(false)
+  await clock.advance(1)
+  expect(passed).toBe(true)
+})

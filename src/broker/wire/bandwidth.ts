@@ -1,13 +1,13 @@
 /**
- * Keeps what leaves through a public address under its bought bandwidth (`flowOutBandwidth`, Mbit/s):
- * a bucket of one second's worth, refilled continuously. Waiting is bounded by the caller's signal.
+ * Keeps what goes through a public address in one direction under its bought bandwidth (`flowOutBandwidth`,
+ * Mbit/s): a bucket of one second's worth, refilled continuously. Waiting is bounded by the caller's signal.
  */
 import type { Clock } from '../../world/world.ts'
 
 export interface Bandwidth {
   /** False when everything passes at once, and nobody needs to ask. */
   readonly limited: boolean
-  /** Resolves when `bytes` may be sent, or when `signal` aborts. */
+  /** Resolves when `bytes` may pass, or when `signal` aborts: then they do not count. */
   take(bytes: number, signal: AbortSignal): Promise<void>
 }
 
@@ -28,6 +28,8 @@ export function createBandwidth(megabitsPerSecond: number | null, clock: Clock):
       available -= bytes
       if (available >= 0) return
       await pause(clock, -available / bytesPerMs, signal)
+      // Nothing passed; whoever asks next must not wait for it.
+      if (signal.aborted) available += bytes
     },
   }
 }
