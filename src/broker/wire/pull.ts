@@ -6,7 +6,7 @@
 import type * as gen from '../../grpc/gen/rocketmq.js'
 import type { WritableCall } from '../../grpc/transport.ts'
 import { BrokerRefusal, type Pulled } from '../broker.ts'
-import { enter, type InstanceDoor, type WireCall } from './call.ts'
+import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
 import { Code } from './code.ts'
 import { parseFilter } from './filter.ts'
 import { deliverySize, encodeDelivery, topicField } from './message.ts'
@@ -14,6 +14,7 @@ import { checkGroupName } from './names.ts'
 import { pollTime } from './receive.ts'
 import { topicOf } from './route.ts'
 import { maxReceiveBatch } from './settings.ts'
+import { drainedInTime } from './stalled.ts'
 import { statusOf, statusOfError } from './status.ts'
 import { budgetOf } from './undelivered.ts'
 
@@ -29,6 +30,8 @@ export async function pullMessage(call: PullCall, request: gen.PullMessageReques
   let pulled: Pulled
   try {
     pulled = await pull(enter(call), request, call)
+    // The instance may have been stopped while the poll waited.
+    refuseWhenStopped(call.context)
   } catch (error) {
     call.write({ status: statusOfError(error, call.context.report) })
     return
@@ -40,10 +43,13 @@ export async function pullMessage(call: PullCall, request: gen.PullMessageReques
   const topic = request.messageQueue?.topic
   const as = topicField(topic?.name ?? '', topic?.resourceNamespace ?? '')
   for (const delivery of deliveries) {
-    await call.context.bandwidth.take(deliverySize(delivery), call.signal)
+    const { bandwidth } = call.context
+    if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), call.signal)
     if (call.signal.aborted) return
     // The message has the same number in this reply as in ReceiveMessage's.
-    if (!call.writeEncoded([encodeDelivery(delivery, as)])) await call.drained()
+    if (call.writeEncoded([encodeDelivery(delivery, as)])) continue
+    if (!(await drainedInTime(call))) call.reset()
+    if (call.signal.aborted) return
   }
   call.write({ nextOffset })
 }

@@ -15,6 +15,7 @@ import { deliverySize, encodeDelivery, timestamp, topicField } from './message.t
 import { checkGroupName } from './names.ts'
 import { topicOf } from './route.ts'
 import { maxReceiveBatch } from './settings.ts'
+import { drainedInTime } from './stalled.ts'
 import { statusOf, statusOfError } from './status.ts'
 import { budgetOf } from './undelivered.ts'
 
@@ -31,15 +32,10 @@ const longestAttemptId = 255
 const answerMarginMs = 200
 /** After a delivery that could not be written. */
 const giveBackMs = 1000
-/** For a client to take something of a full stream; far beyond any that is alive. */
-const stalledMs = 30_000
 
 type ReceiveCall = WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>
 
-export async function receiveMessage(
-  call: WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>,
-  request: gen.ReceiveMessageRequest,
-): Promise<void> {
+export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMessageRequest): Promise<void> {
   let deliveries: Delivery[] = []
   let status: gen.StatusInit
   let wire: WireCall | null = null
@@ -115,17 +111,6 @@ async function deliver(
     await giveBack(wire, request, deliveries.slice(takenBelow))
     return
   }
-}
-
-/** False when the client took nothing for too long. */
-function drainedInTime(call: ReceiveCall): Promise<boolean> {
-  return new Promise((resolve) => {
-    const cancel = call.context.clock.after(stalledMs, () => resolve(false))
-    void call.drained().then(() => {
-      cancel()
-      resolve(true)
-    })
-  })
 }
 
 /** Nobody read these: let the group have them again soon. */

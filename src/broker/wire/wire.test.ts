@@ -1,7 +1,7 @@
 /** The RPCs over a broker that records what it is asked: what is refused with which code, and what reaches it. */
 import { describe, expect, it } from 'vitest'
 import * as gen from '../../grpc/gen/rocketmq.js'
-import { SimulatedClock } from '../../world/simulated.ts'
+import { SimulatedClock, settle } from '../../world/simulated.ts'
 import {
   type Broker,
   BrokerRefusal,
@@ -12,6 +12,7 @@ import {
   type TopicView,
 } from '../broker.ts'
 import { createBandwidth, createClientRegistry, type InstanceDoor, messagingService } from './index.ts'
+import { keep } from './message.ts'
 
 const normal: TopicView = { topicName: 'normal', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 const delay: TopicView = { ...normal, topicName: 'delay', messageType: 'DELAY' }
@@ -90,9 +91,11 @@ class World {
   call(
     path: string,
     request: unknown,
-    more: { metadata?: Record<string, string>; remainingMs?: number; surplus?: boolean } = {},
+    more: { metadata?: Record<string, string>; remainingMs?: number; surplus?: boolean; reads?: boolean } = {},
   ): Promise<any> {
     const written: any[] = []
+    const { reads = true } = more
+    const ended = new AbortController()
     const method = messagingService.methods.find(({ type }) => type.path.endsWith(`/${path}`))!
     const call = {
       context: this.door,
@@ -108,13 +111,16 @@ class World {
         surplus: more.surplus === true,
       },
       remainingMs: () => more.remainingMs ?? 3000,
-      signal: new AbortController().signal,
+      signal: ended.signal,
       write: (message: unknown) => written.push(message) > 0,
       writeEncoded: (pieces: Uint8Array[]) =>
-        written.push(gen.ReceiveMessageResponse.decode(Buffer.concat(pieces))) > 0,
-      drained: async () => {},
+        written.push(gen.ReceiveMessageResponse.decode(Buffer.concat(pieces))) > 0 && reads,
+      drained: () =>
+        reads
+          ? Promise.resolve()
+          : new Promise<void>((resolve) => ended.signal.addEventListener('abort', () => resolve())),
       whenClosed: (task: () => void) => task(),
-      reset() {},
+      reset: () => ended.abort(),
       requests: (async function* () {
         yield method.type.request.decode(method.type.request.encode(request).finish())
       })(),
@@ -134,6 +140,50 @@ const message = (system: gen.SystemPropertiesInit = {}, more: gen.MessageInit = 
 })
 const properties = (count: number, bytes = 1): Record<string, string> =>
   Object.fromEntries(Array.from({ length: count }, (_, index) => [`k${index}`, 'v'.repeat(bytes)]))
+
+describe('PullMessage', () => {
+  const request = {
+    group: { name: 'group' },
+    messageQueue: { topic: { name: 'normal' } },
+    longPollingTimeout: { seconds: 5 },
+  }
+  const pulled = (messages: number) => ({
+    deliveries: Array.from({ length: messages }, (_, offset) => ({
+      messageId: 'id',
+      payload: keep(gen.Message.decode(gen.Message.encode(message()).finish()), normal, '127.0.0.1:7801', 0),
+      queueId: 0,
+      offset,
+      attempt: 1,
+      handle: '',
+      storeTimeMs: 0,
+      invisibleMs: 0,
+      deadLetterOf: null,
+    })),
+    nextOffset: messages,
+  })
+
+  it('gives a client nothing of an instance that was stopped while it waited', async () => {
+    const world = new World()
+    ;(world.door.broker as any).pull = async () => {
+      world.door.serving = false
+      return pulled(1)
+    }
+    const written = await world.call('PullMessage', request, { remainingMs: 30_000 })
+    expect(written).toEqual([{ status: { code: 40200, message: expect.stringContaining('renew') } }])
+  })
+
+  it('gives up a client that reads nothing for half a minute, and holds no timer then', async () => {
+    const world = new World()
+    ;(world.door.broker as any).pull = async () => pulled(3)
+    const written = world.call('PullMessage', request, { remainingMs: Number.POSITIVE_INFINITY, reads: false })
+    await settle()
+    expect(world.clock.pending).toBe(1)
+    await world.clock.advance(30_000)
+    // The status, the message that filled the stream, and no end.
+    expect(await written).toHaveLength(2)
+    expect(world.clock.pending).toBe(0)
+  })
+})
 
 describe('SendMessage', () => {
   const future = { seconds: Math.floor(new SimulatedClock().now() / 1000) + 7 * 86_400 + 10, nanos: 0 }
