@@ -2,6 +2,7 @@
 import { ApiError, invalid, topicNotFound } from '../catalogue/errors.ts'
 import type { InstanceRow } from '../ledger/instances.ts'
 import { findTopic } from '../ledger/topics.ts'
+import { readDateText } from './date-text.ts'
 import type { Call, Services } from './handler.ts'
 import { liveInstance, refuseStopped } from './instance-lookup.ts'
 import type { pageOf } from './page.ts'
@@ -41,8 +42,8 @@ export function timeRange(
 }
 
 function timeOf({ settings }: Services, field: string, text: string): number {
-  const ms = Date.parse(`${text.replace(' ', 'T')}Z`) - settings.timeZoneOffsetMinutes * 60_000
-  if (Number.isNaN(ms)) throw invalid(field, `${JSON.stringify(text)} is no time; 2022-08-01 20:05:50 is one.`)
+  const ms = readDateText(text, settings.timeZoneOffsetMinutes)
+  if (ms === null) throw invalid(field, `"${text}" is no date of the calendar.`)
   return ms
 }
 

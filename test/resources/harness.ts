@@ -20,7 +20,7 @@ export const START_MS = Date.parse('2026-03-31T10:20:30.400+08:00')
 
 /** An engine that carries everything, so that rules and not the engine decide; tests narrow it. */
 export const CAPABLE: EngineCapabilities = {
-  messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE'],
+  messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
   orderlyGroups: true,
   storageEncryption: true,
 }

@@ -1,0 +1,58 @@
+/** What the operations on messages and traces ask of the engine, and what they refuse before they ask. */
+import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { MessageQuery } from '../../src/engines/engine.ts'
+import { clean, Subject, stop } from './harness.ts'
+
+let subject: Subject
+let path: Readonly<Record<string, string>>
+let asked: MessageQuery[]
+beforeEach(async () => {
+  subject = await Subject.start()
+  const instanceId = await subject.running()
+  path = { instanceId, topicName: 'orders' }
+  await subject.call('CreateTopic', { path, body: { messageType: 'NORMAL' } })
+  asked = []
+  subject.messages = {
+    findMessages: async (_instanceId, query) => {
+      asked.push(query)
+      return { messages: [], total: 0, scroll: null }
+    },
+    traceMessage: async () => null,
+  }
+})
+afterEach(clean)
+afterAll(stop)
+
+describe('the time of a query', () => {
+  const list = (query: Readonly<Record<string, string>>) => ({ path, query: { pageNumber: '1', ...query } })
+
+  it('is read in the zone of the API, and includes the last second', async () => {
+    await subject.call('ListMessages', list({ startTime: '2026-03-30 12:00:00', endTime: '2026-03-30 12:00:05' }))
+    expect(asked).toMatchObject([
+      { fromMs: Date.parse('2026-03-30T12:00:00+08:00'), untilMs: Date.parse('2026-03-30T12:00:05.999+08:00') },
+    ])
+  })
+
+  it.each([
+    ['a day that no calendar has', { startTime: '2026-02-30 00:00:00' }, 'InvalidStartTime', 'calendar'],
+    ['an hour that no day has', { endTime: '2026-03-30 24:00:00' }, 'InvalidEndTime', 'endTime'],
+    [
+      'an end before its start',
+      { startTime: '2026-03-30 12:00:01', endTime: '2026-03-30 12:00:00' },
+      'InvalidEndTime',
+      'before',
+    ],
+  ])('with %s is refused', async (_what, query, code, says) => {
+    await subject.refused('ListMessages', list(query), 400, code, says)
+    expect(asked).toEqual([])
+  })
+})
+
+it.each([
+  ['of another form', 'abc'],
+  ['with a number too many digits long', '12345678901234567.1'],
+  ['with a hole', '1..2'],
+])('a scrollId %s is refused', async (_what, scrollId) => {
+  await subject.refused('ListMessages', { path, query: { scrollId } }, 400, 'InvalidScrollId')
+  expect(asked).toEqual([])
+})
