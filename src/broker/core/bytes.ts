@@ -40,8 +40,10 @@ export class Writer {
     this.length = at + 4
   }
 
-  /** A whole number from 0 to 2^53 − 1. */
+  /** A whole number from 0 to 2^53 − 1; throws for others, which would be read back as something else. */
   whole(value: number): void {
+    if (!(value >= 0 && value <= Number.MAX_SAFE_INTEGER))
+      throw new RangeError(`${value} cannot be kept as a whole number.`)
     this.#room(8)
     let rest = value
     while (rest >= 0x80000000) {

@@ -5,7 +5,7 @@
  * version 2.
  */
 import { Reader, Writer } from './bytes.ts'
-import { readGroup, readTopic, writeGroup, writeTopic } from './events.ts'
+import { readGroup, readTopic, writeGroup, writeTopic } from './event-codec.ts'
 import { newLease, own } from './lease.ts'
 import { addLiteTopic, addReading } from './lite-topics.ts'
 import { keep } from './orderly.ts'
