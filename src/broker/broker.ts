@@ -100,12 +100,12 @@ export interface Broker {
   /** The client went away: its auto-renewed deliveries become visible after one second. */
   clientGone(clientId: string): void
 
-  /** `timed`: messages that wait for their delivery time; they are not among `messages`. */
   /** Stored messages of a topic by time, without consuming them; null when there is no such topic. Bounded work: `next` says where to go on. */
   browse(request: BrowseRequest): Promise<BrowsePage | null>
   /** What became of a message that `browse` found, as far as the log still says. */
   historyOf(topicName: string, message: StoredMessage): Promise<Incident[]>
 
+  /** `timed`: messages that wait for their delivery time; they are not among `messages`. */
   usage(): { storedBytes: number; messages: number; inflight: number; timed: number }
   /** Flushes, writes a checkpoint, and ends every waiting receive with nothing. */
   close(): Promise<void>

@@ -160,7 +160,7 @@ function addResourceCommands(program: Command): void {
     )
   homeOption(create.command('topic <instance> <name>'))
     .description('make a topic')
-    .option('--type <type>', 'NORMAL, FIFO, DELAY, TRANSACTION or PRIORITY', 'NORMAL')
+    .option('--type <type>', 'NORMAL, FIFO, DELAY, TRANSACTION, PRIORITY or LITE', 'NORMAL')
     .option('--remark <text>', 'a remark')
     .addHelpText(
       'after',

@@ -2,6 +2,7 @@
  * A handler: what an operation does, over the ledger. Handlers write what is wanted and return; no
  * handler calls an engine to make something true, the loop does. They know nothing of HTTP.
  */
+import type { Engine, EngineCapabilities, InstanceUsage, TopicLag } from '../engines/engine.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { World } from '../world/world.ts'
 
@@ -42,15 +43,15 @@ export interface Services {
     readonly advertisedHost: string | null
   }
   /** What the engine in use can do, for refusals that name it. */
-  readonly engine: import('../engines/engine.ts').EngineCapabilities & { readonly name: string }
+  readonly engine: EngineCapabilities & { readonly name: string }
   /** Tells the loop that this instance wants looking at. Call after the change is committed. */
   wake(instanceId: string): void
   /** What is stored in an instance, as its engine says. */
-  readonly messages: Pick<import('../engines/engine.ts').Engine, 'findMessages' | 'traceMessage'>
+  readonly messages: Pick<Engine, 'findMessages' | 'traceMessage'>
   /** How far a group is behind on each topic it reads; null when the engine does not say, now. */
-  lag(instanceId: string, consumerGroupId: string): Promise<readonly import('../engines/engine.ts').TopicLag[] | null>
-  /** Bytes stored and live connections, as last seen by the loop; null when unknown. */
-  usage(instanceId: string): Promise<import('../engines/engine.ts').InstanceUsage | null>
+  lag(instanceId: string, consumerGroupId: string): Promise<readonly TopicLag[] | null>
+  /** Bytes stored and live connections; null when the engine does not say, now. */
+  usage(instanceId: string): Promise<InstanceUsage | null>
 }
 
 /**

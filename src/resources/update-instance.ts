@@ -88,7 +88,7 @@ function aclTypesOf(asked: readonly string[]): AclInfo['aclTypes'] {
   return [...new Set(asked)] as AclInfo['aclTypes'][number][]
 }
 
-/** Traces are not the engine's yet, so `traceOn` alone does not send it a new specification. */
+/** Traces are read from the log, which is written in any case (traces.ts), so `traceOn` alone is no news to the engine. */
 function concernsEngine(
   row: InstanceRow,
   wanted: Pick<InstanceRow, 'product_info_json' | 'network_info_json' | 'acl_info_json'>,

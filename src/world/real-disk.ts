@@ -3,8 +3,9 @@
  *
  * Plain descriptors with callbacks. They cost what `FileHandle` costs (measured: write and fdatasync
  * within the noise of each other), but nothing closes them behind our back and `writev` is direct. A
- * descriptor that is not closed stays open until the process ends: whoever opens closes. Files are made for the owner alone (0600, folders 0700), because they
- * hold customers' messages. Nothing here retries: an error that the machine reports goes to the caller.
+ * descriptor that is not closed stays open until the process ends: whoever opens closes. Files are made for
+ * the owner alone (0600, folders 0700), because they hold customers' messages. Nothing here retries: an error
+ * that the machine reports goes to the caller.
  */
 import * as fs from 'node:fs'
 import { dirname } from 'node:path'

@@ -1,7 +1,7 @@
 /**
  * What the log promises to the shell: records in order, durable in batches, found again by position.
  *
- * `log.ts` and `queue-index.ts` keep these promises; `memory.ts`-like fakes may keep them in tests.
+ * `log.ts` and `queue-index.ts` keep these promises.
  * A position is one plain number, `segment * 2**32 + offset` (below 2^53), so positions are ordered
  * across segments and compare with `<`. Nothing here knows what a record means.
  */

@@ -1,9 +1,9 @@
 /**
- * The clients of one instance as the wire sees them: a client is here from its first settings or
- * heartbeat until it says goodbye, its telemetry stream stays away, or it has been silent too long.
+ * The clients of one instance as the wire sees them: a client is here from its first settings until it says
+ * goodbye, or has been silent for too long without a telemetry stream.
  *
  * Telemetry is no precondition for anything else (a restarted server meets clients that never reopen
- * it), so every call counts as a sign of life and registers what it can. What the broker has to say to a
+ * it), so every call counts as a sign of life. What the broker has to say to a
  * client goes over its newest telemetry stream; a client that has none, or that does not read what it was
  * sent, is not told.
  */
@@ -45,7 +45,7 @@ export interface ClientStream {
 export interface ClientRegistry {
   /** Every authenticated call. */
   alive(clientId: string): void
-  /** Settings or a heartbeat say what the client is. */
+  /** Its settings say what the client is. */
   register(info: ClientInfo): void
   streamOpened(clientId: string, stream: ClientStream): void
   /**

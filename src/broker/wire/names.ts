@@ -1,6 +1,6 @@
 /**
  * Names and texts that RocketMQ clients may use on the wire, as Apache's proxy checks them
- * (data-plane limits of the v2 protocol). Every check answers the refusal or null.
+ * (data-plane limits of the v2 protocol). A check throws the refusal.
  */
 import { BrokerRefusal } from '../broker.ts'
 import { Code } from './code.ts'
