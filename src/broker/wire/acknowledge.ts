@@ -6,9 +6,9 @@ import type * as gen from '../../grpc/gen/rocketmq.js'
 import { BrokerRefusal } from '../broker.ts'
 import type { WireCall } from './call.ts'
 import { Code, codeName } from './code.ts'
-import { durationMs } from './duration.ts'
 import { checkGroupName, checkTopicName } from './names.ts'
 import { statusOf } from './status.ts'
+import { durationMs } from './time.ts'
 
 /** Entries in one AckMessage; official clients send one. */
 const maxEntries = 1024

@@ -9,9 +9,9 @@ import * as gen from '../../grpc/gen/rocketmq.js'
 import { BrokerRefusal } from '../broker.ts'
 import type { ClientInfo, ClientRegistry } from './clients.ts'
 import { Code } from './code.ts'
-import { timestamp } from './message.ts'
 import { quoted } from './names.ts'
 import type { Answer } from './questions.ts'
+import { secondsAndNanos } from './time.ts'
 
 const answerSeconds = 5
 
@@ -125,8 +125,8 @@ function messageOf(parts: MessageToVerify): gen.MessageInit {
       bodyDigest: { type: gen.DigestType.MD5, checksum: hash('md5', body, 'hex').toUpperCase() },
       bodyEncoding: gen.Encoding.IDENTITY,
       messageType: gen.MessageType.NORMAL,
-      bornTimestamp: timestamp(parts.bornTimeMs),
-      storeTimestamp: timestamp(parts.bornTimeMs),
+      bornTimestamp: secondsAndNanos(parts.bornTimeMs),
+      storeTimestamp: secondsAndNanos(parts.bornTimeMs),
       queueId: 0,
       deliveryAttempt: 1,
     },

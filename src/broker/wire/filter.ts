@@ -5,13 +5,13 @@
  * A client sends its expression with each receive, so expressions are kept compiled, the latest thousand of
  * the process; the broker knows an expression again by being the same object.
  */
+import { FilterType } from '../../grpc/gen/rocketmq.js'
 import { BrokerRefusal, compileSql, type Filter, SqlError, type SqlFilter } from '../broker.ts'
 import { Code } from './code.ts'
 import { readerOf } from './properties.ts'
 
 const maxExpressionLength = 16_384
 const maxTags = 1024
-const filterTypeSql = 2
 const keptExpressions = 1_000
 
 const kept = new Map<string, Filter>()
@@ -19,7 +19,7 @@ const kept = new Map<string, Filter>()
 /** Throws ILLEGAL_FILTER_EXPRESSION. */
 export function parseFilter(filter: { type?: number | null; expression?: string | null } | null | undefined): Filter {
   if (filter === null || filter === undefined) return null
-  const isSql = filter.type === filterTypeSql
+  const isSql = filter.type === FilterType.SQL
   const expression = isSql ? (filter.expression ?? '') : (filter.expression ?? '').trim()
   if (!isSql && (expression === '' || expression === '*')) return null
   const key = isSql ? `SQL ${expression}` : `TAG ${expression}`

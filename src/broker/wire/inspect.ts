@@ -9,8 +9,9 @@ import { gunzipSync, inflateSync } from 'node:zlib'
 import type { MessagePage, MessageQuery, MessageTrace, MessageView } from '../../engines/engine.ts'
 import * as gen from '../../grpc/gen/rocketmq.js'
 import type { Broker, StoredMessage } from '../broker.ts'
-import { messageTypeNumbers, partsOf } from './message.ts'
+import { partsOf } from './message.ts'
 import { maxBodyBytes } from './settings.ts'
+import { millisecondsOf } from './time.ts'
 
 /** Pages of the broker looked through for one id before giving up. */
 const pagesForOneId = 20
@@ -113,8 +114,6 @@ function systemOf(message: StoredMessage): gen.SystemProperties {
   return gen.SystemProperties.decode(partsOf(message.payload).system)
 }
 
-const typeNames = new Map<number, string>(Object.entries(messageTypeNumbers).map(([name, number]) => [number, name]))
-
 /** Its body is shown when it has at most so many bytes. */
 function viewOf(message: StoredMessage, most: { readonly bodyBytes: number }): MessageView {
   const system = systemOf(message)
@@ -127,14 +126,14 @@ function viewOf(message: StoredMessage, most: { readonly bodyBytes: number }): M
     body: textOf(rest.body, system.bodyEncoding, most.bodyBytes),
     bodyBytes: message.bodyBytes,
     bornHost: system.bornHost,
-    bornMs: born == null ? message.storeTimeMs : Number(born.seconds) * 1_000 + Math.floor(born.nanos / 1_000_000),
+    bornMs: born == null ? message.storeTimeMs : millisecondsOf(born),
     storeHost: system.storeHost,
     storeMs: message.storeTimeMs,
-    messageType: typeNames.get(system.messageType) ?? 'NORMAL',
+    messageType: gen.MessageType[system.messageType] ?? 'NORMAL',
     messageGroup: system.messageGroup || null,
     liteTopic: system.liteTopic || null,
     userProperties: rest.userProperties,
-    deliverAtMs: system.deliveryTimestamp == null ? null : Number(system.deliveryTimestamp.seconds) * 1_000,
+    deliverAtMs: system.deliveryTimestamp == null ? null : millisecondsOf(system.deliveryTimestamp),
     queueId: message.queueId,
     queueOffset: message.offset,
   }

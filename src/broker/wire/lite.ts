@@ -2,7 +2,7 @@
  * SyncLiteSubscription: which lite topics a consumer wants, one by one or as a full list, and the word that
  * one was taken from it by another consumer of its exclusive group (data-plane §1.16, §5.7).
  */
-import type * as gen from '../../grpc/gen/rocketmq.js'
+import * as gen from '../../grpc/gen/rocketmq.js'
 import { type Broker, BrokerRefusal, type LiteOffset, type LiteSyncRequest } from '../broker.ts'
 import type { WireCall } from './call.ts'
 import type { ClientRegistry } from './clients.ts'
@@ -13,9 +13,7 @@ import { statusOf } from './status.ts'
 
 /** In the order of apache.rocketmq.v2.LiteSubscriptionAction. */
 const actions: readonly LiteSyncRequest['action'][] = ['add', 'remove', 'replace', 'clear']
-/** Numbers of apache.rocketmq.v2.OffsetOption.Policy. */
-const policyMin = 1
-const policyMax = 2
+const { MIN, MAX } = gen.OffsetOption_Policy
 
 export async function syncLiteSubscription(
   call: WireCall,
@@ -52,8 +50,8 @@ function offsetOf(option: gen.OffsetOption | null): LiteOffset | null {
     case undefined:
       return null
     case 'policy':
-      if (option.policy === policyMin) return { from: 'first' }
-      return option.policy === policyMax ? { from: 'last' } : null
+      if (option.policy === MIN) return { from: 'first' }
+      return option.policy === MAX ? { from: 'last' } : null
     case 'offset':
       return { from: 'offset', offset: whole('offset', option.offset) }
     case 'tailN':

@@ -11,33 +11,15 @@
  * apache.rocketmq.v2.Message.
  */
 import { hash } from 'node:crypto'
-import type { MessageType } from '../../engines/engine.ts'
 import * as gen from '../../grpc/gen/rocketmq.js'
 import type { Delivery, TopicView } from '../broker.ts'
+import { secondsAndNanos } from './time.ts'
 
 const version = 1
 export const systemStart = 5
-const digestMd5 = 2
-const encodingIdentity = 1
-const encodingGzip = 2
+const { GZIP, IDENTITY } = gen.Encoding
 /** Headers, handle and framing of one delivery, roughly. */
 const deliveryOverheadBytes = 128
-
-/** Clock text for the wire. */
-export function timestamp(ms: number): { seconds: number; nanos: number } {
-  const seconds = Math.floor(ms / 1000)
-  return { seconds, nanos: Math.round((ms - seconds * 1000) * 1_000_000) }
-}
-
-/** Numbers of apache.rocketmq.v2.MessageType. */
-export const messageTypeNumbers: Readonly<Record<MessageType, number>> = {
-  NORMAL: 1,
-  FIFO: 2,
-  DELAY: 3,
-  TRANSACTION: 4,
-  LITE: 5,
-  PRIORITY: 6,
-}
 
 /** The kept form of a checked message, as `topic` stores it. */
 export function keep(message: gen.Message, topic: TopicView, storeHost: string, atMs: number): Buffer {
@@ -47,10 +29,10 @@ export function keep(message: gen.Message, topic: TopicView, storeHost: string, 
     keys: given?.keys ?? [],
     messageId: given?.messageId ?? '',
     // Clients disagree on the text of a CRC32 and crash without a digest; all of them read MD5.
-    bodyDigest: { type: digestMd5, checksum: hash('md5', body, 'hex').toUpperCase() },
-    bodyEncoding: given?.bodyEncoding === encodingGzip ? encodingGzip : encodingIdentity,
-    messageType: messageTypeNumbers[topic.messageType],
-    bornTimestamp: given?.bornTimestamp ?? timestamp(atMs),
+    bodyDigest: { type: gen.DigestType.MD5, checksum: hash('md5', body, 'hex').toUpperCase() },
+    bodyEncoding: given?.bodyEncoding === GZIP ? GZIP : IDENTITY,
+    messageType: gen.MessageType[topic.messageType],
+    bornTimestamp: given?.bornTimestamp ?? secondsAndNanos(atMs),
     bornHost: given?.bornHost ?? '',
     storeHost,
     deliveryTimestamp: given?.deliveryTimestamp ?? null,
@@ -78,12 +60,8 @@ export function keep(message: gen.Message, topic: TopicView, storeHost: string, 
 
 /** A kept message decoded, for the rare sending that is no delivery. Without a topic. */
 export function keptMessage(payload: Uint8Array): gen.Message & { readonly systemProperties: gen.SystemProperties } {
-  const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  const systemEnd = systemStart + keptSystemLength(kept)
-  return {
-    ...gen.Message.decode(kept.subarray(systemEnd)),
-    systemProperties: gen.SystemProperties.decode(kept.subarray(systemStart, systemEnd)),
-  }
+  const { system, rest } = partsOf(payload)
+  return { ...gen.Message.decode(rest), systemProperties: gen.SystemProperties.decode(system) }
 }
 
 function keptSystemLength(kept: Buffer): number {
@@ -95,9 +73,7 @@ function keptSystemLength(kept: Buffer): number {
 /** What `keep` made, in its two pieces: encoded system properties, and the remaining fields of Message. */
 export function partsOf(payload: Uint8Array): { readonly system: Uint8Array; readonly rest: Uint8Array } {
   const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  if (kept[0] !== version)
-    throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
-  const systemEnd = systemStart + kept.readUInt32BE(1)
+  const systemEnd = systemStart + keptSystemLength(kept)
   return { system: kept.subarray(systemStart, systemEnd), rest: kept.subarray(systemEnd) }
 }
 
@@ -111,11 +87,11 @@ export function encodeDelivery(delivery: Delivery, topic: Uint8Array): Buffer {
   const systemLength = keptSystemLength(kept)
   const origin = delivery.deadLetterOf
   const ofDelivery = gen.SystemProperties.encode({
-    storeTimestamp: timestamp(delivery.storeTimeMs),
+    storeTimestamp: secondsAndNanos(delivery.storeTimeMs),
     receiptHandle: delivery.handle,
     queueId: delivery.queueId,
     queueOffset: delivery.offset,
-    invisibleDuration: timestamp(delivery.invisibleMs),
+    invisibleDuration: secondsAndNanos(delivery.invisibleMs),
     deliveryAttempt: delivery.attempt,
     deadLetterQueue: origin == null ? null : { topic: origin.topicName, messageId: origin.messageId },
   }).finish()

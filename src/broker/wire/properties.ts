@@ -5,6 +5,7 @@
  */
 import * as gen from '../../grpc/gen/rocketmq.js'
 import { systemStart } from './message.ts'
+import { millisecondsOf } from './time.ts'
 
 /** Apache joins a message's keys with blanks. */
 const keySeparator = ' '
@@ -90,6 +91,6 @@ function varint(bytes: Buffer, place: { at: number }): number {
   }
 }
 
-function textOf(time: { readonly seconds: number; readonly nanos: number } | null): string | null {
-  return time === null ? null : String(time.seconds * 1000 + Math.floor(time.nanos / 1_000_000))
+function textOf(time: gen.Timestamp | null): string | null {
+  return time === null ? null : String(millisecondsOf(time))
 }

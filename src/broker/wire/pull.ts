@@ -3,7 +3,7 @@
  * place. Apache's proxy answers UNIMPLEMENTED and no official client has a consumer on top of them; they do
  * what their names say, on (group, queue), with the codes the protocol sets aside for them (data-plane §1.15).
  */
-import type * as gen from '../../grpc/gen/rocketmq.js'
+import * as gen from '../../grpc/gen/rocketmq.js'
 import type { WritableCall } from '../../grpc/transport.ts'
 import { BrokerRefusal, type Pulled } from '../broker.ts'
 import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
@@ -16,12 +16,10 @@ import { topicOf } from './route.ts'
 import { maxReceiveBatch } from './settings.ts'
 import { drainedInTime } from './stalled.ts'
 import { statusOf, statusOfError } from './status.ts'
+import { millisecondsFrom } from './time.ts'
 import { budgetOf } from './undelivered.ts'
 
-/** Numbers of apache.rocketmq.v2.QueryOffsetPolicy. */
-const beginning = 0
-const end = 1
-const timestamp = 2
+const { BEGINNING, END, TIMESTAMP } = gen.QueryOffsetPolicy
 
 type PullCall = WritableCall<InstanceDoor, gen.PullMessageResponseInit>
 
@@ -100,14 +98,14 @@ export async function queryOffset(
 
 function placeOf(request: gen.QueryOffsetRequest): 'beginning' | 'end' | number {
   switch (request.queryOffsetPolicy) {
-    case beginning:
+    case BEGINNING:
       return 'beginning'
-    case end:
+    case END:
       return 'end'
-    case timestamp:
+    case TIMESTAMP:
       if (request.timestamp === null)
         throw new BrokerRefusal(Code.BAD_REQUEST, 'The policy TIMESTAMP needs the field timestamp.')
-      return Math.min(Math.max(millisecondsOf(request.timestamp), 0), Number.MAX_SAFE_INTEGER)
+      return Math.min(Math.max(millisecondsFrom(request.timestamp), 0), Number.MAX_SAFE_INTEGER)
     default:
       throw new BrokerRefusal(
         Code.BAD_REQUEST,
@@ -115,9 +113,6 @@ function placeOf(request: gen.QueryOffsetRequest): 'beginning' | 'end' | number 
       )
   }
 }
-
-/** Up: an offset at a time is the first message stored then or later. */
-const millisecondsOf = (time: gen.Timestamp): number => time.seconds * 1000 + Math.ceil(time.nanos / 1_000_000)
 
 function queueOf(call: WireCall, queue: gen.MessageQueue | null): { topic: string; queueId: number } {
   const { topicName } = topicOf(call, queue?.topic ?? null)

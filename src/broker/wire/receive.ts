@@ -9,14 +9,14 @@ import type { WritableCall } from '../../grpc/transport.ts'
 import { BrokerRefusal, type Delivery } from '../broker.ts'
 import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
 import { Code } from './code.ts'
-import { durationMs } from './duration.ts'
 import { parseFilter } from './filter.ts'
-import { deliverySize, encodeDelivery, timestamp, topicField } from './message.ts'
+import { deliverySize, encodeDelivery, topicField } from './message.ts'
 import { checkGroupName } from './names.ts'
 import { topicOf } from './route.ts'
 import { maxReceiveBatch } from './settings.ts'
 import { drainedInTime } from './stalled.ts'
 import { statusOf, statusOfError } from './status.ts'
+import { durationMs, secondsAndNanos } from './time.ts'
 import { budgetOf } from './undelivered.ts'
 
 const shortestPollMs = 5000
@@ -52,7 +52,7 @@ export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMess
   }
   call.write({ status })
   if (wire !== null) await deliver(call, wire, request, deliveries)
-  call.write({ deliveryTimestamp: timestamp(call.context.clock.now()) })
+  call.write({ deliveryTimestamp: secondsAndNanos(call.context.clock.now()) })
 }
 
 async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: ReceiveCall): Promise<Delivery[]> {

@@ -6,19 +6,15 @@
  * a group gets the same single assignment: who gets which message is decided at each receive.
  */
 import { isIPv4, isIPv6 } from 'node:net'
-import type * as gen from '../../grpc/gen/rocketmq.js'
+import * as gen from '../../grpc/gen/rocketmq.js'
 import type { Connection } from '../../grpc/transport.ts'
 import { BrokerRefusal, type TopicView } from '../broker.ts'
 import type { WireCall } from './call.ts'
 import { Code } from './code.ts'
-import { messageTypeNumbers } from './message.ts'
 import { checkGroupName, checkNamespace, checkTopicName, quoted } from './names.ts'
 import { statusOf } from './status.ts'
 
-const readWrite = 4
-const schemeIPv4 = 1
-const schemeIPv6 = 2
-const schemeDomain = 3
+const { IPv4, IPv6, DOMAIN_NAME } = gen.AddressScheme
 /** "Any queue": what Apache assigns to groups without order. */
 const anyQueue = -1
 
@@ -78,9 +74,9 @@ function queue(
   return {
     topic: { resourceNamespace: resource?.resourceNamespace ?? '', name: topic.topicName },
     id,
-    permission: readWrite,
+    permission: gen.Permission.READ_WRITE,
     broker: { name: call.door.instanceId, id: 0, endpoints },
-    acceptMessageTypes: [messageTypeNumbers[topic.messageType]],
+    acceptMessageTypes: [gen.MessageType[topic.messageType]],
   }
 }
 
@@ -93,11 +89,11 @@ export function endpointsFor(asked: gen.Endpoints | null, connection: Connection
   const scheme = schemeOf(first.host)
   // A domain name must stand alone; some clients refuse more than one.
   const addresses =
-    scheme === schemeDomain ? [first] : usable.filter(({ host }) => schemeOf(host) === scheme).slice(0, 16)
+    scheme === DOMAIN_NAME ? [first] : usable.filter(({ host }) => schemeOf(host) === scheme).slice(0, 16)
   return { scheme, addresses: addresses.length === 0 ? [first] : addresses }
 }
 
 function schemeOf(host: string): number {
-  if (isIPv4(host)) return schemeIPv4
-  return isIPv6(host) ? schemeIPv6 : schemeDomain
+  if (isIPv4(host)) return IPv4
+  return isIPv6(host) ? IPv6 : DOMAIN_NAME
 }

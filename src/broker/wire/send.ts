@@ -8,11 +8,11 @@ import * as gen from '../../grpc/gen/rocketmq.js'
 import { BrokerRefusal, type OutgoingMessage, type TopicView } from '../broker.ts'
 import type { WireCall } from './call.ts'
 import { Code } from './code.ts'
-import { durationMs } from './duration.ts'
 import { keep } from './message.ts'
 import { checkLiteTopicName, checkTopicName, hasControlCharacter, isReservedPropertyKey, quoted } from './names.ts'
 import { maxBodyBytes } from './settings.ts'
 import { statusOf } from './status.ts'
+import { durationMs, millisecondsFrom } from './time.ts'
 
 /** A message without the field: every property at its protobuf default. */
 const noProperties = gen.SystemProperties.decode(new Uint8Array(0))
@@ -92,58 +92,74 @@ function sharedTopic(messages: readonly gen.Message[]): string {
 
 function checkMessage(message: gen.Message, at: number, maxDelayMs: number): void {
   const system = message.systemProperties ?? noProperties
-  const bodyBytes = message.body.length
-  if (bodyBytes === 0) throw new BrokerRefusal(Code.MESSAGE_BODY_EMPTY, 'The message body is empty.')
-  if (bodyBytes > maxBodyBytes) {
-    throw new BrokerRefusal(
-      Code.MESSAGE_BODY_TOO_LARGE,
-      `The message body has ${bodyBytes} bytes; at most ${maxBodyBytes} are allowed.`,
-    )
-  }
-  const tag = system.tag ?? ''
-  if (tag !== '') checkText(tag, 'tag', Code.ILLEGAL_MESSAGE_TAG)
-  if (tag.includes('|')) throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_TAG, `The tag ${quoted(tag)} must not hold "|".`)
-  for (const key of system.keys ?? []) checkText(key, 'key', Code.ILLEGAL_MESSAGE_KEY)
-  if (system.messageGroup != null && system.messageGroup !== '') {
-    checkText(system.messageGroup, 'message group', Code.ILLEGAL_MESSAGE_GROUP)
-    if (Buffer.byteLength(system.messageGroup) >= 64) {
-      throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_GROUP, 'The message group has 64 bytes or more; fewer are needed.')
-    }
-  }
-  if (system.liteTopic != null && system.liteTopic !== '') checkLiteTopicName(system.liteTopic)
-  const deliverAt = deliverAtMs(system)
-  // A time in the past is fine and means "now". The product's page has one too far ahead delivered at once; a clear no is
-  // what Apache's proxy gives and what its own suite asserts (docs/decisions/0005-timed-messages.md).
-  if (deliverAt !== null && deliverAt > at + maxDelayMs) {
-    throw new BrokerRefusal(
-      Code.ILLEGAL_DELIVERY_TIME,
-      `The delivery time is more than ${maxDelayMs / dayMs} days ahead, the most that this instance's edition keeps a message.`,
-    )
-  }
+  checkBody(message.body)
+  checkTexts(system)
+  checkDeliveryTime(system, at, maxDelayMs)
   if (system.priority != null && system.priority < 0) {
     throw new BrokerRefusal(
       Code.BAD_REQUEST,
       `The priority is ${system.priority}; it is 0 or more, and larger is more urgent.`,
     )
   }
-  const recoveryMs = durationMs(system.orphanedTransactionRecoveryDuration ?? null)
-  if (recoveryMs > longestRecoveryMs) {
-    throw new BrokerRefusal(
-      Code.BAD_REQUEST,
-      `The transaction would first be checked after ${recoveryMs} ms; at most ${longestRecoveryMs} ms are allowed.`,
-    )
-  }
-  checkProperties(message, tag)
-  const originBytes = Buffer.byteLength(system.traceContext ?? '') + Buffer.byteLength(system.bornHost ?? '')
-  if (originBytes > maxOriginBytes) {
-    throw new BrokerRefusal(
-      Code.MESSAGE_PROPERTIES_TOO_LARGE,
-      `The trace context and the born host have ${originBytes} bytes together; at most ${maxOriginBytes} are allowed.`,
-    )
-  }
+  checkRecovery(system)
+  checkProperties(message)
+  checkOrigin(system)
   if (system.messageId.trim() === '') throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message has no id.')
   if (system.messageId.length > 255)
     throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message id has more than 255 characters.')
+}
+
+function checkBody({ length }: Uint8Array): void {
+  if (length === 0) throw new BrokerRefusal(Code.MESSAGE_BODY_EMPTY, 'The message body is empty.')
+  if (length <= maxBodyBytes) return
+  throw new BrokerRefusal(
+    Code.MESSAGE_BODY_TOO_LARGE,
+    `The message body has ${length} bytes; at most ${maxBodyBytes} are allowed.`,
+  )
+}
+
+function checkTexts({ tag, keys, messageGroup, liteTopic }: gen.SystemProperties): void {
+  if (tag) checkText(tag, 'tag', Code.ILLEGAL_MESSAGE_TAG)
+  if (tag?.includes('|')) throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_TAG, `The tag ${quoted(tag)} must not hold "|".`)
+  for (const key of keys) checkText(key, 'key', Code.ILLEGAL_MESSAGE_KEY)
+  if (messageGroup) {
+    checkText(messageGroup, 'message group', Code.ILLEGAL_MESSAGE_GROUP)
+    if (Buffer.byteLength(messageGroup) >= 64) {
+      throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_GROUP, 'The message group has 64 bytes or more; fewer are needed.')
+    }
+  }
+  if (liteTopic) checkLiteTopicName(liteTopic)
+}
+
+/**
+ * A time in the past is fine and means "now". The product's page has one too far ahead delivered at once; a clear no is
+ * what Apache's proxy gives and what its own suite asserts (docs/decisions/0005-timed-messages.md).
+ */
+function checkDeliveryTime(system: gen.SystemProperties, at: number, maxDelayMs: number): void {
+  const deliverAt = deliverAtMs(system)
+  if (deliverAt === null || deliverAt <= at + maxDelayMs) return
+  throw new BrokerRefusal(
+    Code.ILLEGAL_DELIVERY_TIME,
+    `The delivery time is more than ${maxDelayMs / dayMs} days ahead, the most that this instance's edition keeps a message.`,
+  )
+}
+
+function checkRecovery(system: gen.SystemProperties): void {
+  const recoveryMs = durationMs(system.orphanedTransactionRecoveryDuration ?? null)
+  if (recoveryMs <= longestRecoveryMs) return
+  throw new BrokerRefusal(
+    Code.BAD_REQUEST,
+    `The transaction would first be checked after ${recoveryMs} ms; at most ${longestRecoveryMs} ms are allowed.`,
+  )
+}
+
+function checkOrigin({ traceContext, bornHost }: gen.SystemProperties): void {
+  const bytes = Buffer.byteLength(traceContext ?? '') + Buffer.byteLength(bornHost ?? '')
+  if (bytes <= maxOriginBytes) return
+  throw new BrokerRefusal(
+    Code.MESSAGE_PROPERTIES_TOO_LARGE,
+    `The trace context and the born host have ${bytes} bytes together; at most ${maxOriginBytes} are allowed.`,
+  )
 }
 
 function checkText(text: string, what: string, code: number): void {
@@ -151,7 +167,8 @@ function checkText(text: string, what: string, code: number): void {
   if (hasControlCharacter(text)) throw new BrokerRefusal(code, `The ${what} ${quoted(text)} holds a control character.`)
 }
 
-function checkProperties(message: gen.Message, tag: string): void {
+function checkProperties(message: gen.Message): void {
+  const { tag, keys } = message.systemProperties ?? noProperties
   const properties = Object.entries(message.userProperties ?? {})
   if (properties.length > maxUserProperties) {
     throw new BrokerRefusal(
@@ -159,8 +176,8 @@ function checkProperties(message: gen.Message, tag: string): void {
       `The message has ${properties.length} user properties; at most ${maxUserProperties} are allowed.`,
     )
   }
-  let bytes = Buffer.byteLength(tag)
-  for (const key of message.systemProperties?.keys ?? []) bytes += Buffer.byteLength(key)
+  let bytes = Buffer.byteLength(tag ?? '')
+  for (const key of keys) bytes += Buffer.byteLength(key)
   for (const [key, value] of properties) {
     if (isReservedPropertyKey(key)) {
       throw new BrokerRefusal(
@@ -184,11 +201,9 @@ function checkProperties(message: gen.Message, tag: string): void {
   }
 }
 
-const typeTransaction = 4
-
 /** The type the message's own properties make it, first match as in Apache's proxy. */
 function derivedType(system: gen.SystemProperties): 'NORMAL' | 'FIFO' | 'DELAY' | 'TRANSACTION' | 'PRIORITY' | 'LITE' {
-  if (system.messageType === typeTransaction) return 'TRANSACTION'
+  if (system.messageType === gen.MessageType.TRANSACTION) return 'TRANSACTION'
   if (system.deliveryTimestamp != null) return 'DELAY'
   if (system.messageGroup != null && system.messageGroup !== '') return 'FIFO'
   if (system.priority != null) return 'PRIORITY'
@@ -222,8 +237,7 @@ function toOutgoing(message: gen.Message, topic: TopicView, storeHost: string, a
 
 /** Whole milliseconds, never earlier than asked. */
 function deliverAtMs({ deliveryTimestamp }: gen.SystemProperties): number | null {
-  if (deliveryTimestamp == null) return null
-  return deliveryTimestamp.seconds * 1000 + Math.ceil(deliveryTimestamp.nanos / 1_000_000)
+  return deliveryTimestamp == null ? null : millisecondsFrom(deliveryTimestamp)
 }
 
 /** Null for what no official client sets. */

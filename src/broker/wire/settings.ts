@@ -6,20 +6,15 @@
  * back-off only — and takes its whole seconds for milliseconds —, the Python client customised
  * back-off only, the others both; producers of every language want exponential.
  */
-import type * as gen from '../../grpc/gen/rocketmq.js'
+import * as gen from '../../grpc/gen/rocketmq.js'
 import { BrokerRefusal, type GroupView } from '../broker.ts'
 import { Code } from './code.ts'
 import { quoted } from './names.ts'
+import { secondsAndNanos } from './time.ts'
 
 export const maxBodyBytes = 4 * 1024 * 1024
 export const maxReceiveBatch = 32
 export const longPollingMs = 20_000
-const languageNode = 8
-
-const duration = (ms: number): gen.DurationInit => ({
-  seconds: Math.floor(ms / 1000),
-  nanos: (ms % 1000) * 1_000_000,
-})
 
 export interface SettingsContext {
   /** `x-mq-language`. */
@@ -44,13 +39,13 @@ export function mergeSettings(
       ...merged,
       backoffPolicy: {
         maxAttempts: 3,
-        exponentialBackoff: { initial: duration(10), max: duration(1000), multiplier: 2 },
+        exponentialBackoff: { initial: secondsAndNanos(10), max: secondsAndNanos(1000), multiplier: 2 },
       },
       publishing: { topics: given.publishing.topics ?? [], maxBodySize: maxBodyBytes, validateMessageType: true },
     }
   }
   if (given.subscription != null && group !== null) {
-    const node = language === 'HTTP' || given.userAgent?.language === languageNode
+    const node = language === 'HTTP' || given.userAgent?.language === gen.Language.NODE_JS
     return {
       ...merged,
       backoffPolicy: { maxAttempts: group.maxAttempts, ...backoff(group.retryDelaysMs, node) },
@@ -58,7 +53,7 @@ export function mergeSettings(
         ...given.subscription,
         fifo: group.orderly,
         receiveBatchSize: maxReceiveBatch,
-        longPollingTimeout: duration(longPollingMs),
+        longPollingTimeout: secondsAndNanos(longPollingMs),
         liteSubscriptionQuota: group.liteSubscriptionsPerClient,
         maxLiteTopicSize: group.liteTopicNameBytes,
       },
@@ -82,7 +77,7 @@ function backoff(
   node: boolean,
 ): Pick<gen.RetryPolicyInit, 'exponentialBackoff' | 'customizedBackoff'> {
   const [first = 1000, second = first] = delaysMs
-  if (!node) return { customizedBackoff: { next: delaysMs.map(duration) } }
+  if (!node) return { customizedBackoff: { next: delaysMs.map(secondsAndNanos) } }
   // Whole seconds are read as milliseconds there, so milliseconds are sent as whole seconds.
   return {
     exponentialBackoff: {

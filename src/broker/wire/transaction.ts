@@ -11,7 +11,9 @@ import type { ClientRegistry } from './clients.ts'
 import { Code } from './code.ts'
 import { keptMessage } from './message.ts'
 import { checkTopicName } from './names.ts'
+import { secondsAndNanos } from './time.ts'
 
+/** In the order of apache.rocketmq.v2.TransactionResolution. */
 const resolutions = ['unknown', 'commit', 'rollback'] as const
 
 export async function endTransaction(
@@ -75,10 +77,7 @@ function questionOf(orphan: Orphan, namespace: string | undefined): gen.RecoverO
       topic: { resourceNamespace: namespace ?? '', name: orphan.topicName },
       systemProperties: {
         ...systemProperties,
-        storeTimestamp: {
-          seconds: Math.floor(orphan.storeTimeMs / 1000),
-          nanos: (orphan.storeTimeMs % 1000) * 1_000_000,
-        },
+        storeTimestamp: secondsAndNanos(orphan.storeTimeMs),
         queueId: 0,
         deliveryAttempt: 1,
       },
