@@ -7,10 +7,11 @@
  */
 import type { IncomingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
 import type { Cancel, Clock } from '../world/world.ts'
-import { encodeFrame, frameHeader, frameHeaderBytes, MessageReader } from './framing.ts'
+import { encodeFrame, frameHeader, MessageReader } from './framing.ts'
 import { inflate } from './inflate.ts'
 import type { Limits } from './limits.ts'
 import { addMetadata, encodeStatusMessage, parseTimeout } from './metadata.ts'
+import { type RequestMessage, RequestQueue } from './request-queue.ts'
 import {
   type BidiCall,
   type Connection,
@@ -457,77 +458,6 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       }
       throw new RpcError(Status.INTERNAL, 'A compressed message is not gzip')
     }
-  }
-}
-
-interface RequestMessage {
-  readonly bytes: Buffer
-  readonly compressed: boolean
-}
-
-/** The client's messages of a bidirectional call, held back by flow control while nobody reads them. */
-class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unknown> {
-  readonly #call: ServerCall
-  readonly #stream: ServerHttp2Stream
-  #messages: RequestMessage[] = []
-  #finished = false
-  #reason: RpcError | null = null
-  #unwanted = false
-  #wake: (() => void) | null = null
-
-  constructor(call: ServerCall, stream: ServerHttp2Stream) {
-    this.#call = call
-    this.#stream = stream
-  }
-
-  [Symbol.asyncIterator](): AsyncIterator<unknown> {
-    return this
-  }
-
-  push(message: RequestMessage): void {
-    if (this.#unwanted) {
-      this.#call.release(message.bytes.length + frameHeaderBytes)
-      return
-    }
-    this.#messages.push(message)
-    if (this.#messages.length > 1) this.#stream.pause()
-    this.#wake?.()
-  }
-
-  /** No more messages; those of an orderly end are still read, after an error none. */
-  finish(reason: RpcError | null): void {
-    if (this.#finished && !reason) return
-    if (reason) {
-      this.#messages = []
-      this.#reason ??= reason
-    }
-    this.#finished = true
-    this.#wake?.()
-  }
-
-  async next(): Promise<IteratorResult<unknown>> {
-    while (true) {
-      const message = this.#messages.shift()
-      if (message) {
-        if (this.#messages.length === 0) this.#stream.resume()
-        this.#call.release(message.bytes.length + frameHeaderBytes)
-        return { done: false, value: await this.#call.decode(message) }
-      }
-      if (this.#reason) throw this.#reason
-      if (this.#finished) return { done: true, value: undefined }
-      await new Promise<void>((resolve) => {
-        this.#wake = resolve
-      })
-      this.#wake = null
-    }
-  }
-
-  /** A handler that stops iterating has what is left thrown away; it may still write. */
-  async return(): Promise<IteratorResult<unknown>> {
-    this.#unwanted = true
-    for (const message of this.#messages.splice(0)) this.#call.release(message.bytes.length + frameHeaderBytes)
-    this.#stream.resume()
-    return { done: true, value: undefined }
   }
 }
 
