@@ -12,12 +12,12 @@ import { BrokerRefusal } from '../broker.ts'
 import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from './call.ts'
 import type { ClientStream } from './clients.ts'
 import { Code } from './code.ts'
-import { durationMs } from './duration.ts'
 import { checkGroupName, checkNamespace, checkTopicName } from './names.ts'
 import { endpointsFor } from './route.ts'
 import { mergeSettings } from './settings.ts'
 import { SettingsAgain } from './settings-again.ts'
 import { statusOf, statusOfError } from './status.ts'
+import { durationMs } from './time.ts'
 
 type TelemetryCall = BidiCall<InstanceDoor, gen.TelemetryCommand, gen.TelemetryCommandInit>
 
