@@ -27,6 +27,7 @@ export interface Settings {
   readonly brokerProcesses: number
   /** Minutes a broker process goes on without a server; 0 means for ever. */
   readonly brokerLingerMinutes: number
+  readonly brokerHangSeconds: number
   readonly logLevel: 'debug' | 'info' | 'warn' | 'error' | 'silent'
 }
 
@@ -172,6 +173,13 @@ export const settingRules = {
     'minutes a broker process serves on after the server died; 0 means for ever',
     10,
     wholeNumber(0, 525_600),
+  ),
+  brokerHangSeconds: rule<number>(
+    'brokerHangSeconds',
+    null,
+    'seconds without an answer after which a broker process is killed and started again; 0 means never (for a debugger)',
+    10,
+    wholeNumber(0, 3600),
   ),
   logLevel: rule<Settings['logLevel']>(
     'logLevel',

@@ -88,6 +88,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
         clock,
       }),
       pool: settings.brokerProcesses,
+      hangSeconds: settings.brokerHangSeconds,
       storageKey: (instanceId, keyId) => storageKey(`storage ${instanceId} ${keyId}`),
       report: (error) => log.warn({ err: error }, 'the embedded engine'),
     })

@@ -218,7 +218,9 @@ function brokerStates(seen: readonly ProcessSeen[], serverRuns: boolean): Findin
       return {
         ok: false,
         what: `${titleOf(process)} does not answer: ${silent}`,
-        mend: `See ${log}; end that process, and the server starts another.`,
+        mend: serverRuns
+          ? `The server kills one that hangs and starts another (brokerHangSeconds); ${log} may say why it does.`
+          : `See ${log}; end that process, and the next server starts another.`,
       }
     }
     if (!serverRuns) return { ok: true, what: `${titleOf(process)} does not run; the server starts it` }
@@ -274,17 +276,30 @@ async function instanceStates(settings: Settings, brokers: readonly ProcessSeen[
     })
     if (status !== 200) return []
     const data = body.data as { totalCount: number; list: ReadonlyArray<{ instanceId: string; status: string }> }
-    const reasons = brokerReasons(brokers)
+    const fromBrokers = brokerReasons(brokers)
     const waiting = data.list.filter((instance) => instance.status !== 'RUNNING' && instance.status !== 'STOPPED')
+    const reasons = await Promise.all(
+      waiting.map(async ({ instanceId }, n) =>
+        n < instancesAsked ? await reasonOf(settings, instanceId) : (fromBrokers.get(instanceId) ?? null),
+      ),
+    )
     return [
       { ok: true, what: `instances: ${data.totalCount}` },
-      ...waiting.map(({ instanceId, status: state }) => ({
+      ...waiting.map(({ instanceId, status: state }, n) => ({
         ok: false,
-        what: `instance ${instanceId} is ${state}${reasons.has(instanceId) ? `: ${reasons.get(instanceId)}` : ''}`,
+        what: `instance ${instanceId} is ${state}${reasons[n] === null ? '' : `: ${reasons[n]}`}`,
         mend: "If it stays so, the server's log says why (a taken port, a full disk); it comes up by itself once that is mended.",
       })),
     ]
   } catch {
     return []
   }
+}
+
+/** Of so many instances the server is asked for the reason; of the others the broker processes. */
+const instancesAsked = 20
+
+async function reasonOf(settings: Settings, instanceId: string): Promise<string | null> {
+  const { body } = await callOperation(findTarget(settings), 'GetInstance', { instanceId })
+  return body.message === 'Success' ? null : String(body.message)
 }

@@ -49,6 +49,10 @@ export async function isAlive(
   return identity.host === own.host && identity.namespace === own.namespace ? pidExists(identity.pid) : true
 }
 
+/** Whether the number means the same process here as there, so that a signal would reach it and nobody else. */
+export const isJudgedBy = (identity: ProcessIdentity, own: ProcessIdentity): boolean =>
+  identity.host === own.host && identity.boot === own.boot && identity.namespace === own.namespace
+
 /** Longest path the kernel takes for a socket (sun_path, 104 on BSD and macOS). */
 export const maxSocketPathBytes = 103
 

@@ -46,6 +46,7 @@ async function start(home: string): Promise<Engine> {
     home,
     launcher: hostsInThisProcess(home),
     pool: 2,
+    hangSeconds: 10,
     storageKey: () => new Uint8Array(32),
     report() {},
   })

@@ -42,7 +42,14 @@ export function hostsInThisProcess(home: string): Launcher {
       const ended = new Promise<{ how: string; said: string[] }>((resolve) => {
         link.onClose(() => resolve({ how: 'when it was told to', said: [] }))
       })
-      return { host: link.host, greeting: await link.host.hello(), ended, letGo: link.close }
+      return {
+        host: link.host,
+        greeting: await link.host.hello(),
+        ended,
+        // It would be this process.
+        kill: () => Promise.reject(new Error('A host in this process is not killed.')),
+        letGo: link.close,
+      }
     },
     forget: async () => {},
   }

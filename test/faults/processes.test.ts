@@ -10,7 +10,7 @@ import { createEmbeddedEngine } from '../../src/engines/embedded/engine.ts'
 import { createLauncher } from '../../src/engines/embedded/host-process.ts'
 import { lookAtProcesses, type ProcessSeen } from '../../src/engines/embedded/look.ts'
 import { hostPlaces, processPlaces } from '../../src/engines/embedded/places.ts'
-import { realClock, realWorld } from '../../src/world/real.ts'
+import { pause, realClock, realWorld } from '../../src/world/real.ts'
 import { run } from '../cli/run.ts'
 import { instanceRequest, runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
 import { brokerPid, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
@@ -20,7 +20,21 @@ let home: TestHome
 beforeEach(async () => {
   home = await temporaryHome()
 })
-afterEach(() => home?.close())
+/** Processes a test stopped: one that still is would hold up the end of its server. */
+const stopped: number[] = []
+afterEach(async () => {
+  for (const pid of stopped.splice(0)) signal(pid, 'SIGCONT')
+  await home?.close()
+})
+
+function signal(pid: number, name: 'SIGSTOP' | 'SIGCONT'): void {
+  if (name === 'SIGSTOP') stopped.push(pid)
+  try {
+    process.kill(pid, name)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+  }
+}
 
 const firstPort = '26000'
 const start = (env: Record<string, string> = {}): Promise<TestServer> =>
@@ -222,6 +236,69 @@ it('a process that keeps ending is reported with the reason, and the other’s i
   await runs(server, mended.instanceId)
 })
 
+describe('a process that hangs', () => {
+  const hang = (seconds: number): Record<string, string> => ({ GANTRY_BROKER_HANG_SECONDS: String(seconds) })
+
+  it('is killed and started again; one that only paused is not; nothing acknowledged is lost', async () => {
+    const server = await start(hang(3))
+    const hit = await loaded(sdkClient(server.ready))
+    const pid = (await brokerPid(home.home))!
+    signal(pid, 'SIGSTOP')
+    await pause(1_500)
+    signal(pid, 'SIGCONT')
+    await moved(hit.load)
+    expect(await brokerPid(home.home)).toBe(pid)
+    signal(pid, 'SIGSTOP')
+    await until(
+      async () => (await look())[0]!.greeting?.pid ?? pid,
+      (now) => now !== pid,
+      'another process took its place',
+    )
+    await moved(hit.load)
+    expect((await look())[0]!.record).toMatchObject({
+      restarts: 1,
+      lastEnd: { how: 'because it had not answered for 3 s and was killed' },
+    })
+    const { stdout } = await run(['doctor', '--home', home.home])
+    expect(stdout).toMatch(
+      /✓ broker process 1: .*1 restart \(it ended because it had not answered for 3 s and was killed at /,
+    )
+    await hit.load.stop()
+    await expectAllKept(hit)
+  })
+
+  it('is reported with the reason while it hangs, and by the next server, which replaces it', async () => {
+    let server = await start(hang(0))
+    const { instanceId } = await runningInstance(sdkClient(server.ready))
+    const pid = (await brokerPid(home.home))!
+    signal(pid, 'SIGSTOP')
+    const reason = `Broker process 1 (process ${pid}) has not answered for 5 s.`
+    const { data, message } = await until(
+      () => getInstance(server, instanceId),
+      (answer) => answer.message !== 'Success',
+      'the reason is told',
+    )
+    expect([data.status, message]).toEqual(['CHANGING', reason])
+    const doctor = await run(['doctor', '--home', home.home])
+    expect(doctor.code).toBe(1)
+    expect(doctor.stdout).toMatch(
+      /✗ broker process 1 does not answer: it did not answer within 2 s\n {2}The server kills/,
+    )
+    expect(doctor.stdout).toContain(`instance ${instanceId} is CHANGING: ${reason}`)
+    signal(pid, 'SIGCONT')
+    await runs(server, instanceId)
+    expect((await getInstance(server, instanceId)).message).toBe('Success')
+    expect(await brokerPid(home.home)).toBe(pid)
+
+    signal(pid, 'SIGSTOP')
+    await server.kill()
+    server = await start(hang(3))
+    await runs(server, instanceId)
+    expect(await brokerPid(home.home)).not.toBe(pid)
+    expect(await server.stop()).toBe(0)
+  })
+})
+
 describe('a Platinum instance', () => {
   it('has a process to itself, which ends with it, also when the server is killed meanwhile', async () => {
     let server = await start()
@@ -308,6 +385,7 @@ describe('what the next server finds', () => {
         clock,
       }),
       pool: 1,
+      hangSeconds: 10,
       storageKey: () => new Uint8Array(32),
       report() {},
     })

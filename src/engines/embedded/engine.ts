@@ -18,6 +18,7 @@ import {
   type TopicSpec,
 } from '../engine.ts'
 import { lockFolder } from './folder-lock.ts'
+import { beatMs } from './heartbeat.ts'
 import type { HostApi } from './host-api.ts'
 import { within } from './host-process.ts'
 import { listFolders, removeFolder, sweepRemoved } from './instance-folders.ts'
@@ -34,6 +35,8 @@ export interface EmbeddedEngineOptions {
   readonly launcher: Launcher
   /** Processes that share the instances without one of their own. */
   readonly pool: number
+  /** Seconds without an answer after which a broker process is killed and started again; 0: never. */
+  readonly hangSeconds: number
   /** 32 bytes that the instance's messages are encrypted with under the key id its owner named. */
   readonly storageKey: (instanceId: string, keyId: string) => Uint8Array
   readonly report: (error: unknown) => void
@@ -86,6 +89,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       clock,
       launcher,
       record: records.get(name) ?? newRecord,
+      hangBeats: Math.round((options.hangSeconds * 1000) / beatMs),
       clean: withoutSecrets,
       report,
       onEnd() {
@@ -93,6 +97,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       },
       onReturn: () => mine().forEach(changed),
       onFailing: () => mine().forEach(changed),
+      onAnswer: () => mine().forEach(changed),
       onRecord(record) {
         records.set(name, record)
         written.changed()
@@ -201,8 +206,8 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     refuseIfStopped()
     const name = openIn.get(instanceId)
     const process = name === undefined ? null : supervisorOf(name).running
-    if (process !== null) return process.host
     const failure = failureOf(instanceId)
+    if (process !== null && failure === null) return process.host
     throw failure === null
       ? new EngineError('absent', `No broker process holds instance ${instanceId}.`)
       : new EngineError('unavailable', failure)
@@ -271,8 +276,9 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     const seen = new Map<string, InstanceObservation>()
     const silent = new Map<string, string>()
     const asked = [...supervisors.values()].map(async (supervisor) => {
-      const { name, running } = supervisor
-      if (running === null) return
+      const { name, running, failure } = supervisor
+      // What is silent is told below; asking would only take longer.
+      if (running === null || failure !== null) return
       try {
         const sentence = `Broker process ${name} (process ${running.greeting.pid}) does not answer.`
         const held = await within(clock, observeLimitMs, running.host.observe(), sentence)
@@ -295,11 +301,11 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     refuseIfStopped()
     const at = openIn.get(instanceId)
     const running = at === undefined ? null : (supervisors.get(at)?.running ?? null)
-    if (running !== null) {
+    const failure = failureOf(instanceId)
+    if (running !== null && failure === null) {
       const seen = await running.host.observeInstance({ instanceId })
       if (seen !== null) return seen
     }
-    const failure = failureOf(instanceId)
     if (failure !== null || (await listFolders(disk, places.instances)).includes(instanceId))
       return remainsOf(instanceId, failure)
     return null

@@ -46,6 +46,16 @@ export async function lockFolder(folder: string, what: string, holder: LockHolde
   throw new EngineError('unavailable', `${what} is being taken by several processes at once.`)
 }
 
+/** Who holds the lock, living or not; null when nobody does. */
+export async function holderOf(folder: string): Promise<ProcessIdentity | null> {
+  for (let attempt = 0; attempt < maxTries; attempt++) {
+    const highest = Math.max(0, ...(await numbersIn(folder)))
+    const target = highest === 0 ? free : await targetOf(folder, highest)
+    if (target !== null) return target === free ? null : target
+  }
+  return null
+}
+
 interface Target extends ProcessIdentity {
   readonly socket: string | null
 }

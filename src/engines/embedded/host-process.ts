@@ -8,13 +8,15 @@ import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, statSy
 import { readdir, rm, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
-import { answers } from '../../world/process-identity.ts'
+import { answers, describeSelf, isAlive, isJudgedBy } from '../../world/process-identity.ts'
 import type { Clock } from '../../world/world.ts'
 import { EngineError } from '../engine.ts'
+import { holderOf } from './folder-lock.ts'
+import { listenToHeart } from './heartbeat.ts'
 import { type HostGreeting, hostProtocol } from './host-api.ts'
 import { connectToHost, type HostLink } from './link.ts'
 import { hostPlaces, isProcessName, nameLockOf, processPlaces, socketSuffix } from './places.ts'
-import type { Ending, Launcher, RunningProcess } from './supervisor.ts'
+import { type Ending, goneLimitMs, type Launcher, type RunningProcess } from './supervisor.ts'
 
 export interface HostProcessOptions {
   readonly home: string
@@ -65,13 +67,18 @@ export function createLauncher(options: HostProcessOptions): Launcher {
       await within(clock, startLimitMs, announced(child, exit), `It did not start within ${startLimitMs / 1000} s.`)
       const link = await connectToHost(socket, clock)
       const greeting = await link.host.hello()
-      return running(link, greeting, async () => {
-        // Whoever waits for the end waits for the kernel's word, also when nothing else is left to do.
-        child.ref()
-        const how = await within(clock, exitLimitMs, exit, '').catch(() => 'without saying how')
-        child.unref()
-        return { how, said: said() }
-      })
+      return running(
+        link,
+        greeting,
+        () => kill(name),
+        async () => {
+          // Whoever waits for the end waits for the kernel's word, also when nothing else is left to do.
+          child.ref()
+          const how = await within(clock, exitLimitMs, exit, '').catch(() => 'without saying how')
+          child.unref()
+          return { how, said: said() }
+        },
+      )
     } catch (error) {
       // One that hangs would keep its name and its folders from the next.
       child.kill('SIGKILL')
@@ -88,7 +95,7 @@ export function createLauncher(options: HostProcessOptions): Launcher {
         .filter(isProcessName)
     },
 
-    async find(name) {
+    async find(name, hangBeats) {
       const { socket, log } = processPlaces(home, name)
       const link = await connectToHost(socket, clock).catch(() => null)
       if (link === null) {
@@ -96,15 +103,11 @@ export function createLauncher(options: HostProcessOptions): Launcher {
         if ((await answers(socket)) === 'no') await unlink(socket).catch(() => {})
         return null
       }
-      const greeting = await within(
-        clock,
-        helloLimitMs,
-        link.host.hello(),
-        `The process behind ${socket} does not answer.`,
-      ).catch((error: unknown) => {
+      const greeting = await greetingOf(link, name, hangBeats).catch((error: unknown) => {
         link.close()
         throw error
       })
+      if (greeting === null) return null
       if (!isOurs(greeting, name)) {
         await replace(link, greeting)
         return null
@@ -113,7 +116,12 @@ export function createLauncher(options: HostProcessOptions): Launcher {
         await link.host.configure({ lingerMinutes: options.lingerMinutes })
       const from = sizeOf(log)
       // Not our child: the kernel tells its exit status to nobody we could ask.
-      return running(link, greeting, async () => ({ how: 'without saying how', said: lastLines(log, from) }))
+      return running(
+        link,
+        greeting,
+        () => kill(name),
+        async () => ({ how: 'without saying how', said: lastLines(log, from) }),
+      )
     },
 
     start,
@@ -131,6 +139,48 @@ export function createLauncher(options: HostProcessOptions): Launcher {
       greeting.home === home &&
       greeting.name === name
     )
+  }
+
+  /** Null when it had to be killed. */
+  async function greetingOf(link: HostLink, name: string, hangBeats: number): Promise<HostGreeting | null> {
+    const { socket } = processPlaces(home, name)
+    if (hangBeats === 0)
+      return within(clock, helloLimitMs, link.host.hello(), `The process behind ${socket} does not answer.`)
+    const closed = new Promise<void>((resolve) => link.onClose(resolve))
+    let heard: HostGreeting | null = null
+    await new Promise<void>((resolve) => {
+      const stop = listenToHeart({
+        clock,
+        ask: () => link.host.hello(),
+        onBeats: (unanswered) => (unanswered >= hangBeats ? done() : undefined),
+      })
+      function done(): void {
+        stop()
+        resolve()
+      }
+      void link.host.hello().then((greeting) => {
+        heard = greeting
+        done()
+      }, done)
+    })
+    if (heard !== null) return heard
+    await kill(name)
+    await within(clock, goneLimitMs, closed, `The process behind ${socket} does not answer, and was killed in vain.`)
+    return null
+  }
+
+  /** By the number in its lock, which it took itself; never one that may be another's by now, or that counts elsewhere. */
+  async function kill(name: string): Promise<void> {
+    const holder = await holderOf(nameLockOf(home, name))
+    const self = await describeSelf()
+    if (holder === null || !(await isAlive(holder, self, null))) return
+    if (!isJudgedBy(holder, self)) {
+      throw new EngineError(
+        'unavailable',
+        `Broker process ${name} hangs, but runs as process ${holder.pid} in another container or on another machine (${holder.host}); end it there.`,
+      )
+    }
+    process.kill(holder.pid, 'SIGKILL')
   }
 
   async function replace(link: HostLink, greeting: HostGreeting): Promise<void> {
@@ -155,11 +205,16 @@ class StartError extends Error {
   }
 }
 
-function running(link: HostLink, greeting: HostGreeting, ending: () => Promise<Ending>): RunningProcess {
+function running(
+  link: HostLink,
+  greeting: HostGreeting,
+  kill: () => Promise<void>,
+  ending: () => Promise<Ending>,
+): RunningProcess {
   const ended = new Promise<Ending>((resolve) => {
     link.onClose(() => void ending().then(resolve))
   })
-  return { host: link.host, greeting, ended, letGo: () => link.close() }
+  return { host: link.host, greeting, ended, kill, letGo: () => link.close() }
 }
 
 function spawnProcess(options: HostProcessOptions, name: string, logFile: string): ChildProcess {

@@ -1,27 +1,43 @@
 /** The supervisor over processes that exist in name only, on a clock the test moves. */
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, settle } from '../../world/simulated.ts'
+import { beatMs } from './heartbeat.ts'
 import type { HostApi } from './host-api.ts'
 import {
   deathsAllowed,
   deathsWindowMs,
   type Ending,
   firstPauseMs,
+  goneLimitMs,
   heldMs,
   lastPauseMs,
   newRecord,
   type ProcessRecord,
   ProcessSupervisor,
   type RunningProcess,
+  silentBeats,
 } from './supervisor.ts'
 
 interface Fake extends RunningProcess {
   die(how?: string, said?: string[]): void
+  /** From now on it answers nothing, or answers again. */
+  hang(hangs: boolean): void
   readonly shutDown: boolean
   readonly letGone: boolean
 }
 
-function bench(options: { found?: boolean; secret?: string; record?: ProcessRecord } = {}) {
+interface BenchOptions {
+  readonly found?: boolean
+  readonly secret?: string
+  readonly record?: ProcessRecord
+  readonly hangBeats?: number
+  /** What is killed stays: it waits for a broken disk. */
+  readonly immortal?: boolean
+  /** It answers that it closed, and stays. */
+  readonly lastsAfterShutdown?: boolean
+}
+
+function bench(options: BenchOptions = {}) {
   const clock = new SimulatedClock()
   const events: string[] = []
   const processes: Fake[] = []
@@ -34,21 +50,32 @@ function bench(options: { found?: boolean; secret?: string; record?: ProcessReco
     const ended = new Promise<Ending>((resolve) => {
       end = resolve
     })
+    let heard: Array<() => void> | null = null
     const process = {
       shutDown: false,
       letGone: false,
       ended,
       greeting: { pid: processes.length + 1 } as RunningProcess['greeting'],
       host: {
+        hello: () => new Promise<void>((resolve) => (heard === null ? resolve() : heard.push(resolve))),
         async shutdown() {
           process.shutDown = true
-          end({ how: 'with exit code 0', said: [] })
+          if (heard !== null) return new Promise<null>((resolve) => heard?.push(() => resolve(null)))
+          if (options.lastsAfterShutdown !== true) end({ how: 'with exit code 0', said: [] })
           return null
         },
       } as unknown as HostApi,
       letGo() {
         process.letGone = true
         end({ how: 'without saying how', said: [] })
+      },
+      async kill() {
+        events.push(`kill at ${clock.monotonic()}`)
+        if (options.immortal !== true) end({ how: 'by SIGKILL', said: [] })
+      },
+      hang(hangs: boolean) {
+        for (const answer of heard ?? []) answer()
+        heard = hangs ? [] : null
       },
       die: (how = 'with exit code 7', said: string[] = []) => end({ how, said }),
     }
@@ -71,10 +98,12 @@ function bench(options: { found?: boolean; secret?: string; record?: ProcessReco
       forget: async () => {},
     },
     record: options.record ?? newRecord,
+    hangBeats: options.hangBeats ?? 10,
     clean: (text) => (options.secret === undefined ? text : text.replaceAll(options.secret, '[secret]')),
     onEnd: () => events.push('end'),
     onReturn: () => events.push('return'),
     onFailing: () => events.push('failing'),
+    onAnswer: () => events.push('answers'),
     onRecord(next) {
       record = next
     },
@@ -231,6 +260,113 @@ describe('a process that keeps ending', () => {
     await rejected
     expect(b.supervisor.failure).not.toContain('hush-hush')
     expect(JSON.stringify(b.record())).not.toContain('hush-hush')
+  })
+})
+
+describe('a process that hangs', () => {
+  it('is called silent, refuses at once with the reason, is killed, and started again like one that died', async () => {
+    const b = bench()
+    const first = (await b.supervisor.use()) as Fake
+    first.hang(true)
+    await b.clock.advance((1 + silentBeats) * beatMs)
+    expect(b.events).toEqual(['start at 0', 'failing'])
+    expect(b.supervisor.failure).toBe(
+      'Broker process 2 (process 1) has not answered for 5 s; if it goes on so for 10 s, it is killed and started again.',
+    )
+    await expect(b.supervisor.use()).rejects.toMatchObject({ code: 'unavailable', message: b.supervisor.failure })
+    await b.clock.advance(5 * beatMs + firstPauseMs)
+    expect(b.events).toEqual([
+      'start at 0',
+      'failing',
+      'kill at 11000',
+      'end',
+      `start at ${11_000 + firstPauseMs}`,
+      'return',
+    ])
+    expect(b.supervisor.failure).toBeNull()
+    expect(await b.supervisor.use()).toBe(b.processes[1])
+    expect(b.record()).toMatchObject({
+      restarts: 1,
+      lastEnd: { how: 'because it had not answered for 10 s and was killed' },
+    })
+  })
+
+  it('for a while only is left alone, and said to answer again when it was said not to', async () => {
+    const b = bench()
+    const process = (await b.supervisor.use()) as Fake
+    for (const [pauseMs, said] of [
+      [2 * beatMs, []],
+      [(silentBeats - 1) * beatMs, []],
+      [9 * beatMs, ['failing', 'answers']],
+    ] as const) {
+      const before = b.events.length
+      process.hang(true)
+      await b.clock.advance(pauseMs)
+      process.hang(false)
+      await b.clock.advance(beatMs * 3)
+      expect(b.events.slice(before), `after ${pauseMs} ms`).toEqual(said)
+      expect(await b.supervisor.use()).toBe(process)
+    }
+    await b.clock.advance(heldMs)
+    expect(b.starts()).toBe(1)
+  })
+
+  it('each time it starts is failing, with the reason', async () => {
+    const b = bench()
+    await b.supervisor.use()
+    for (let hangs = 0; hangs < deathsAllowed; hangs++) {
+      b.processes.at(-1)!.hang(true)
+      await b.clock.advance(11 * beatMs + firstPauseMs * 2 ** hangs)
+    }
+    expect(b.supervisor.failure).toBe(
+      'Broker process 2 keeps ending, 5 times within 60 s, last because it had not answered for 10 s and was killed; it is tried again every 10 s.',
+    )
+  })
+
+  it('is not killed when that is switched off, and still said to be silent', async () => {
+    const b = bench({ hangBeats: 0 })
+    const process = (await b.supervisor.use()) as Fake
+    process.hang(true)
+    await b.clock.advance(heldMs)
+    expect(b.events).toEqual(['start at 0', 'failing'])
+    expect(b.supervisor.failure).toBe('Broker process 2 (process 1) has not answered for 5 s.')
+  })
+
+  it('while it is asked to close is killed, so that a stop has an end', async () => {
+    const b = bench()
+    const process = (await b.supervisor.use()) as Fake
+    process.hang(true)
+    let ended = false
+    const end = b.supervisor.end().then(() => {
+      ended = true
+    })
+    await b.clock.advance(10 * beatMs)
+    expect(ended).toBe(false)
+    await b.clock.advance(beatMs)
+    // The link ends with the process, and so does the call on it.
+    process.hang(false)
+    await settle()
+    await end
+    expect(b.events).toEqual(['start at 0', 'kill at 11000'])
+    expect(b.clock.pending).toBe(0)
+  })
+
+  it('when it has said that it closed is killed, also where hanging is allowed', async () => {
+    const b = bench({ hangBeats: 0, lastsAfterShutdown: true })
+    await b.supervisor.use()
+    const end = b.supervisor.end()
+    await b.clock.advance(goneLimitMs)
+    await end
+    expect(b.events).toEqual(['start at 0', 'kill at 5000'])
+  })
+
+  it('and cannot be killed is given up after a while', async () => {
+    const b = bench({ immortal: true })
+    const process = (await b.supervisor.use()) as Fake
+    process.hang(true)
+    await b.clock.advance(11 * beatMs + goneLimitMs)
+    expect(process.letGone).toBe(true)
+    expect(b.events.slice(-2)).toEqual(['kill at 11000', 'end'])
   })
 })
 

@@ -2,21 +2,26 @@
  * Keeps one broker process alive. A process that ends without being asked is started again after a
  * pause that rises to a limit and falls back once it held for a while. One that ended several times
  * within a window is called failing: whoever needs it hears why at once instead of waiting, and it is
- * tried on at the longest pause.
+ * tried on at the longest pause. One that hangs (heartbeat.ts) is called silent first, with the same
+ * effect, and then killed, which is an end like any other.
  *
  * It knows names, endings and time; what a process is and how one starts is the launcher's. It never
  * starts a second process under a name while the first may live: the launcher looks before it starts.
  */
 import type { Cancel, Clock } from '../../world/world.ts'
 import { EngineError } from '../engine.ts'
+import { beatMs, listenToHeart } from './heartbeat.ts'
 import type { HostApi, HostGreeting } from './host-api.ts'
 
 /** What the supervisor needs of the machine. */
 export interface Launcher {
   /** Names whose sockets lie in the home, living or left over. */
   names(): Promise<string[]>
-  /** The running process of that name; null when there is none. Rejects when one is there that does not answer. */
-  find(name: string): Promise<RunningProcess | null>
+  /**
+   * The running process of that name; null when there is none. One that does not answer is given the beats and killed
+   * then; with none, or where it cannot be killed, the answer is a rejection that says so.
+   */
+  find(name: string, hangBeats: number): Promise<RunningProcess | null>
   /** Starts one; an error may carry `said`, the last lines it wrote. */
   start(name: string): Promise<RunningProcess>
   /** Removes what a process that is gone for good left in the home. */
@@ -28,6 +33,8 @@ export interface RunningProcess {
   readonly greeting: HostGreeting
   /** Settles when the link to it is gone. */
   readonly ended: Promise<Ending>
+  /** Ends the process as the kernel does, by its number; rejects with a sentence where that is not possible from here. */
+  kill(): Promise<void>
   /** Ends the link alone. */
   letGo(): void
 }
@@ -55,14 +62,18 @@ export interface SupervisorOptions {
   readonly clock: Clock
   readonly launcher: Launcher
   readonly record: ProcessRecord
+  /** Beats in a row (heartbeat.ts) without an answer after which the process is killed; 0: never. */
+  readonly hangBeats: number
   /** Takes what must not be shown out of a text. */
   readonly clean: (text: string) => string
   /** The process ended without being asked: what was open in it is open no more. */
   onEnd(): void
   /** It serves again after that. */
   onReturn(): void
-  /** It is failing from now on. */
+  /** It is failing or silent from now on. */
   onFailing(): void
+  /** It answers again, without having ended. */
+  onAnswer(): void
   onRecord(record: ProcessRecord): void
   report(error: unknown): void
 }
@@ -73,12 +84,18 @@ export const lastPauseMs = 10_000
 export const heldMs = 60_000
 export const deathsWindowMs = 60_000
 export const deathsAllowed = 5
+/** Beats without an answer after which it is said that the process is silent. */
+export const silentBeats = 5
+/** How long a process that closed or was killed may take to be gone: one that waits for a broken disk does not go at all. */
+export const goneLimitMs = 5_000
 
 export class ProcessSupervisor {
   readonly #options: SupervisorOptions
   #record: ProcessRecord
   #process: RunningProcess | null = null
   #servesSinceMs = 0
+  /** Why the process that runs is not asked now, as a sentence; null while it answers. */
+  #silence: string | null = null
   #attempt: Promise<RunningProcess> | null = null
   /** Whether a process is to be there: it is started again when it ends. */
   #wanted = false
@@ -110,15 +127,18 @@ export class ProcessSupervisor {
 
   /** Why calls are refused at once; null while they are carried out or worth waiting for. */
   get failure(): string | null {
-    return this.#process === null ? this.#record.failure : null
+    return this.#process === null ? this.#record.failure : this.#silence
   }
 
   /** The process, started if need be. Rejects with the reason when it cannot be had soon. */
   async use(): Promise<RunningProcess> {
     if (this.#stopping !== null) await this.#stopping
     this.#wanted = true
-    if (this.#process !== null) return this.#process
     const { failure } = this
+    if (this.#process !== null) {
+      if (failure !== null) throw new EngineError('unavailable', failure)
+      return this.#process
+    }
     if (failure !== null && (this.#pausing || this.#attempt !== null)) throw new EngineError('unavailable', failure)
     if (this.#pausing) return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
     return this.#tryToHave()
@@ -126,7 +146,7 @@ export class ProcessSupervisor {
 
   /** The process if one runs already; nothing is started. */
   async adopt(): Promise<RunningProcess | null> {
-    const found = await this.#options.launcher.find(this.name)
+    const found = await this.#options.launcher.find(this.name, 0)
     if (found === null) return null
     this.#wanted = true
     this.#isOwn = false
@@ -145,12 +165,21 @@ export class ProcessSupervisor {
   /** As `end` when the process was started here; one that served before serves on. */
   async leave(): Promise<void> {
     const process = await this.#leftOver()
-    if (this.#isOwn) await endOf(process)
+    if (this.#isOwn) await this.#endOf(process)
     else process?.letGo()
   }
 
   async #end(): Promise<void> {
-    await endOf(await this.#leftOver())
+    await this.#endOf(await this.#leftOver())
+  }
+
+  async #endOf(process: RunningProcess | null): Promise<void> {
+    if (process === null) return
+    // It may be gone before its answer is read; the link's end says the same.
+    await process.host.shutdown().catch(() => {})
+    const cancel = this.#options.clock.after(goneLimitMs, () => void this.#kill(process))
+    await process.ended
+    cancel()
   }
 
   /** The process there is, or is just being made; from now on nobody has it. */
@@ -177,9 +206,9 @@ export class ProcessSupervisor {
   }
 
   async #findOrStart(): Promise<RunningProcess> {
-    const { launcher, name } = this.#options
+    const { launcher, name, hangBeats } = this.#options
     try {
-      const found = await launcher.find(name)
+      const found = await launcher.find(name, hangBeats)
       const process = found ?? (await launcher.start(name))
       this.#isOwn = found === null
       if (this.#wanted) this.#have(process)
@@ -195,15 +224,60 @@ export class ProcessSupervisor {
 
   #have(process: RunningProcess): void {
     this.#process = process
+    this.#silence = null
     this.#servesSinceMs = this.#options.clock.monotonic()
     if (this.#record.failure !== null) this.#remember({ failure: null })
-    void process.ended.then((ending) => {
+    const killed = this.#listen(process)
+    void process.ended.then((ended) => {
       if (this.#process !== process) return
       this.#process = null
+      const ending = { ...ended, how: killed() ?? ended.how }
       if (this.#options.clock.monotonic() - this.#servesSinceMs >= heldMs) this.#inRow = 0
       this.#options.onEnd()
       this.#died(ending)
     })
+  }
+
+  /** Also while it is being ended: closing must not wait for ever either. The answer tells how it was killed, or null. */
+  #listen(process: RunningProcess): () => string | null {
+    const { clock, hangBeats } = this.#options
+    let killed: string | null = null
+    const stop = listenToHeart({
+      clock,
+      ask: () => process.host.hello(),
+      onBeats: (unanswered) => {
+        if (unanswered === 0) this.#answers(process)
+        if (unanswered >= silentBeats) this.#isSilent(process)
+        if (killed !== null || hangBeats === 0 || unanswered < hangBeats) return
+        killed = `because it had not answered for ${seconds(unanswered)} and was killed`
+        void this.#kill(process)
+      },
+    })
+    void process.ended.then(stop)
+    return () => killed
+  }
+
+  #isSilent(process: RunningProcess): void {
+    if (this.#process !== process || this.#silence !== null) return
+    const { name, hangBeats, report, onFailing } = this.#options
+    const then = hangBeats === 0 ? '' : `; if it goes on so for ${seconds(hangBeats)}, it is killed and started again`
+    this.#silence = `Broker process ${name} (process ${process.greeting.pid}) has not answered for ${seconds(silentBeats)}${then}.`
+    report(new EngineError('unavailable', this.#silence))
+    onFailing()
+  }
+
+  #answers(process: RunningProcess): void {
+    if (this.#process !== process || this.#silence === null) return
+    this.#silence = null
+    this.#options.report(new EngineError('unavailable', `Broker process ${this.name} answers again.`))
+    this.#options.onAnswer()
+  }
+
+  /** The end that follows says the rest; where none does, the link is given up and the name stays taken until it is gone. */
+  async #kill(process: RunningProcess): Promise<void> {
+    const cancel = this.#options.clock.after(goneLimitMs, () => process.letGo())
+    void process.ended.then(cancel)
+    await process.kill().catch(this.#options.report)
   }
 
   #died(ending: Ending): void {
@@ -264,9 +338,4 @@ export class ProcessSupervisor {
   }
 }
 
-async function endOf(process: RunningProcess | null): Promise<void> {
-  if (process === null) return
-  // It may be gone before its answer is read; the link's end says the same.
-  await process.host.shutdown().catch(() => {})
-  await process.ended
-}
+const seconds = (beats: number): string => `${(beats * beatMs) / 1000} s`
