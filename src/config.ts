@@ -177,7 +177,7 @@ export const settingRules = {
   brokerHangSeconds: rule<number>(
     'brokerHangSeconds',
     null,
-    'seconds without an answer after which a broker process is killed and started again; 0 means never (for a debugger)',
+    'seconds without an answer until a broker process is killed and started again; 0 means never',
     10,
     wholeNumber(0, 3600),
   ),

@@ -7,7 +7,8 @@ import { readAccount } from '../account.ts'
 import type { Settings } from '../config.ts'
 import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/look.ts'
 import { homeHolder } from '../ledger/home.ts'
-import { realClock } from '../world/real.ts'
+import { keyProblem } from '../ledger/key-check.ts'
+import { realClock, realWorld } from '../world/real.ts'
 import { callOperation, findTarget, readServerFile } from './client.ts'
 import { processFacts, titleOf } from './processes.ts'
 import { dim, green, red } from './terminal.ts'
@@ -32,6 +33,7 @@ export async function doctor(settings: Settings): Promise<void> {
     freeSpace(settings.home),
     ...secretFiles(settings.home),
     ...keptFiles(settings.home),
+    ...(await keyOfDatabase(settings)),
     ...(await serverState(settings)),
     ...brokerStates(brokers, await doesServerRun(settings)),
     await portState(settings),
@@ -145,6 +147,13 @@ function keptFiles(home: string): Finding[] {
 }
 
 const secretKeyBytes = 32
+
+async function keyOfDatabase({ home, databaseUrl }: Settings): Promise<Finding[]> {
+  const problem = await keyProblem({ home, databaseUrl, world: realWorld() }).catch(() => null)
+  if (problem === null) return []
+  const [what, ...mend] = problem.split(/(?<=\.) (?=[A-Z])/)
+  return [{ ok: false, what: `secret.key: ${what}`, mend: mend.join(' ') }]
+}
 
 function answerOf(look: () => string | null): string | null {
   try {

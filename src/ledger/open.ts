@@ -6,21 +6,25 @@
  * left behind, and nobody else may have the file open. Whatever is wrong with the file or the server
  * is a `HomeError`; a file that is not ours or is damaged is never written to.
  */
-import { stat } from 'node:fs/promises'
 import path from 'node:path'
-import type { ConnectionProvider, DatabaseConnection } from 'kysely'
-import { CompiledQuery, DummyDriver, Kysely, type KyselyProps, Transaction } from 'kysely'
+import {
+  type CompiledQuery,
+  type ConnectionProvider,
+  type DatabaseConnection,
+  DummyDriver,
+  Kysely,
+  type KyselyProps,
+  Transaction,
+} from 'kysely'
 import type { Clock, Random } from '../world/world.ts'
-import { HomeError, LedgerError } from './errors.ts'
-import { hasCode } from './files.ts'
+import { LedgerError } from './errors.ts'
+import { checkKeyFile, keyIsLost, lostKey } from './key-check.ts'
 import type { Cause, ChangeContext, Ledger, Reader, Writer } from './ledger.ts'
 import { type Migration, migrate, migrations } from './migrations.ts'
 import type { Schema } from './schema.ts'
-import { openSecrets, SECRET_KEY_FILE, type Secrets } from './secrets.ts'
-import { openSqliteStore, type SqliteDriverName } from './sqlite.ts'
+import { openSecrets, type Secrets } from './secrets.ts'
+import { LEDGER_FILE, openSqliteStore, type SqliteDriverName } from './sqlite.ts'
 import { refuseChangeInsideChange, refuseReadInsideChange, type Store, TRACKING_IS_FREE } from './store.ts'
-
-export const LEDGER_FILE = 'gantry.db'
 
 /** The part of a pino logger the ledger uses. */
 export interface LedgerLog {
@@ -62,28 +66,6 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     return ledger
   } catch (error) {
     await store.close()
-    throw error
-  }
-}
-
-/** A key made anew for a database that is there already would open none of its secrets, and hide that the old one is gone. */
-async function keyIsLost({ home, databaseUrl }: OpenLedgerOptions): Promise<boolean> {
-  if (databaseUrl !== null || (await sizeOf(path.join(home, SECRET_KEY_FILE))) !== null) return false
-  return ((await sizeOf(path.join(home, LEDGER_FILE))) ?? 0) > 0
-}
-
-function lostKey(home: string): HomeError {
-  return new HomeError(
-    `The key file ${path.join(home, SECRET_KEY_FILE)} is gone, and the secrets in ${LEDGER_FILE} open with no other. Restore it from a copy of this home, or move ${LEDGER_FILE} away to start empty.`,
-  )
-}
-
-/** Bytes of a file, or null when there is none. */
-async function sizeOf(file: string): Promise<number | null> {
-  try {
-    return (await stat(file)).size
-  } catch (error) {
-    if (hasCode(error, 'ENOENT')) return null
     throw error
   }
 }
@@ -171,32 +153,5 @@ function refuseWrite(query: CompiledQuery): void {
   const { kind } = query.query
   if (kind !== 'SelectQueryNode' && kind !== 'RawNode') {
     throw new LedgerError('misuse', 'Use `ledger.change` to write: every change has a cause.')
-  }
-}
-
-const KEY_CHECK = 'secret key check'
-
-/** The first open seals a word in the database; a later open with another key file is refused before it does harm. */
-async function checkKeyFile(store: Store, secrets: Secrets): Promise<void> {
-  const [select, insert] =
-    store.dialect === 'sqlite'
-      ? ['select value from meta where key = ?', 'insert into meta (key, value) values (?, ?)']
-      : [
-          'select value from meta where key = $1',
-          'insert into meta (key, value) values ($1, $2) on conflict do nothing',
-        ]
-  const read = async (): Promise<string | undefined> =>
-    (await store.reads.executeQuery<{ value: string }>(CompiledQuery.raw(select, [KEY_CHECK]))).rows[0]?.value
-  if ((await read()) === undefined) {
-    const sealed = secrets.seal('gantry', KEY_CHECK)
-    await store.write((connection) => connection.executeQuery(CompiledQuery.raw(insert, [KEY_CHECK, sealed])))
-  }
-  try {
-    secrets.open((await read()) ?? '', KEY_CHECK)
-  } catch (cause) {
-    throw new HomeError(
-      'The key file secret.key of this home does not belong to this database, so its secrets cannot be opened. Put the key file of the home that made the database here, or use another database.',
-      { cause },
-    )
   }
 }

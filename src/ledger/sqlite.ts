@@ -28,6 +28,8 @@ import { storedValues } from './values.ts'
 
 export type { SqliteDriverName } from './sqlite-binding.ts'
 
+export const LEDGER_FILE = 'gantry.db'
+
 /** A batch takes no further change once it holds this many, or has run this long. */
 const MAX_BATCH = 32
 const MAX_BATCH_MS = 8

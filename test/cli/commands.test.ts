@@ -1,6 +1,6 @@
 /** The commands against a running server, as a person or a script uses them. */
 import { execFile } from 'node:child_process'
-import { mkdirSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { promisify } from 'node:util'
@@ -338,6 +338,37 @@ describe('doctor', () => {
       expect(found.stdout).toMatch(/4 things to mend\.\n$/)
     } finally {
       await broken.close()
+    }
+  })
+
+  it.each([
+    [
+      'belongs to another database',
+      (file: string) => writeFileSync(file, Buffer.alloc(32, 7)),
+      /✗ secret\.key: The key file secret\.key of this home does not belong to this database, .*\n {2}Put the key file of the home that made the database here/,
+    ],
+    [
+      'is gone',
+      (file: string) => rmSync(file),
+      /✗ secret\.key: The key file .* is gone, .*\n {2}Restore it from a copy/,
+    ],
+  ])('says that the key file %s, also after a kill, and changes nothing', async (_what, exchange, says) => {
+    const exchanged = await temporaryHome()
+    try {
+      await (await exchanged.start({ env: { GANTRY_FIRST_INSTANCE_PORT: '24895' } })).kill()
+      const files = (): object =>
+        readdirSync(exchanged.home)
+          .filter((name) => name.startsWith('gantry.db') && name !== 'gantry.db.lock')
+          .map((name) => [name, readFileSync(path.join(exchanged.home, name), 'base64')])
+      const before = files()
+      expect((await run(['doctor', '--home', exchanged.home])).stdout).toMatch(/Nothing is wrong/)
+      exchange(path.join(exchanged.home, 'secret.key'))
+      const found = await run(['doctor', '--home', exchanged.home])
+      expect([found.code, found.stdout]).toEqual([1, expect.stringMatching(says)])
+      expect(found.stdout).toMatch(/^1 thing to mend\.$/m)
+      expect(files()).toEqual(before)
+    } finally {
+      await exchanged.close()
     }
   })
 
