@@ -128,7 +128,7 @@ export interface BrowseRequest {
 
 export interface BrowsePage {
   readonly messages: readonly StoredMessage[]
-  /** Messages in the time range, whatever `matches` says of them. */
+  /** Messages in the time range, whatever `matches` says of them; at most so many where there are more than ten thousand lite topics. */
   readonly total: number
   /** Null when everything in the range was looked at. */
   readonly next: readonly number[] | null

@@ -148,7 +148,10 @@ export interface MessageQuery {
 
 export interface MessagePage {
   readonly messages: readonly MessageView[]
-  /** By time: how many there are. By key: how many are known, one more when not everything was looked at. */
+  /**
+   * By time: how many there are (at most, beyond ten thousand lite topics). By key: how many are known, one more
+   * when not everything was looked at.
+   */
   readonly total: number
   /** Null when everything was looked at. One call does bounded work, so a page may be short and still have one. */
   readonly scroll: string | null

@@ -8,7 +8,7 @@
 import type { BrowsePage, BrowseRequest, Incident, StoredMessage } from '../broker.ts'
 import { decodeEvent, isDeliveryRecord, type MessageEvent } from '../core/events.ts'
 import type { Entries } from '../core/lease.ts'
-import type { BrokerState, Queue, Topic } from '../core/state.ts'
+import type { BrokerState, LiteTopic, Queue, Topic } from '../core/state.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import { isDamage } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
@@ -16,6 +16,8 @@ import type { PersistentQueueIndex } from '../log/queue-index.ts'
 /** Messages one call looks at, and bytes it reads, before it says where it stopped. */
 const messagesPerCall = 50_000
 const bytesPerCall = 128 * 2 ** 20
+/** Lite topics one call looks into; where it counts, further ones count with all they have, whatever the time. */
+const liteTopicsPerCall = 10_000
 /** Index entries of a queue fetched at a time, and messages read at a time. */
 const entriesAhead = 256
 const messagesAhead = 32
@@ -83,19 +85,16 @@ export async function browseLite(context: BrowseContext, topic: Topic, request: 
   const wanted = [...(topic.liteTopics?.byName.values() ?? [])].filter(
     ({ liteTopic, lastMs }) => lastMs >= request.fromMs && (request.liteTopic ?? liteTopic) === liteTopic,
   )
-  let total = 0
-  for (const { queues } of wanted) {
-    const { first, end } = await cursorOf(context, queues[0], { ...request, after: null })
-    total += Math.max(0, end - first)
-  }
+  const total = await countLite(context, wanted, request)
   const found: StoredMessage[] = []
   const most = request.skip + request.limit
   let looked = 0
+  let topics = 0
   for (const lite of wanted) {
     const key = lite.firstQueueKey
     if (key < fromKey) continue
     const page = (next: readonly number[]): BrowsePage => ({ messages: found.slice(request.skip), total, next })
-    if (found.length >= most || looked >= messagesPerCall) return page([key, 0])
+    if (found.length >= most || looked >= messagesPerCall || topics++ >= liteTopicsPerCall) return page([key, 0])
     const after = key === fromKey ? [offset] : null
     const some = await browse(context, lite, { ...request, after, skip: 0, limit: most - found.length })
     found.push(...some.messages)
@@ -103,6 +102,20 @@ export async function browseLite(context: BrowseContext, topic: Topic, request: 
     if (some.next) return page([key, some.next[0]!])
   }
   return { messages: found.slice(request.skip), total, next: null }
+}
+
+async function countLite(
+  context: BrowseContext,
+  wanted: readonly LiteTopic[],
+  request: BrowseRequest,
+): Promise<number> {
+  let total = 0
+  for (const { queues } of wanted.slice(0, liteTopicsPerCall)) {
+    const { first, end } = await cursorOf(context, queues[0], { ...request, after: null })
+    total += Math.max(0, end - first)
+  }
+  for (const { queues } of wanted.slice(liteTopicsPerCall)) total += queues[0].visible - queues[0].begin
+  return total
 }
 
 /** Null for one that is damaged, or that retention took meanwhile: whoever looks for the others finds them. */
