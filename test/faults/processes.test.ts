@@ -119,6 +119,18 @@ const runs = (server: TestServer, instanceId: string): Promise<unknown> =>
     `${instanceId} runs`,
   )
 
+it.skipIf(!existsSync('/proc/self/environ'))(
+  'a broker process has no secret of the server in its environment',
+  async () => {
+    const secret = 'nobody-else-must-see-this'
+    const server = await start({ GANTRY_ACCESS_KEY_ID: 'test-key', GANTRY_ACCESS_KEY_SECRET: secret })
+    await runningInstance(sdkClient(server.ready))
+    const environment = readFileSync(`/proc/${await brokerPid(home.home)}/environ`, 'utf8')
+    expect(environment).toContain('PATH=')
+    expect(environment).not.toContain(secret)
+  },
+)
+
 it('an instance comes back in its process, and a stopped server leaves none', async () => {
   let server = await start(pool(3))
   const { instanceId } = await runningInstance(sdkClient(server.ready))

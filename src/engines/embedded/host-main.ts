@@ -5,7 +5,7 @@
  * next server takes the host over. A host that no server has asked for `linger` minutes, or whose home
  * has vanished, ends by itself. One byte on file descriptor 3 says that the socket is open.
  */
-import { chmodSync, closeSync, existsSync, mkdirSync, unlinkSync, writeSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, unlinkSync, writeSync } from 'node:fs'
 import path from 'node:path'
 import { loadCertificate } from '../../grpc/certificate.ts'
 import { pause, realWorld } from '../../world/real.ts'
@@ -14,6 +14,7 @@ import { type FolderLock, type LockHolder, lockFolder } from './folder-lock.ts'
 import { createBrokerHost } from './host.ts'
 import { serveHost } from './link.ts'
 import { hostPlaces, nameLockOf, processPlaces } from './places.ts'
+import { ownSocketFolder } from './socket-folder.ts'
 
 const [home = '', name = '1', lingerText = '10'] = process.argv.slice(2)
 const homeLookMs = 10_000
@@ -31,7 +32,7 @@ async function main(): Promise<void> {
   process.on('uncaughtException', report)
   process.on('unhandledRejection', report)
 
-  mkdirSync(places.sockets, { recursive: true, mode: 0o700 })
+  ownSocketFolder(places)
   const holder = { socket }
   // Two starts under one name, by a server that was killed and the next one, must not take the socket from each other.
   const nameLock = await takeName(nameLockOf(home, name), holder)

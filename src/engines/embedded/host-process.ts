@@ -5,7 +5,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, statSync, truncateSync } from 'node:fs'
-import { readdir, rm, unlink } from 'node:fs/promises'
+import { rm, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
 import { answers, describeSelf, isAlive, isJudgedBy } from '../../world/process-identity.ts'
@@ -15,7 +15,8 @@ import { holderOf } from './folder-lock.ts'
 import { listenToHeart } from './heartbeat.ts'
 import { type HostGreeting, hostProtocol } from './host-api.ts'
 import { connectToHost, type HostLink } from './link.ts'
-import { hostPlaces, isProcessName, nameLockOf, processPlaces, socketSuffix } from './places.ts'
+import { hostPlaces, nameLockOf, processPlaces } from './places.ts'
+import { namesWithSocket, ownSocketFolder } from './socket-folder.ts'
 import { type Ending, goneLimitMs, type Launcher, type RunningProcess } from './supervisor.ts'
 
 export interface HostProcessOptions {
@@ -88,15 +89,12 @@ export function createLauncher(options: HostProcessOptions): Launcher {
 
   return {
     async names() {
-      const files = await readdir(places.sockets).catch(() => [])
-      return files
-        .filter((file) => file.endsWith(socketSuffix))
-        .map((file) => file.slice(0, -socketSuffix.length))
-        .filter(isProcessName)
+      return namesWithSocket(places)
     },
 
     async find(name, hangBeats) {
       const { socket, log } = processPlaces(home, name)
+      ownSocketFolder(places)
       const link = await connectToHost(socket, clock).catch(() => null)
       if (link === null) {
         // Left over by a process that was killed.
@@ -224,13 +222,19 @@ function spawnProcess(options: HostProcessOptions, name: string, logFile: string
     const child = spawn(process.execPath, [options.script, options.home, name, String(options.lingerMinutes)], {
       detached: true,
       stdio: ['ignore', log, log, 'pipe'],
-      env: { ...process.env, NODE_OPTIONS: '' },
+      env: childEnvironment(process.env),
     })
     child.unref()
     return child
   } finally {
     closeSync(log)
   }
+}
+
+/** A broker process needs none of the server's settings: what it should know it is told. Two of them hold secrets. */
+function childEnvironment(own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  const ours = Object.keys(own).filter((name) => name.startsWith('GANTRY_'))
+  return { ...own, ...Object.fromEntries(ours.map((name) => [name, undefined])), NODE_OPTIONS: '' }
 }
 
 /** How it ended, for the middle of a sentence. */

@@ -1,6 +1,6 @@
 /**
  * Calls to the broker host over a Unix socket: one JSON object a line, `{id, method, params}` one way,
- * `{id, result}` or `{id, error}` back. The socket lies in the home (0700) and is the only way in.
+ * `{id, result}` or `{id, error}` back. The socket lies in a folder of ours alone (socket-folder.ts) and is the only way in.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import type { Clock } from '../../world/world.ts'

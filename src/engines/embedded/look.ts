@@ -1,12 +1,12 @@
 /** What the broker processes of a home are doing, for commands and tests: looks from outside and changes nothing. */
-import { readdir } from 'node:fs/promises'
 import type { Clock } from '../../world/world.ts'
 import type { InstanceObservation } from '../engine.ts'
 import type { HostGreeting } from './host-api.ts'
 import { within } from './host-process.ts'
 import { connectToHost } from './link.ts'
 import { readProcessesFile } from './placement-file.ts'
-import { hostPlaces, isProcessName, processPlaces, socketSuffix } from './places.ts'
+import { hostPlaces, processPlaces } from './places.ts'
+import { namesWithSocket } from './socket-folder.ts'
 import { newRecord, type ProcessRecord } from './supervisor.ts'
 
 export interface ProcessSeen {
@@ -28,11 +28,7 @@ const answerLimitMs = 2_000
 export async function lookAtProcesses(home: string, clock: Clock): Promise<ProcessSeen[]> {
   const places = hostPlaces(home)
   const { instances, processes } = readProcessesFile(places.processes)
-  const sockets = (await readdir(places.sockets).catch(() => []))
-    .filter((file) => file.endsWith(socketSuffix))
-    .map((file) => file.slice(0, -socketSuffix.length))
-    .filter(isProcessName)
-  const names = [...new Set([...sockets, ...instances.values()])].sort(byPlace)
+  const names = [...new Set([...namesWithSocket(places), ...instances.values()])].sort(byPlace)
   return Promise.all(
     names.map(async (name) => ({
       name,
