@@ -438,6 +438,18 @@ const rows: readonly Row[] = [
       ),
   },
   {
+    code: 'CONSUMER_GROUP_NOT_FOUND',
+    when: 'a group that nobody created subscribes to a lite topic (other groups are made by using them, data-plane 0 row 15)',
+    says: /never created.*LITE_SELECTIVE/,
+    async provoke({ client }) {
+      const topic = await instance.topic('LITE')
+      // Its settings make it by use, as those of every consumer.
+      await client.telemetry(client.consumerSettings('lite-by-use', { [topic]: '*' }, 5)).hear()
+      const where = { topic: client.resource(topic), group: client.resource('lite-by-use') }
+      return (await client.ask('syncLiteSubscription', { ...where, action: 0, liteTopicSet: ['a'] })).status
+    },
+  },
+  {
     code: 'BAD_REQUEST',
     when: 'a group that is not bound to the LITE topic subscribes',
     says: /not one of lite consumers.*LITE_SELECTIVE/,
@@ -463,7 +475,6 @@ const without: Readonly<Partial<Record<CodeName, string>>> = {
   ILLEGAL_ACCESS_POINT: 'one broker serves every access point; Apache never answers it either',
   UNRECOGNIZED_CLIENT_TYPE: 'a client is registered from any request (data-plane 1.4, 1.13)',
   FORBIDDEN: 'every queue is readable and writable',
-  CONSUMER_GROUP_NOT_FOUND: 'groups are made by using them (data-plane 0 row 15)',
   REQUEST_TIMEOUT: 'a deadline that passes is gRPC DEADLINE_EXCEEDED',
   PAYLOAD_TOO_LARGE: 'a body has its own code, a gRPC message ends with RESOURCE_EXHAUSTED',
   PRECONDITION_FAILED: 'no request has preconditions',

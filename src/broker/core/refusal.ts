@@ -9,6 +9,7 @@ export const codes = {
   notFound: 40400,
   invalidTransactionId: 40008,
   topicNotFound: 40402,
+  consumerGroupNotFound: 40403,
   payloadTooLarge: 41300,
   tooManyRequests: 42900,
   internal: 50001,

@@ -391,9 +391,16 @@ describe('subscriptions', () => {
     await ensureTopic({ topicName: 'elsewhere' })
     await ensureTopic({ topicName: 'plain', messageType: 'NORMAL' })
     await ensureGroup({ consumerGroupId: 'plain', lite: null })
-    for (const where of [{ group: 'plain' }, { group: 'unknown' }, { topic: 'elsewhere' }, { topic: 'plain' }]) {
-      expect(await refusal(sync('add', ['a'], where))).toMatchObject({ code: 40000 })
-      expect(await refusal(receive(where))).toMatchObject({ code: 40000 })
+    broker.useGroup('by-use')
+    for (const [where, code] of [
+      [{ group: 'plain' }, 40000],
+      [{ topic: 'elsewhere' }, 40000],
+      [{ topic: 'plain' }, 40000],
+      [{ group: 'unknown' }, 40403],
+      [{ group: 'by-use' }, 40403],
+    ] as const) {
+      expect(await refusal(sync('add', ['a'], where))).toMatchObject({ code })
+      expect(await refusal(receive(where))).toMatchObject({ code })
     }
     expect(await refusal(sync('add', ['a'], { topic: 'absent' }))).toMatchObject({ code: 40402 })
     expect(await refusal(receive({ filter: new Set(['tag']) }))).toMatchObject({ code: 40010 })

@@ -542,6 +542,12 @@ export class LiteShell {
     const group = this.#state.groups.get(consumerGroupId)
     const bound = group?.settings.lite ?? null
     if (group && bound?.topicName === topicName) return group
+    // One that was merely made by use does not count: what binds a group to its topic is creating it.
+    if (!group || (group.settings.generation === 0 && !bound))
+      throw refuse({
+        code: codes.consumerGroupNotFound,
+        message: `consumer group ${consumerGroupId} was never created, and lite consumers need one that is bound to their topic; create it with messageModel LITE_SELECTIVE and topicName ${topicName}`,
+      })
     throw refuse({
       code: codes.badRequest,
       message: `group ${consumerGroupId} ${bound ? `is bound to LITE topic ${bound.topicName}` : 'is not one of lite consumers'}, so it does not read LITE topic ${topicName}; create a group with messageModel LITE_SELECTIVE and topicName ${topicName}`,
