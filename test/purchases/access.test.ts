@@ -157,6 +157,30 @@ describe('the bandwidth that was bought', () => {
     await free.until(sent)
   })
 
+  it('keeps an official consumer waiting for as long as the line needs, and none on the other address', async () => {
+    await start()
+    const topic = await instance.topic()
+    await instance.change({ listen: listenWith(1) })
+    const inside = await dial()
+    for (let n = 0; n < 20; n++) await inside.send(inside.message(topic, Buffer.alloc(25_000)))
+    const outside = {
+      endpoints: `127.0.0.1:${instance.guardedPort}`,
+      sessionCredentials: { accessKey: 'instance-user', accessSecret: 'instance-secret' },
+    }
+    const received = async (more: object) => {
+      const consumer = await shop.consumer(topic, await instance.group(), more)
+      return instance.elapse<any[]>(consumer.receive(32, 60_000))
+    }
+    // Half a million bytes, a second's worth of which goes at once.
+    const slow = await received(outside)
+    expect(slow.value).toHaveLength(20)
+    expect(slow.tookMs).toBeGreaterThanOrEqual(2_500)
+    expect(slow.tookMs).toBeLessThanOrEqual(4_000)
+    const fast = await received({})
+    expect(fast.value).toHaveLength(20)
+    expect(fast.tookMs).toBeLessThanOrEqual(500)
+  })
+
   it('holds what comes in as well', async () => {
     await start()
     const topic = await instance.topic()
