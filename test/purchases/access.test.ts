@@ -167,7 +167,7 @@ describe('the bandwidth that was bought', () => {
       endpoints: `127.0.0.1:${instance.guardedPort}`,
       sessionCredentials: { accessKey: 'instance-user', accessSecret: 'instance-secret' },
     }
-    const received = async (more: object) => {
+    const received = async (more: Readonly<Record<string, unknown>>) => {
       const consumer = await shop.consumer(topic, await instance.group(), more)
       return instance.elapse<any[]>(consumer.receive(32, 60_000))
     }
