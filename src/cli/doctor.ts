@@ -38,6 +38,7 @@ export async function doctor(settings: Settings): Promise<void> {
     ...brokerStates(brokers, await doesServerRun(settings)),
     await portState(settings),
     ...(await instanceStates(settings, brokers)),
+    ...damages(brokers),
   ]
   for (const { ok, what, mend } of findings) {
     process.stdout.write(`${ok ? green('✓') : red('✗')} ${what}\n${mend === undefined || ok ? '' : `  ${mend}\n`}`)
@@ -151,8 +152,7 @@ const secretKeyBytes = 32
 async function keyOfDatabase({ home, databaseUrl }: Settings): Promise<Finding[]> {
   const problem = await keyProblem({ home, databaseUrl, world: realWorld() }).catch(() => null)
   if (problem === null) return []
-  const [what, ...mend] = problem.split(/(?<=\.) (?=[A-Z])/)
-  return [{ ok: false, what: `secret.key: ${what}`, mend: mend.join(' ') }]
+  return [found(`secret.key: ${problem}`)]
 }
 
 function answerOf(look: () => string | null): string | null {
@@ -242,11 +242,25 @@ function brokerStates(seen: readonly ProcessSeen[], serverRuns: boolean): Findin
   })
 }
 
+/** Running instances with something wrong in what they keep. */
+const damages = (seen: readonly ProcessSeen[]): Finding[] =>
+  seen
+    .flatMap(({ observed }) => observed)
+    .filter(({ state, reason }) => state !== 'failed' && reason !== null)
+    .map(({ reason }) => found(reason!))
+
+/** A sentence, and those that say what to do. */
+function found(text: string): Finding {
+  const [what = '', ...mend] = text.split(/(?<=\.) (?=[A-Z])/)
+  return { ok: false, what, mend: mend.join(' ') }
+}
+
 /** Reasons the broker processes give for instances that are not in force, by instance. */
 function brokerReasons(seen: readonly ProcessSeen[]): ReadonlyMap<string, string> {
   const reasons = new Map<string, string>()
   for (const { observed, instances, record, greeting } of seen) {
-    for (const { instanceId, reason } of observed) if (reason !== null) reasons.set(instanceId, reason)
+    for (const { instanceId, state, reason } of observed)
+      if (state === 'failed' && reason !== null) reasons.set(instanceId, reason)
     if (greeting === null && record.failure !== null)
       for (const instanceId of instances) reasons.set(instanceId, record.failure)
   }

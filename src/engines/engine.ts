@@ -115,7 +115,7 @@ export interface InstanceObservation {
    */
   readonly generation: number
   readonly state: 'running' | 'stopped' | 'failed'
-  /** Why it failed, as a sentence that says what to do. */
+  /** Why it failed, as a sentence that says what to do; while it runs, what is wrong with what it keeps, or null. */
   readonly reason: string | null
   /** Topics and groups in force with the generation of their spec (groups clients made by using them are not listed). */
   readonly topics: ReadonlyArray<{ readonly topicName: string; readonly generation: number }>
@@ -128,6 +128,8 @@ export interface InstanceUsage {
   readonly connections: number
   /** Consumer groups that exist only because a client used them. */
   readonly groupsMadeByUse: number
+  /** What is wrong with what it keeps though it runs, as a sentence that says what to do; null when nothing is known to be. */
+  readonly remark: string | null
 }
 
 /** Stored messages of a topic: one by its id, or by key and time, in order of time. */

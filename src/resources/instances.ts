@@ -49,8 +49,10 @@ export const getInstance: Handler<GetInstanceInput, GetInstanceData> = async (se
     usage,
   })
   // The vendor has no status for a failure and no member for its reason: the status says that work is under way, and
-  // the reply's message, which clients show and nobody parses, why it takes so long.
-  return row.failure === null || row.wanted === 'absent' ? view : new Noted(view, row.failure)
+  // the reply's message, which clients show and nobody parses, why it takes so long. What is wrong with what a running
+  // instance keeps is told there too.
+  const note = row.failure ?? usage?.remark ?? null
+  return note === null || row.wanted === 'absent' ? view : new Noted(view, note)
 }
 
 export const listInstances: Handler<ListInstancesInput, ListInstancesData> = async (services, call, input) => {

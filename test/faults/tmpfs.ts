@@ -25,7 +25,12 @@ export function mountTmpfs(size: string): Mount {
     fill(leaveBytes = 0) {
       const file = path.join(folder, 'filler')
       const { bavail, bsize } = statfsSync(folder)
-      writeFileSync(file, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)))
+      try {
+        writeFileSync(file, Buffer.alloc(Math.max(0, bavail * bsize - leaveBytes)))
+      } catch (error) {
+        // Somebody wrote meanwhile: it is full all the same.
+        if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
+      }
       return () => rmSync(file)
     },
     remove() {

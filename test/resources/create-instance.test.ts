@@ -545,7 +545,7 @@ describe('the instance', () => {
     await subject.call('DeleteTopic', { path: { instanceId, topicName: 'b' } })
     const unknown = await subject.get(instanceId)
     expect(unknown.instanceQuotas.map((quota: any) => quota.quotaName)).not.toContain('STORAGE_SIZE')
-    subject.usage = { instanceId, storedBytes: 3 * 2 ** 29, connections: 1, groupsMadeByUse: 0 }
+    subject.usage = { instanceId, storedBytes: 3 * 2 ** 29, connections: 1, groupsMadeByUse: 0, remark: null }
     const seen = await subject.get(instanceId)
     expect(seen).toMatchObject({ topicCount: 1, groupCount: 0 })
     expect(seen.instanceQuotas).toEqual([

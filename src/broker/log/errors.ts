@@ -2,9 +2,12 @@
 export class LogError extends Error {
   override readonly name = 'LogError'
   readonly code: 'failed' | 'corrupt' | 'closed' | 'busy' | 'too-large' | 'no-record' | 'wrong-key'
-  constructor(code: LogError['code'], message: string, options?: { cause?: unknown }) {
+  /** What is damaged, where that is known. */
+  readonly place: { readonly file: string; readonly offset: number } | null
+  constructor(code: LogError['code'], message: string, options: { cause?: unknown; place?: LogError['place'] } = {}) {
     super(message, options)
     this.code = code
+    this.place = options.place ?? null
   }
 }
 
@@ -12,6 +15,7 @@ export const corrupt = (path: string, offset: number, what: string): LogError =>
   new LogError(
     'corrupt',
     `${path} is damaged at byte ${offset}: ${what}. Nothing was changed; restore the file from a copy, or remove the instance's data.`,
+    { place: { file: path, offset } },
   )
 
 /** What is wrong is the record itself, so that trying again is in vain. */

@@ -486,7 +486,7 @@ class Log implements SegmentLog {
     const advice = code === 'ENOSPC' ? 'The disk is full: free some space' : 'Check the disk'
     this.#failed = new LogError(
       'failed',
-      `The log in ${this.#directory} has stopped, because the disk refused a write: ${message}. ${advice} and start again; nothing acknowledged is lost.`,
+      `The log in ${this.#directory} has stopped, because the disk refused a write: ${message}. ${advice}; the instance then goes on by itself, and nothing acknowledged is lost.`,
       { cause },
     )
     for (const commit of this.#queue.splice(0)) commit.reject(this.#failed)

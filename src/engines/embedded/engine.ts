@@ -19,7 +19,7 @@ import {
 } from '../engine.ts'
 import { lockFolder } from './folder-lock.ts'
 import { beatMs } from './heartbeat.ts'
-import type { HostApi } from './host-api.ts'
+import type { HostApi, HostGreeting } from './host-api.ts'
 import { within } from './host-process.ts'
 import { listFolders, removeFolder, sweepRemoved } from './instance-folders.ts'
 import { placeOf, poolNames, resize } from './placement.ts'
@@ -67,6 +67,8 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
   const supervisors = new Map<string, ProcessSupervisor>()
   /** Where an instance is open, as far as this server knows. */
   const openIn = new Map<string, string>()
+  /** By process: instances whose log has stopped, as it said last. */
+  const stoppedIn = new Map<string, HostGreeting['stopped']>()
   /** What must not be shown when a process's last words are. */
   const secrets = new Map<string, readonly string[]>()
   const turns = new Map<string, Promise<unknown>>()
@@ -98,6 +100,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       onReturn: () => mine().forEach(changed),
       onFailing: () => mine().forEach(changed),
       onAnswer: () => mine().forEach(changed),
+      onGreeting: (greeting) => tellStopped(name, greeting.stopped),
       onRecord(record) {
         records.set(name, record)
         written.changed()
@@ -105,6 +108,13 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     })
     supervisors.set(name, supervisor)
     return supervisor
+  }
+
+  /** Each once: the loop tries on until it is mended. */
+  function tellStopped(name: string, stopped: HostGreeting['stopped']): void {
+    const before = new Map(stoppedIn.get(name)?.map(({ instanceId, opening }) => [instanceId, opening]))
+    stoppedIn.set(name, stopped)
+    for (const { instanceId, opening } of stopped) if (before.get(instanceId) !== opening) changed(instanceId)
   }
 
   function withoutSecrets(text: string): string {
@@ -175,6 +185,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     if (supervisor === undefined || poolNames(options.pool).includes(name)) return
     if ([...openIn.values(), ...placements.values()].includes(name)) return
     supervisors.delete(name)
+    stoppedIn.delete(name)
     records.delete(name)
     written.changed()
     const ended = supervisor

@@ -55,7 +55,7 @@ export interface HostApi {
 }
 
 /** Raised when the meaning of a method changes; a process that speaks another is replaced. */
-export const hostProtocol = 3
+export const hostProtocol = 4
 
 export interface HostGreeting {
   readonly pid: number
@@ -71,6 +71,11 @@ export interface HostGreeting {
   readonly lingerMinutes: number
   /** Instances that are open in it. */
   readonly instances: number
+  /**
+   * Those of them whose log has stopped: they are to be ensured again, which opens them anew once the disk takes writes.
+   * `opening` is another number each time.
+   */
+  readonly stopped: ReadonlyArray<{ readonly instanceId: string; readonly opening: number }>
 }
 
 export const hostMethods = [

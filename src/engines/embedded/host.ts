@@ -34,7 +34,8 @@ import { EngineError, type InstanceObservation, type InstanceSpec, type ListenSp
 import { addressFilter } from './address-filter.ts'
 import type { FolderLock } from './folder-lock.ts'
 import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
-import { removeFolder } from './instance-folders.ts'
+import { probeFolder, removeFolder } from './instance-folders.ts'
+import { Trouble } from './trouble.ts'
 
 export interface HostOptions {
   readonly world: World
@@ -72,6 +73,9 @@ interface Hosted {
   readonly doors: Map<ListenSpec['kind'], OpenDoor>
   /** Connections of all its addresses count together. */
   readonly room: ConnectionRoom
+  readonly trouble: Trouble
+  readonly opening: number
+  readonly report: (error: unknown) => void
   spec: InstanceSpec
   /** Whether `spec` was carried out wholly once. */
   ready: boolean
@@ -92,6 +96,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
   /** Why instances given to this process could not be opened when that was last tried. */
   const unopened = new Map<string, string>()
   let { lingerMinutes } = options
+  let openings = 0
   const startedAtMs = world.clock.now()
   const startedAt = world.clock.monotonic()
   const grpc: GrpcHost<InstanceDoor> = await createGrpcHost<InstanceDoor>({
@@ -139,14 +144,29 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     await instance.lock.release()
   }
 
+  /** Only opening again goes on after the disk refused a write, and is worth it once the disk takes one. */
+  async function closeStopped(instanceId: string): Promise<void> {
+    const stopped = hosted.get(instanceId)?.trouble.stopped ?? null
+    if (stopped === null) return
+    await probeFolder(world.disk, directory, instanceId).catch((error: unknown) => {
+      throw new EngineError('failed', stopped, { cause: error })
+    })
+    await closeInstance(instanceId)
+  }
+
   async function open(spec: InstanceSpec, storageKey: string | null): Promise<Hosted> {
     const lock = await options.lock(spec.instanceId)
+    const trouble = new Trouble(spec.instanceId)
+    const report = (error: unknown): void => {
+      trouble.note(error)
+      options.report(error)
+    }
     const broker = await openBroker({
       world,
       directory: path.join(directory, spec.instanceId),
       settings: brokerSettings(spec),
       cipherKey: storageKey === null ? null : Buffer.from(storageKey, 'base64'),
-      report: options.report,
+      report,
     }).catch(async (error: unknown) => {
       await lock.release()
       const reason = unopenedReason(spec.instanceId, error)
@@ -164,6 +184,9 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       clients,
       doors: new Map(),
       room: new ConnectionRoom({ most: spec.maxConnections, anteroom: anteroomConnections }),
+      trouble,
+      opening: ++openings,
+      report,
       spec,
       ready: false,
       failure: null,
@@ -206,7 +229,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       maxConnections: spec.maxConnections,
       bandwidth: createBandwidth(listen.bandwidthMbps, world.clock),
       inbound: createBandwidth(listen.bandwidthMbps, world.clock),
-      report: options.report,
+      report: instance.report,
     }
     applyToDoor(door, spec, listen)
     try {
@@ -246,6 +269,9 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         uptimeMs: Math.round(world.clock.monotonic() - startedAt),
         lingerMinutes,
         instances: hosted.size,
+        stopped: [...hosted.values()]
+          .filter(({ trouble }) => trouble.stopped !== null)
+          .map(({ instanceId, opening }) => ({ instanceId, opening })),
       }
     },
 
@@ -268,6 +294,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
 
     ensureInstance({ spec, storageKey }) {
       return inTurn(spec.instanceId, async () => {
+        await closeStopped(spec.instanceId)
         const before = hosted.get(spec.instanceId)
         // A server that takes this process over tells what is so already: nothing is touched then.
         if (before?.ready === true && before.failure === null && isDeepStrictEqual(before.spec, spec))
@@ -352,7 +379,10 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       if (instance === undefined) return null
       const connections = [...instance.doors.values()].reduce((sum, { port }) => sum + port.connections(), 0)
       const groupsMadeByUse = instance.broker.groups().filter(({ generation }) => generation === 0).length
-      return { instanceId, storedBytes: instance.broker.usage().storedBytes, connections, groupsMadeByUse }
+      const { storedBytes } = instance.broker.usage()
+      // A ledger on the same full disk cannot be told why the instance is not what is wanted.
+      const remark = instance.trouble.stopped ?? instance.trouble.damage
+      return { instanceId, storedBytes, connections, groupsMadeByUse, remark }
     },
 
     async connections({ instanceId, group }) {
@@ -393,12 +423,13 @@ const brokerSettings = (spec: InstanceSpec): BrokerSettings => ({
 })
 
 function observation(instance: Hosted): InstanceObservation {
-  const { spec, broker, failure } = instance
+  const { spec, broker, trouble } = instance
+  const failure = instance.failure ?? trouble.stopped
   return {
     instanceId: instance.instanceId,
     generation: spec.generation,
     state: failure !== null ? 'failed' : spec.serving ? 'running' : 'stopped',
-    reason: failure,
+    reason: failure ?? trouble.damage,
     topics: broker
       .topics()
       .filter(({ generation }) => generation > 0)

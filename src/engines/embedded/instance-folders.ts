@@ -27,3 +27,24 @@ export async function sweepRemoved(disk: Disk, directory: string): Promise<void>
     if (name.endsWith(removedSuffix)) await disk.removeDirectory(path.join(directory, name))
   }
 }
+
+const probeName = 'probe'
+/** Room for so much is there, else opening an instance again would only have its next write refused. */
+const probeBytes = 1024 * 1024
+
+/** Whether the disk takes writes in the instance's folder; rejects as it does. Leaves nothing behind. */
+export async function probeFolder(disk: Disk, directory: string, instanceId: string): Promise<void> {
+  const folder = path.join(directory, instanceId)
+  const probe = path.join(folder, probeName)
+  await disk.makeDirectory(folder)
+  await disk.unlink(probe)
+  const file = await disk.open(probe, 'create')
+  try {
+    await file.write([new Uint8Array(probeBytes)], 0)
+    await file.datasync()
+  } finally {
+    // It failed already, or has told what was asked.
+    await file.close().catch(() => {})
+    await disk.unlink(probe)
+  }
+}

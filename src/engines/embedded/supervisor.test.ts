@@ -104,6 +104,7 @@ function bench(options: BenchOptions = {}) {
     onReturn: () => events.push('return'),
     onFailing: () => events.push('failing'),
     onAnswer: () => events.push('answers'),
+    onGreeting() {},
     onRecord(next) {
       record = next
     },

@@ -74,6 +74,8 @@ export interface SupervisorOptions {
   onFailing(): void
   /** It answers again, without having ended. */
   onAnswer(): void
+  /** What it said of itself when it was asked whether it lives. */
+  onGreeting(greeting: HostGreeting): void
   onRecord(record: ProcessRecord): void
   report(error: unknown): void
 }
@@ -244,7 +246,10 @@ export class ProcessSupervisor {
     let killed: string | null = null
     const stop = listenToHeart({
       clock,
-      ask: () => process.host.hello(),
+      ask: async () => {
+        const greeting = await process.host.hello()
+        if (this.#process === process) this.#options.onGreeting(greeting)
+      },
       onBeats: (unanswered) => {
         if (unanswered === 0) this.#answers(process)
         if (unanswered >= silentBeats) this.#isSilent(process)

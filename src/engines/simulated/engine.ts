@@ -201,7 +201,8 @@ export class SimulatedEngine implements Engine {
   }
 
   async usage(instanceId: string): Promise<InstanceUsage | null> {
-    return this.#held.has(instanceId) ? { instanceId, storedBytes: 0, connections: 0, groupsMadeByUse: 0 } : null
+    if (!this.#held.has(instanceId)) return null
+    return { instanceId, storedBytes: 0, connections: 0, groupsMadeByUse: 0, remark: null }
   }
 
   /** It carries no messages. */

@@ -1,0 +1,59 @@
+/**
+ * What went wrong by itself with the log of an instance that is open: places that cannot be read any
+ * more, and a write that the disk refused, after which a log takes nothing until it is opened again.
+ * It listens to what the instance reports anyway, keeps that as long as the instance is open, and says
+ * it in a sentence for whoever looks.
+ */
+import path from 'node:path'
+import { LogError } from '../../broker/log/errors.ts'
+import { segmentOfFileName } from '../../broker/log/format.ts'
+
+/** Places beyond these are counted no more. */
+const placesKept = 1000
+const causesFollowed = 8
+
+export class Trouble {
+  readonly #instanceId: string
+  /** Offsets of records that cannot be read, by segment file. */
+  readonly #damaged = new Map<string, Set<number>>()
+  #places = 0
+  #stopped: string | null = null
+
+  constructor(instanceId: string) {
+    this.#instanceId = instanceId
+  }
+
+  note(error: unknown): void {
+    let at: unknown = error
+    for (let depth = 0; at instanceof Error && depth < causesFollowed; depth++) {
+      if (at instanceof LogError && at.code === 'failed') this.#stopped ??= at.message
+      if (at instanceof LogError && at.place !== null) this.#damage(at.place)
+      at = at.cause
+    }
+  }
+
+  /** Why the log takes nothing any more; null while it does. */
+  get stopped(): string | null {
+    return this.#stopped === null ? null : `Instance ${this.#instanceId} takes no messages: ${this.#stopped}`
+  }
+
+  /** What cannot be read, and what becomes of it; null when everything that was looked at could be. */
+  get damage(): string | null {
+    const [first, ...others] = this.#damaged
+    if (first === undefined) return null
+    const [file, offsets] = first
+    const records = `${this.#places}${this.#places === placesKept ? ' or more' : ''} record${this.#places === 1 ? '' : 's'}`
+    const also =
+      others.length === 0 ? '' : `, and so ${others.length === 1 ? 'is one file' : `are ${others.length} files`} more`
+    return `${records} of instance ${this.#instanceId} cannot be read: ${file} is damaged at byte ${Math.min(...offsets)}${also}. Messages there are not delivered, all others are. Check the disk; what was there comes back only from a copy of the file, put in its place while the server is stopped.`
+  }
+
+  #damage({ file, offset }: NonNullable<LogError['place']>): void {
+    // Index files are made anew from their segments.
+    if (segmentOfFileName(path.basename(file)) === null || this.#places === placesKept) return
+    const offsets = this.#damaged.get(file) ?? new Set()
+    if (offsets.has(offset)) return
+    this.#damaged.set(file, offsets.add(offset))
+    this.#places += 1
+  }
+}
