@@ -409,12 +409,16 @@ class Mixed extends World {
     } catch (error) {
       // What was taken for it could not be read, so it comes again.
       if (epoch === reading.epoch) this.#model.failed(reading)
+      this.#disturbed.add(reading)
       throw error
     } finally {
       this.#asking.set(reading, this.#asking.get(reading)! - 1)
       this.#attempts.delete(attempts)
     }
-    if (life !== this.life) return []
+    if (life !== this.life) {
+      this.#disturbed.add(reading)
+      return []
+    }
     if (epoch !== reading.epoch) {
       this.#model.lost(reading, deliveries)
       return []
