@@ -32,8 +32,15 @@ export interface BrowseContext {
   report(error: unknown): void
 }
 
+/** Null when there is no such topic. */
+export async function browse(context: BrowseContext, request: BrowseRequest): Promise<BrowsePage | null> {
+  const topic = context.state.topics.get(request.topic)
+  if (!topic) return null
+  return topic.liteTopics ? browseLite(context, topic, request) : browseQueues(context, topic, request)
+}
+
 /** Messages stored from `fromMs` to `untilMs`, both included, in order of time. */
-export async function browse(context: BrowseContext, topic: Topic, request: BrowseRequest): Promise<BrowsePage> {
+async function browseQueues(context: BrowseContext, topic: Topic, request: BrowseRequest): Promise<BrowsePage> {
   const cursors = await Promise.all(topic.queues.map((queue) => cursorOf(context, queue, request)))
   const total = cursors.reduce((sum, { first, end }) => sum + Math.max(0, end - first), 0)
   const found: StoredMessage[] = []
@@ -79,8 +86,8 @@ export async function browse(context: BrowseContext, topic: Topic, request: Brow
   return { messages: found, total, next: more ? cursors.map(({ next }) => next) : null }
 }
 
-/** As `browse` over the lite topics, in the order in which they were made, each by time; `next` names a queue and an offset of it. */
-export async function browseLite(context: BrowseContext, topic: Topic, request: BrowseRequest): Promise<BrowsePage> {
+/** As `browseQueues` over the lite topics, in the order in which they were made, each by time; `next` names a queue and an offset of it. */
+async function browseLite(context: BrowseContext, topic: Topic, request: BrowseRequest): Promise<BrowsePage> {
   const [fromKey = 0, offset = 0] = request.after ?? []
   const wanted = [...(topic.liteTopics?.byName.values() ?? [])].filter(
     ({ liteTopic, lastMs }) => lastMs >= request.fromMs && (request.liteTopic ?? liteTopic) === liteTopic,
@@ -96,7 +103,7 @@ export async function browseLite(context: BrowseContext, topic: Topic, request: 
     const page = (next: readonly number[]): BrowsePage => ({ messages: found.slice(request.skip), total, next })
     if (found.length >= most || looked >= messagesPerCall || topics++ >= liteTopicsPerCall) return page([key, 0])
     const after = key === fromKey ? [offset] : null
-    const some = await browse(context, lite, { ...request, after, skip: 0, limit: most - found.length })
+    const some = await browseQueues(context, lite, { ...request, after, skip: 0, limit: most - found.length })
     found.push(...some.messages)
     looked += some.total
     if (some.next) return page([key, some.next[0]!])
@@ -218,7 +225,14 @@ const stored = ({ queueId, offset, position }: Entry, message: MessageEvent, { l
  * What became of a message, in order: deliveries, other deadlines, acknowledgements, and its dead letter. A time that
  * is not part of an event is the latest one known when it was written, which the log says at least each second.
  */
-export async function historyOf(context: BrowseContext, topic: Topic, message: StoredMessage): Promise<Incident[]> {
+export async function historyOf(
+  context: BrowseContext,
+  topicName: string,
+  message: StoredMessage,
+): Promise<Incident[]> {
+  const named = context.state.topics.get(topicName)
+  const topic = named?.liteTopics?.byName.get(message.liteTopic) ?? named
+  if (!topic) return []
   const groups = new Map([...topic.subscriptions.values()].map(({ id, group }) => [id, group.settings.consumerGroupId]))
   const names = ({ queueId, offset }: { queueId: number; offset: number }): boolean =>
     queueId === message.queueId && offset === message.offset

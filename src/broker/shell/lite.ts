@@ -42,6 +42,11 @@ import type { BrokerState, Group, LiteTopic, Subscription, Topic, Waiter } from 
 import { units } from '../core/throttle.ts'
 import { makeWaiter } from '../core/waiters.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
+import { type Delivering, deliveryOf } from './delivering.ts'
+import type { Readings } from './readings.ts'
+import type { Receiving } from './receiving.ts'
+import { asRefusal, refuse, topicNotFound } from './refusals.ts'
+import type { Throughput } from './throughput.ts'
 
 const ILLEGAL_FILTER = 40010
 /** Polls of one client at a time, roughly: official push consumers have one. */
@@ -59,31 +64,14 @@ export interface LiteContext {
   commit(events: readonly BrokerEvent[]): void
   tryCommit(events: readonly BrokerEvent[]): boolean
   durable(): Promise<void>
-  /** What a receive gets of one reading now. */
-  take(reading: Subscription, want: Waiter, at: number): Taken
-  /** Entries of the reading are being read from files; it has news when they are here. */
-  isLoading(reading: Subscription): boolean
-  load(reading: Subscription, queueKey: number): void
-  /** As many of the first ones as memory should hold at a time; none for one who does not take what it got. */
-  read(poll: Pick<LitePoll, 'budget' | 'signal'>, leased: Handout): Promise<MessageEvent[]>
-  deliveryOf(reading: Subscription, leased: Handout, entry: Handout['entries'][number], message: MessageEvent): Delivery
-  /** Nobody was given the deliveries from `from` on. */
-  giveBack(reading: Subscription, leased: Handout, from: number): void
-  /** The first one could not be read: not again before a while has passed. The others are given back. */
-  setAside(reading: Subscription, leased: Handout): void
-  /** Everything remembered for the reading may go: it is about to be dropped. */
-  forget(reading: Subscription): void
+  readonly readings: Pick<Readings, 'settled'>
+  readonly throughput: Pick<Throughput, 'refuseReceive' | 'receivesAt' | 'spendReceive' | 'send'>
+  readonly delivering: Pick<Delivering, 'read' | 'giveBack' | 'setAside'>
+  readonly receiving: Pick<Receiving, 'takeLite' | 'isLoading' | 'load' | 'endPolls'>
   moved(reading: Subscription): void
-  /** Resolves when the group's creation is durable. */
-  settled(group: Group): Promise<void> | undefined
-  refuseReceive(group: Group, at: number): Refusal | null
-  receivesAt(group: Group, at: number): number
-  spendForReceive(reading: Pick<Subscription, 'group' | 'topic'>, units: number, at: number): void
-  spendForSend(topic: Topic, request: SendRequest, at: number): void
   arm(): void
   stopped(): boolean
   report(error: unknown): void
-  asRefusal(error: unknown): Refusal
 }
 
 interface LitePoll extends Waiter {
@@ -151,7 +139,7 @@ export class LiteShell {
     this.#catchUp(at)
     const decided = decideLiteSend(this.#state, topic, messages, at)
     if ('code' in decided) throw refuse(decided)
-    this.#context.spendForSend(topic, request, at)
+    this.#context.throughput.send(topic, request.messages, at)
     this.#context.commit([...decided.made, ...decided.messages])
     if (decided.made.length > 0) this.topicChanged(topic)
     await this.#context.durable()
@@ -169,7 +157,7 @@ export class LiteShell {
     this.#catchUp(at)
     const client = this.#client(group, topic, request.clientId, at)
     const line = this.#lineOf(client)
-    const refusal = this.#context.refuseReceive(group, at) ?? this.#refusePoll(line)
+    const refusal = this.#context.throughput.refuseReceive({ group }, at) ?? this.#refusePoll(line)
     if (refusal) throw refuse(refusal)
     return new Promise((resolve, reject) => {
       const poll: LitePoll = Object.assign(makeWaiter(request), {
@@ -216,11 +204,7 @@ export class LiteShell {
 
   async sync(request: LiteSyncRequest): Promise<void> {
     const topic = this.#state.topics.get(request.topic)
-    if (!topic)
-      throw refuse({
-        code: codes.topicNotFound,
-        message: `topic ${request.topic} does not exist; create it with CreateTopic before clients use it`,
-      })
+    if (!topic) throw refuse(topicNotFound(request.topic))
     const group = this.#bound(topic, request.group)
     const at = this.#context.now()
     this.#catchUp(at)
@@ -314,7 +298,8 @@ export class LiteShell {
       const event = decideLiteExpired(topic, at)
       if (event) {
         for (const key of event.queueKeys)
-          for (const reading of this.#state.queues.get(key)!.topic.subscriptions.values()) this.#context.forget(reading)
+          for (const reading of this.#state.queues.get(key)!.topic.subscriptions.values())
+            this.#context.receiving.endPolls(reading, null)
         if (!this.#context.tryCommit([event])) {
           this.#expiries.set(expiry, at + RETRY_MS)
           return
@@ -351,7 +336,7 @@ export class LiteShell {
     const group = this.#state.groups.get(client.party.group)
     const topic = this.#state.topics.get(client.party.topicName)
     if (!group || !topic?.liteTopics) return false
-    const opens = this.#context.receivesAt(group, at)
+    const opens = this.#context.throughput.receivesAt({ group }, at)
     if (opens > at) {
       if (opens < Number.POSITIVE_INFINITY) this.#serveLater(client, opens)
       return false
@@ -362,7 +347,7 @@ export class LiteShell {
     this.#remember(poll, batches)
     for (const { reading, leased } of batches) {
       this.#clients.served(client, reading.topic.liteTopic)
-      this.#context.spendForReceive(reading, leased.entries.length, at)
+      this.#context.throughput.spendReceive(reading, leased.entries.length, at)
     }
     void this.#deliver(poll, group, batches)
     return true
@@ -394,7 +379,7 @@ export class LiteShell {
     const batches: Batch[] = []
     for (const reading of this.#latest.get(poll.client)!.get(poll.attemptId)!) {
       if (!this.#isWanted(poll.client, reading) || !isRepeat(reading, poll.attemptId)) continue
-      const { events, leased } = this.#context.take(reading, poll, at)
+      const { events, leased } = this.#context.receiving.takeLite(reading, poll, at)
       if (leased && this.#context.tryCommit(events)) batches.push({ reading, leased })
     }
     return batches
@@ -415,8 +400,8 @@ export class LiteShell {
       let reading: Subscription
       try {
         reading = this.#reading(group, lite)
-        if (this.#context.isLoading(reading)) continue
-        taken = this.#context.take(reading, { ...poll, max: room }, at)
+        if (this.#context.receiving.isLoading(reading)) continue
+        taken = this.#context.receiving.takeLite(reading, { ...poll, max: room }, at)
       } catch (error) {
         client.news.add(liteTopic)
         this.#later(client, at, error)
@@ -434,7 +419,7 @@ export class LiteShell {
         if (taken.leased.type === 'locked' && taken.leased.repeated) break
       } else if (taken.missing !== null) {
         this.#loading.set(client, (this.#loading.get(client) ?? new Set()).add(reading))
-        this.#context.load(reading, taken.missing)
+        this.#context.receiving.load(reading, taken.missing)
       } else if (taken.unfinished) {
         client.news.add(liteTopic)
         this.#serveLater(client, at)
@@ -457,7 +442,7 @@ export class LiteShell {
     try {
       for (const { leased } of batches) {
         if (bytes >= limits.bytesPerReceive) break
-        const messages = await this.#context.read(poll, leased).catch((error: unknown) => {
+        const messages = await this.#context.delivering.read(poll, leased).catch((error: unknown) => {
           if (this.#context.stopped() || read.length === 0) throw error
           // What came before is given; this one is told of when it is the first.
           return []
@@ -466,7 +451,7 @@ export class LiteShell {
         read.push(messages)
         if (messages.length < leased.entries.length) break
       }
-      await this.#context.settled(group)
+      await this.#context.readings.settled(group)
       this.#catchUp(this.#context.now())
       const deliveries = batches.flatMap((batch, i) => this.#toGive(poll, batch, read[i] ?? []))
       if (read.every((messages) => messages.length === 0)) this.#fail(poll, tooMuchUnread)
@@ -478,20 +463,20 @@ export class LiteShell {
       }
       this.#context.report(error)
       const [broken, ...others] = batches
-      this.#context.setAside(broken!.reading, broken!.leased)
-      for (const { reading, leased } of others) this.#context.giveBack(reading, leased, 0)
-      this.#fail(poll, this.#context.asRefusal(error))
+      this.#context.delivering.setAside(broken!.reading, broken!.leased)
+      for (const { reading, leased } of others) this.#context.delivering.giveBack(reading, leased, 0)
+      this.#fail(poll, asRefusal(error))
     }
   }
 
   /** What of the batch the client still gets: nothing once it hung up, or lost the lite topic while the messages were read. */
   #toGive(poll: LitePoll, { reading, leased }: Batch, messages: readonly MessageEvent[]): Delivery[] {
     const given = poll.signal.aborted || !this.#isWanted(poll.client, reading) ? [] : messages
-    if (given.length < leased.entries.length) this.#context.giveBack(reading, leased, given.length)
+    if (given.length < leased.entries.length) this.#context.delivering.giveBack(reading, leased, given.length)
     let extra = 0
     for (const { bodyBytes } of given) extra += units(bodyBytes) - 1
-    this.#context.spendForReceive(reading, extra, this.#context.now())
-    return given.map((message, i) => this.#context.deliveryOf(reading, leased, leased.entries[i]!, message))
+    this.#context.throughput.spendReceive(reading, extra, this.#context.now())
+    return given.map((message, i) => deliveryOf(reading, leased, leased.entries[i]!, message))
   }
 
   #reading(group: Group, lite: LiteTopic): Subscription {
@@ -583,7 +568,7 @@ export class LiteShell {
   #isLoading(client: LiteClient): boolean {
     const readings = this.#loading.get(client)
     if (!readings) return false
-    for (const reading of readings) if (!this.#context.isLoading(reading)) readings.delete(reading)
+    for (const reading of readings) if (!this.#context.receiving.isLoading(reading)) readings.delete(reading)
     if (readings.size === 0) this.#loading.delete(client)
     return readings.size > 0
   }
@@ -636,8 +621,4 @@ export class LiteShell {
     poll.signal.removeEventListener('abort', poll.onAbort)
     poll.reject(refuse(refusal))
   }
-}
-
-function refuse(refusal: Refusal): BrokerRefusal {
-  return refusal instanceof BrokerRefusal ? refusal : new BrokerRefusal(refusal.code, refusal.message)
 }

@@ -8,7 +8,7 @@
 import type { OffsetReset, TopicLag } from '../../engines/engine.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
 import { BrokerRefusal, type Delivery, type Pulled, type PullRequest } from '../broker.ts'
-import { type BrokerEvent, decodeEvent, type MessageEvent } from '../core/events.ts'
+import type { BrokerEvent, MessageEvent } from '../core/events.ts'
 import { filterHashes, matches } from '../core/filter.ts'
 import { decideSubscribe } from '../core/group.ts'
 import { limits } from '../core/limits.ts'
@@ -16,8 +16,13 @@ import { decideLiteReset } from '../core/lite.ts'
 import { backlogOf, decideReset, latestOffsets, lowWater, offsetsAtTime } from '../core/offsets.ts'
 import { codes, tooMuchUnread } from '../core/refusal.ts'
 import type { BrokerState, Group, Queue, Subscription, Topic } from '../core/state.ts'
+import { units } from '../core/throttle.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
+import type { Readings } from './readings.ts'
+import { messageOf } from './records.ts'
+import { refuse, topicNotFound } from './refusals.ts'
+import type { Throughput } from './throughput.ts'
 import { Turns } from './turns.ts'
 
 const ILLEGAL_OFFSET = 40019
@@ -31,13 +36,8 @@ export interface OffsetsContext {
   /** The broker's own time, which never goes back. */
   now(): number
   retentionMs(): number
-  /** The group, made when it is new; throws a `BrokerRefusal` when there is no room for more. */
-  group(consumerGroupId: string): Group
-  /** Resolves when the group's creation is durable. */
-  settled(group: Group): Promise<void>
-  /** Throws when the receive budget is used up. */
-  checkBudget(group: Group): void
-  spend(reading: Pick<Subscription, 'group' | 'topic'>, messages: readonly MessageEvent[]): void
+  readonly readings: Pick<Readings, 'group' | 'settled'>
+  readonly throughput: Pick<Throughput, 'refuseReceive' | 'spendReceive'>
   /** Written and applied; throws a `BrokerRefusal` and then has changed nothing. */
   commit(events: readonly BrokerEvent[]): void
   durable(): Promise<void>
@@ -129,7 +129,7 @@ export class Offsets {
   async update(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void> {
     const { topic, queue } = this.#queue(request)
     checkOffset(queue, request.offset, queue.end)
-    this.#move(this.#context.group(request.group), topic, null, new Map([[queue.id, request.offset]]))
+    this.#move(this.#context.readings.group(request.group), topic, null, new Map([[queue.id, request.offset]]))
     await this.#context.durable()
   }
 
@@ -142,12 +142,13 @@ export class Offsets {
   }
 
   async pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
-    const { clock } = this.#context
+    const { clock, readings, throughput } = this.#context
     const { topic, queue } = this.#queue(request)
-    const group = this.#context.group(request.group)
-    this.#context.checkBudget(group)
+    const group = readings.group(request.group)
+    const refusal = throughput.refuseReceive({ group }, this.#context.now())
+    if (refusal) throw refuse(refusal)
     checkOffset(queue, request.offset, queue.visible)
-    await this.#context.settled(group)
+    await readings.settled(group)
     const until = clock.monotonic() + Math.max(0, request.waitMs)
     let at = request.offset
     for (;;) {
@@ -155,16 +156,15 @@ export class Offsets {
         const { messages, next } = await this.#reading.run(() => this.#read(queue, at, request))
         at = next
         if (messages.length > 0) {
-          this.#context.spend(
-            { group, topic },
-            messages.map(({ event }) => event),
-          )
+          let cost = 0
+          for (const { event } of messages) cost += units(event.bodyBytes)
+          throughput.spendReceive({ group, topic }, cost, this.#context.now())
           return { deliveries: messages.map(({ offset, event }) => delivery(queue, offset, event)), nextOffset: at }
         }
       }
       if (signal.aborted || this.#context.stopped() || clock.monotonic() >= until)
         return { deliveries: [], nextOffset: at }
-      if (this.#context.state.queues.get(queue.key) !== queue) throw topicNotFound(topic.settings.topicName)
+      if (this.#context.state.queues.get(queue.key) !== queue) throw refuse(topicNotFound(topic.settings.topicName))
       // There is more that may match: others first, then on.
       if (at < queue.visible) await new Promise<void>((resolve) => clock.after(0, resolve))
       else await this.#news(queue, until - clock.monotonic(), signal)
@@ -284,7 +284,7 @@ export class Offsets {
 
   #queue(request: { topic: string; queueId: number }): { topic: Topic; queue: Queue } {
     const topic = this.#context.state.topics.get(request.topic)
-    if (!topic) throw topicNotFound(request.topic)
+    if (!topic) throw refuse(topicNotFound(request.topic))
     const queue = topic.queues[request.queueId]
     if (!queue)
       throw new BrokerRefusal(
@@ -315,17 +315,4 @@ function delivery(queue: Queue, offset: number, message: MessageEvent): Delivery
     invisibleMs: 0,
     deadLetterOf: message.origin,
   }
-}
-
-function messageOf(record: Uint8Array): MessageEvent {
-  const event = decodeEvent(record)
-  if (event.type !== 'message') throw new Error(`The index names a record that is a ${event.type}, not a message.`)
-  return event
-}
-
-function topicNotFound(topicName: string): BrokerRefusal {
-  return new BrokerRefusal(
-    codes.topicNotFound,
-    `topic ${topicName} does not exist; create it with CreateTopic before clients use it`,
-  )
 }

@@ -8,10 +8,10 @@
  * stop the log for want of space: sealing writes only after a checkpoint found room.
  */
 import { BrokerRefusal } from '../broker.ts'
-import type { BrokerEvent } from '../core/events.ts'
+import type { BrokerEvent, TrimmedEvent } from '../core/events.ts'
 import { codes } from '../core/refusal.ts'
 import { decideTrim, expiredSegments, sealAfterMs } from '../core/retention.ts'
-import type { BrokerState } from '../core/state.ts'
+import type { BrokerState, Subscription, Topic } from '../core/state.ts'
 import { positionOf, segmentOf } from '../log/contract.ts'
 import type { Journal } from './journal.ts'
 
@@ -30,6 +30,8 @@ export interface RetentionContext {
   report(error: unknown): void
   /** Called before the segments below a position go: what is still needed is written again further on. */
   makeWay(below: number): Promise<void>
+  /** The reading may have something to deliver, or to bury, that it had not. */
+  attend(reading: Subscription): void
   /** Called when `due` may have changed. */
   changed(): void
 }
@@ -102,11 +104,24 @@ export class Retention {
     this.#context.beforeTrim(below)
     await index.trimBelow(below)
     const event = decideTrim(state, (queueKey) => index.minimumOffset(queueKey))
-    if (event) this.#context.commit([event])
+    if (event) {
+      this.#context.commit([event])
+      this.#attendTrimmed(event)
+    }
     // The log keeps what its last two checkpoints need.
     await journal.checkpoint()
     await journal.checkpoint()
     await log.trim(below)
     while (ages[0] && ages[0].segment < segmentOf(log.first)) ages.shift()
+  }
+
+  /** What blocked an orderly group's queue may be among the messages taken. */
+  #attendTrimmed({ queues }: TrimmedEvent): void {
+    const topics = new Set<Topic>()
+    for (const { queueKey } of queues) {
+      const queue = this.#context.state.queues.get(queueKey)
+      if (queue) topics.add(queue.topic)
+    }
+    for (const { subscriptions } of topics) for (const reading of subscriptions.values()) this.#context.attend(reading)
   }
 }

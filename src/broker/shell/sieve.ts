@@ -8,11 +8,11 @@
  * a group's members use one.
  */
 import type { Clock } from '../../world/world.ts'
-import { decodeEvent } from '../core/events.ts'
 import type { SqlFilter } from '../core/filter.ts'
 import type { Entries } from '../core/lease.ts'
 import { limits } from '../core/limits.ts'
 import type { Lease, Queue, Subscription } from '../core/state.ts'
+import { messageOf } from './records.ts'
 
 /** Payload bytes read at a time. */
 const PORTION_BYTES = 4 * 2 ** 20
@@ -119,7 +119,7 @@ export class Sieve {
       const records = await this.#read(positions.slice(done, done + next))
       for (const record of records) {
         bytes += record?.length ?? 0
-        passes[done++] = record === null || filter.passes(payloadOf(record)) ? 1 : 0
+        passes[done++] = record === null || filter.passes(messageOf(record).payload) ? 1 : 0
       }
       next = Math.max(1, Math.floor(PORTION_BYTES / (bytes / done + 1)))
     }
@@ -137,12 +137,6 @@ export class Sieve {
       return each
     }
   }
-}
-
-function payloadOf(record: Uint8Array): Uint8Array {
-  const event = decodeEvent(record)
-  if (event.type !== 'message') throw new Error(`The index names a record that is a ${event.type}, not a message.`)
-  return event.payload
 }
 
 function judged(found: Entries, passes: Uint8Array): Required<Entries> {

@@ -2,11 +2,12 @@
  * How much may pass: the instance's send and receive budgets with the capacity behind them, each topic's
  * `maxSendTps`, each group's `maxReceiveTps`. A refusal names the limit that was reached.
  */
-import type { BrokerSettings } from '../broker.ts'
+import type { BrokerSettings, SendRequest } from '../broker.ts'
 import { type Capacity, makeCapacity, thresholdAt, used, wanted } from '../core/capacity.ts'
 import { codes, type Refusal } from '../core/refusal.ts'
 import type { Subscription, Topic } from '../core/state.ts'
-import { type Bucket, makeBucket, open, opensAt, setRate, spend } from '../core/throttle.ts'
+import { type Bucket, makeBucket, open, opensAt, setRate, spend, typeWeight, units } from '../core/throttle.ts'
+import { refuse } from './refusals.ts'
 
 type Settings = Pick<BrokerSettings, 'sendTps' | 'receiveTps' | 'elasticity'>
 
@@ -34,21 +35,16 @@ export class Throughput {
     this.#setRates(at)
   }
 
-  refuseSend(topic: Topic, at: number): Refusal | null {
-    this.#follow(at)
-    if (!open(this.#send, at)) return this.#refuse('sends', this.#send, at)
-    if (open(topic.sendBucket, at)) return null
-    const { topicName, maxSendTps } = topic.settings
-    return {
-      code: codes.tooManyRequests,
-      message: `topic ${topicName} takes ${maxSendTps} messages a second (maxSendTps); send slower or raise it`,
-    }
-  }
-
-  spendSend(topic: Topic, units: number, at: number): void {
-    spend(this.#send, units)
-    spend(topic.sendBucket, units)
-    if (this.#capacity) used(this.#capacity, units, at)
+  /** Spends what these messages cost; throws a `BrokerRefusal` that names the limit, and then has spent nothing. */
+  send(topic: Topic, messages: SendRequest['messages'], at: number): void {
+    const refusal = this.#refuseSend(topic, at)
+    if (refusal) throw refuse(refusal)
+    const weight = typeWeight(topic.settings.messageType)
+    let cost = 0
+    for (const message of messages) cost += units(message.bodyBytes, weight)
+    spend(this.#send, cost)
+    spend(topic.sendBucket, cost)
+    if (this.#capacity) used(this.#capacity, cost, at)
   }
 
   refuseReceive({ group }: Pick<Subscription, 'group'>, at: number): Refusal | null {
@@ -68,10 +64,23 @@ export class Throughput {
     return Math.max(opensAt(this.#receive, at), opensAt(group.receiveBucket, at))
   }
 
-  spendReceive({ group }: Pick<Subscription, 'group'>, units: number, at: number): void {
-    spend(this.#receive, units)
-    spend(group.receiveBucket, units)
-    if (this.#capacity && units > 0) used(this.#capacity, units, at)
+  /** `plainUnits`: before the weight of the topic's type. */
+  spendReceive({ group, topic }: Pick<Subscription, 'group' | 'topic'>, plainUnits: number, at: number): void {
+    const cost = plainUnits * typeWeight(topic.settings.messageType)
+    spend(this.#receive, cost)
+    spend(group.receiveBucket, cost)
+    if (this.#capacity && cost > 0) used(this.#capacity, cost, at)
+  }
+
+  #refuseSend(topic: Topic, at: number): Refusal | null {
+    this.#follow(at)
+    if (!open(this.#send, at)) return this.#refuse('sends', this.#send, at)
+    if (open(topic.sendBucket, at)) return null
+    const { topicName, maxSendTps } = topic.settings
+    return {
+      code: codes.tooManyRequests,
+      message: `topic ${topicName} takes ${maxSendTps} messages a second (maxSendTps); send slower or raise it`,
+    }
   }
 
   #refuse(what: 'sends' | 'receives', { perSecond }: Bucket, at: number): Refusal {

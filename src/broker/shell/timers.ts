@@ -28,6 +28,7 @@ import {
 } from '../core/timed.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import { isDamage, LogError } from '../log/errors.ts'
+import { refuse } from './refusals.ts'
 
 /** A portion: messages and bytes put into one record group. */
 const PORTION = 512
@@ -338,8 +339,4 @@ function tooLate(): Refusal {
     message:
       'the message cannot be recalled any more: its delivery time has come, and it was delivered or is about to be',
   }
-}
-
-function refuse(refusal: Refusal): BrokerRefusal {
-  return new BrokerRefusal(refusal.code, refusal.message)
 }

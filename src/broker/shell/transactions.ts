@@ -21,7 +21,7 @@ import {
 import { type BrokerEvent, decodeEvent, type HalfEvent, type Resolution } from '../core/events.ts'
 import { limits } from '../core/limits.ts'
 import { decideSend } from '../core/queue.ts'
-import { codes, type Refusal } from '../core/refusal.ts'
+import { codes } from '../core/refusal.ts'
 import type { BrokerState, Topic } from '../core/state.ts'
 import {
   decideChecked,
@@ -35,6 +35,7 @@ import {
   setLife,
   takeDue,
 } from '../core/transactions.ts'
+import { refuse, topicNotFound } from './refusals.ts'
 
 /** How soon what fell due is looked at again when the log was busy. */
 const BUSY_MS = 1_000
@@ -77,14 +78,14 @@ export class TransactionShell {
   async send(topic: Topic, request: SendRequest, at: number): Promise<SendReceipt[]> {
     const { state } = this.#context
     if (!request.messages.every(({ transactional }) => transactional))
-      throw refused({ code: codes.badRequest, message: 'a send carries transactional messages only, or none' })
+      throw refuse({ code: codes.badRequest, message: 'a send carries transactional messages only, or none' })
     const halves = decideHalf(
       state,
       topic,
       request.messages.map((message) => ({ ...message, recoveryMs: message.recoveryMs ?? null })),
       { owner: request.clientId ?? '', secret: state.transactions.secret || this.#context.secret(), at },
     )
-    if (!Array.isArray(halves)) throw refused(halves)
+    if (!Array.isArray(halves)) throw refuse(halves)
     this.#context.commit(halves)
     this.#context.arm()
     await this.#context.durable()
@@ -154,13 +155,13 @@ export class TransactionShell {
     const record = await this.#context.read(one.position).catch((error: unknown) => {
       // Retention may have ended it, and taken the record, while it was being read.
       if (state.transactions.open.get(one.number) !== one) return null
-      throw refused({
+      throw refuse({
         code: codes.internal,
         message: `the half message could not be read: ${(error as Error).message}`,
       })
     })
     const topic = state.topics.get(topicName)
-    if (!topic || topic.firstQueueKey !== one.topicKey) throw refused(topicNotFound(topicName))
+    if (!topic || topic.firstQueueKey !== one.topicKey) throw refuse(topicNotFound(topicName))
     if (record === null || state.transactions.open.get(one.number) !== one) return this.#endedAlready(one.number)
     const at = this.#context.now()
     const [message] = decideSend(topic, [halfOf(record)], at)
@@ -181,15 +182,15 @@ export class TransactionShell {
   #numberOf(topicName: string, transactionId: string): number {
     const { topics, transactions } = this.#context.state
     const topic = topics.get(topicName)
-    if (!topic) throw refused(topicNotFound(topicName))
+    if (!topic) throw refuse(topicNotFound(topicName))
     const name = parseTransactionId(transactionId, transactions.secret)
     if (!name || name.number >= transactions.next)
-      throw refused({
+      throw refuse({
         code: codes.invalidTransactionId,
         message: 'the transaction id was never given by this instance; use the one in the result of the send',
       })
     if (name.topicKey !== topic.firstQueueKey)
-      throw refused({
+      throw refuse({
         code: codes.invalidTransactionId,
         message: `the transaction does not belong to topic ${topicName}, or to one of that name that was removed since`,
       })
@@ -288,15 +289,4 @@ function halfOf(record: Uint8Array): HalfEvent {
 
 function topicNameOf(state: BrokerState, one: OpenTransaction): string {
   return state.queues.get(one.topicKey)!.topic.settings.topicName
-}
-
-function topicNotFound(topicName: string): Refusal {
-  return {
-    code: codes.topicNotFound,
-    message: `topic ${topicName} does not exist; create it with CreateTopic before clients use it`,
-  }
-}
-
-function refused({ code, message }: Refusal): BrokerRefusal {
-  return new BrokerRefusal(code, message)
 }

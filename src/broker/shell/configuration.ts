@@ -1,0 +1,91 @@
+/**
+ * Topics and groups as the management API wants them: made, changed and removed durably. Who waits on what is
+ * removed is told at once.
+ */
+import type { GroupSpec, TopicSpec } from '../../engines/engine.ts'
+import type { BrokerEvent } from '../core/events.ts'
+import { decideGroup } from '../core/group.ts'
+import { retriesChanged } from '../core/lease.ts'
+import { sameBinding } from '../core/lite-topics.ts'
+import { decideTopic } from '../core/queue.ts'
+import type { Refusal } from '../core/refusal.ts'
+import type { BrokerState, Subscription, Topic } from '../core/state.ts'
+import { topicNotFound } from './refusals.ts'
+
+export interface ConfigurationContext {
+  readonly state: BrokerState
+  commit(events: readonly BrokerEvent[]): void
+  durable(): Promise<void>
+  /** Deliveries of the reading may be visible, or out of retries, that were not. */
+  attend(reading: Subscription): void
+  /** Ends the receives that wait on the reading: refused, or with nothing. */
+  endPolls(reading: Subscription, refusal: Refusal | null): void
+  /** A LITE topic was made or changed. */
+  topicChanged(topic: Topic): void
+  topicGone(topic: Topic, refusal: Refusal): void
+  /** The group is gone, or reads another LITE topic. */
+  groupGone(consumerGroupId: string): void
+}
+
+export class Configuration {
+  readonly #context: ConfigurationContext
+  readonly #state: BrokerState
+
+  constructor(context: ConfigurationContext) {
+    this.#context = context
+    this.#state = context.state
+  }
+
+  async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {
+    for (const spec of topics) {
+      const event = decideTopic(this.#state, spec)
+      if (!event) continue
+      this.#context.commit([event])
+      this.#context.topicChanged(this.#state.topics.get(spec.topicName)!)
+    }
+    await this.#context.durable()
+  }
+
+  async removeTopic(topicName: string): Promise<void> {
+    const topic = this.#state.topics.get(topicName)
+    if (topic) {
+      const lites = [...(topic.liteTopics?.byName.values() ?? [])]
+      const readers = [topic, ...lites].flatMap(({ subscriptions }) => [...subscriptions.values()])
+      this.#context.commit([{ type: 'topic-removed', topicName }])
+      this.#context.topicGone(topic, topicNotFound(topicName))
+      for (const subscription of readers) this.#context.endPolls(subscription, topicNotFound(topicName))
+    }
+    await this.#context.durable()
+  }
+
+  async ensureGroups(groups: readonly GroupSpec[]): Promise<void> {
+    for (const spec of groups) {
+      const event = decideGroup(this.#state, spec)
+      if (!event) continue
+      const before = this.#state.groups.get(spec.consumerGroupId)
+      const readings = [...(before?.subscriptions.values() ?? [])]
+      const isBoundAnew = before !== undefined && !sameBinding(before.settings.lite ?? null, event.lite ?? null)
+      this.#context.commit([event])
+      if (isBoundAnew) {
+        this.#context.groupGone(spec.consumerGroupId)
+        for (const reading of readings) if (reading.removed) this.#context.endPolls(reading, null)
+      }
+      const group = this.#state.groups.get(spec.consumerGroupId)!
+      retriesChanged(group)
+      for (const subscription of group.subscriptions.values()) this.#context.attend(subscription)
+    }
+    await this.#context.durable()
+  }
+
+  async removeGroup(consumerGroupId: string): Promise<void> {
+    const group = this.#state.groups.get(consumerGroupId)
+    if (group) {
+      const readings = [...group.subscriptions.values()]
+      this.#context.commit([{ type: 'group-removed', consumerGroupId }])
+      this.#context.groupGone(consumerGroupId)
+      // Who still waits may come again, and then makes the group anew.
+      for (const subscription of readings) this.#context.endPolls(subscription, null)
+    }
+    await this.#context.durable()
+  }
+}

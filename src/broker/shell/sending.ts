@@ -1,0 +1,64 @@
+/**
+ * Sends: each kind of topic and message to the room that decides it, within the send budgets; answered when durable.
+ */
+import type { SendReceipt, SendRequest } from '../broker.ts'
+import type { BrokerEvent } from '../core/events.ts'
+import { limits } from '../core/limits.ts'
+import { codes } from '../core/refusal.ts'
+import type { BrokerState } from '../core/state.ts'
+import type { LiteShell } from './lite.ts'
+import { refuse, topicNotFound } from './refusals.ts'
+import type { Throughput } from './throughput.ts'
+import type { Timers } from './timers.ts'
+import type { TransactionShell } from './transactions.ts'
+
+export interface SendingContext {
+  readonly state: BrokerState
+  readonly throughput: Pick<Throughput, 'send'>
+  readonly timers: Pick<Timers, 'decideSend' | 'sent'>
+  readonly transactions: Pick<TransactionShell, 'send'>
+  readonly lite: Pick<LiteShell, 'send'>
+  now(): number
+  commit(events: readonly BrokerEvent[]): void
+  durable(): Promise<void>
+  arm(): void
+}
+
+export class Sending {
+  readonly #context: SendingContext
+
+  constructor(context: SendingContext) {
+    this.#context = context
+  }
+
+  async send(request: SendRequest): Promise<SendReceipt[]> {
+    const { state, throughput, timers, transactions, lite } = this.#context
+    const topic = state.topics.get(request.topic)
+    if (!topic) throw refuse(topicNotFound(request.topic))
+    if (request.messages.length > limits.messagesPerSend)
+      throw refuse({
+        code: codes.badRequest,
+        message: `a send carries at most ${limits.messagesPerSend} messages; this one has ${request.messages.length}`,
+      })
+    const at = this.#context.now()
+    if (topic.settings.messageType === 'LITE') return lite.send(topic, request, at)
+    if (request.messages.some(({ transactional }) => transactional)) {
+      throughput.send(topic, request.messages, at)
+      return transactions.send(topic, request, at)
+    }
+    const events = timers.decideSend(topic, request, at)
+    throughput.send(topic, request.messages, at)
+    this.#context.commit(events)
+    const recallHandles = timers.sent(events)
+    await this.#context.durable()
+    // Segments may have been filled with nothing that wakes anybody.
+    if (recallHandles.some((handle) => handle !== null)) this.#context.arm()
+    return events.map((event, i) => ({
+      messageId: event.messageId,
+      queueId: event.queueKey - topic.firstQueueKey,
+      offset: event.type === 'message' ? event.offset : 0,
+      storeTimeMs: at,
+      recallHandle: recallHandles[i]!,
+    }))
+  }
+}

@@ -1,0 +1,203 @@
+/**
+ * A broker over a simulated clock and disk for the tests of the shell's rooms, with the few moves that most of them make.
+ *
+ * `useBroker()` in a test file gives each of its tests a new one, with a topic `topic` that `group` reads, and asks at the
+ * end that nothing was reported but what the test took away.
+ */
+import { afterEach, beforeEach, expect } from 'vitest'
+import type { GroupSpec } from '../../engines/engine.ts'
+import type { Disk } from '../../world/disk.ts'
+import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
+import { SimulatedDisk } from '../../world/simulated-disk.ts'
+import type { BrokerSettings, Delivery, HandleOutcome, ReceiveRequest, SendReceipt } from '../broker.ts'
+import type { BrokerShell } from './broker-shell.ts'
+import { openShell } from './open.ts'
+
+export const SECOND = 1_000
+export const MINUTE = 60 * SECOND
+export const HOUR = 60 * MINUTE
+
+export let clock: SimulatedClock
+export let disk: SimulatedDisk
+export let random: SimulatedRandom
+export let broker: BrokerShell
+export let settings: BrokerSettings
+export let reported: unknown[]
+let messages: number
+
+export function useBroker(): void {
+  beforeEach(async () => {
+    clock = new SimulatedClock()
+    random = new SimulatedRandom(1)
+    disk = new SimulatedDisk({ random })
+    settings = { retentionMs: 72 * HOUR, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: 40 * 24 * HOUR }
+    reported = []
+    messages = 0
+    await open()
+    await broker.ensureTopics([topicSpec('topic')])
+    await ensureGroup({})
+    await subscribe()
+  })
+
+  afterEach(async () => {
+    await broker.close()
+    expect(reported).toEqual([])
+  })
+}
+
+/** For the next opening, or to configure the broker with. */
+export function changeSettings(changes: Partial<BrokerSettings>): void {
+  settings = { ...settings, ...changes }
+}
+
+export const files = async (): Promise<string[]> => (await disk.list('/instance')).sort()
+
+export interface Place {
+  readonly directory?: string
+  readonly cipherKey?: Uint8Array
+  readonly segmentBytes?: number
+  readonly disk?: Disk
+}
+
+export async function open({ disk: seen = disk.boot(), ...place }: Place = {}): Promise<void> {
+  const report = (error: unknown) => void reported.push(error)
+  broker = await openShell({
+    world: { clock, random, disk: seen },
+    directory: '/instance',
+    settings,
+    report,
+    ...place,
+  })
+}
+
+export async function restart({ killed = false, ...place }: Place & { killed?: boolean } = {}): Promise<void> {
+  const old = broker
+  if (!killed) await old.close()
+  await open(place)
+}
+
+/** Of the record with this body one bit is lost while the broker is down. */
+export async function damage(body: string): Promise<void> {
+  await broker.close()
+  const bytes = Buffer.from(disk.contentOf('/instance/0000001.segment')!)
+  bytes[bytes.indexOf(body)]! ^= 1
+  disk.plant('/instance/0000001.segment', bytes)
+  await open()
+}
+
+export function gate() {
+  const waiting: Array<() => void> = []
+  let isOpen = true
+  return {
+    close() {
+      isOpen = false
+    },
+    open() {
+      isOpen = true
+      for (const go of waiting.splice(0)) go()
+    },
+    passed: () => new Promise<void>((resolve) => (isOpen ? resolve() : waiting.push(resolve))),
+  }
+}
+
+export function topicSpec(topicName: string) {
+  return { topicName, generation: 1, messageType: 'NORMAL' as const, maxSendTps: null }
+}
+
+export async function ensureGroup(changes: Partial<GroupSpec>): Promise<void> {
+  const spec: GroupSpec = {
+    consumerGroupId: 'group',
+    generation: 1,
+    orderly: false,
+    maxRetryTimes: 16,
+    retry: { kind: 'default' },
+    deadLetterTopic: null,
+    maxReceiveTps: null,
+    ...changes,
+  }
+  await broker.ensureGroups([spec])
+}
+
+/** From here on the group reads the topic. */
+export async function subscribe(changes: Partial<ReceiveRequest> = {}): Promise<void> {
+  expect(await receive(changes)).toEqual([])
+}
+
+export async function send(tag: string | null = 'tag', body = 'body'): Promise<SendReceipt[]> {
+  return broker.send({ topic: 'topic', messages: [message(tag, body)] })
+}
+
+export async function sendMany(count: number, tag = 'tag'): Promise<SendReceipt[]> {
+  const receipts: SendReceipt[] = []
+  for (let left = count; left > 0; left -= 1_000)
+    receipts.push(
+      ...(await broker.send({
+        topic: 'topic',
+        messages: Array.from({ length: Math.min(left, 1_000) }, () => message(tag, 'body')),
+      })),
+    )
+  return receipts
+}
+
+export function message(tag: string | null, body: string) {
+  const payload = Buffer.from(body)
+  return { messageId: `M${String(messages++).padStart(5, '0')}`, tag, payload, bodyBytes: payload.length }
+}
+
+export function want(changes: Partial<ReceiveRequest>): ReceiveRequest {
+  return {
+    group: 'group',
+    topic: 'topic',
+    filter: null,
+    max: 32,
+    waitMs: 0,
+    invisibleMs: 30_000,
+    autoRenew: false,
+    clientId: 'client',
+    ...changes,
+  }
+}
+
+export function receive(changes: Partial<ReceiveRequest> = {}): Promise<Delivery[]> {
+  return broker.receive(want(changes), new AbortController().signal)
+}
+
+export async function ack(delivery: Delivery, where: { group?: string } = {}): Promise<HandleOutcome['outcome']> {
+  const request = { group: 'group', topic: 'topic', clientId: 'client', ...where }
+  const [answer] = await broker.ack({ ...request, handles: [delivery.handle] })
+  return answer!.outcome
+}
+
+export function change(delivery: Delivery, invisibleMs: number) {
+  const { handle } = delivery
+  return broker.changeInvisible({ group: 'group', topic: 'topic', clientId: 'client', handle, invisibleMs })
+}
+
+export function forward(
+  { handle, messageId }: Pick<Delivery, 'handle' | 'messageId'>,
+  clientId = 'client',
+): Promise<void> {
+  return broker.forwardToDeadLetter({ group: 'group', topic: 'topic', handle, messageId, clientId })
+}
+
+export async function hearFor(ms: number): Promise<void> {
+  for (let left = ms; left > 0; left -= 30_000) {
+    broker.clientAlive('client')
+    await clock.advance(Math.min(left, 30_000))
+  }
+  broker.clientAlive('client')
+}
+
+export async function settled(promise: Promise<unknown>): Promise<boolean> {
+  let done = false
+  promise.then(
+    () => (done = true),
+    () => (done = true),
+  )
+  await settle()
+  return done
+}
+
+export function text(delivery: Delivery): string {
+  return Buffer.from(delivery.payload).toString()
+}

@@ -1,0 +1,77 @@
+/**
+ * The one way from a room of the shell to the log: `commit` writes what was decided, `durable` says when it may be
+ * promised. Failures of the log come out as refusals, and a broker that is closed or has failed writes nothing.
+ */
+import { BrokerRefusal } from '../broker.ts'
+import type { BrokerEvent } from '../core/events.ts'
+import { codes } from '../core/refusal.ts'
+import type { Journal } from './journal.ts'
+import { asRefusal, refuse } from './refusals.ts'
+
+/** How exactly a trace tells when a message was acknowledged. */
+const DATED_EVERY_MS = 1_000
+
+export interface WritingContext {
+  readonly journal: Journal
+  now(): number
+  closed(): boolean
+  report(error: unknown): void
+}
+
+export class Writing {
+  readonly #context: WritingContext
+  readonly #journal: Journal
+  #datedAt = 0
+
+  constructor(context: WritingContext) {
+    this.#context = context
+    this.#journal = context.journal
+  }
+
+  /** Written and applied as one record group; throws a `BrokerRefusal` and then has changed nothing. */
+  commit(events: readonly BrokerEvent[]): void {
+    if (this.#context.closed())
+      throw refuse({ code: codes.internal, message: 'the instance is stopping; try again later' })
+    if (this.#journal.failed) throw refuse(asRefusal(this.#journal.failed))
+    try {
+      this.#journal.commit(this.#dated(events))
+    } catch (error) {
+      throw refuse(asRefusal(error))
+    }
+  }
+
+  /** For work nobody waits for; it is done again later. */
+  tryCommit(events: readonly BrokerEvent[]): boolean {
+    try {
+      for (const event of events) this.commit([event])
+      return true
+    } catch (error) {
+      if (!(error instanceof BrokerRefusal && error.code === codes.tooManyRequests)) this.#context.report(error)
+      return false
+    }
+  }
+
+  /** Resolves when everything committed so far is durable. */
+  async durable(): Promise<void> {
+    try {
+      await this.#journal.durable
+    } catch (error) {
+      throw refuse(asRefusal(error))
+    }
+  }
+
+  /** Nothing can be written any more. */
+  get stopped(): boolean {
+    return this.#context.closed() || this.#journal.failed !== null
+  }
+
+  /** What carries no time is preceded by it, once a second: message traces say when a message was acknowledged. */
+  #dated(events: readonly BrokerEvent[]): readonly BrokerEvent[] {
+    const type = events[0]?.type
+    if (type !== 'acked' && type !== 'kept' && type !== 'deadline') return events
+    const at = this.#context.now()
+    if (at - this.#datedAt < DATED_EVERY_MS) return events
+    this.#datedAt = at
+    return [{ type: 'time', at }, ...events]
+  }
+}
