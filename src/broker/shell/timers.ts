@@ -75,10 +75,6 @@ export class Timers {
     this.#arm()
   }
 
-  get waiting(): number {
-    return this.#state.timers.size
-  }
-
   /** Events of a send in the order of its messages; `sent` must hear of them once they are committed. Throws a `BrokerRefusal`. */
   decideSend(topic: Topic, { messages }: SendRequest, at: number): Array<MessageEvent | TimedEvent> {
     const wallMs = this.#context.clock.now()
