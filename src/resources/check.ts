@@ -26,21 +26,3 @@ export function shown(value: unknown): string {
   const text = JSON.stringify(value) ?? String(value)
   return text.length <= 140 ? text : `${text.slice(0, 130)}…`
 }
-
-/**
- * Refuses a request in which any text holds a NUL character or half of a surrogate pair: no database
- * keeps them, so they could not be read back as written.
- */
-export function checkStorable(value: unknown, field = ''): void {
-  if (typeof value === 'string') {
-    if (UNSTORABLE.test(value)) {
-      throw invalid(field, 'It holds a NUL character or half of a surrogate pair, which cannot be kept exactly.')
-    }
-  } else if (Array.isArray(value)) {
-    for (const [index, each] of value.entries()) checkStorable(each, `${field}[${index}]`)
-  } else if (typeof value === 'object' && value !== null) {
-    for (const [name, each] of Object.entries(value)) checkStorable(each, field === '' ? name : `${field}.${name}`)
-  }
-}
-
-const UNSTORABLE = /\0|\p{Surrogate}/u

@@ -3,10 +3,9 @@
  * 501; the coverage test keeps the list of those from growing.
  */
 import { getInstanceAccount } from './accounts.ts'
-import { checkStorable } from './check.ts'
 import * as groups from './consumer-groups.ts'
 import * as consumption from './consumption.ts'
-import type { Handler, Handlers } from './handler.ts'
+import type { Handlers } from './handler.ts'
 import * as instances from './instances.ts'
 import * as messages from './messages.ts'
 import { listAvailableZones, listRegions } from './regions.ts'
@@ -16,7 +15,7 @@ import * as topics from './topics.ts'
 import * as traces from './traces.ts'
 import * as whitelists from './whitelists.ts'
 
-export const handlers: Handlers = guarded({
+export const handlers: Handlers = {
   CreateInstance: instances.createInstance,
   GetInstance: instances.getInstance,
   ListInstances: instances.listInstances,
@@ -50,15 +49,4 @@ export const handlers: Handlers = guarded({
   DeleteInstanceIpWhitelist: whitelists.deleteInstanceIpWhitelist,
   GetInstanceIpWhitelist: whitelists.getInstanceIpWhitelist,
   ListInstanceIpWhitelist: whitelists.listInstanceIpWhitelist,
-})
-
-/** No handler need think of texts that no database keeps. */
-function guarded(handlers: Handlers): Handlers {
-  const guard =
-    (handler: Handler): Handler =>
-    async (services, call, input) => {
-      checkStorable(input)
-      return handler(services, call, input)
-    }
-  return Object.fromEntries(Object.entries(handlers).map(([action, handler]) => [action, guard(handler)]))
 }

@@ -262,6 +262,19 @@ describe('requests', () => {
       400,
       'InvalidFilter',
     ],
+    ['with NUL in the path', () => door.call({ method: 'GET', path: '/instances/a%00b' }), 400, 'InvalidInstanceId'],
+    [
+      'with NUL in the body',
+      () => door.call({ ...topic, body: '{"messageType":"NORMAL","remark":"\\u0000"}' }),
+      400,
+      'InvalidRemark',
+    ],
+    [
+      'with half a pair in the body',
+      () => door.call({ ...topic, body: '{"messageType":"NORMAL","remark":"\\ud800"}' }),
+      400,
+      'InvalidRemark',
+    ],
     [
       'with half a pair in query JSON',
       () => door.call({ method: 'GET', path: '/instances', query: { tags: '[{"key":"\\ud800","value":"x"}]' } }),

@@ -95,7 +95,6 @@ describe('a topic', () => {
     ['too long an expiration', { messageType: 'LITE', liteTopicExpiration: 721 }, 'InvalidLiteTopicExpiration'],
     ['a negative limit', { messageType: 'NORMAL', maxSendTps: -1 }, 'InvalidMaxSendTps'],
     ['a long remark', { messageType: 'NORMAL', remark: 'x'.repeat(129) }, 'InvalidRemark'],
-    ['a remark with a NUL', { messageType: 'NORMAL', remark: '\0' }, 'InvalidRemark'],
   ])('is refused with %s', async (_, body, code) => {
     await subject.refused('CreateTopic', topic('orders', body), 400, code)
     expect((await subject.call('ListTopics', topic('x'))).totalCount).toBe(0)
@@ -191,12 +190,6 @@ describe('a topic', () => {
     }
     for (const action of ['CreateTopic', 'GetTopic', 'UpdateTopic', 'DeleteTopic', 'ListTopics']) {
       await subject.refused(action, unknown, 404, 'Instance.NotFound')
-      await subject.refused(
-        action,
-        { ...unknown, path: { ...unknown.path, instanceId: 'a\0b' } },
-        400,
-        'InvalidInstanceId',
-      )
     }
     instanceId = await subject.running({ ...instanceBody(), paymentType: 'Subscription', period: 1 })
     await subject.call('CreateTopic', topic('t'))
