@@ -18,35 +18,31 @@ export function parseJsonBody(body: Uint8Array): Record<string, unknown> {
   if (/^[ \t\r\n]*$/.test(text)) return {}
   const value = new Parser(text).document()
   if (typeof value !== 'object' || value === null || Array.isArray(value)) {
-    throw invalid('body', 'The body must be a JSON object.')
+    throw invalid(FIELD, 'The body must be a JSON object.')
   }
   return value as Record<string, unknown>
-}
-
-/** The same rules for JSON text that travels in a query parameter; any value may be at the top. */
-export function parseJsonText(text: string, field: string): unknown {
-  return new Parser(text, field).document()
 }
 
 function decodeUtf8(body: Uint8Array): string {
   try {
     return new TextDecoder('utf-8', { fatal: true }).decode(body)
   } catch {
-    throw invalid('body', 'The body is not valid UTF-8; send application/json in UTF-8.')
+    throw invalid(FIELD, 'The body is not valid UTF-8; send application/json in UTF-8.')
   }
 }
 
+/** How a refusal names the whole, where no member of it can be named. */
+const FIELD = 'body'
+
 class Parser {
   readonly #text: string
-  readonly #field: string
   #at = 0
   #values = 0
   /** Names and indexes from the top to the value being read. */
   readonly #path: (string | number)[] = []
 
-  constructor(text: string, field = 'body') {
+  constructor(text: string) {
     this.#text = text
-    this.#field = field
   }
 
   document(): unknown {
@@ -57,8 +53,8 @@ class Parser {
   }
 
   #value(depth: number): unknown {
-    if (depth > MAX_DEPTH) throw invalid(this.#field, `The JSON is nested deeper than ${MAX_DEPTH} levels.`)
-    if (++this.#values > MAX_VALUES) throw invalid(this.#field, `The JSON holds more than ${MAX_VALUES} values.`)
+    if (depth > MAX_DEPTH) throw invalid(FIELD, `The JSON is nested deeper than ${MAX_DEPTH} levels.`)
+    if (++this.#values > MAX_VALUES) throw invalid(FIELD, `The JSON holds more than ${MAX_VALUES} values.`)
     this.#skipBlanks()
     switch (this.#text[this.#at]) {
       case '{':
@@ -102,7 +98,7 @@ class Parser {
   }
 
   #checkName(object: Record<string, unknown>, name: string): void {
-    if (FORBIDDEN_NAMES.has(name)) throw invalid(this.#field, `The member name "${name}" is not allowed.`)
+    if (FORBIDDEN_NAMES.has(name)) throw invalid(FIELD, `The member name "${name}" is not allowed.`)
     if (Object.hasOwn(object, name)) {
       const shown = JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name)
       throw invalid(this.#pathTo(name), `The member ${shown} appears more than once in one JSON object.`)
@@ -198,8 +194,8 @@ class Parser {
   /** The place being read, as errors name it. A name that is no identifier is too odd to become part of a code. */
   #pathTo(name?: string): string {
     const steps = name === undefined ? this.#path : [...this.#path, name]
-    if (steps.length === 0) return this.#field
-    if (steps.some((step) => typeof step === 'string' && !/^\w{1,64}$/.test(step))) return this.#field
+    if (steps.length === 0) return FIELD
+    if (steps.some((step) => typeof step === 'string' && !/^\w{1,64}$/.test(step))) return FIELD
     return steps.map((step, i) => (typeof step === 'number' ? `[${step}]` : i === 0 ? step : `.${step}`)).join('')
   }
 
@@ -207,7 +203,7 @@ class Parser {
     const before = this.#text.slice(0, this.#at)
     const line = before.split('\n').length
     const column = this.#at - before.lastIndexOf('\n')
-    throw invalid(this.#field, `Malformed JSON at line ${line}, column ${column}: ${what}.`)
+    throw invalid(FIELD, `Malformed JSON at line ${line}, column ${column}: ${what}.`)
   }
 }
 

@@ -4,6 +4,7 @@
  */
 import Type from 'typebox'
 import { type DataOf, type InputOf, operation } from './declare.ts'
+import { secretFormat } from './keywords.ts'
 import { limits } from './limits.ts'
 import {
   choice,
@@ -70,7 +71,7 @@ export const getInstanceAccount = operation({
   query: { username: maybe(name(limits.pathSegment, { description: 'Name of the account.' })) },
   data: object({
     username: Type.String(),
-    password: Type.String({ format: 'password' }),
+    password: Type.String({ format: secretFormat }),
     accountStatus: choice(accountStatuses),
     remark: maybe(Type.String()),
   }),

@@ -5,6 +5,7 @@
  */
 import Type from 'typebox'
 import { type DataOf, type InputOf, operation } from './declare.ts'
+import { secretFormat } from './keywords.ts'
 import { limits } from './limits.ts'
 import {
   choice,
@@ -86,7 +87,7 @@ const sideRead = () =>
     regionId: maybe(Type.String()),
     authType: maybe(Type.String()),
     username: maybe(Type.String()),
-    password: maybe(Type.String({ format: 'password' })),
+    password: maybe(Type.String({ format: secretFormat })),
     consumerGroupId: maybe(Type.String()),
     endpointUrl: maybe(Type.String()),
     networkType: maybe(Type.String()),

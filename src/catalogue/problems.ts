@@ -3,6 +3,7 @@
  * the validators' findings into those sentences. It never repeats a secret, and shows at most the beginning of a
  * long value.
  */
+import { secretFormat } from './keywords.ts'
 import type { JsonSchema, Operation } from './operation.ts'
 
 /** `missing` becomes the vendor's `Missing{Name}`, `invalid` its `Invalid{Name}` (errors.ts makes both). */
@@ -59,7 +60,7 @@ export const inOrder = (problems: readonly Problem[]): Problem[] =>
 
 /** The value as a sentence shows it: JSON, shortened, nothing of a secret. */
 export function shown(value: unknown, schema: JsonSchema): string {
-  if (schema['format'] === 'password') return 'The value'
+  if (schema['format'] === secretFormat) return 'The value'
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value)
   if (Array.isArray(value)) return `A list of ${value.length}`
   if (typeof value === 'object' && value !== null) return 'An object'

@@ -4,6 +4,7 @@
  * works from `generated/`.
  */
 import Type, { type Static, type TProperties, type TSchema } from 'typebox'
+import { secretFormat } from './keywords.ts'
 import { limits } from './limits.ts'
 
 export interface Notes {
@@ -23,7 +24,7 @@ export const text = (maxLength: number, notes: Notes = {}) => Type.String({ maxL
 export const name = (maxLength: number, notes: Notes = {}) => Type.String({ minLength: 1, maxLength, ...notes })
 
 export const secret = (minLength: number, maxLength: number, notes: Notes = {}) =>
-  Type.String({ minLength, maxLength, format: 'password', ...notes })
+  Type.String({ minLength, maxLength, format: secretFormat, ...notes })
 
 /** One of the given texts. */
 export const choice = <const T extends readonly string[]>(values: T, notes: Notes = {}) =>

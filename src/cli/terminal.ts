@@ -4,13 +4,6 @@
  */
 import { realClock } from '../world/real.ts'
 
-export interface Output {
-  /** Where results go. */
-  readonly out: NodeJS.WritableStream
-  /** Where progress and complaints go, so that results can be piped. */
-  readonly err: NodeJS.WriteStream
-}
-
 const coloured = (stream: NodeJS.WriteStream): boolean =>
   stream.isTTY === true && process.env.NO_COLOR === undefined && process.env.TERM !== 'dumb'
 

@@ -15,7 +15,6 @@
 import protobuf from 'protobufjs/minimal.js'
 
 export type ProtoWriter = protobuf.Writer
-export type ProtoReader = protobuf.Reader
 
 /** What the transport needs of a generated message: `Out` as decoded, `In` as a handler may write it. */
 export interface Codec<Out, In> {

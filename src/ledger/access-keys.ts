@@ -161,13 +161,6 @@ export function findRamUser(reader: Reader, userName: string): Promise<RamUserRo
   return reader.selectFrom('ram_users').selectAll().where('user_name', '=', userName).executeTakeFirst()
 }
 
-/** By name, at most 1,000 after `after`. */
-export function listRamUsers(reader: Reader, after: string | null = null): Promise<RamUserRow[]> {
-  let found = reader.selectFrom('ram_users').selectAll()
-  if (after !== null) found = found.where('user_name', '>', after)
-  return found.orderBy('user_name').limit(1_000).execute()
-}
-
 /** Breaks the unique key when the name or the id is taken. */
 export async function insertRamUser(tx: Writer, user: RamUserRow): Promise<void> {
   await tx.insertInto('ram_users').values(user).execute()

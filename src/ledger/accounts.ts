@@ -27,16 +27,6 @@ export function findAccount(reader: Reader, instanceId: string, username: string
     .executeTakeFirst()
 }
 
-/** All accounts of an instance, by name: what the loop hands to the engine. */
-export function accountsOf(reader: Reader, instanceId: string): Promise<AccountRow[]> {
-  return reader
-    .selectFrom('instance_accounts')
-    .selectAll()
-    .where('instance_id', '=', instanceId)
-    .orderBy('username')
-    .execute()
-}
-
 export async function insertAccount(
   writer: Writer,
   secrets: Secrets,

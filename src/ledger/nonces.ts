@@ -1,8 +1,8 @@
 /**
  * Signature nonces on disk, so that a replay is refused after a restart too. What is asked on every
- * request lives in memory (iam/nonces.ts); this is its store: written in batches, read once at start.
+ * request lives in memory (iam/nonces.ts); this is its store, written in batches (iam/ledger-nonces.ts).
  */
-import type { Reader, Writer } from './ledger.ts'
+import type { Writer } from './ledger.ts'
 import type { Row } from './schema.ts'
 
 /** Rows of one insert; SQLite takes 32,766 parameters a statement. */
@@ -29,27 +29,6 @@ export async function insertNonces(tx: Writer, nonces: readonly NonceRow[]): Pro
     for (const { nonce_key } of part) if (!fresh.delete(nonce_key)) known.add(nonce_key)
   }
   return known
-}
-
-/** Nonces that still count at `at`, by expiry and key, a page at a time: `after` is the last row of the page before. */
-export function loadNonces(
-  reader: Reader,
-  at: number,
-  page: { readonly after?: NonceRow | undefined; readonly limit: number },
-): Promise<NonceRow[]> {
-  const { after, limit } = page
-  let found = reader.selectFrom('used_nonces').selectAll().where('expire_time_ms', '>', at)
-  if (after !== undefined) {
-    found = found
-      .where('expire_time_ms', '>=', after.expire_time_ms)
-      .where((of) =>
-        of.or([
-          of('expire_time_ms', '>', after.expire_time_ms),
-          of.and([of('expire_time_ms', '=', after.expire_time_ms), of('nonce_key', '>', after.nonce_key)]),
-        ]),
-      )
-  }
-  return found.orderBy('expire_time_ms').orderBy('nonce_key').limit(limit).execute()
 }
 
 /** Removes at most `NONCE_PRUNE_LIMIT` nonces whose time is over at `at`; answers how many. */

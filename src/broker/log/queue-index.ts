@@ -63,8 +63,6 @@ export interface PersistentQueueIndex extends QueueIndex {
   offsetAtTime(queueKey: number, timeMs: number): Promise<number>
   /** Time of the first message in a segment that is not sealed; null when none is known. */
   firstTimeMs(segment: number): number | null
-  /** Queues that have entries, dropped ones of earlier runs included. */
-  queueKeys(): IterableIterator<number>
   /** Memory held, in bytes, without the shared page cache. */
   memoryBytes(): number
   close(): Promise<void>
@@ -242,10 +240,6 @@ class Index implements PersistentQueueIndex {
 
   minimumOffset(queueKey: number): number {
     return this.#queues.get(queueKey)?.min ?? 0
-  }
-
-  queueKeys(): IterableIterator<number> {
-    return this.#queues.keys()
   }
 
   trimBelow(position: number): Promise<Map<number, number>> {
