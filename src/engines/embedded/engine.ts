@@ -25,7 +25,8 @@ import { listFolders, removeFolder, sweepRemoved } from './instance-folders.ts'
 import { placeOf, poolNames, resize } from './placement.ts'
 import { createProcessesWriter, readProcessesFile } from './placement-file.ts'
 import { hostPlaces } from './places.ts'
-import { type Launcher, newRecord, type ProcessRecord, ProcessSupervisor } from './supervisor.ts'
+import { type Launcher, newRecord, type ProcessRecord, ProcessSupervisor, type RunningProcess } from './supervisor.ts'
+import { createTurns } from './turns.ts'
 
 export interface EmbeddedEngineOptions {
   readonly clock: Clock
@@ -71,7 +72,8 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
   const stoppedIn = new Map<string, HostGreeting['stopped']>()
   /** What must not be shown when a process's last words are. */
   const secrets = new Map<string, readonly string[]>()
-  const turns = new Map<string, Promise<unknown>>()
+  // A move has two steps; nothing else may come between.
+  const inTurn = createTurns()
   const endings = new Set<Promise<void>>()
   let started: Promise<void> | null = null
   let changed: (instanceId: string | null) => void = () => {}
@@ -121,21 +123,6 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     let clean = text
     for (const values of secrets.values()) for (const value of values) clean = clean.replaceAll(value, '[secret]')
     return clean
-  }
-
-  /** Runs the steps on one instance one after the other: a move has two. */
-  function inTurn<T>(instanceId: string, step: () => Promise<T>): Promise<T> {
-    const before = turns.get(instanceId) ?? Promise.resolve()
-    const mine = before.then(step, step)
-    const settled = mine.then(
-      () => {},
-      () => {},
-    )
-    turns.set(instanceId, settled)
-    void settled.then(() => {
-      if (turns.get(instanceId) === settled) turns.delete(instanceId)
-    })
-    return mine
   }
 
   // Starting, stopping, taking over
@@ -212,11 +199,15 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     if (stopped) throw new EngineError('unavailable', 'The engine is stopped.')
   }
 
-  /** The process in which the instance is open. */
+  /** The process in which the instance is open, when it runs. */
+  function runningOf(instanceId: string): RunningProcess | null {
+    const name = openIn.get(instanceId)
+    return name === undefined ? null : (supervisors.get(name)?.running ?? null)
+  }
+
   async function hostOf(instanceId: string): Promise<HostApi> {
     refuseIfStopped()
-    const name = openIn.get(instanceId)
-    const process = name === undefined ? null : supervisorOf(name).running
+    const process = runningOf(instanceId)
     const failure = failureOf(instanceId)
     if (process !== null && failure === null) return process.host
     throw failure === null
@@ -259,7 +250,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
   async function removeInstance(instanceId: string): Promise<void> {
     refuseIfStopped()
     const at = openIn.get(instanceId)
-    const process = at === undefined ? null : (supervisors.get(at)?.running ?? null)
+    const process = runningOf(instanceId)
     if (process === null) await removeWithoutProcess(instanceId)
     else await process.host.removeInstance({ instanceId })
     openIn.delete(instanceId)
@@ -310,8 +301,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
 
   async function observeInstance(instanceId: string): Promise<InstanceObservation | null> {
     refuseIfStopped()
-    const at = openIn.get(instanceId)
-    const running = at === undefined ? null : (supervisors.get(at)?.running ?? null)
+    const running = runningOf(instanceId)
     const failure = failureOf(instanceId)
     if (running !== null && failure === null) {
       const seen = await running.host.observeInstance({ instanceId })
@@ -388,14 +378,10 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       },
     },
     async lag(instanceId, consumerGroupId) {
-      const name = openIn.get(instanceId)
-      const running = name === undefined ? null : (supervisors.get(name)?.running ?? null)
-      return running === null ? null : running.host.lag({ instanceId, consumerGroupId })
+      return runningOf(instanceId)?.host.lag({ instanceId, consumerGroupId }) ?? null
     },
     async usage(instanceId) {
-      const name = openIn.get(instanceId)
-      const running = name === undefined ? null : (supervisors.get(name)?.running ?? null)
-      return running === null ? null : running.host.usage({ instanceId })
+      return runningOf(instanceId)?.host.usage({ instanceId }) ?? null
     },
     findMessages: async (instanceId, query) => (await hostOf(instanceId)).findMessages({ instanceId, query }),
     traceMessage: async (instanceId, query) => (await hostOf(instanceId)).traceMessage({ instanceId, query }),

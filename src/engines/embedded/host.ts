@@ -36,6 +36,7 @@ import type { FolderLock } from './folder-lock.ts'
 import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
 import { probeFolder, removeFolder } from './instance-folders.ts'
 import { Trouble } from './trouble.ts'
+import { createTurns } from './turns.ts'
 
 export interface HostOptions {
   readonly world: World
@@ -92,34 +93,19 @@ const anteroomConnections = 64
 export async function createBrokerHost(options: HostOptions): Promise<BrokerHost> {
   const { world, directory } = options
   const hosted = new Map<string, Hosted>()
-  const turns = new Map<string, Promise<unknown>>()
+  const inTurn = createTurns()
   /** Why instances given to this process could not be opened when that was last tried. */
   const unopened = new Map<string, string>()
   let { lingerMinutes } = options
   let openings = 0
   const startedAtMs = world.clock.now()
   const startedAt = world.clock.monotonic()
-  const grpc: GrpcHost<InstanceDoor> = await createGrpcHost<InstanceDoor>({
+  const grpc: GrpcHost<InstanceDoor> = createGrpcHost<InstanceDoor>({
     services: [messagingService, metricsService],
     tls: options.tls,
     clock: world.clock,
     onError: options.report,
   })
-
-  /** Runs the steps on one instance one after the other. */
-  function inTurn<T>(instanceId: string, step: () => Promise<T>): Promise<T> {
-    const before = turns.get(instanceId) ?? Promise.resolve()
-    const mine = before.then(step, step)
-    const settled = mine.then(
-      () => {},
-      () => {},
-    )
-    turns.set(instanceId, settled)
-    void settled.then(() => {
-      if (turns.get(instanceId) === settled) turns.delete(instanceId)
-    })
-    return mine
-  }
 
   function present(instanceId: string): Hosted {
     const found = hosted.get(instanceId)
