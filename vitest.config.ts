@@ -17,6 +17,8 @@ export default defineConfig({
           setupFiles: ['./test/support/seed.ts'],
           pool: 'threads',
           isolate: false,
+          // None waits for anything; the longest compute for two seconds, and for more beside other work.
+          testTimeout: 30_000,
         },
       },
       {
