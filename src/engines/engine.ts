@@ -120,7 +120,11 @@ export interface InstanceObservation {
   /** Topics and groups in force with the generation of their spec (groups clients made by using them are not listed). */
   readonly topics: ReadonlyArray<{ readonly topicName: string; readonly generation: number }>
   readonly groups: ReadonlyArray<{ readonly consumerGroupId: string; readonly generation: number }>
+  /** Some, at most `madeByUseTold`, of the groups that clients made by using them and that nobody ensured; absent means none. */
+  readonly groupsMadeByUse?: readonly string[]
 }
+
+export const madeByUseTold = 500
 
 export interface InstanceUsage {
   readonly instanceId: string

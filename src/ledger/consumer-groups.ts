@@ -20,7 +20,7 @@ export type ConsumerGroupColumns = Pick<
   | 'create_time_ms'
   | 'update_time_ms'
 > &
-  Pick<Row<'consumer_groups'>, 'exclusive'>
+  Pick<Row<'consumer_groups'>, 'exclusive' | 'made_by_use'>
 
 /** A group that is wanted. */
 export async function findConsumerGroup(

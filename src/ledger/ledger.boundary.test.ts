@@ -416,6 +416,7 @@ const rows = {
     message_model: null,
     topic_name: null,
     exclusive: 1,
+    made_by_use: 1,
     create_time_ms: 1,
     update_time_ms: 2,
     wanted: 'present',

@@ -21,6 +21,7 @@ export const migrations: readonly Migration[] = [
   { version: 2, name: 'IP whitelists of instances', statements: ipWhitelists },
   { version: 3, name: 'offset resets', statements: offsetResets },
   { version: 4, name: 'exclusive groups of lite consumers', statements: exclusiveGroups },
+  { version: 5, name: 'groups made by use', statements: groupsMadeByUse },
 ]
 
 /**
@@ -296,4 +297,9 @@ function offsetResets(dialect: 'sqlite' | 'postgres'): readonly string[] {
       primary key (instance_id, consumer_group_id, topic_name)
     )${keyed}`,
   ]
+}
+
+function groupsMadeByUse(dialect: 'sqlite' | 'postgres'): readonly string[] {
+  const { whole } = words(dialect)
+  return [`alter table consumer_groups add column made_by_use ${whole} not null default 0`]
 }

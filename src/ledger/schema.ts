@@ -117,6 +117,8 @@ export interface ConsumerGroupTable {
   topic_name: string | null
   /** Lite consumers: one of them at a time has a lite topic. */
   exclusive: Generated<number>
+  /** A client made it by using it, and nobody created or changed it since. */
+  made_by_use: Generated<number>
   create_time_ms: number
   update_time_ms: number
   wanted: 'present' | 'absent'

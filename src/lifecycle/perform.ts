@@ -107,6 +107,8 @@ async function carryOut(step: Step, context: PerformContext, failed: ChildFailur
         (groups) => limited(engine.ensureGroups(step.instanceId, groups)),
         failed.groups,
       )
+    case 'adoptGroups':
+      return store.write({ write: 'adopt', instanceId: step.instanceId, names: step.names })
     case 'resetOffsets':
       return ensureAll(
         step.resets.filter((reset) => !isHeldUp(reset, failed)),

@@ -259,6 +259,22 @@ const cases: readonly Case[] = [
     steps: ['release @1', 'planAgain'],
   },
 
+  // Made by use
+  {
+    name: 'groups that clients made by using them become the ledger’s, and then are ensured like others',
+    ledger: 'present 1/1 r1/1 ports 7801',
+    holds: '%workers 1/1, -%leaving 1/2',
+    engine: 'running@1 %workers@1 %leaving@0 %found@0 %other@0',
+    steps: ['adoptGroups found other', 'planAgain'],
+  },
+  {
+    name: 'but not where only what changed was loaded, as others may be there',
+    ledger: 'present 1/1 r1/1 ports 7801',
+    engine: 'running@1 %found@0',
+    more: { partial: true },
+    steps: [],
+  },
+
   // Going
   {
     name: 'deleted',
@@ -338,6 +354,8 @@ function textOf(step: Step): string {
       return `ensureTopics${versioned(step.topics.map((one) => ({ ...one, name: one.topicName })))}`
     case 'ensureGroups':
       return `ensureGroups${versioned(step.groups.map((one) => ({ ...one, name: one.consumerGroupId })))}`
+    case 'adoptGroups':
+      return `adoptGroups ${step.names.join(' ')}`
     case 'removeTopic':
       return `removeTopic ${step.topicName}`
     case 'removeGroup':
@@ -432,8 +450,11 @@ function observationOf(text: string): InstanceObservation | null {
       .filter(({ name }) => !name.startsWith('%'))
       .map((one) => ({ topicName: one.name, generation: one.generation })),
     groups: seen
-      .filter(({ name }) => name.startsWith('%'))
+      .filter(({ name, generation: made }) => name.startsWith('%') && made > 0)
       .map((one) => ({ consumerGroupId: one.name.slice(1), generation: one.generation })),
+    groupsMadeByUse: seen
+      .filter(({ name, generation: made }) => name.startsWith('%') && made === 0)
+      .map(({ name }) => name.slice(1)),
   }
 }
 
@@ -504,6 +525,7 @@ const group: Row<'consumer_groups'> = {
   message_model: null,
   topic_name: null,
   exclusive: 0,
+  made_by_use: 0,
   create_time_ms: 0,
   update_time_ms: 0,
   wanted: 'present',

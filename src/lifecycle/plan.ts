@@ -68,6 +68,8 @@ export type Step =
   | { readonly do: 'removeTopic'; readonly instanceId: string; readonly topicName: string }
   | { readonly do: 'ensureTopics'; readonly instanceId: string; readonly topics: readonly TopicSpec[] }
   | { readonly do: 'ensureGroups'; readonly instanceId: string; readonly groups: readonly GroupSpec[] }
+  /** Groups that clients made by using them become rows of the ledger, which shows, changes and deletes them like others. */
+  | { readonly do: 'adoptGroups'; readonly instanceId: string; readonly names: readonly string[] }
   | { readonly do: 'resetOffsets'; readonly instanceId: string; readonly resets: readonly OffsetReset[] }
   | ({ readonly do: 'recordApplied' } & Applied)
   | { readonly do: 'removeInstance'; readonly instanceId: string }
@@ -160,6 +162,12 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
   }
   // Remains do not show which topics they hold, and what does not show cannot be removed. Brought up, they do.
   if (observed == null || observed.generation === 0) return [...steps, { do: 'planAgain' }]
+
+  if (wanted.complete) {
+    const known = new Set(wanted.groups.map((row) => row.consumer_group_id))
+    const names = (observed.groupsMadeByUse ?? []).filter((name) => !known.has(name))
+    if (names.length > 0) return [...steps, { do: 'adoptGroups', instanceId, names }, { do: 'planAgain' }]
+  }
 
   const topics = compare(
     wanted.topics.map((row) => ({ row, name: row.topic_name })),

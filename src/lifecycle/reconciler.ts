@@ -286,7 +286,8 @@ class Loop implements Reconciler {
         entry.complete = false
         return outcome
       }
-      if (steps[0]?.do === 'release') attempt.wanted = await this.#store.load({ instanceId, complete })
+      if (steps.some(({ do: what }) => what === 'release' || what === 'adoptGroups'))
+        attempt.wanted = await this.#store.load({ instanceId, complete })
     }
     throw new Error(`No complete plan was found for the instance in ${maxPlans} attempts.`)
   }

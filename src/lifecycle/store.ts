@@ -3,13 +3,15 @@
  * come while one is under way go together with the next, so that a hundred instances at a restart, or
  * sixteen creates in flight, cost a few transactions and not hundreds.
  *
- * The loop writes what it observed and, at the release time, that an instance is no longer wanted. It
- * never writes a wish of a user. A record is made only for the generation it was made for: a row that
+ * The loop writes what it observed, which may be a group that a client made by using it, and, at the
+ * release time, that an instance is no longer wanted. It never writes another wish of a user. A record is made only for the generation it was made for: a row that
  * has changed meanwhile keeps its wish and is looked at again.
  */
 import { openPassword } from '../ledger/accounts.ts'
+import { findConsumerGroupRow, insertConsumerGroup } from '../ledger/consumer-groups.ts'
+import { touchInstance } from '../ledger/instances.ts'
 import type { ChangeContext, Ledger, Reader, Writer } from '../ledger/ledger.ts'
-import type { Row } from '../ledger/schema.ts'
+import type { NewRow, Row } from '../ledger/schema.ts'
 import type { World } from '../world/world.ts'
 import { createBatcher } from './batcher.ts'
 import type { Applied, Versioned, Wanted } from './plan.ts'
@@ -40,6 +42,7 @@ export interface LoadRequest {
 
 export type Write =
   | ({ readonly write: 'applied' } & Applied)
+  | { readonly write: 'adopt'; readonly instanceId: string; readonly names: readonly string[] }
   | { readonly write: 'failure'; readonly instanceId: string; readonly failure: string }
   | { readonly write: 'release'; readonly instanceId: string }
   | { readonly write: 'forget'; readonly instanceId: string }
@@ -214,6 +217,14 @@ async function carryOut({ tx, cause, record }: ChangeContext, write: Write): Pro
   switch (write.write) {
     case 'applied':
       return recordApplied(tx, write)
+    case 'adopt': {
+      for (const name of write.names) {
+        if ((await findConsumerGroupRow(tx, instanceId, name)) !== undefined) continue
+        await insertConsumerGroup(tx, groupMadeByUse(instanceId, name, cause.at))
+        await record(`${resourceOf(instanceId)}/consumergroup/${name}`, { madeByUse: true })
+      }
+      return touchInstance(tx, instanceId)
+    }
     case 'failure':
       await tx.updateTable('instances').set({ failure: write.failure }).where('instance_id', '=', instanceId).execute()
       return
@@ -247,6 +258,25 @@ async function carryOut({ tx, cause, record }: ChangeContext, write: Write): Pro
     }
   }
 }
+
+/** As the broker made it (broker/core/group.ts, `defaultGroup`), so that ensuring it changes nothing for its clients. */
+const groupMadeByUse = (instanceId: string, consumerGroupId: string, at: number): NewRow<'consumer_groups'> => ({
+  instance_id: instanceId,
+  consumer_group_id: consumerGroupId,
+  delivery_order_type: 'Concurrently',
+  consume_retry_policy_json: JSON.stringify({ retryPolicy: 'DefaultRetryPolicy', maxRetryTimes: 16 }),
+  max_receive_tps: null,
+  remark: null,
+  message_model: null,
+  topic_name: null,
+  exclusive: 0,
+  made_by_use: 1,
+  create_time_ms: at,
+  update_time_ms: at,
+  wanted: 'present',
+  generation: 1,
+  applied_generation: 0,
+})
 
 async function recordApplied(tx: Writer, applied: Applied): Promise<void> {
   const { instanceId } = applied

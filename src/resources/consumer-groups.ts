@@ -53,9 +53,10 @@ export const createConsumerGroup: Handler<CreateConsumerGroupInput, boolean> = a
     const problem = consumerGroupIdProblem(consumerGroupId, specification.nameMaxLength)
     if (problem !== null) throw invalid('consumerGroupId', problem)
     const before = await findConsumerGroupRow(tx, instanceId, consumerGroupId)
-    if (before?.wanted === 'present') throw consumerGroupExisted(consumerGroupId)
+    if (before?.wanted === 'present' && before.made_by_use === 0) throw consumerGroupExisted(consumerGroupId)
+    const takesPlace = before?.wanted !== 'present'
     const count = madeByUse + ((await countConsumerGroups(tx, [instanceId])).get(instanceId) ?? 0)
-    if (count >= specification.maxGroups) throw groupQuotaExceeded(instanceId, specification.maxGroups)
+    if (takesPlace && count >= specification.maxGroups) throw groupQuotaExceeded(instanceId, specification.maxGroups)
     await checkDeadLetterTopic(tx, instanceId, policy)
     await checkLiteTopic(tx, instanceId, input.topicName)
 
@@ -67,10 +68,14 @@ export const createConsumerGroup: Handler<CreateConsumerGroupInput, boolean> = a
       message_model: input.messageModel ?? null,
       topic_name: input.topicName || null,
       exclusive: input.exclusive === true ? 1 : 0,
+      made_by_use: 0,
       create_time_ms: call.at,
       update_time_ms: call.at,
     }
-    if (before) await writeConsumerGroup(tx, before, { ...columns, ...createdAgain(before) })
+    // One that a client made by using it is what was asked for, and keeps its progress.
+    if (before?.wanted === 'present')
+      await writeConsumerGroup(tx, before, { ...columns, generation: before.generation + 1 })
+    else if (before) await writeConsumerGroup(tx, before, { ...columns, ...createdAgain(before) })
     else {
       await insertConsumerGroup(tx, {
         instance_id: instanceId,
@@ -121,7 +126,7 @@ export const updateConsumerGroup: Handler<UpdateConsumerGroupInput, boolean> = a
       wanted.max_receive_tps !== row.max_receive_tps
     if (!forEngine && wanted.remark === row.remark) return false
     const raised = forEngine ? { generation: row.generation + 1 } : {}
-    await writeConsumerGroup(tx, row, { ...wanted, ...raised, update_time_ms: call.at })
+    await writeConsumerGroup(tx, row, { ...wanted, ...raised, made_by_use: 0, update_time_ms: call.at })
     if (forEngine) await touchInstance(tx, instanceId)
     await record(groupResource(instanceId, consumerGroupId), { changed: { ...wanted, policy } })
     return forEngine

@@ -68,8 +68,8 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
   const supervisors = new Map<string, ProcessSupervisor>()
   /** Where an instance is open, as far as this server knows. */
   const openIn = new Map<string, string>()
-  /** By process: instances whose log has stopped, as it said last. */
-  const stoppedIn = new Map<string, HostGreeting['stopped']>()
+  /** By process: what it said last of its instances that are to be looked at again. */
+  const newsOf = new Map<string, HostGreeting['news']>()
   /** What must not be shown when a process's last words are. */
   const secrets = new Map<string, readonly string[]>()
   // A move has two steps; nothing else may come between.
@@ -102,7 +102,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       onReturn: () => mine().forEach(changed),
       onFailing: () => mine().forEach(changed),
       onAnswer: () => mine().forEach(changed),
-      onGreeting: (greeting) => tellStopped(name, greeting.stopped),
+      onGreeting: (greeting) => tellNews(name, greeting.news),
       onRecord(record) {
         records.set(name, record)
         written.changed()
@@ -113,10 +113,10 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
   }
 
   /** Each once: the loop tries on until it is mended. */
-  function tellStopped(name: string, stopped: HostGreeting['stopped']): void {
-    const before = new Map(stoppedIn.get(name)?.map(({ instanceId, opening }) => [instanceId, opening]))
-    stoppedIn.set(name, stopped)
-    for (const { instanceId, opening } of stopped) if (before.get(instanceId) !== opening) changed(instanceId)
+  function tellNews(name: string, news: HostGreeting['news']): void {
+    const before = new Map(newsOf.get(name)?.map(({ instanceId, token }) => [instanceId, token]))
+    newsOf.set(name, news)
+    for (const { instanceId, token } of news) if (before.get(instanceId) !== token) changed(instanceId)
   }
 
   function withoutSecrets(text: string): string {
@@ -172,7 +172,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     if (supervisor === undefined || poolNames(options.pool).includes(name)) return
     if ([...openIn.values(), ...placements.values()].includes(name)) return
     supervisors.delete(name)
-    stoppedIn.delete(name)
+    newsOf.delete(name)
     records.delete(name)
     written.changed()
     const ended = supervisor

@@ -72,10 +72,10 @@ export interface HostGreeting {
   /** Instances that are open in it. */
   readonly instances: number
   /**
-   * Those of them whose log has stopped: they are to be ensured again, which opens them anew once the disk takes writes.
-   * `opening` is another number each time.
+   * Those of them that are to be looked at again: their log has stopped, so that they have to be opened anew, or clients
+   * made groups by using them. `token` is another one when there is something new.
    */
-  readonly stopped: ReadonlyArray<{ readonly instanceId: string; readonly opening: number }>
+  readonly news: ReadonlyArray<{ readonly instanceId: string; readonly token: string }>
 }
 
 export const hostMethods = [

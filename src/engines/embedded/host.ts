@@ -30,7 +30,7 @@ import {
 import { ConnectionRoom } from '../../grpc/connection-room.ts'
 import { createGrpcHost, type GrpcHost, type PortHandle } from '../../grpc/host.ts'
 import type { World } from '../../world/world.ts'
-import { EngineError, type InstanceObservation, type InstanceSpec, type ListenSpec } from '../engine.ts'
+import { EngineError, type InstanceObservation, type InstanceSpec, type ListenSpec, madeByUseTold } from '../engine.ts'
 import { addressFilter } from './address-filter.ts'
 import type { FolderLock } from './folder-lock.ts'
 import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
@@ -255,9 +255,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         uptimeMs: Math.round(world.clock.monotonic() - startedAt),
         lingerMinutes,
         instances: hosted.size,
-        stopped: [...hosted.values()]
-          .filter(({ trouble }) => trouble.stopped !== null)
-          .map(({ instanceId, opening }) => ({ instanceId, opening })),
+        news: [...hosted.values()].flatMap(newsOf),
       }
     },
 
@@ -364,7 +362,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       const instance = hosted.get(instanceId)
       if (instance === undefined) return null
       const connections = [...instance.doors.values()].reduce((sum, { port }) => sum + port.connections(), 0)
-      const groupsMadeByUse = instance.broker.groups().filter(({ generation }) => generation === 0).length
+      const groupsMadeByUse = madeByUse(instance).length
       const { storedBytes } = instance.broker.usage()
       // A ledger on the same full disk cannot be told why the instance is not what is wanted.
       const remark = instance.trouble.stopped ?? instance.trouble.damage
@@ -408,9 +406,26 @@ const brokerSettings = (spec: InstanceSpec): BrokerSettings => ({
   maxGroups: spec.maxGroups,
 })
 
+/** Without clients nobody makes a group, and an idle instance costs nothing. */
+function newsOf(instance: Hosted): HostGreeting['news'] {
+  const { instanceId, opening, trouble, doors } = instance
+  if (trouble.stopped !== null) return [{ instanceId, token: `${opening} stopped` }]
+  if ([...doors.values()].every(({ port }) => port.connections() === 0)) return []
+  const made = madeByUse(instance)
+  return made.length === 0 ? [] : [{ instanceId, token: `${opening} ${made.length} ${made.at(-1)}` }]
+}
+
+/** In the order in which they were made. */
+const madeByUse = ({ broker }: Hosted): string[] =>
+  broker
+    .groups()
+    .filter(({ generation }) => generation === 0)
+    .map(({ consumerGroupId }) => consumerGroupId)
+
 function observation(instance: Hosted): InstanceObservation {
   const { spec, broker, trouble } = instance
   const failure = instance.failure ?? trouble.stopped
+  const made = madeByUse(instance)
   return {
     instanceId: instance.instanceId,
     generation: spec.generation,
@@ -424,6 +439,7 @@ function observation(instance: Hosted): InstanceObservation {
       .groups()
       .filter(({ generation }) => generation > 0)
       .map(({ consumerGroupId, generation }) => ({ consumerGroupId, generation })),
+    ...(made.length === 0 ? {} : { groupsMadeByUse: made.slice(0, madeByUseTold) }),
   }
 }
 
