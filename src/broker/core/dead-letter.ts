@@ -4,12 +4,13 @@
  * To the topic the group names, when that exists; else to `%DLQ%<group>`, a one-queue topic made on
  * first use (data-plane §4.6). The copy and the acknowledgement are one atomic record group: the
  * message is never in both places, and never in neither. The payload is copied as it is; where it
- * came from travels beside it.
+ * came from travels beside it. In a FIFO or PRIORITY topic it goes into the queue of the number it had: queues are
+ * as many in every such topic, so a message group stays in order, where its new messages go too, and a priority stays what it is.
  */
 import type { AckedEvent, MessageEvent, TopicEvent } from './events.ts'
 import { limits } from './limits.ts'
 import { decideTopic, messageEvent } from './queue.ts'
-import type { BrokerState, Group, Lease, Queue } from './state.ts'
+import type { BrokerState, Group, Lease, Queue, Topic } from './state.ts'
 
 const PREFIX = '%DLQ%'
 
@@ -37,7 +38,7 @@ export function decideDeadLetter(
 ): [MessageEvent, AckedEvent] {
   const { subscription } = lease
   const topic = state.topics.get(deadLetterTopicName(state, subscription.group))!
-  const queue: Queue = topic.queues[topic.turn++ % topic.queues.length]!
+  const queue = queueFor(topic, lease)
   const origin = message.origin ?? {
     topicName: subscription.topic.settings.topicName,
     messageId: message.messageId,
@@ -50,6 +51,12 @@ export function decideDeadLetter(
       entries: [{ queueId: lease.queueId, offset: lease.offset }],
     },
   ]
+}
+
+function queueFor(topic: Topic, { queueId }: Lease): Queue {
+  const { queues, settings } = topic
+  const isOrdered = settings.messageType === 'FIFO' || settings.messageType === 'PRIORITY'
+  return queues[(isOrdered ? queueId : topic.turn++) % queues.length]!
 }
 
 /** Where the group's dead letters go now. */

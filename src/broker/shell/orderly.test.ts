@@ -232,6 +232,49 @@ describe('the same attempt again', () => {
   })
 })
 
+describe('dead letters in a topic of their own', () => {
+  const read = async () => {
+    const where = { topic: 'graveyard', group: 'auditor' }
+    const bodies: string[] = []
+    for (let batch = await receive(where); batch.length > 0; batch = await receive(where)) {
+      bodies.push(...batch.map(({ payload }) => `${Buffer.from(payload)}`))
+      await broker.ack({ ...where, clientId: 'auditor', handles: batch.map(({ handle }) => handle) })
+    }
+    return bodies
+  }
+
+  it('that is FIFO stay in the order of their message groups, and new ones of a group come behind them', async () => {
+    await ensureTopic('graveyard', 'FIFO')
+    await ensureGroup({ maxRetryTimes: 0, deadLetterTopic: 'graveyard' })
+    await ensureGroup({ consumerGroupId: 'auditor' })
+    for (const number of [1, 2, 3]) for (const group of ['a', 'b', 'c']) await send(group, `${group}${number}`)
+    // One after another: an orderly group goes on when the one before was buried.
+    for (let round = 0; round < 3; round++) {
+      await receive({})
+      await clock.advance(30 * SECOND)
+    }
+    for (const group of ['a', 'b', 'c']) {
+      await broker.send({ topic: 'graveyard', messages: [outgoing(group, `${group}4`)] })
+    }
+    const bodies = await read()
+    for (const group of ['a', 'b', 'c'])
+      expect(bodies.filter((body) => body.startsWith(group))).toEqual([1, 2, 3, 4].map((n) => `${group}${n}`))
+  })
+
+  it('that is PRIORITY keep their priority', async () => {
+    await ensureTopic('urgent', 'PRIORITY')
+    await ensureTopic('graveyard', 'PRIORITY')
+    await ensureGroup({ consumerGroupId: 'other', orderly: false, maxRetryTimes: 0, deadLetterTopic: 'graveyard' })
+    const where = { topic: 'urgent', group: 'other' }
+    await receive(where)
+    for (const priority of [0, 7, 3, 7, 1])
+      await broker.send({ topic: 'urgent', messages: [{ ...outgoing(null, `${priority}`), priority }] })
+    await receive(where)
+    await clock.advance(30 * SECOND)
+    expect(await read()).toEqual(['7', '7', '3', '1', '0'])
+  })
+})
+
 describe('the dead letters of an orderly group', () => {
   it('take the first message once it failed maxRetryTimes + 1 times, and nothing that rode along', async () => {
     await ensureGroup({ maxRetryTimes: 2, generation: 2 })
