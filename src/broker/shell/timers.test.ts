@@ -302,6 +302,18 @@ describe('a recall', () => {
 })
 
 describe('retention', () => {
+  it('that took the record of a recalled message does not make its handle a wrong one', async () => {
+    settings = { ...settings, retentionMs: HOUR }
+    await reopenCleanly()
+    const request = { topic: 'delay', handle: (await send(DAY)).recallHandle! }
+    await broker.recall(request)
+    await clock.advance(3 * HOUR)
+    expect(broker.log.first).toBeGreaterThan(2 ** 33)
+    await expect(broker.recall(request)).rejects.toMatchObject({ code: 40400 })
+    const never = changed(request.handle, 1, 1_000)
+    await expect(broker.recall({ topic: 'delay', handle: never })).rejects.toMatchObject({ code: 40000 })
+  })
+
   it('keeps what waits, however long, and gives the space of what does not', async () => {
     settings = { ...settings, retentionMs: HOUR }
     await reopenCleanly({ segmentBytes: 8_192 })

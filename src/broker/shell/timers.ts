@@ -290,7 +290,7 @@ export class Timers {
         const record = await this.#readOne(name.timerId)
         if (record) return record
       }
-      if (this.#hasPassed(name)) throw refuse(tooLate())
+      if (this.#hasPassed(name) || this.#isForgotten(name)) throw refuse(tooLate())
       return timedOf(await this.#context.log.read(name.position))
     } catch (error) {
       if (error instanceof BrokerRefusal) throw error
@@ -300,6 +300,11 @@ export class Timers {
       if (!this.#state.timers.has(name.timerId)) return null
       throw refuse({ code: codes.internal, message: 'the message could not be read from the disk; try again later' })
     }
+  }
+
+  /** Retention took the record, so nobody can compare the handle any more; only what did not wait is taken. */
+  #isForgotten({ timerId, position }: TimerName): boolean {
+    return timerId < this.#state.nextTimerId && position < this.#context.log.first
   }
 
   /**
@@ -333,6 +338,6 @@ function tooLate(): Refusal {
   return {
     code: codes.notFound,
     message:
-      'the message cannot be recalled any more: its delivery time has come, and it was delivered or is about to be',
+      'the message cannot be recalled any more: its delivery time has come, and it was delivered or is about to be, or it was recalled long ago',
   }
 }
