@@ -19,6 +19,8 @@ export const limits = {
    * there for memory (about 250 bytes each).
    */
   unacknowledgedPerSubscription: 100_000,
+  /** Resets of one group on one topic that are known when they are told again, so that they are carried out once. */
+  resetsRemembered: 64,
   /** Waiting receives of one group on one topic, and of the whole broker (Apache: "polling full"). */
   waitersPerSubscription: 1_024,
   waiters: 100_000,

@@ -6,6 +6,7 @@
  */
 import type { CursorResetEvent } from './events.ts'
 import { forget, headOf } from './lease.ts'
+import { limits } from './limits.ts'
 import type { BrokerState, Cursor, Queue, Subscription, Topic } from './state.ts'
 
 /** Everything below is done with: acknowledged, passed over, or lost to retention. */
@@ -61,7 +62,7 @@ export function decideReset(
   resetId: string | null,
   nexts: ReadonlyMap<number, number>,
 ): CursorResetEvent | null {
-  if (resetId !== null && subscription.resetId === resetId) return null
+  if (resetId !== null && subscription.resetIds.includes(resetId)) return null
   return {
     type: 'cursor-reset',
     subscriptionId: subscription.id,
@@ -73,7 +74,8 @@ export function decideReset(
 export function applyCursorReset(state: BrokerState, event: CursorResetEvent): void {
   const subscription = state.subscriptions.get(event.subscriptionId)
   if (!subscription) return
-  if (event.resetId !== null) subscription.resetId = event.resetId
+  if (event.resetId !== null)
+    subscription.resetIds = [...subscription.resetIds, event.resetId].slice(-limits.resetsRemembered)
   for (const { queueId, next } of event.cursors) {
     const cursor = subscription.cursors[queueId]
     if (!cursor) continue

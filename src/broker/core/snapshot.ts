@@ -126,18 +126,20 @@ function readLite(from: Reader, state: BrokerState): void {
     readSubscription(from, state, (key) => state.queues.get(key.whole())!.topic)
 }
 
-/** Which reset each reading carried out last; most have none. */
+/** Which resets each reading carried out; most have none. */
 function writeResets(to: Writer, state: BrokerState): void {
-  const reset = [...state.subscriptions.values()].filter(({ resetId }) => resetId !== null)
+  const reset = [...state.subscriptions.values()].filter(({ resetIds }) => resetIds.length > 0)
   to.whole(reset.length)
-  for (const { id, resetId } of reset) {
+  for (const { id, resetIds } of reset) {
     to.whole(id)
-    to.text(resetId!)
+    to.whole(resetIds.length)
+    for (const resetId of resetIds) to.text(resetId)
   }
 }
 
 function readResets(from: Reader, state: BrokerState): void {
-  for (let count = from.whole(); count > 0; count--) state.subscriptions.get(from.whole())!.resetId = from.text()
+  for (let count = from.whole(); count > 0; count--)
+    state.subscriptions.get(from.whole())!.resetIds = Array.from({ length: from.count() }, () => from.text())
 }
 
 function writeSubscription(to: Writer, subscription: Subscription, topic: string | number): void {

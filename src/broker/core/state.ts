@@ -99,8 +99,8 @@ export interface Subscription {
   readonly group: Group
   readonly topic: Topic
   readonly cursors: readonly Cursor[]
-  /** The last reset of the management API that was carried out. */
-  resetId: string | null
+  /** Resets of the management API that were carried out, the latest last; bounded. */
+  resetIds: readonly string[]
   /** Delivered and not acknowledged. */
   unacknowledged: number
 
@@ -275,7 +275,7 @@ export function makeSubscription(id: number, group: Group, topic: Topic, starts:
       lock: null,
       invisible: 0,
     })),
-    resetId: null,
+    resetIds: [],
     unacknowledged: 0,
     removed: false,
     turn: 0,

@@ -1,6 +1,5 @@
 /** What a consumer says of a delivery, in time and too late. */
 import { describe, expect, it } from 'vitest'
-
 import { ack, broker, change, clock, HOUR, receive, send, sendMany, settled, text, useBroker } from './test-broker.ts'
 
 useBroker()

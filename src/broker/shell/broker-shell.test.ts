@@ -5,7 +5,6 @@
  * (test/simulation).
  */
 import { describe, expect, it } from 'vitest'
-
 import {
   ack,
   broker,

@@ -1,6 +1,5 @@
 /** Dead letters: what goes there, when, and once. */
 import { describe, expect, it } from 'vitest'
-
 import {
   ack,
   broker,

@@ -281,6 +281,31 @@ describe('a reset', () => {
     expect(await receive()).toHaveLength(3)
   })
 
+  it('that is told again after a later one stays as it was carried out', async () => {
+    await send(3)
+    await ack(await receive())
+    await reset('a', 0)
+    await ack(await receive())
+    await reset('b', 0)
+    await ack(await receive())
+    for (const told of ['a', 'b', 'a']) await reset(told, 0)
+    expect(await receive()).toEqual([])
+    await broker.close()
+    await open()
+    for (const told of ['a', 'b']) await reset(told, 0)
+    expect(await receive()).toEqual([])
+  })
+
+  it('is remembered with a bound', async () => {
+    await receive()
+    for (let i = 0; i < limits.resetsRemembered + 5; i++) await reset(`reset-${i}`, 0)
+    const { resetIds } = broker.state.topics.get('topic')!.subscriptions.get('group')!
+    expect([resetIds.length, resetIds.at(-1)]).toEqual([
+      limits.resetsRemembered,
+      `reset-${limits.resetsRemembered + 4}`,
+    ])
+  })
+
   it('is durable when it is answered', async () => {
     await send(3)
     await ack(await receive())
@@ -295,4 +320,37 @@ describe('a reset', () => {
     await broker.resetOffsets({ resetId: 'b', consumerGroupId: 'group', topicName: 'nowhere', toMs: null })
     expect(broker.groups()).toEqual([])
   })
+})
+
+describe('a pull that meets retention', () => {
+  const pull = (offset: number, filter: ReceiveRequest['filter'] = null) =>
+    broker.pull(
+      { group: 'group', topic: 'topic', queueId: 0, offset, max: 32, waitMs: 0, filter },
+      new AbortController().signal,
+    )
+
+  it.each([
+    ['before it began', async (): Promise<void> => {}],
+    ['while the log is read', () => during('readMany')],
+  ])('%s hears that its offset is out of range, and where the queue begins', async (when, trims) => {
+    await send(200, 1_000)
+    await clock.advance(MINUTE)
+    const waits = trims()
+    if (when === 'before it began') await clock.advance(2 * HOUR)
+    const refused = expect(pull(0)).rejects.toMatchObject({ code: 40019, message: /holds \d+ to 25/ })
+    await settle()
+    await waits
+    await refused
+  })
+
+  /** Lets the broker trim everything between a pull's look at the index and its reading of the log. */
+  async function during(name: 'readMany'): Promise<void> {
+    const { log } = broker
+    const read = log[name]
+    log[name] = async (positions) => {
+      log[name] = read
+      await clock.advance(2 * HOUR)
+      return read.call(log, positions)
+    }
+  }
 })

@@ -75,7 +75,7 @@ export class Offsets {
       const topic = state.topics.get(reset.topicName)
       const group = state.groups.get(reset.consumerGroupId)
       if (!topic || !group) break
-      if (topic.subscriptions.get(reset.consumerGroupId)?.resetId === reset.resetId) break
+      if (topic.subscriptions.get(reset.consumerGroupId)?.resetIds.includes(reset.resetId)) break
       if (topic.liteTopics && group.settings.lite?.topicName !== reset.topicName) break
       const lites = await this.#storedOfLites(topic, reset.toMs)
       const nexts =
@@ -153,7 +153,13 @@ export class Offsets {
     let at = request.offset
     for (;;) {
       if (at < queue.visible) {
-        const { messages, next } = await this.#reading.run(() => this.#read(queue, at, request))
+        const { messages, next } = await this.#reading
+          .run(() => this.#read(queue, at, request))
+          .catch((error: unknown) => {
+            this.#checkKept(queue, at)
+            throw error
+          })
+        if (messages.length === 0) this.#checkKept(queue, at)
         at = next
         if (messages.length > 0) {
           let cost = 0
@@ -282,6 +288,12 @@ export class Offsets {
     })
   }
 
+  /** Retention may take what is being looked at: then the place is as wrong as if it had been asked for afterwards. */
+  #checkKept(queue: Queue, at: number): void {
+    if (this.#context.state.queues.get(queue.key) !== queue) throw refuse(topicNotFound(queue.topic.settings.topicName))
+    checkOffset(queue, at, queue.visible, Math.max(queue.begin, this.#context.index.minimumOffset(queue.key)))
+  }
+
   #queue(request: { topic: string; queueId: number }): { topic: Topic; queue: Queue } {
     const topic = this.#context.state.topics.get(request.topic)
     if (!topic) throw refuse(topicNotFound(request.topic))
@@ -295,11 +307,11 @@ export class Offsets {
   }
 }
 
-function checkOffset(queue: Queue, offset: number, end: number): void {
-  if (Number.isSafeInteger(offset) && offset >= queue.begin && offset <= end) return
+function checkOffset(queue: Queue, offset: number, end: number, begin = queue.begin): void {
+  if (Number.isSafeInteger(offset) && offset >= begin && offset <= end) return
   throw new BrokerRefusal(
     ILLEGAL_OFFSET,
-    `offset ${offset} is out of range: queue ${queue.id} holds ${queue.begin} to ${end}, the end included`,
+    `offset ${offset} is out of range: queue ${queue.id} holds ${begin} to ${end}, the end included`,
   )
 }
 

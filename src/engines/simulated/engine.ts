@@ -185,7 +185,7 @@ export class SimulatedEngine implements Engine {
         const mine = done.filter(
           ({ topicName, consumerGroupId }) => topicName === one.topicName && consumerGroupId === one.consumerGroupId,
         )
-        if (mine.at(-1)?.resetId !== one.resetId) done.push(one)
+        if (!mine.some(({ resetId }) => resetId === one.resetId)) done.push(one)
       }
     }
     return this.#call(
