@@ -30,6 +30,7 @@ import {
   strideOf,
 } from './index-file.ts'
 import { sharedPages } from './pages.ts'
+import { asRuns, Chunk, FoundEntries, gather, lastAtMost, lowerBound, QueueEntries } from './queue-entries.ts'
 import { sharedReadFiles } from './read-files.ts'
 
 /** What a record says about the queues it adds to. */
@@ -76,78 +77,6 @@ export async function openQueueIndex(
   return { index, sealedBelow }
 }
 
-/** Entries of one queue in one segment, in memory. */
-class Chunk {
-  readonly segment: number
-  readonly first: number
-  count = 0
-  offsets = new Uint32Array(firstChunkEntries)
-  tagHashes = new Uint32Array(firstChunkEntries)
-  timesMs = new Float64Array(firstChunkEntries)
-
-  constructor(segment: number, first: number) {
-    this.segment = segment
-    this.first = first
-  }
-
-  add(offsetInSegment: number, tagHash: number, timeMs: number): void {
-    if (this.count === this.offsets.length) this.#grow()
-    this.offsets[this.count] = offsetInSegment
-    this.tagHashes[this.count] = tagHash
-    this.timesMs[this.count] = timeMs
-    this.count++
-  }
-
-  #grow(): void {
-    const size = Math.ceil(this.count * 1.5) + 4
-    const [offsets, tagHashes, timesMs] = [new Uint32Array(size), new Uint32Array(size), new Float64Array(size)]
-    offsets.set(this.offsets)
-    tagHashes.set(this.tagHashes)
-    timesMs.set(this.timesMs)
-    this.offsets = offsets
-    this.tagHashes = tagHashes
-    this.timesMs = timesMs
-  }
-}
-
-const firstChunkEntries = 4
-
-/** Sealed runs of one queue, oldest first, as columns; the chunks follow them without a gap. */
-class Queue {
-  min: number
-  next: number
-  readonly runSegments: number[] = []
-  readonly runFirsts: number[] = []
-  readonly runTimes: number[] = []
-  readonly runRows: number[] = []
-  readonly chunks: Chunk[] = []
-
-  constructor(first: number) {
-    this.min = first
-    this.next = first
-  }
-
-  addRun(segment: number, first: number, timeMs: number, row: number): void {
-    this.runSegments.push(segment)
-    this.runFirsts.push(first)
-    this.runTimes.push(timeMs)
-    this.runRows.push(row)
-  }
-
-  removeRuns(count: number): void {
-    for (const column of [this.runSegments, this.runFirsts, this.runTimes, this.runRows]) column.splice(0, count)
-  }
-
-  /** Offset after the last sealed entry. */
-  get sealedEnd(): number {
-    return this.chunks[0]?.first ?? this.next
-  }
-
-  runEnd(run: number): number {
-    return this.runFirsts[run + 1] ?? this.sealedEnd
-  }
-}
-
 interface IndexFile {
   /** Where its segment ends, as a position. */
   readonly end: number
@@ -163,7 +92,7 @@ class Index implements PersistentQueueIndex {
   readonly #decode: OpenQueueIndexOptions['decode']
   readonly #cipher: RecordCipher | null
   readonly #owner = `index ${indexesOpened++}`
-  readonly #queues = new Map<number, Queue>()
+  readonly #queues = new Map<number, QueueEntries>()
   /** Index files of sealed segments. */
   readonly #files = new Map<number, IndexFile>()
   readonly #remaking = new Map<number, Promise<void>>()
@@ -204,7 +133,7 @@ class Index implements PersistentQueueIndex {
     const segment = segmentOf(position)
     let queue = this.#queues.get(queueKey)
     if (!queue) {
-      queue = new Queue(offset)
+      queue = new QueueEntries(offset)
       this.#queues.set(queueKey, queue)
     }
     if (offset < queue.next) return
@@ -223,9 +152,9 @@ class Index implements PersistentQueueIndex {
 
   lookup(queueKey: number, from: number, count: number): Promise<IndexEntries> | IndexEntries {
     const queue = this.#queues.get(queueKey)
-    if (!queue) return new Entries(from, 0)
+    if (!queue) return new FoundEntries(from, 0)
     const start = Math.max(from, queue.min)
-    const found = new Entries(start, Math.max(0, Math.min(count, queue.next - start)))
+    const found = new FoundEntries(start, Math.max(0, Math.min(count, queue.next - start)))
     if (found.count === 0) return found
     if (start >= queue.sealedEnd) {
       gather(queue, found, 0)
@@ -340,25 +269,12 @@ class Index implements PersistentQueueIndex {
 
   // Lookups in index files ---------------------------------------------------------------------
 
-  async #seal({ segment, end }: SealedSegment): Promise<void> {
-    const runs = this.#runsOf(segment, Number.POSITIVE_INFINITY)
-    const directory = await this.#write(segment, end - positionOf(segment, 0), runs)
-    this.#files.set(segment, { end, pagesAt: directory.pagesAt })
-    for (const run of directory.runs) {
-      const queue = this.#queues.get(run.queueKey)
-      // Dropped meanwhile, or dropped and begun anew.
-      if (queue?.chunks[0]?.segment !== segment || queue.chunks[0].first !== run.firstOffset) continue
-      queue.chunks.shift()
-      queue.addRun(segment, run.firstOffset, run.firstTimeMs, run.row)
-    }
-  }
-
   async #lookupSealed(queueKey: number, from: number, count: number): Promise<IndexEntries> {
     for (let attempt = 0; ; attempt++) {
       const queue = this.#queues.get(queueKey)
-      if (!queue) return new Entries(from, 0)
+      if (!queue) return new FoundEntries(from, 0)
       const start = Math.max(from, queue.min)
-      const found = new Entries(start, Math.max(0, Math.min(count, queue.next - start)))
+      const found = new FoundEntries(start, Math.max(0, Math.min(count, queue.next - start)))
       let filled = 0
       let segment = 0
       try {
@@ -388,7 +304,7 @@ class Index implements PersistentQueueIndex {
     }
   }
 
-  async #readRows(segment: number, row: number, count: number, found: Entries, at: number): Promise<void> {
+  async #readRows(segment: number, row: number, count: number, found: FoundEntries, at: number): Promise<void> {
     const firstPage = Math.floor(row / entriesPerPage)
     const lastPage = Math.floor((row + count - 1) / entriesPerPage)
     const base = positionOf(segment, 0)
@@ -463,6 +379,19 @@ class Index implements PersistentQueueIndex {
 
   // Index files --------------------------------------------------------------------------------
 
+  async #seal({ segment, end }: SealedSegment): Promise<void> {
+    const runs = this.#runsOf(segment, Number.POSITIVE_INFINITY)
+    const directory = await this.#write(segment, end - positionOf(segment, 0), runs)
+    this.#files.set(segment, { end, pagesAt: directory.pagesAt })
+    for (const run of directory.runs) {
+      const queue = this.#queues.get(run.queueKey)
+      // Dropped meanwhile, or dropped and begun anew.
+      if (queue?.chunks[0]?.segment !== segment || queue.chunks[0].first !== run.firstOffset) continue
+      queue.chunks.shift()
+      queue.addRun(segment, run.firstOffset, run.firstTimeMs, run.row)
+    }
+  }
+
   async #readDirectory(segment: number): Promise<IndexDirectory | null> {
     const path = this.#path(segment)
     return sharedReadFiles.use(this.#disk, this.#owner, path, async (file) => {
@@ -488,7 +417,7 @@ class Index implements PersistentQueueIndex {
       let queue = this.#queues.get(run.queueKey)
       // One that was dropped and begun anew under the same key: only the newest part counts.
       if (queue?.next !== run.firstOffset) {
-        queue = new Queue(run.firstOffset)
+        queue = new QueueEntries(run.firstOffset)
         this.#queues.set(run.queueKey, queue)
       }
       queue.addRun(segment, run.firstOffset, run.firstTimeMs, run.row)
@@ -574,7 +503,7 @@ class Index implements PersistentQueueIndex {
   }
 
   /** The first offset of the queue at `position` or later. */
-  async #firstFrom(queue: Queue, position: number): Promise<number> {
+  async #firstFrom(queue: QueueEntries, position: number): Promise<number> {
     const runs = queue.runSegments.length
     for (let run = 0; run < runs; run++) {
       const segment = queue.runSegments[run]!
@@ -594,11 +523,11 @@ class Index implements PersistentQueueIndex {
     return queue.next
   }
 
-  async #firstInRun(queue: Queue, run: number, position: number): Promise<number> {
+  async #firstInRun(queue: QueueEntries, run: number, position: number): Promise<number> {
     let low = queue.runFirsts[run]!
     let high = queue.runEnd(run)
     const segment = queue.runSegments[run]!
-    const found = new Entries(0, 1)
+    const found = new FoundEntries(0, 1)
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
       await this.#readRows(segment, queue.runRows[run]! + middle - queue.runFirsts[run]!, 1, found, 0)
@@ -624,84 +553,4 @@ class Index implements PersistentQueueIndex {
     this.#work = run.catch(() => {})
     return run
   }
-}
-
-class Entries implements IndexEntries {
-  readonly from: number
-  readonly count: number
-  readonly #positions: Float64Array
-  readonly #tagHashes: Uint32Array
-  readonly #timesMs: Float64Array
-
-  constructor(from: number, count: number) {
-    this.from = from
-    this.count = count
-    this.#positions = new Float64Array(count)
-    this.#tagHashes = new Uint32Array(count)
-    this.#timesMs = new Float64Array(count)
-  }
-
-  set(i: number, position: number, tagHash: number, timeMs: number): void {
-    this.#positions[i] = position
-    this.#tagHashes[i] = tagHash
-    this.#timesMs[i] = timeMs
-  }
-
-  position(i: number): number {
-    return this.#positions[i]!
-  }
-
-  tagHash(i: number): number {
-    return this.#tagHashes[i]!
-  }
-
-  storeTimeMs(i: number): number {
-    return this.#timesMs[i]!
-  }
-}
-
-/** Fills `found` from entry `at` on out of the queue's chunks. */
-function gather(queue: Queue, found: Entries, at: number): void {
-  let filled = at
-  for (const chunk of queue.chunks) {
-    if (filled === found.count) return
-    let i = found.from + filled - chunk.first
-    if (i >= chunk.count) continue
-    const base = positionOf(chunk.segment, 0)
-    for (; i < chunk.count && filled < found.count; i++, filled++) {
-      found.set(filled, base + chunk.offsets[i]!, chunk.tagHashes[i]!, chunk.timesMs[i]!)
-    }
-  }
-}
-
-function asRuns(chunks: ReadonlyMap<number, Chunk>, upTo = Number.POSITIVE_INFINITY): RunToWrite[] {
-  return [...chunks]
-    .sort(([a], [b]) => a - b)
-    .map(([queueKey, chunk]) => ({
-      queueKey,
-      firstOffset: chunk.first,
-      count: upTo === Number.POSITIVE_INFINITY ? chunk.count : lowerBound(chunk.offsets, chunk.count, upTo),
-      offsets: chunk.offsets,
-      tagHashes: chunk.tagHashes,
-      timesMs: chunk.timesMs,
-    }))
-    .filter((run) => run.count > 0)
-}
-
-/** How many of the first `count` ascending values are below `value`. */
-function lowerBound(values: ArrayLike<number>, count: number, value: number): number {
-  let low = 0
-  let high = count
-  while (low < high) {
-    const middle = (low + high) >> 1
-    if (values[middle]! < value) low = middle + 1
-    else high = middle
-  }
-  return low
-}
-
-/** The last of ascending values that is at most `value`; the first is. */
-const lastAtMost = (values: readonly number[], value: number): number => {
-  const above = lowerBound(values, values.length, value)
-  return values[above] === value ? above : above - 1
 }
