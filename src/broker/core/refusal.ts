@@ -6,8 +6,10 @@ export interface Refusal {
 
 export const codes = {
   badRequest: 40000,
-  notFound: 40400,
   invalidTransactionId: 40008,
+  illegalFilter: 40010,
+  illegalOffset: 40019,
+  notFound: 40400,
   topicNotFound: 40402,
   consumerGroupNotFound: 40403,
   payloadTooLarge: 41300,

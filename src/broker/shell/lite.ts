@@ -48,7 +48,6 @@ import type { Receiving } from './receiving.ts'
 import { asRefusal, refuse, topicNotFound } from './refusals.ts'
 import type { Throughput } from './throughput.ts'
 
-const ILLEGAL_FILTER = 40010
 /** Polls of one client at a time, roughly: official push consumers have one. */
 const attemptsRemembered = 16
 /** How soon something is tried again that the log had no room for. */
@@ -150,7 +149,7 @@ export class LiteShell {
     const group = this.#bound(topic, request.group)
     if (request.filter !== null)
       throw refuse({
-        code: ILLEGAL_FILTER,
+        code: codes.illegalFilter,
         message: 'a lite consumer gets every message of the lite topics it subscribes to; its filter expression is "*"',
       })
     const at = this.#context.now()

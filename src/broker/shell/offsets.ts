@@ -25,8 +25,6 @@ import { refuse, topicNotFound } from './refusals.ts'
 import type { Throughput } from './throughput.ts'
 import { Turns } from './turns.ts'
 
-const ILLEGAL_OFFSET = 40019
-
 /** What offsets may use of the shell around them. */
 export interface OffsetsContext {
   readonly state: BrokerState
@@ -310,7 +308,7 @@ export class Offsets {
 function checkOffset(queue: Queue, offset: number, end: number, begin = queue.begin): void {
   if (Number.isSafeInteger(offset) && offset >= begin && offset <= end) return
   throw new BrokerRefusal(
-    ILLEGAL_OFFSET,
+    codes.illegalOffset,
     `offset ${offset} is out of range: queue ${queue.id} holds ${begin} to ${end}, the end included`,
   )
 }
