@@ -7,8 +7,8 @@ import { EventEmitter } from 'node:events'
 import type { Broker } from '../../src/broker/broker.ts'
 import { openBroker } from '../../src/broker/shell/open.ts'
 import {
+  ClientRegistry,
   createBandwidth,
-  createClientRegistry,
   type InstanceDoor,
   messagingService,
   metricsService,
@@ -46,7 +46,7 @@ export class WireSubject {
   private constructor(broker: Broker, clock: SimulatedClock) {
     this.broker = broker
     this.clock = clock
-    const clients = createClientRegistry(broker, clock)
+    const clients = new ClientRegistry(broker, clock)
     const door: InstanceDoor = {
       instanceId: 'rmq-cn-fuzz',
       broker,

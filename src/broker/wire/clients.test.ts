@@ -2,7 +2,8 @@ import { describe, expect, it } from 'vitest'
 import type * as gen from '../../grpc/gen/rocketmq.js'
 import { SimulatedClock } from '../../world/simulated.ts'
 import type { Broker } from '../broker.ts'
-import { type ClientStream, createClientRegistry } from './clients.ts'
+import type { ClientStream } from './client-streams.ts'
+import { ClientRegistry } from './clients.ts'
 
 const SECOND = 1_000
 
@@ -14,7 +15,7 @@ function start() {
     clientAlive: () => {},
     clientGone: (clientId: string) => told.push(clientId),
   } as unknown as Broker
-  const registry = createClientRegistry(broker, clock)
+  const registry = new ClientRegistry(broker, clock)
   const streams = new Map<string, ClientStream[]>()
   const open = (clientId: string) => {
     const stream: ClientStream = { write: () => true, drained: async () => {}, refresh: () => {}, routeAsked: () => {} }

@@ -11,7 +11,7 @@ import {
   type ReceiveRequest,
   type TopicView,
 } from '../broker.ts'
-import { createBandwidth, createClientRegistry, type InstanceDoor, messagingService } from './index.ts'
+import { ClientRegistry, createBandwidth, type InstanceDoor, messagingService } from './index.ts'
 import { keep } from './message.ts'
 
 const normal: TopicView = { topicName: 'normal', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
@@ -77,7 +77,7 @@ class World {
     this.door = {
       instanceId: 'rmq-cn-test',
       broker,
-      clients: createClientRegistry(broker, this.clock),
+      clients: new ClientRegistry(broker, this.clock),
       clock: this.clock,
       authenticator: null,
       serving: true,

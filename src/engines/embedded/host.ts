@@ -12,12 +12,12 @@ import { isDeepStrictEqual } from 'node:util'
 import { type Broker, BrokerRefusal, type BrokerSettings } from '../../broker/broker.ts'
 import { openBroker } from '../../broker/shell/open.ts'
 import {
+  ClientRegistry,
   connections,
   connectLiteConsumers,
   connectProducers,
   createAuthenticator,
   createBandwidth,
-  createClientRegistry,
   findMessages,
   type InstanceDoor,
   messagingService,
@@ -70,7 +70,7 @@ interface Hosted {
   readonly instanceId: string
   readonly broker: Broker
   readonly lock: FolderLock
-  readonly clients: ReturnType<typeof createClientRegistry>
+  readonly clients: ClientRegistry
   readonly doors: Map<ListenSpec['kind'], OpenDoor>
   /** Connections of all its addresses count together. */
   readonly room: ConnectionRoom
@@ -160,7 +160,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       throw new EngineError('failed', reason, { cause: error })
     })
     unopened.delete(spec.instanceId)
-    const clients = createClientRegistry(broker, world.clock)
+    const clients = new ClientRegistry(broker, world.clock)
     connectProducers(broker, clients)
     connectLiteConsumers(broker, clients)
     const instance: Hosted = {
