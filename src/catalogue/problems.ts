@@ -67,7 +67,7 @@ export function shown(value: unknown, schema: JsonSchema): string {
   return String(value)
 }
 
-/** What a schema accepts, to stand after "It must be". */
+/** What a schema accepts, to stand after "It must be" or "Send". */
 export function accepted(schema: JsonSchema): string {
   const { type, minimum, maximum, minLength, maxLength, minItems, maxItems } = schema as Readonly<Record<string, any>>
   const values = schema['enum'] as readonly unknown[] | undefined
@@ -84,7 +84,7 @@ export function accepted(schema: JsonSchema): string {
     case 'array':
       return `a list of ${minItems ?? 0} to ${maxItems} entries`
     case 'object':
-      return 'an object'
+      return `an object${membersOf(schema)}`
     default: {
       const rule = schema['x-rule'] === undefined ? '' : ` (${schema['x-rule']})`
       return `a text of ${minLength ?? 0} to ${maxLength} characters${rule}`
@@ -92,13 +92,22 @@ export function accepted(schema: JsonSchema): string {
   }
 }
 
+/** Which members it may have, those it must have first; nothing of a long list. */
+function membersOf(schema: JsonSchema): string {
+  const { properties = {}, required = [] } = schema as { properties?: object; required?: readonly string[] }
+  const names = [...new Set([...required, ...Object.keys(properties)])]
+  return names.length === 0 || names.length > mostMembers ? '' : ` with ${names.join(', ').replace(/, (?=[^,]+$)/, ' and ')}`
+}
+
+const mostMembers = 8
+
 function problemOf(finding: Finding, root: JsonSchema, input: unknown): Problem {
   const path = pointer(finding.instancePath)
   if (finding.keyword === 'required') {
     const name = String(finding.params['missingProperty'])
     const parent = schemaAt(root, path)
     const schema = (parent['properties'] as Record<string, JsonSchema>)[name] ?? {}
-    return { field: fieldOf([...path, name]), kind: 'missing', rule: `It must be ${accepted(schema)}.` }
+    return { field: fieldOf([...path, name]), kind: 'missing', rule: `Send ${accepted(schema)}.` }
   }
   const field = fieldOf(path)
   const schema = schemaAt(root, path)

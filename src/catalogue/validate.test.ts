@@ -162,7 +162,7 @@ describe('CreateInstance', () => {
       (body) => {
         body.tags = [{ key: 'a' }, { value: 'b' }]
       },
-      { field: 'tags[1].key', kind: 'missing', rule: 'It must be a text of 1 to 128 characters.' },
+      { field: 'tags[1].key', kind: 'missing', rule: 'Send a text of 1 to 128 characters.' },
     ],
     [
       'nothing in a list',
@@ -172,7 +172,7 @@ describe('CreateInstance', () => {
       {
         field: 'networkInfo.vpcInfo.vSwitches[0]',
         kind: 'invalid',
-        rule: 'null is not accepted; it must be an object.',
+        rule: 'null is not accepted; it must be an object with vSwitchId.',
       },
     ],
     [
@@ -198,7 +198,7 @@ describe('CreateInstance', () => {
       (body) => {
         delete body.networkInfo
       },
-      { field: 'networkInfo', kind: 'missing', rule: 'It must be an object.' },
+      { field: 'networkInfo', kind: 'missing', rule: 'Send an object with vpcInfo and internetInfo.' },
     ],
     [
       'a name with a blank',

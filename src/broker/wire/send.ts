@@ -106,7 +106,10 @@ function checkMessage(message: gen.Message, at: number, maxDelayMs: number): voi
   checkOrigin(system)
   if (system.messageId.trim() === '') throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message has no id.')
   if (system.messageId.length > 255)
-    throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_ID, 'The message id has more than 255 characters.')
+    throw new BrokerRefusal(
+      Code.ILLEGAL_MESSAGE_ID,
+      `The message id has ${system.messageId.length} characters; at most 255 are allowed.`,
+    )
 }
 
 function checkBody({ length }: Uint8Array): void {
@@ -125,7 +128,10 @@ function checkTexts({ tag, keys, messageGroup, liteTopic }: gen.SystemProperties
   if (messageGroup) {
     checkText(messageGroup, 'message group', Code.ILLEGAL_MESSAGE_GROUP)
     if (Buffer.byteLength(messageGroup) >= 64) {
-      throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_GROUP, 'The message group has 64 bytes or more; fewer are needed.')
+      throw new BrokerRefusal(
+        Code.ILLEGAL_MESSAGE_GROUP,
+        `The message group has ${Buffer.byteLength(messageGroup)} bytes; fewer than 64 are needed.`,
+      )
     }
   }
   if (liteTopic) checkLiteTopicName(liteTopic)
@@ -140,9 +146,16 @@ function checkDeliveryTime(system: gen.SystemProperties, at: number, maxDelayMs:
   if (deliverAt === null || deliverAt <= at + maxDelayMs) return
   throw new BrokerRefusal(
     Code.ILLEGAL_DELIVERY_TIME,
-    `The delivery time is more than ${maxDelayMs / dayMs} days ahead, the most that this instance's edition keeps a message.`,
+    `The delivery time ${shownTime(deliverAt)} is more than ${maxDelayMs / dayMs} days ahead, the most that this instance's edition keeps a message.`,
   )
 }
+
+/** The largest moment that has a date (ECMAScript). */
+const lastDateMs = 8.64e15
+
+/** What a client sent may lie beyond all dates. */
+const shownTime = (ms: number): string =>
+  Math.abs(ms) <= lastDateMs ? new Date(ms).toISOString() : `of ${ms} ms after 1970`
 
 function checkRecovery(system: gen.SystemProperties): void {
   const recoveryMs = durationMs(system.orphanedTransactionRecoveryDuration ?? null)

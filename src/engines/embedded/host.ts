@@ -35,7 +35,7 @@ import { addressFilter } from './address-filter.ts'
 import type { FolderLock } from './folder-lock.ts'
 import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
 import { probeFolder, removeFolder } from './instance-folders.ts'
-import { Trouble } from './trouble.ts'
+import { Trouble, whyUnopened } from './trouble.ts'
 import { createTurns } from './turns.ts'
 
 export interface HostOptions {
@@ -85,8 +85,6 @@ interface Hosted {
 }
 
 const closeGraceMs = 2000
-const wrongKeyAdvice =
-  "Nothing was changed. Put back this home's own instances folder or secret.key, whichever was exchanged; the instance then comes up by itself."
 /** Connections beyond the specification's that are let in for as long as it takes to tell them. */
 const anteroomConnections = 64
 
@@ -155,7 +153,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       report,
     }).catch(async (error: unknown) => {
       await lock.release()
-      const reason = unopenedReason(spec.instanceId, error)
+      const reason = whyUnopened(spec.instanceId, error)
       unopened.set(spec.instanceId, reason)
       throw new EngineError('failed', reason, { cause: error })
     })
@@ -451,12 +449,6 @@ const unopenedObservation = ([instanceId, reason]: readonly [string, string]): I
   topics: [],
   groups: [],
 })
-
-function unopenedReason(instanceId: string, error: unknown): string {
-  const { code, message } = error as { code?: string; message: string }
-  const advice = code === 'wrong-key' ? ` ${wrongKeyAdvice}` : ''
-  return `The messages of instance ${instanceId} cannot be opened: ${message}.${advice}`
-}
 
 function listenFailure(instanceId: string, listen: ListenSpec, error: NodeJS.ErrnoException): string {
   const address = `${listen.host}:${listen.port}`

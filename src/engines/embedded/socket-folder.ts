@@ -17,12 +17,22 @@ export function ownSocketFolder(places: Places): void {
 
 /** Names of the processes that have a socket there, left over ones included; none when there is no folder. Throws as `ownSocketFolder`. */
 export function namesWithSocket(places: Places): string[] {
-  if (lstatSync(places.sockets, { throwIfNoEntry: false }) === undefined) return []
+  if (!isThere(places.sockets)) return []
   refuseForeign(places)
   return readdirSync(places.sockets)
     .filter((file) => file.endsWith(socketSuffix))
     .map((file) => file.slice(0, -socketSuffix.length))
     .filter(isProcessName)
+}
+
+/** What lies where a folder of its path should be may be a file: then it is not there either. */
+function isThere(folder: string): boolean {
+  try {
+    return lstatSync(folder, { throwIfNoEntry: false }) !== undefined
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOTDIR') return false
+    throw error
+  }
 }
 
 function refuseForeign({ sockets, brokers }: Places): void {

@@ -40,6 +40,7 @@ interface BenchOptions {
 function bench(options: BenchOptions = {}) {
   const clock = new SimulatedClock()
   const events: string[] = []
+  const reports: string[] = []
   const processes: Fake[] = []
   let failStart: Error | null = null
   let record = newRecord
@@ -108,12 +109,13 @@ function bench(options: BenchOptions = {}) {
     onRecord(next) {
       record = next
     },
-    report: () => {},
+    report: (error) => reports.push((error as Error).message),
   })
   return {
     clock,
     supervisor,
     events,
+    reports,
     processes,
     record: () => record,
     failStarts(error: Error | null) {
@@ -199,6 +201,9 @@ describe('a process that is needed', () => {
     const b = bench()
     b.failStarts(new Error('It ended with exit code 1 while starting.'))
     await expect(b.supervisor.use()).rejects.toThrow(/did not start. It ended with exit code 1 while starting/)
+    expect(b.reports).toEqual([
+      'Broker process 2 ended because it could not be started: It ended with exit code 1 while starting; it is started again in 50 ms.',
+    ])
     b.failStarts(null)
     await b.clock.advance(firstPauseMs)
     expect(b.events.slice(-1)).toEqual(['return'])

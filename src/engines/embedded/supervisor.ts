@@ -12,6 +12,7 @@ import type { Cancel, Clock } from '../../world/world.ts'
 import { EngineError } from '../engine.ts'
 import { beatMs, listenToHeart } from './heartbeat.ts'
 import type { HostApi, HostGreeting } from './host-api.ts'
+import { withoutStop } from './trouble.ts'
 
 /** What the supervisor needs of the machine. */
 export interface Launcher {
@@ -294,7 +295,7 @@ export class ProcessSupervisor {
     const isFailing = this.#deathsMs.length >= deathsAllowed
     const pauseMs = isFailing ? lastPauseMs : Math.min(lastPauseMs, firstPauseMs * 2 ** Math.min(this.#inRow - 1, 20))
     const wasFailing = this.#record.failure !== null
-    const how = this.#options.clean(ending.how)
+    const how = withoutStop(this.#options.clean(ending.how))
     this.#remember({
       lastEnd: { atMs: clock.now(), how },
       failure: isFailing ? this.#reason(how, ending.said) : null,
@@ -334,7 +335,7 @@ export class ProcessSupervisor {
 
   #reason(how: string, said: readonly string[]): string {
     const last = said.length === 0 ? '' : ` Its last words: ${this.#options.clean(said.join(' | '))}`
-    return `Broker process ${this.name} keeps ending, ${deathsAllowed} times within ${deathsWindowMs / 1000} s, last ${how.replace(/\.$/, '')}; it is tried again every ${lastPauseMs / 1000} s.${last}`
+    return `Broker process ${this.name} keeps ending, ${deathsAllowed} times within ${deathsWindowMs / 1000} s, last ${how}; it is tried again every ${lastPauseMs / 1000} s.${last}`
   }
 
   #remember(change: Partial<ProcessRecord>): void {

@@ -1,7 +1,7 @@
 /** What is made of an instance's reports. */
 import { describe, expect, it } from 'vitest'
 import { corrupt, LogError } from '../../broker/log/errors.ts'
-import { Trouble } from './trouble.ts'
+import { Trouble, whyUnopened } from './trouble.ts'
 
 const segment = '/home/instances/rmq-1/0000003.segment'
 const unreadable = (offset: number, file = segment): LogError => corrupt(file, offset, 'no whole record starts there')
@@ -45,5 +45,35 @@ describe('trouble', () => {
     trouble.note(new Error('a checkpoint', { cause: new LogError('failed', 'The disk is full.') }))
     trouble.note(new LogError('failed', 'Another.'))
     expect(trouble.stopped).toBe('Instance rmq-1 takes no messages: The disk is full.')
+  })
+})
+
+describe('an instance that cannot be opened', () => {
+  it.each([
+    [
+      'a damaged segment',
+      unreadable(64),
+      /byte 64: no whole record starts there\. Nothing was changed; restore the file from a copy, or/,
+    ],
+    [
+      'another key',
+      new LogError('wrong-key', 'f cannot be decrypted with the key at hand'),
+      /at hand\. Nothing was changed\. Put back/,
+    ],
+    [
+      'a state that ends early',
+      new RangeError('The record ends before its last field.'),
+      /last field\. What its files hold makes no sense\. .*or delete/,
+    ],
+    [
+      'a full disk',
+      Object.assign(new Error('ENOSPC: no space left on device'), { code: 'ENOSPC' }),
+      /left on device\.$/,
+    ],
+  ])('says why and what to do: %s', (_what, error, says) => {
+    const reason = whyUnopened('rmq-1', error)
+    expect(reason).toMatch(says)
+    expect(reason).toMatch(/^The messages of instance rmq-1 cannot be opened: .*[^.]\.$/)
+    expect(reason).not.toContain('..')
   })
 })

@@ -57,3 +57,18 @@ export class Trouble {
     this.#places += 1
   }
 }
+
+const wrongKeyAdvice =
+  "Nothing was changed. Put back this home's own instances folder or secret.key, whichever was exchanged; the instance then comes up by itself."
+const unreadableAdvice =
+  'What its files hold makes no sense. Nothing was changed; restore its folder from a copy, and the instance comes up by itself, or delete the instance.'
+
+/** Why the messages of an instance could not be opened, as a sentence with what to do. */
+export function whyUnopened(instanceId: string, error: unknown): string {
+  const { code, message } = error as { code?: string; message: string }
+  const advice = code === 'wrong-key' ? ` ${wrongKeyAdvice}` : code === undefined ? ` ${unreadableAdvice}` : ''
+  return `The messages of instance ${instanceId} cannot be opened: ${withoutStop(message)}.${advice}`
+}
+
+/** To go on within a sentence with what another one said. */
+export const withoutStop = (text: string): string => text.replace(/[.\s]+$/, '')
