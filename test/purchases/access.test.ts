@@ -181,6 +181,35 @@ describe('the bandwidth that was bought', () => {
     expect(fast.tookMs).toBeLessThanOrEqual(500)
   })
 
+  it('holds what is pulled by offset like what is received', async () => {
+    await start()
+    const topic = await instance.topic()
+    await instance.change({ listen: listenWith(1) })
+    const inside = await dial()
+    // One after another into each of the eight queues, four into each.
+    for (let n = 0; n < 32; n++) await inside.send(inside.message(topic, Buffer.alloc(megabit)))
+    const pulled = async (client: DriverClient) => {
+      const call = client.open('pullMessage', 600_000)
+      const messageQueue = { topic: client.resource(topic), id: 0 }
+      const request = {
+        group: client.resource('pullers'),
+        messageQueue,
+        batchSize: 32,
+        longPollingTimeout: { seconds: 5 },
+      }
+      call.send(gen.PullMessageRequest.encode(request).finish())
+      call.end()
+      return instance.elapse(bodiesOf(call))
+    }
+    const slow = await pulled(await dial(instance.guardedPort))
+    expect(slow.value).toEqual([megabit, megabit, megabit, megabit])
+    expect(slow.tookMs).toBeGreaterThanOrEqual(2_500)
+    expect(slow.tookMs).toBeLessThanOrEqual(4_000)
+    const fast = await pulled(inside)
+    expect(fast.value).toHaveLength(4)
+    expect(fast.tookMs).toBeLessThanOrEqual(500)
+  })
+
   it('holds what comes in as well', async () => {
     await start()
     const topic = await instance.topic()
@@ -253,4 +282,14 @@ async function codeOf(
     case 'telemetry':
       return (await driver.telemetry().hear())?.status?.code
   }
+}
+
+/** How many bytes each message of a pull has, to the end of the reply. */
+async function bodiesOf(call: ReturnType<DriverClient['open']>): Promise<number[]> {
+  const sizes: number[] = []
+  for (let bytes = await call.next(); bytes !== null; bytes = await call.next()) {
+    const { message } = gen.PullMessageResponse.decode(bytes)
+    if (message !== null) sizes.push(message.body.length)
+  }
+  return sizes
 }

@@ -266,7 +266,8 @@ describe('a DELAY topic', () => {
     const reply = await world.call('SendMessage', { messages: [sent] })
     expect([reply.status.code, world.sent[0]?.deliverAtMs ?? null]).toEqual([code, deliverAtMs])
     if (code === 20000) expect(reply.entries[0].recallHandle).toBe('handle of id')
-    if (code === 40012) expect(reply.status.message).toMatch(/^The delivery time (\S+Z|of \d+ ms after 1970) is more than 7 days ahead/)
+    if (code === 40012)
+      expect(reply.status.message).toMatch(/^The delivery time (\S+Z|of \d+ ms after 1970) is more than 7 days ahead/)
   })
 
   it.each<[string, gen.RecallMessageRequestInit, number, string]>([
