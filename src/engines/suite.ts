@@ -18,6 +18,8 @@ export interface ContractSubject {
   reopen(): Promise<Engine>
   /** Leaves what a kill in the middle of `ensureInstance` would leave; null when the engine leaves nothing then. */
   readonly leaveHalfMade: ((instanceId: string) => Promise<void>) | null
+  /** Sends so many messages to a topic of the instance that listens on the port; null when the engine carries none. */
+  readonly send: ((port: number, topicName: string, count: number) => Promise<void>) | null
   dispose(): Promise<void>
 }
 
@@ -275,6 +277,50 @@ export function engineContract(
       }
       await engine.resetOffsets(instanceId, [])
       expect(await transcript()).toEqual(['rmq-cn-contract001@1 running, topic orders@1, group workers@1'])
+    })
+
+    it('says how far a group is behind: nothing of an absent instance, and of a group that reads nothing', async () => {
+      expect(await engine.lag('rmq-cn-never-was', 'workers')).toBeNull()
+      const { instanceId } = await engine.ensureInstance(await specOf())
+      await engine.ensureTopics(instanceId, [topic('orders')])
+      await engine.ensureGroups(instanceId, [group('workers')])
+      expect(await engine.lag(instanceId, 'workers')).toEqual([])
+      expect(await engine.lag(instanceId, 'nobody')).toEqual([])
+    })
+
+    it('counts what a reset puts before a group, carries each reset out once, also after a restart', async (test) => {
+      if (subject.send === null) return test.skip('this engine carries no messages')
+      const spec = await specOf()
+      const { instanceId } = await engine.ensureInstance(spec)
+      await engine.ensureTopics(instanceId, [topic('orders'), topic('audit')])
+      await engine.ensureGroups(instanceId, [group('workers'), group('others')])
+      const { port } = spec.listen[0]!
+      await subject.send(port, 'orders', 5)
+      await subject.send(port, 'audit', 2)
+      const ready = async (of: Engine = engine): Promise<string[]> =>
+        ((await of.lag(instanceId, 'workers')) ?? []).map(
+          (one) => `${one.topicName} ${one.readyCount} ready, ${one.inflightCount} in flight`,
+        )
+      await engine.resetOffsets(instanceId, [reset('a', { toMs: 0 })])
+      expect(await ready()).toEqual(['orders 5 ready, 0 in flight'])
+      const [lag] = (await engine.lag(instanceId, 'workers')) ?? []
+      expect(lag?.readySinceMs).toBeGreaterThan(0)
+      await engine.resetOffsets(instanceId, [reset('b', { toMs: null })])
+      expect(await ready()).toEqual(['orders 0 ready, 0 in flight'])
+      await engine.resetOffsets(instanceId, [reset('b', { toMs: 0 })])
+      expect(await ready(), 'b was carried out before').toEqual(['orders 0 ready, 0 in flight'])
+      await subject.send(port, 'orders', 1)
+      expect(await ready()).toEqual(['orders 1 ready, 0 in flight'])
+      expect(await engine.lag(instanceId, 'others'), 'another group').toEqual([])
+
+      const reopened = await subject.reopen()
+      await reopened.ensureInstance(spec)
+      await reopened.resetOffsets(instanceId, [reset('b', { toMs: 0 })])
+      expect(await ready(reopened)).toEqual(['orders 1 ready, 0 in flight'])
+      await reopened.resetOffsets(instanceId, [reset('c', { toMs: 0 })])
+      expect(await ready(reopened)).toEqual(['orders 6 ready, 0 in flight'])
+      await reopened.resetOffsets(instanceId, [reset('d', { topicName: 'audit', toMs: 0 })])
+      expect((await ready(reopened)).sort()).toEqual(['audit 2 ready, 0 in flight', 'orders 6 ready, 0 in flight'])
     })
 
     it('takes every message type it claims, and refuses the others by name', async () => {

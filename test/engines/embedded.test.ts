@@ -7,6 +7,7 @@ import { createEmbeddedEngine } from '../../src/engines/embedded/engine.ts'
 import type { Engine } from '../../src/engines/engine.ts'
 import { engineContract } from '../../src/engines/suite.ts'
 import { realWorld } from '../../src/world/real.ts'
+import { DriverClient } from '../wire/driver/client.ts'
 import { hostsInThisProcess } from './hosts.ts'
 
 engineContract('embedded', async () => {
@@ -29,6 +30,17 @@ engineContract('embedded', async () => {
     },
     async leaveHalfMade(instanceId) {
       await mkdir(path.join(home, 'instances', instanceId), { recursive: true })
+    },
+    async send(port, topicName, count) {
+      const client = await DriverClient.dial('java', { port, tls: false, clock: realWorld().clock, credentials: null })
+      try {
+        for (let sent = 0; sent < count; sent++) {
+          const { status } = await client.send(client.message(topicName, `${sent}`))
+          if (status?.code !== 20000) throw new Error(`The message was refused: ${status?.message}`)
+        }
+      } finally {
+        client.close()
+      }
     },
     async dispose() {
       await engine.stop()

@@ -3,13 +3,15 @@
  *
  * Deliveries are written `lite topic/body:attempt`. What chance may do is test/simulation/lite.ts's business.
  */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { GroupSpec, TopicSpec } from '../../engines/engine.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerRefusal, Delivery, LiteOffset, LiteSyncRequest, ReceiveRequest } from '../broker.ts'
 import { limits } from '../core/limits.ts'
 import { encodeState } from '../core/snapshot.ts'
+import { openLog } from '../log/log.ts'
+import { openQueueIndex, type PersistentQueueIndex } from '../log/queue-index.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
 
@@ -205,6 +207,31 @@ describe('the life of a lite topic', () => {
     expect(broker.state.queues.size).toBe(1)
     expect(broker.state.subscriptions.size).toBe(0)
     expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+  })
+
+  it('takes its places in the index with it: those in memory at once, those on the disk with their segments', async () => {
+    const adding = vi.spyOn(await anIndex(), 'add')
+    await ensureTopic({ liteExpirationMs: 15 * MINUTE })
+    await sendToMany(3_000)
+    const index = adding.mock.contexts[0] as PersistentQueueIndex
+    adding.mockRestore()
+    expect(index.memoryBytes()).toBeGreaterThan(3_000 * 200)
+    await broker.checkpoint()
+    await clock.advance(15 * MINUTE)
+    expect(broker.state.liteTopicCount).toBe(0)
+    expect(index.memoryBytes()).toBeLessThan(1_000)
+
+    const onDisk = async (): Promise<number> => {
+      const names = await disk.list('/instance')
+      return names.reduce((sum, name) => sum + (disk.contentOf(`/instance/${name}`)?.length ?? 0), 0)
+    }
+    expect(await onDisk()).toBeGreaterThan(3_000 * 100)
+    broker.configure({ retentionMs: HOUR, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 })
+    await clock.advance(3 * HOUR)
+    expect(await onDisk()).toBeLessThan(10_000)
+    await restart()
+    // The topic's own, which is always there.
+    expect(broker.state.queues.size).toBe(1)
   })
 
   it('begins anew under the same name, with nothing of what was there', async () => {
@@ -565,6 +592,13 @@ async function restart(settings: { readonly retentionMs?: number } = {}): Promis
   await broker.close()
   await open(settings)
   expect(Buffer.compare(encodeState(broker.state), before)).toBe(0)
+}
+
+/** What all indexes do, to listen to the broker's own. */
+async function anIndex(): Promise<PersistentQueueIndex> {
+  const { log } = await openLog({ disk, clock, random, directory: '/elsewhere' })
+  const { index } = await openQueueIndex({ disk, directory: '/elsewhere', log, cipher: null, decode: () => [] })
+  return Object.getPrototypeOf(index)
 }
 
 /** One message to each of lite topics `n0`, `n1`, … */

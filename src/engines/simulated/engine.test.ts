@@ -18,6 +18,7 @@ for (const forgetful of [false, true]) {
         return engine
       },
       leaveHalfMade: async (instanceId) => engine.leaveHalfMade(instanceId),
+      send: null,
       dispose: async () => {},
     }
   })
