@@ -96,7 +96,9 @@ export function accepted(schema: JsonSchema): string {
 function membersOf(schema: JsonSchema): string {
   const { properties = {}, required = [] } = schema as { properties?: object; required?: readonly string[] }
   const names = [...new Set([...required, ...Object.keys(properties)])]
-  return names.length === 0 || names.length > mostMembers ? '' : ` with ${names.join(', ').replace(/, (?=[^,]+$)/, ' and ')}`
+  return names.length === 0 || names.length > mostMembers
+    ? ''
+    : ` with ${names.join(', ').replace(/, (?=[^,]+$)/, ' and ')}`
 }
 
 const mostMembers = 8
