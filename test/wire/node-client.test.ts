@@ -147,6 +147,38 @@ describe('rocketmq-client-nodejs', () => {
     }
   })
 
+  it('gets the messages beside one that is too large for it to read', { timeout: 60_000 }, async () => {
+    const { endpoint } = await runningInstance(client, { topic: 'large', group: 'large-group', maxRetryTimes: 1 })
+    const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['large'] }))
+    const consumer = new rocketmq.SimpleConsumer(
+      clientOptions(endpoint, {
+        consumerGroup: 'large-group',
+        subscriptions: new Map([['large', '*']]),
+        awaitDuration: 5000,
+      }),
+    )
+    await Promise.all([producer.startup(), consumer.startup()])
+    try {
+      await producer.send({ topic: 'large', body: Buffer.alloc(4 * 1024 * 1024) })
+      const sent = await sendMany(producer, 'large', 20)
+      const received = new Map<string, string>()
+      for (let polls = 0; received.size < 20 && polls < 20; polls++) {
+        // Alone, the large one ends a receive with what its user can read.
+        const messages = await consumer.receive(32, 30_000).catch((error: Error) => {
+          expect(error.message).toMatch(/larger than max/)
+          return []
+        })
+        for (const message of messages) {
+          received.set(message.messageId, message.body.toString())
+          await consumer.ack(message)
+        }
+      }
+      expect(received).toEqual(sent)
+    } finally {
+      await Promise.all([producer.shutdown(), consumer.shutdown()])
+    }
+  })
+
   it('finds a message in the dead letters once its retries are used up', async () => {
     const { endpoint } = await runningInstance(client, { topic: 'poison', group: 'poison-group', maxRetryTimes: 1 })
     const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['poison'] }))

@@ -12,6 +12,7 @@ import { Code } from './code.ts'
 import { parseFilter } from './filter.ts'
 import { deliverySize, encodeDelivery, topicField } from './message.ts'
 import { checkGroupName } from './names.ts'
+import { allFit, whatFits } from './receive-limit.ts'
 import { topicOf } from './route.ts'
 import { maxReceiveBatch } from './settings.ts'
 import { drainedInTime } from './stalled.ts'
@@ -36,7 +37,7 @@ const giveBackMs = 1000
 type ReceiveCall = WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>
 
 export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMessageRequest): Promise<void> {
-  let deliveries: Delivery[] = []
+  let deliveries: readonly Delivery[] = []
   let status: gen.StatusInit
   let wire: WireCall | null = null
   try {
@@ -45,7 +46,7 @@ export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMess
     // The instance may have been stopped while the poll waited.
     if (!wire.door.serving) await giveBack(wire, request, taken)
     refuseWhenStopped(wire.door)
-    deliveries = taken
+    deliveries = await readable(wire, request, taken)
     status = deliveries.length === 0 ? statusOf(Code.MESSAGE_NOT_FOUND, 'no new message') : statusOf(Code.OK)
   } catch (error) {
     status = statusOfError(error, call.context.report)
@@ -83,14 +84,34 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: Re
   )
 }
 
+/** Without what the client's library could not read; that goes to whoever asks next. */
+async function readable(
+  wire: WireCall,
+  request: gen.ReceiveMessageRequest,
+  taken: readonly Delivery[],
+): Promise<readonly Delivery[]> {
+  if (allFit(wire.language, taken)) return taken
+  const { broker } = wire.door
+  const isLite = broker.topic(request.messageQueue?.topic?.name ?? '')?.messageType === 'LITE'
+  const inOrder = isLite || broker.group(request.group?.name ?? '')?.orderly === true
+  // Lite topics cannot be told apart here: all of them are one lane.
+  const laneOf = inOrder ? ({ queueId }: Delivery) => (isLite ? 0 : queueId) : null
+  const sizeOf = (delivery: Delivery) => encodeDelivery(delivery, requestedTopic(request)).length
+  const { sent, heldBack } = whatFits(taken, laneOf, sizeOf)
+  if (heldBack.length > 0) await giveBack(wire, request, heldBack)
+  return sent
+}
+
+const requestedTopic = ({ messageQueue }: gen.ReceiveMessageRequest): Uint8Array =>
+  topicField(messageQueue?.topic?.name ?? '', messageQueue?.topic?.resourceNamespace ?? '')
+
 async function deliver(
   call: ReceiveCall,
   wire: WireCall,
   request: gen.ReceiveMessageRequest,
   deliveries: readonly Delivery[],
 ): Promise<void> {
-  const topic = request.messageQueue?.topic
-  const as = topicField(topic?.name ?? '', topic?.resourceNamespace ?? '')
+  const as = requestedTopic(request)
   /** Those before it are known to have left. */
   let takenBelow = 0
   for (const [index, delivery] of deliveries.entries()) {
