@@ -2,10 +2,17 @@
  * The state as bytes: what a checkpoint holds, and what "replayed equals live" compares.
  *
  * Exactly the fields that events set, in the order in which they came to be; nothing volatile. Format
- * version 2.
+ * version 3.
+ *
+ * A snapshot is of one moment, the one at which it was made, and is written piece by piece while events go on: it is
+ * told of each event before that is applied (`before`), and puts aside what the event is about to change and was not
+ * written yet. What is small is encoded at once: topics, groups, counters. What may be large is not: of lite topics and
+ * transactions the few fields that change are copied, deliveries are put aside a queue at a time, timed
+ * messages a chunk of their table at a time. So neither making nor keeping one ever takes long, however much there is.
  */
 import { Reader, Writer } from './bytes.ts'
 import { readGroup, readTopic, writeGroup, writeTopic } from './event-codec.ts'
+import type { BrokerEvent, MessageName } from './events.ts'
 import { newLease, own } from './lease.ts'
 import { addLiteTopic, addReading } from './lite-topics.ts'
 import { keep } from './orderly.ts'
@@ -13,68 +20,213 @@ import {
   type BrokerState,
   type Cursor,
   emptyState,
+  type Lease,
+  type LiteTopic,
   makeGroup,
   makeSubscription,
   makeTopic,
+  type Queue,
+  type QueueLock,
   type Subscription,
-  type Topic,
 } from './state.ts'
-import { openTransaction, type Transactions } from './transactions.ts'
+import type { TimerCapture } from './timer-table.ts'
+import { type OpenTransaction, openTransaction } from './transactions.ts'
 
-const VERSION = 2
+const VERSION = 3
 
 const RENEWABLE = 1
 const UNTOUCHED = 2
 const ACKED = 4
 
+/** A piece is given out when it has grown to this. */
+const PIECE_BYTES = 128 * 1_024
+/** Deliveries of one queue up to this many are written at once, without being put aside first. */
+const AT_ONCE = 256
+/** Fields of a delivery that may change, its owner not counted. */
+const LEASE_FIELDS = 6
+
+/** The whole at once. */
 export function encodeState(state: BrokerState): Uint8Array {
-  const to = new Writer(4_096 + state.timers.writtenBytes)
-  writeState(to, state)
+  const snapshot = new Snapshot(state)
+  const to = new Writer(65_536)
+  for (const piece of snapshot.pieces()) to.raw(piece)
+  snapshot.end()
   return to.finish()
 }
 
-export function writeState(to: Writer, state: BrokerState): void {
-  to.u8(VERSION)
-  to.whole(state.nextQueueKey)
-  to.whole(state.nextSubscriptionId)
-  to.whole(state.lastAt)
-  to.whole(state.topics.size)
-  for (const topic of state.topics.values()) {
-    writeTopic(to, { ...topic.settings, firstQueueKey: topic.firstQueueKey, queues: topic.queues.length })
-    for (const queue of topic.queues) {
-      to.whole(queue.begin)
-      to.whole(queue.end)
+export class Snapshot {
+  readonly #state: BrokerState
+  readonly #pieceBytes: number
+  readonly #atOnce: number
+  readonly #to: Writer
+  /** Lite topics by LITE topic; of each when its last message was stored, and where its queue begins and ends. */
+  readonly #lites: Array<{ readonly topics: readonly LiteTopic[]; readonly numbers: Float64Array }> = []
+  readonly #subscriptions: readonly Subscription[]
+  readonly #nextSubscriptionId: number
+  /** Of each its checks and when the next one is due. */
+  readonly #transactions: { readonly open: readonly OpenTransaction[]; readonly numbers: Float64Array }
+  readonly #timers: TimerCapture
+  readonly #written = new Set<Cursor>()
+  readonly #aside = new Map<Cursor, CursorCopy>()
+
+  constructor(state: BrokerState, { pieceBytes = PIECE_BYTES, atOnce = AT_ONCE } = {}) {
+    this.#state = state
+    this.#pieceBytes = pieceBytes
+    this.#atOnce = atOnce
+    this.#to = new Writer(Math.max(1_024, Math.min(pieceBytes, 16_384)))
+    writeHead(this.#to, state)
+    for (const { liteTopics } of state.topics.values()) {
+      if (!liteTopics) continue
+      const topics: LiteTopic[] = []
+      for (let lite = liteTopics.byAge.first; lite; lite = lite.next) topics.push(lite)
+      this.#lites.push({
+        topics,
+        numbers: numbersOf(topics, (lite) => [lite.lastMs, lite.queues[0].begin, lite.queues[0].end]),
+      })
+    }
+    this.#subscriptions = [...state.subscriptions.values()]
+    this.#nextSubscriptionId = state.nextSubscriptionId
+    const open = [...state.transactions.open.values()]
+    this.#transactions = { open, numbers: numbersOf(open, ({ checks, nextCheck }) => [checks, nextCheck]) }
+    this.#timers = state.timers.capture()
+  }
+
+  /** The bytes, in order; each piece is the caller's. Others may run between two of them. */
+  *pieces(): Generator<Uint8Array, void> {
+    yield* this.#writeLites()
+    yield* this.#writeSubscriptions()
+    yield* this.#writeTransactions()
+    yield this.#piece()
+    yield* this.#timers.pieces(this.#pieceBytes)
+  }
+
+  /** Called for each event right before it is applied. */
+  before(event: BrokerEvent): void {
+    changedBy(this.#state, event, (cursor, subscription) => {
+      if (subscription.id >= this.#nextSubscriptionId) return
+      if (!this.#written.has(cursor) && !this.#aside.has(cursor)) this.#aside.set(cursor, copyOf(cursor))
+    })
+  }
+
+  /** It is written, or will not be: nothing is put aside any more. */
+  end(): void {
+    this.#timers.end()
+    this.#aside.clear()
+  }
+
+  *#writeLites(): Generator<Uint8Array, void> {
+    const to = this.#to
+    for (const { topics, numbers } of this.#lites) {
+      to.whole(topics.length)
+      for (let i = 0; i < topics.length; i++) {
+        to.text(topics[i]!.liteTopic)
+        to.whole(topics[i]!.firstQueueKey)
+        for (let field = 0; field < 3; field++) to.whole(numbers[i * 3 + field]!)
+        if (to.length >= this.#pieceBytes) yield this.#piece()
+      }
     }
   }
-  to.whole(state.groups.size)
-  for (const group of state.groups.values()) writeGroup(to, group.settings)
-  const readings = [...state.subscriptions.values()]
-  const own = readings.filter(({ topic }) => topic.parent === null)
-  to.whole(own.length)
-  for (const subscription of own) writeSubscription(to, subscription, subscription.topic.settings.topicName)
-  writeLite(to, state, readings)
-  to.whole(state.nextTimerId)
-  to.whole(state.firedDueMs)
-  state.timers.write(to)
-  writeTransactions(to, state.transactions)
-  writeResets(to, state)
+
+  *#writeSubscriptions(): Generator<Uint8Array, void> {
+    const to = this.#to
+    to.whole(this.#subscriptions.length)
+    for (const { id, group, topic, cursors } of this.#subscriptions) {
+      to.whole(id)
+      to.text(group.settings.consumerGroupId)
+      to.whole(topic.firstQueueKey)
+      for (const cursor of cursors) {
+        this.#written.add(cursor)
+        const aside = this.#aside.get(cursor)
+        this.#aside.delete(cursor)
+        if (!aside && cursor.leases.size <= this.#atOnce) writeCursor(to, cursor)
+        else yield* this.#writeCopy(aside ?? copyOf(cursor))
+        if (to.length >= this.#pieceBytes) yield this.#piece()
+      }
+    }
+  }
+
+  *#writeCopy(copy: CursorCopy): Generator<Uint8Array, void> {
+    const to = this.#to
+    writeProgress(to, copy.next, copy.lock, copy.leases.length)
+    for (let i = 0; i < copy.leases.length; i++) {
+      writeLease(to, copy.leases[i]!, copy.numbers, i * LEASE_FIELDS, copy.owners[i]!)
+      if (to.length >= this.#pieceBytes) yield this.#piece()
+    }
+  }
+
+  *#writeTransactions(): Generator<Uint8Array, void> {
+    const to = this.#to
+    const { open, numbers } = this.#transactions
+    to.whole(open.length)
+    for (let i = 0; i < open.length; i++) {
+      const one = open[i]!
+      to.whole(one.number)
+      to.whole(one.topicKey)
+      to.whole(one.position)
+      to.text(one.messageId)
+      to.text(one.owner)
+      to.whole(one.storedAt)
+      to.whole(numbers[2 * i]!)
+      to.whole(numbers[2 * i + 1]!)
+      if (to.length >= this.#pieceBytes) yield this.#piece()
+    }
+  }
+
+  #piece(): Uint8Array {
+    const piece = this.#to.finish()
+    this.#to.reset()
+    return piece
+  }
 }
 
 export function decodeState(bytes: Uint8Array): BrokerState {
   const from = new Reader(bytes)
   const version = from.u8()
   if (version !== VERSION)
-    throw new RangeError(`The checkpoint has format ${version}, which a later version of Gantry wrote.`)
+    throw new RangeError(`The checkpoint has format ${version}; this version of Gantry reads format ${VERSION}.`)
   const state = emptyState()
+  const resets = readHead(from, state)
+  readLites(from, state)
+  for (let count = from.whole(); count > 0; count--) readSubscription(from, state, resets)
+  readTransactions(from, state)
+  state.timers.read(from)
+  return state
+}
+
+// What is small ------------------------------------------------------------------------------------
+
+function writeHead(to: Writer, state: BrokerState): void {
+  to.u8(VERSION)
+  to.whole(state.nextQueueKey)
+  to.whole(state.nextSubscriptionId)
+  to.whole(state.lastAt)
+  to.whole(state.nextTimerId)
+  to.whole(state.firedDueMs)
+  to.whole(state.transactions.next)
+  to.text(state.transactions.secret)
+  to.whole(state.topics.size)
+  for (const topic of state.topics.values()) {
+    writeTopic(to, { ...topic.settings, firstQueueKey: topic.firstQueueKey, queues: topic.queues.length })
+    for (const queue of topic.queues) writeQueue(to, queue)
+  }
+  to.whole(state.groups.size)
+  for (const group of state.groups.values()) writeGroup(to, group.settings)
+  writeResets(to, state)
+}
+
+function readHead(from: Reader, state: BrokerState): ReadonlyMap<number, readonly string[]> {
   state.nextQueueKey = from.whole()
   state.nextSubscriptionId = from.whole()
   state.lastAt = from.whole()
+  state.nextTimerId = from.whole()
+  state.firedDueMs = from.whole()
+  state.transactions.next = from.whole()
+  state.transactions.secret = from.text()
   for (let count = from.whole(); count > 0; count--) {
     const { firstQueueKey, queues, ...settings } = readTopic(from)
     const topic = makeTopic(settings, firstQueueKey, queues)
     for (const queue of topic.queues) {
-      queue.begin = from.whole()
-      queue.end = from.whole()
+      readQueue(from, queue)
       state.queues.set(queue.key, queue)
     }
     state.topics.set(settings.topicName, topic)
@@ -83,47 +235,17 @@ export function decodeState(bytes: Uint8Array): BrokerState {
     const settings = readGroup(from)
     state.groups.set(settings.consumerGroupId, makeGroup(settings))
   }
-  for (let count = from.whole(); count > 0; count--)
-    readSubscription(from, state, (name) => state.topics.get(name.text())!)
-  readLite(from, state)
-  state.nextTimerId = from.whole()
-  state.firedDueMs = from.whole()
-  state.timers.read(from)
-  readTransactions(from, state.transactions)
-  readResets(from, state)
-  return state
+  return readResets(from)
 }
 
-/** Lite topics, each LITE topic's by age, and the readings of them. */
-function writeLite(to: Writer, state: BrokerState, readings: readonly Subscription[]): void {
-  for (const { liteTopics } of state.topics.values()) {
-    if (!liteTopics) continue
-    to.whole(liteTopics.byName.size)
-    for (let lite = liteTopics.byAge.first; lite; lite = lite.next) {
-      const [queue] = lite.queues
-      to.text(lite.liteTopic)
-      to.whole(queue.key)
-      to.whole(lite.lastMs)
-      to.whole(queue.begin)
-      to.whole(queue.end)
-    }
-  }
-  const ofLite = readings.filter(({ topic }) => topic.parent !== null)
-  to.whole(ofLite.length)
-  for (const subscription of ofLite) writeSubscription(to, subscription, subscription.topic.firstQueueKey)
+function writeQueue(to: Writer, { begin, end }: Queue): void {
+  to.whole(begin)
+  to.whole(end)
 }
 
-function readLite(from: Reader, state: BrokerState): void {
-  for (const topic of state.topics.values()) {
-    if (!topic.liteTopics) continue
-    for (let count = from.whole(); count > 0; count--) {
-      const [queue] = addLiteTopic(state, topic, from.text(), from.whole(), from.whole()).queues
-      queue.begin = from.whole()
-      queue.end = from.whole()
-    }
-  }
-  for (let count = from.whole(); count > 0; count--)
-    readSubscription(from, state, (key) => state.queues.get(key.whole())!.topic)
+function readQueue(from: Reader, queue: Queue): void {
+  queue.begin = from.whole()
+  queue.end = from.whole()
 }
 
 /** Which resets each reading carried out; most have none. */
@@ -137,44 +259,103 @@ function writeResets(to: Writer, state: BrokerState): void {
   }
 }
 
-function readResets(from: Reader, state: BrokerState): void {
+function readResets(from: Reader): ReadonlyMap<number, readonly string[]> {
+  const resets = new Map<number, readonly string[]>()
   for (let count = from.whole(); count > 0; count--)
-    state.subscriptions.get(from.whole())!.resetIds = Array.from({ length: from.count() }, () => from.text())
+    resets.set(
+      from.whole(),
+      Array.from({ length: from.count() }, () => from.text()),
+    )
+  return resets
 }
 
-function writeSubscription(to: Writer, subscription: Subscription, topic: string | number): void {
-  to.whole(subscription.id)
-  to.text(subscription.group.settings.consumerGroupId)
-  if (typeof topic === 'string') to.text(topic)
-  else to.whole(topic)
-  for (const cursor of subscription.cursors) {
-    to.whole(cursor.next)
-    to.optionalText(cursor.lock ? cursor.lock.attemptId : null)
-    if (cursor.lock) {
-      to.whole(cursor.lock.last)
-      to.whole(cursor.lock.repeats)
-    }
-    to.whole(cursor.leases.size)
-    for (const lease of cursor.leases.values()) {
-      to.whole(lease.offset)
-      to.whole(lease.position)
-      to.u32(lease.tagHash)
-      to.whole(lease.attempt)
-      to.whole(lease.failures)
-      to.whole(lease.session)
-      to.whole(lease.at)
-      to.whole(lease.deadline)
-      to.u8((lease.renewable ? RENEWABLE : 0) | (lease.untouched ? UNTOUCHED : 0) | (lease.acked ? ACKED : 0))
-      to.text(lease.owner)
-    }
+function readLites(from: Reader, state: BrokerState): void {
+  for (const topic of state.topics.values()) {
+    if (!topic.liteTopics) continue
+    for (let count = from.whole(); count > 0; count--)
+      readQueue(from, addLiteTopic(state, topic, from.text(), from.whole(), from.whole()).queues[0])
   }
 }
 
-function readSubscription(from: Reader, state: BrokerState, topicNamed: (from: Reader) => Topic): void {
+function readTransactions(from: Reader, { transactions }: BrokerState): void {
+  for (let count = from.whole(); count > 0; count--)
+    openTransaction(transactions, {
+      number: from.whole(),
+      topicKey: from.whole(),
+      position: from.whole(),
+      messageId: from.text(),
+      owner: from.text(),
+      storedAt: from.whole(),
+      checks: from.whole(),
+      nextCheck: from.whole(),
+    })
+}
+
+// A group's progress in a queue --------------------------------------------------------------------
+
+/** As it was; of its deliveries what may have changed since. */
+interface CursorCopy {
+  readonly next: number
+  readonly lock: QueueLock | null
+  readonly leases: readonly Lease[]
+  readonly numbers: Float64Array
+  readonly owners: readonly string[]
+}
+
+function copyOf({ next, lock, leases: live }: Cursor): CursorCopy {
+  const leases = [...live.values()]
+  const numbers = new Float64Array(leases.length * LEASE_FIELDS)
+  const owners: string[] = []
+  for (let i = 0; i < leases.length; i++) {
+    fill(numbers, i * LEASE_FIELDS, leases[i]!)
+    owners.push(leases[i]!.owner)
+  }
+  return { next, lock, leases, numbers, owners }
+}
+
+function fill(numbers: Float64Array, at: number, lease: Lease): void {
+  numbers[at] = lease.attempt
+  numbers[at + 1] = lease.failures
+  numbers[at + 2] = lease.session
+  numbers[at + 3] = lease.at
+  numbers[at + 4] = lease.deadline
+  numbers[at + 5] = (lease.renewable ? RENEWABLE : 0) | (lease.untouched ? UNTOUCHED : 0) | (lease.acked ? ACKED : 0)
+}
+
+const one = new Float64Array(LEASE_FIELDS)
+
+function writeCursor(to: Writer, { next, lock, leases }: Cursor): void {
+  writeProgress(to, next, lock, leases.size)
+  for (const lease of leases.values()) {
+    fill(one, 0, lease)
+    writeLease(to, lease, one, 0, lease.owner)
+  }
+}
+
+function writeProgress(to: Writer, next: number, lock: QueueLock | null, leases: number): void {
+  to.whole(next)
+  to.optionalText(lock ? lock.attemptId : null)
+  if (lock) {
+    to.whole(lock.last)
+    to.whole(lock.repeats)
+  }
+  to.whole(leases)
+}
+
+function writeLease(to: Writer, lease: Lease, numbers: Float64Array, at: number, owner: string): void {
+  to.whole(lease.offset)
+  to.whole(lease.position)
+  to.u32(lease.tagHash)
+  for (let field = 0; field < LEASE_FIELDS; field++) to.whole(numbers[at + field]!)
+  to.text(owner)
+}
+
+function readSubscription(from: Reader, state: BrokerState, resets: ReadonlyMap<number, readonly string[]>): void {
   const id = from.whole()
   const group = state.groups.get(from.text())!
-  const topic = topicNamed(from)
+  const { topic } = state.queues.get(from.whole())!
   const subscription = makeSubscription(id, group, topic, [])
+  subscription.resetIds = resets.get(id) ?? []
   for (const cursor of subscription.cursors) {
     cursor.next = from.whole()
     const attemptId = from.optionalText()
@@ -194,7 +375,7 @@ function readLease(from: Reader, state: BrokerState, subscription: Subscription,
   lease.session = from.whole()
   lease.at = from.whole()
   lease.deadline = from.whole()
-  const flags = from.u8()
+  const flags = from.whole()
   lease.renewable = (flags & RENEWABLE) !== 0
   lease.untouched = (flags & UNTOUCHED) !== 0
   lease.owner = from.text()
@@ -206,34 +387,85 @@ function readLease(from: Reader, state: BrokerState, subscription: Subscription,
   state.deliveries.set(lease, lease.deadline)
 }
 
-function writeTransactions(to: Writer, transactions: Transactions): void {
-  to.whole(transactions.next)
-  to.text(transactions.secret)
-  to.whole(transactions.open.size)
-  for (const one of transactions.open.values()) {
-    to.whole(one.number)
-    to.whole(one.topicKey)
-    to.whole(one.position)
-    to.text(one.messageId)
-    to.text(one.owner)
-    to.whole(one.storedAt)
-    to.whole(one.checks)
-    to.whole(one.nextCheck)
+// What an event changes ----------------------------------------------------------------------------
+
+type Tell = (cursor: Cursor, subscription: Subscription) => void
+
+/** Every group's progress in a queue that applying the event may touch. */
+function changedBy(state: BrokerState, event: BrokerEvent, tell: Tell): void {
+  switch (event.type) {
+    case 'leased':
+    case 'locked':
+      ofReading(state, event.subscriptionId, event.nexts, tell)
+      ofReading(state, event.subscriptionId, event.entries, tell)
+      break
+    case 'acked':
+    case 'kept':
+    case 'deadline':
+      ofReading(state, event.subscriptionId, event.entries, tell)
+      break
+    case 'cursor-reset':
+      ofReading(state, event.subscriptionId, event.cursors, tell)
+      break
+    case 'trimmed':
+      for (const { queueKey } of event.queues) {
+        const queue = state.queues.get(queueKey)
+        for (const reading of queue?.topic.subscriptions.values() ?? []) tell(reading.cursors[queue!.id]!, reading)
+      }
+      break
+    case 'topic-removed': {
+      const topic = state.topics.get(event.topicName)
+      for (const each of topic ? [topic, ...(topic.liteTopics?.byName.values() ?? [])] : [])
+        for (const reading of each.subscriptions.values()) whole(reading, tell)
+      break
+    }
+    case 'lite-expired':
+      for (const key of event.queueKeys)
+        for (const reading of state.queues.get(key)?.topic.subscriptions.values() ?? []) whole(reading, tell)
+      break
+    case 'group':
+    case 'group-removed':
+      for (const reading of state.groups.get(event.consumerGroupId)?.subscriptions.values() ?? []) whole(reading, tell)
+      break
+    case 'time':
+    case 'message':
+    case 'topic':
+    case 'subscribed':
+    case 'timed':
+    case 'fired':
+    case 'recalled':
+    case 'half':
+    case 'checked':
+    case 'ended':
+    case 'lite-topic':
+    case 'lite-subscribed':
+      break
+    default:
+      event satisfies never
   }
 }
 
-function readTransactions(from: Reader, transactions: Transactions): void {
-  transactions.next = from.whole()
-  transactions.secret = from.text()
-  for (let count = from.whole(); count > 0; count--)
-    openTransaction(transactions, {
-      number: from.whole(),
-      topicKey: from.whole(),
-      position: from.whole(),
-      messageId: from.text(),
-      owner: from.text(),
-      storedAt: from.whole(),
-      checks: from.whole(),
-      nextCheck: from.whole(),
-    })
+function ofReading(
+  state: BrokerState,
+  subscriptionId: number,
+  names: ReadonlyArray<Pick<MessageName, 'queueId'>>,
+  tell: Tell,
+): void {
+  const reading = state.subscriptions.get(subscriptionId)
+  if (!reading) return
+  for (const { queueId } of names) {
+    const cursor = reading.cursors[queueId]
+    if (cursor) tell(cursor, reading)
+  }
+}
+
+function whole(reading: Subscription, tell: Tell): void {
+  for (const cursor of reading.cursors) tell(cursor, reading)
+}
+
+function numbersOf<T>(items: readonly T[], fields: (item: T) => readonly number[]): Float64Array {
+  const width = items.length === 0 ? 0 : fields(items[0]!).length
+  const numbers = new Float64Array(items.length * width)
+  for (let i = 0; i < items.length; i++) numbers.set(fields(items[i]!), i * width)
+  return numbers
 }

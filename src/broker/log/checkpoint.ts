@@ -5,19 +5,25 @@
  * `checkpoint.previous`, to which opening falls back when the newest is damaged. A checkpoint that
  * fails leaves the log as it was.
  *
- *   0  8 bytes "GANTRYCP", u32 version (1), u32 flags: 1 = the blob is encrypted
+ *   0  8 bytes "GANTRYCP", u32 version (2), u32 flags: 1 = the blob is encrypted
  *  16  f64 position up to which the blob is valid
  *  24  f64 position below which everything was durable, f64 sequence number of the record there
- *  40  u32 number of sealed segments, u32 length of the blob
- *  48  per sealed segment: u32 number, u32 end offset; then the blob; then u32 CRC-32 of all before
+ *  40  u32 number of sealed segments
+ *  44  per sealed segment: u32 number, u32 end offset
+ *      the blob in pieces, each with its u32 length before it and encrypted by itself; u32 0; u32 CRC-32 of all before
+ *
+ * The blob is written as its pieces come, so that neither making nor writing a large one stops everything else.
  */
 import { crc32 } from 'node:zlib'
-import type { Disk } from '../../world/disk.ts'
+import type { Disk, DiskFile } from '../../world/disk.ts'
 import type { RecordCipher } from './contract.ts'
 import { LogError } from './errors.ts'
 
-export interface Checkpoint {
+export interface Checkpoint extends Place {
   readonly blob: Uint8Array
+}
+
+interface Place {
   readonly position: number
   readonly durableEnd: number
   readonly sequence: number
@@ -27,9 +33,11 @@ export interface Checkpoint {
 const current = 'checkpoint'
 const previous = 'checkpoint.previous'
 const unfinished = 'checkpoint.new'
-const version = 1
+const version = 2
 const magic = Buffer.from('GANTRYCP', 'latin1')
-const fixedBytes = 48
+const fixedBytes = 44
+/** The file is written in portions of about this much. */
+const portionBytes = 256 * 1_024
 
 /** What opening found: `damaged` names files that were there and could not be used. */
 export interface LoadedCheckpoint {
@@ -58,13 +66,13 @@ export async function loadCheckpoint(
 export async function saveCheckpoint(
   disk: Disk,
   directory: string,
-  checkpoint: Checkpoint,
+  checkpoint: Place & { readonly pieces: Iterable<Uint8Array> },
   options: { cipher: RecordCipher | null; replaces: boolean },
 ): Promise<void> {
   const path = `${directory}/${unfinished}`
   const file = await createAnew(disk, path)
   try {
-    await file.write([encode(checkpoint, options.cipher)], 0)
+    await writeAll(file, encode(checkpoint, options.cipher))
     await file.datasync()
   } finally {
     await file.close()
@@ -115,30 +123,65 @@ async function readCheckpoint(disk: Disk, path: string, cipher: RecordCipher | n
   }
 }
 
-function encode(checkpoint: Checkpoint, cipher: RecordCipher | null): Buffer {
-  const blob = cipher ? cipher.seal(checkpoint.blob) : checkpoint.blob
-  const bytes = Buffer.alloc(fixedBytes + checkpoint.sealed.length * 8 + blob.length + 4)
+/** Everything before the CRC, in order. */
+function* encode(
+  { pieces, ...place }: Place & { readonly pieces: Iterable<Uint8Array> },
+  cipher: RecordCipher | null,
+): Generator<Uint8Array, void> {
+  yield encodePlace(place, cipher)
+  for (const piece of pieces) {
+    if (piece.length === 0) continue
+    const stored = cipher ? cipher.seal(piece) : piece
+    yield wordOf(stored.length)
+    yield stored
+  }
+  yield wordOf(0)
+}
+
+async function writeAll(file: DiskFile, parts: Iterable<Uint8Array>): Promise<void> {
+  let crc = 0
+  let portion: Uint8Array[] = []
+  let bytes = 0
+  let at = 0
+  for (const part of parts) {
+    crc = crc32(part, crc)
+    portion.push(part)
+    bytes += part.length
+    if (bytes < portionBytes) continue
+    await file.write(portion, at)
+    at += bytes
+    portion = []
+    bytes = 0
+  }
+  await file.write([...portion, wordOf(crc)], at)
+}
+
+function encodePlace(place: Place, cipher: RecordCipher | null): Buffer {
+  const bytes = Buffer.alloc(fixedBytes + place.sealed.length * 8)
   magic.copy(bytes)
   bytes.writeUInt32LE(version, 8)
   bytes.writeUInt32LE(cipher ? 1 : 0, 12)
-  bytes.writeDoubleLE(checkpoint.position, 16)
-  bytes.writeDoubleLE(checkpoint.durableEnd, 24)
-  bytes.writeDoubleLE(checkpoint.sequence, 32)
-  bytes.writeUInt32LE(checkpoint.sealed.length, 40)
-  bytes.writeUInt32LE(blob.length, 44)
+  bytes.writeDoubleLE(place.position, 16)
+  bytes.writeDoubleLE(place.durableEnd, 24)
+  bytes.writeDoubleLE(place.sequence, 32)
+  bytes.writeUInt32LE(place.sealed.length, 40)
   let at = fixedBytes
-  for (const { segment, end } of checkpoint.sealed) {
+  for (const { segment, end } of place.sealed) {
     bytes.writeUInt32LE(segment, at)
     bytes.writeUInt32LE(end, at + 4)
     at += 8
   }
-  bytes.set(blob, at)
-  bytes.writeUInt32LE(crc32(bytes.subarray(0, bytes.length - 4)), bytes.length - 4)
   return bytes
 }
 
+function wordOf(value: number): Buffer {
+  const word = Buffer.alloc(4)
+  word.writeUInt32LE(value)
+  return word
+}
+
 function decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Checkpoint | null {
-  if (bytes.length < fixedBytes + 4 || !bytes.subarray(0, 8).equals(magic)) return null
+  if (bytes.length < fixedBytes + 8 || !bytes.subarray(0, 8).equals(magic)) return null
   if (bytes.readUInt32LE(bytes.length - 4) !== crc32(bytes.subarray(0, bytes.length - 4))) return null
   if (bytes.readUInt32LE(8) !== version) {
     throw new LogError('corrupt', `${path} has version ${bytes.readUInt32LE(8)}; this build reads version ${version}`)
@@ -146,8 +189,14 @@ function decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Check
   const encrypted = (bytes.readUInt32LE(12) & 1) === 1
   if (encrypted !== (cipher !== null)) throw wrongKey(path, encrypted)
   const sealedCount = bytes.readUInt32LE(40)
-  const blobAt = fixedBytes + sealedCount * 8
-  const blob = bytes.subarray(blobAt, blobAt + bytes.readUInt32LE(44))
+  const blob: Uint8Array[] = []
+  for (let at = fixedBytes + sealedCount * 8; ; ) {
+    const length = bytes.readUInt32LE(at)
+    if (length === 0) break
+    const piece = bytes.subarray(at + 4, at + 4 + length)
+    blob.push(cipher ? unseal(cipher, piece, path) : piece)
+    at += 4 + length
+  }
   return {
     position: bytes.readDoubleLE(16),
     durableEnd: bytes.readDoubleLE(24),
@@ -156,7 +205,7 @@ function decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Check
       segment: bytes.readUInt32LE(fixedBytes + i * 8),
       end: bytes.readUInt32LE(fixedBytes + i * 8 + 4),
     })),
-    blob: cipher ? unseal(cipher, blob, path) : blob,
+    blob: blob.length === 1 ? blob[0]! : Buffer.concat(blob),
   }
 }
 

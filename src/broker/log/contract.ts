@@ -35,8 +35,11 @@ export interface SegmentLog {
   readonly first: number
   readonly end: number
   readonly durableEnd: number
-  /** Saves a checkpoint blob valid up to `position` (atomically replaced, synced); given back by the next open. */
-  checkpoint(blob: Uint8Array, position: number): Promise<void>
+  /**
+   * Saves a checkpoint blob valid up to `position` (atomically replaced, synced); given back by the next open. A blob in
+   * pieces is asked for one after another as they are written, so that a large one is never in memory as a whole.
+   */
+  checkpoint(blob: Uint8Array | Iterable<Uint8Array>, position: number): Promise<void>
   /** Unlinks sealed segments wholly below `position`. */
   trim(position: number): Promise<void>
   /**

@@ -236,13 +236,13 @@ class Log implements SegmentLog {
     }
   }
 
-  checkpoint(blob: Uint8Array, position: number): Promise<void> {
+  checkpoint(blob: Uint8Array | Iterable<Uint8Array>, position: number): Promise<void> {
     return this.#maintain(async () => {
       if (position > this.end) throw new RangeError(`A checkpoint at ${position} lies beyond the log's end ${this.end}`)
       if (position > this.#durableEnd) await this.#allDurable()
       if (this.#checkpointFrom === 'none') await this.#disk.makeDirectory(this.#directory)
       const now = {
-        blob,
+        pieces: blob instanceof Uint8Array ? [blob] : blob,
         position,
         durableEnd: this.#durableEnd,
         sequence: this.#durableSequence,

@@ -15,7 +15,7 @@ import { type BrokerEvent, encodeEvent, type MessageEvent } from '../core/events
 import { tagHash } from '../core/filter.ts'
 import { queueKeysGoneBy } from '../core/lite.ts'
 import type { SegmentAge } from '../core/retention.ts'
-import { writeState } from '../core/snapshot.ts'
+import { Snapshot } from '../core/snapshot.ts'
 import type { BrokerState, Queue, Topic } from '../core/state.ts'
 import { type SealedSegment, type SegmentLog, segmentOf } from '../log/contract.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
@@ -59,6 +59,8 @@ export class Journal {
   #events = 0
   #dirty = false
   #checkpointing: Promise<void> | null = null
+  /** What the checkpoint under way is written from. */
+  #snapshot: Snapshot | null = null
   #sealing: Promise<void> = Promise.resolve()
   /** Time of the newest message in each segment that is not sealed yet. */
   readonly #newest: Map<number, number>
@@ -86,6 +88,7 @@ export class Journal {
     for (let i = 0; i < events.length; i++) {
       const event = events[i]!
       batch.gone.push(...queueKeysGoneBy(this.state, event))
+      this.#snapshot?.before(event)
       apply(this.state, event, positions[i]!)
       if (event.type === 'timed' || event.type === 'half') this.#keepUntilOld(positions[i]!, event.storeTimeMs)
       if (event.type === 'message') this.#arrive(event, positions[i]!, batch.arrived)
@@ -112,7 +115,10 @@ export class Journal {
     await this.#sealing
   }
 
-  /** Writes the state as of now; the log below it is not needed for recovery of the state any more. */
+  /**
+   * Writes the state as of now, in pieces between which everything else goes on; the log below it is not needed for
+   * recovery of the state any more. While one is under way, that one is what is waited for.
+   */
   checkpoint(): Promise<void> {
     this.#checkpointing ??= this.#writeCheckpoint().finally(() => {
       this.#checkpointing = null
@@ -142,15 +148,20 @@ export class Journal {
 
   async #writeCheckpoint(): Promise<void> {
     const position = this.log.end
-    const blob = encodeCheckpoint(this.state, this.ages, this.#newest)
+    const ages = encodeAges(this.ages, this.#newest)
+    const snapshot = new Snapshot(this.state)
+    this.#snapshot = snapshot
     this.#bytes = 0
     this.#events = 0
     this.#dirty = false
     try {
-      await this.log.checkpoint(blob, position)
+      await this.log.checkpoint(inOrder(ages, snapshot), position)
     } catch (error) {
       this.#dirty = true
       throw error
+    } finally {
+      this.#snapshot = null
+      snapshot.end()
     }
   }
 
@@ -231,20 +242,22 @@ function encodeAll(events: readonly BrokerEvent[]): Uint8Array[] {
   return events.map((event) => encodeEvent(event, allocate))
 }
 
-/** The ages of all segments, the one being written included, then the state. */
-function encodeCheckpoint(
-  state: BrokerState,
-  ages: readonly SegmentAge[],
-  unsealed: ReadonlyMap<number, number>,
-): Uint8Array {
-  // Large when many timed messages wait: written once, and not copied out.
-  const to = new Writer(state.timers.size === 0 ? 1_024 : 65_536 + state.timers.writtenBytes)
-  const all = [...ages.map(({ segment, newestMs }) => [segment, newestMs] as const), ...unsealed]
-  to.whole(all.length)
-  for (const [segment, newestMs] of all) {
+/** A checkpoint: the ages of all segments, the one being written included, then the state. */
+function* inOrder(ages: Uint8Array, snapshot: Snapshot): Generator<Uint8Array, void> {
+  yield ages
+  yield* snapshot.pieces()
+}
+
+function encodeAges(ages: readonly SegmentAge[], unsealed: ReadonlyMap<number, number>): Uint8Array {
+  const to = new Writer()
+  to.whole(ages.length + unsealed.size)
+  for (const { segment, newestMs } of ages) {
     to.whole(segment)
     to.whole(newestMs)
   }
-  writeState(to, state)
-  return to.bytes.subarray(0, to.length)
+  for (const [segment, newestMs] of unsealed) {
+    to.whole(segment)
+    to.whole(newestMs)
+  }
+  return to.finish()
 }
