@@ -23,3 +23,6 @@ export function isDamage(error: unknown): boolean {
   if (error instanceof LogError) return error.code === 'corrupt' || error.code === 'no-record'
   return error instanceof RangeError
 }
+
+export const noRecord = (directory: string, position: number): LogError =>
+  new LogError('no-record', `The log in ${directory} has no record at position ${position}`)

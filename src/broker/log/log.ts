@@ -8,18 +8,17 @@
  * It must never acknowledge what is not synced, never overwrite what was, and never go on after a
  * failed write or sync: from then on every call is refused with that first error, and only opening
  * the log again (which reads what the disk really holds) ends it. One process owns the folder; the
- * lock is not here. The bytes are in format.ts, recovery in recover.ts, the reasons in
- * docs/decisions/0001-segment-log.md.
+ * lock is not here. The bytes are in format.ts, reading from the disk in segment-reader.ts, recovery in
+ * recover.ts, the reasons in docs/decisions/0001-segment-log.md.
  */
 import { crc32 } from 'node:zlib'
 import type { Disk, DiskFile } from '../../world/disk.ts'
 import { previousCheckpointPosition, saveCheckpoint } from './checkpoint.ts'
 import type { OpenedLog, OpenLogOptions, RecordCipher, SealedSegment, SegmentLog } from './contract.ts'
 import { positionOf, segmentOf } from './contract.ts'
-import { corrupt, LogError } from './errors.ts'
+import { LogError, noRecord } from './errors.ts'
 import type { SegmentHeader } from './format.ts'
 import {
-  decodeHeader,
   encodeHeader,
   finishRecord,
   headerBytes,
@@ -28,28 +27,19 @@ import {
   payloadAt,
   payloadBytesAt,
   recordHeaderBytes,
-  recordIsSound,
   segmentFileName,
-  sequenceAt,
   startRecord,
 } from './format.ts'
-import { sharedReadFiles } from './read-files.ts'
 import { Block, sharedRecentRecords } from './recent.ts'
 import type { RecoveredLog } from './recover.ts'
-import { checkKey, keyCheckText, recoverLog } from './recover.ts'
+import { keyCheckText, recoverLog } from './recover.ts'
+import { SegmentReader } from './segment-reader.ts'
 
 export const defaultSegmentBytes = 64 * 2 ** 20
 /** A commit takes what is there up to this many bytes, so that a flood does not make everybody wait for one long write. */
 const maxCommitBytes = 4 * 2 ** 20
 const firstBlockBytes = 16 * 1024
 const largestBlockBytes = 2 ** 20
-/** Neighbours closer than this are read with one call. */
-const readGapBytes = 32 * 1024
-const readSpanBytes = 512 * 1024
-/** Read with a record whose length is not known yet. */
-const readAheadBytes = 4096
-const scanBytes = 512 * 1024
-
 /**
  * Opens the log in a folder, which need not exist: the first write makes it. Fails with a `LogError`
  * (`corrupt`, `wrong-key`) that names the file, and then has changed nothing.
@@ -88,16 +78,13 @@ interface Commit {
   readonly reject: (error: Error) => void
 }
 
-let logsOpened = 0
-
 class Log implements SegmentLog {
   readonly #disk: Disk
   readonly #directory: string
   readonly #cipher: RecordCipher | null
   readonly #options: OpenLogOptions & { readonly segmentBytes: number }
   readonly #maxWaitingBytes: number
-  /** Names this log among the shared read files. */
-  readonly #owner = String(logsOpened++)
+  readonly #reader: SegmentReader
 
   /** Every segment before the last, oldest first and without gaps; those from `#newestFile` on are still being written. */
   readonly #sealed: { segment: number; end: number }[]
@@ -105,7 +92,6 @@ class Log implements SegmentLog {
   #newestFile: number
   /** The segment whose file is open for writing. */
   #writing: Segment | null = null
-  readonly #salts = new Map<number, number>()
   #nextSequence: number
 
   readonly #queue: Commit[] = []
@@ -142,7 +128,8 @@ class Log implements SegmentLog {
       ? { header: recovered.last.header, end: recovered.last.end, file: null, exists: true }
       : this.#segmentAfter(null)
     this.#newestFile = recovered.last?.header.segment ?? 0
-    this.#salts.set(this.#last.header.segment, this.#last.header.salt)
+    this.#reader = new SegmentReader(this.#disk, this.#directory, this.#cipher, (segment) => this.#endOnDisk(segment))
+    this.#reader.know(this.#last.header)
     this.#durableEnd = this.end
     this.#checkpointPosition = recovered.checkpoint?.position ?? null
     this.#checkpointFrom = recovered.checkpointFrom
@@ -198,7 +185,7 @@ class Log implements SegmentLog {
 
   async read(position: number): Promise<Uint8Array> {
     this.#refuseWhenOver()
-    return this.#fromMemory(position) ?? (await this.#readCold([position]))[0]!
+    return this.#fromMemory(position) ?? (await this.#reader.readMany([position]))[0]!
   }
 
   async readMany(positions: readonly number[]): Promise<Uint8Array[]> {
@@ -211,7 +198,7 @@ class Log implements SegmentLog {
       else cold.push(i)
     }
     if (cold.length === 0) return found
-    const read = await this.#readCold(cold.map((i) => positions[i]!))
+    const read = await this.#reader.readMany(cold.map((i) => positions[i]!))
     for (let i = 0; i < cold.length; i++) found[cold[i]!] = read[i]!
     return found
   }
@@ -232,7 +219,7 @@ class Log implements SegmentLog {
       const segmentStart = positionOf(segment, headerBytes)
       const stop = Math.min(below, positionOf(segment, end))
       if (stop <= start || stop <= segmentStart) continue
-      yield* this.#scanSegment(segment, Math.max(start, segmentStart), stop)
+      yield* this.#reader.scan(segment, Math.max(start, segmentStart), stop)
     }
   }
 
@@ -269,8 +256,7 @@ class Log implements SegmentLog {
         this.#sealed.shift()
         for (const block of this.#recent.get(segment) ?? []) sharedRecentRecords.remove(block)
         this.#recent.delete(segment)
-        this.#salts.delete(segment)
-        sharedReadFiles.close(this.#owner, path)
+        this.#reader.forget(segment)
         await this.#disk.unlink(path)
         await this.#disk.syncDirectory(this.#directory)
       }
@@ -329,7 +315,7 @@ class Log implements SegmentLog {
     const next = this.#segmentAfter(this.#last)
     this.#sealed.push({ segment: header.segment, end })
     this.#last = next
-    this.#salts.set(this.#last.header.segment, this.#last.header.salt)
+    this.#reader.know(next.header)
     this.#openCommit = null
     this.#block = null
   }
@@ -506,7 +492,7 @@ class Log implements SegmentLog {
   }
 
   async #release(): Promise<void> {
-    sharedReadFiles.close(this.#owner)
+    this.#reader.close()
     for (const blocks of this.#recent.values()) for (const block of blocks) sharedRecentRecords.remove(block)
     this.#recent.clear()
     this.#block = null
@@ -553,110 +539,8 @@ class Log implements SegmentLog {
     const block = blocks[low]!
     const at = offset - block.start
     if (at < 0 || at + recordHeaderBytes > block.used) return null
-    if (at + recordHeaderBytes + payloadBytesAt(block.bytes, at) > block.used) throw this.#noRecord(position)
-    return this.#opened(payloadAt(block.bytes, at), position)
-  }
-
-  async #readCold(positions: readonly number[]): Promise<Uint8Array[]> {
-    const found: Uint8Array[] = new Array(positions.length)
-    const spans = this.#spans(positions)
-    let next = 0
-    const worker = async () => {
-      for (let span = spans[next++]; span; span = spans[next++]) await this.#readSpan(span, positions, found)
-    }
-    await Promise.all(Array.from({ length: Math.min(readsAtOnce, spans.length) }, worker))
-    return found
-  }
-
-  /** Positions close to each other, to be read with one call. */
-  #spans(positions: readonly number[]): Span[] {
-    const order = positions.map((_, i) => i).sort((a, b) => positions[a]! - positions[b]!)
-    const spans: Span[] = []
-    for (const i of order) {
-      const position = positions[i]!
-      const segment = segmentOf(position)
-      const offset = position - positionOf(segment, 0)
-      const end = this.#onDisk(segment)
-      if (end === null || offset < headerBytes || offset + recordHeaderBytes > end) throw this.#noRecord(position)
-      const span = spans.at(-1)
-      if (span?.segment === segment && offset - span.last <= readGapBytes && offset - span.first <= readSpanBytes) {
-        span.last = offset
-        span.members.push(i)
-      } else spans.push({ segment, first: offset, last: offset, end, members: [i] })
-    }
-    return spans
-  }
-
-  async #readSpan(span: Span, positions: readonly number[], found: Uint8Array[]): Promise<void> {
-    const salt = await this.#saltOf(span.segment)
-    const stop = Math.min(span.last + recordHeaderBytes + readAheadBytes, span.end)
-    const bytes = await this.#readBytes(span.segment, span.first, stop - span.first)
-    for (const i of span.members) {
-      const offset = positions[i]! - positionOf(span.segment, 0)
-      let from = offset - span.first
-      let record = bytes
-      const needed = recordHeaderBytes + payloadBytesAt(bytes, from)
-      if (from + needed > bytes.length && offset + needed <= span.end) {
-        record = await this.#readBytes(span.segment, offset, needed)
-        from = 0
-      }
-      if (!recordIsSound(record, from, salt)) throw this.#unreadable(span.segment, offset)
-      found[i] = this.#opened(payloadAt(record, from), positions[i]!)
-    }
-  }
-
-  async *#scanSegment(
-    segment: number,
-    from: number,
-    stop: number,
-  ): AsyncGenerator<{ readonly position: number; readonly payload: Uint8Array }[]> {
-    const base = positionOf(segment, 0)
-    const salt = await this.#saltOf(segment)
-    let at = from - base
-    const end = stop - base
-    let sequence = -1
-    let wanted = scanBytes
-    while (at < end) {
-      const bytes = await this.#readBytes(segment, at, Math.min(wanted, end - at))
-      const records: { position: number; payload: Uint8Array }[] = []
-      let local = 0
-      wanted = scanBytes
-      while (local < bytes.length) {
-        const left = bytes.length - local
-        const needed = left < recordHeaderBytes ? recordHeaderBytes : recordHeaderBytes + payloadBytesAt(bytes, local)
-        if (needed > left) {
-          if (at + local + needed > end) throw this.#unreadable(segment, at + local)
-          wanted = Math.max(scanBytes, needed)
-          break
-        }
-        if (!recordIsSound(bytes, local, salt)) throw this.#unreadable(segment, at + local)
-        if (sequence >= 0 && sequenceAt(bytes, local) !== sequence) throw this.#unreadable(segment, at + local)
-        sequence = sequenceAt(bytes, local) + 1
-        const position = base + at + local
-        records.push({ position, payload: this.#opened(payloadAt(bytes, local), position) })
-        local += needed
-      }
-      at += local
-      if (records.length > 0) yield records
-    }
-  }
-
-  async #readBytes(segment: number, offset: number, count: number): Promise<Buffer> {
-    const path = this.#path(segment)
-    const bytes = Buffer.allocUnsafe(count)
-    const read = await sharedReadFiles.use(this.#disk, this.#owner, path, (file) => file.read(bytes, offset))
-    if (read < count) throw corrupt(path, offset + read, `the file ends here, and the log goes on`)
-    return bytes
-  }
-
-  async #saltOf(segment: number): Promise<number> {
-    const known = this.#salts.get(segment)
-    if (known !== undefined) return known
-    const header = decodeHeader(await this.#readBytes(segment, 0, headerBytes))
-    if (!header) throw corrupt(this.#path(segment), 0, 'its header is unreadable')
-    checkKey(this.#path(segment), header, this.#cipher)
-    this.#salts.set(segment, header.salt)
-    return header.salt
+    if (at + recordHeaderBytes + payloadBytesAt(block.bytes, at) > block.used) throw noRecord(this.#directory, position)
+    return this.#reader.opened(payloadAt(block.bytes, at), position)
   }
 
   /** Where the segment's durable records end; null when it is not there. */
@@ -667,46 +551,17 @@ class Log implements SegmentLog {
   }
 
   /** Where the segment's file may end for a reader: what is not durable yet is in memory only, and reading ahead into it would find nothing. */
-  #onDisk(segment: number): number | null {
+  #endOnDisk(segment: number): number | null {
     const end = this.#endOf(segment)
     return end !== null && segment === segmentOf(this.#durableEnd)
       ? Math.min(end, this.#durableEnd - positionOf(segment, 0))
       : end
   }
 
-  #opened(payload: Buffer, position: number): Uint8Array {
-    if (!this.#cipher) return payload
-    try {
-      return this.#cipher.open(payload)
-    } catch (cause) {
-      const segment = segmentOf(position)
-      const message = `${this.#path(segment)}: the record at byte ${position - positionOf(segment, 0)} cannot be decrypted`
-      throw new LogError('wrong-key', message, { cause })
-    }
-  }
-
   #path(segment: number): string {
     return `${this.#directory}/${segmentFileName(segment)}`
   }
-
-  #unreadable(segment: number, offset: number): LogError {
-    return corrupt(this.#path(segment), offset, 'no whole record starts there')
-  }
-
-  #noRecord(position: number): LogError {
-    return new LogError('no-record', `The log in ${this.#directory} has no record at position ${position}`)
-  }
 }
-
-interface Span {
-  readonly segment: number
-  readonly first: number
-  last: number
-  readonly end: number
-  readonly members: number[]
-}
-
-const readsAtOnce = 4
 
 const sealedSegment = (segment: number, end: number): SealedSegment => ({
   segment,
