@@ -429,8 +429,10 @@ export class MixedModel {
       if (message.recall !== 'no' || !passes(reading.filter, message)) continue
       const story = this.story(reading, message.id)
       check(story.suspect === null, story.suspect ?? '')
-      // What an orderly group was given once more with a message before it stays acknowledged when the group turns.
-      const done = story.done || (reading.order === 'turning' && story.doneAt < Number.POSITIVE_INFINITY)
+      // What an orderly group was given once more with a message before it stays acknowledged when the group turns,
+      // or when the process dies and nobody knows of that delivery any more.
+      const forgotten = reading.order === 'turning' || !story.sure
+      const done = story.done || (forgotten && story.doneAt < Number.POSITIVE_INFINITY)
       check(
         story.due !== 'owed' || done || story.unanswered > 0 || story.deadAt < Number.POSITIVE_INFINITY,
         `${message.id} was promised to ${message.topic} and never reached ${reading.group}; it came ${story.deliveries} times`,
