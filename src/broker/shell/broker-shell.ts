@@ -309,7 +309,7 @@ export class BrokerShell implements Broker {
 
   syncLite(request: LiteSyncRequest): Promise<void> {
     this.#presence.alive(request.clientId)
-    return this.#lite.sync(request)
+    return this.#lite.sync(request).catch(refused)
   }
 
   onLiteTopicLost(listener: (clientId: string, liteTopic: string) => void): void {
