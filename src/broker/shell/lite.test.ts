@@ -10,6 +10,7 @@ import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerRefusal, Delivery, LiteOffset, LiteSyncRequest, ReceiveRequest } from '../broker.ts'
 import { limits } from '../core/limits.ts'
 import { encodeState } from '../core/snapshot.ts'
+import { LogError } from '../log/errors.ts'
 import { openLog } from '../log/log.ts'
 import { openQueueIndex, type PersistentQueueIndex } from '../log/queue-index.ts'
 import type { BrokerShell } from './broker-shell.ts'
@@ -338,6 +339,16 @@ describe('where a subscriber begins', () => {
     await sync('add', ['a'])
     await send('a', '2')
     expect(await seen({})).toEqual(['a/2:1'])
+  })
+
+  it('is refused with the reason where it cannot be looked up', async () => {
+    await send('a', '1')
+    const looking = vi
+      .spyOn(await anIndex(), 'offsetAtTime')
+      .mockRejectedValue(new LogError('failed', 'The log stopped.'))
+    const refused = await sync('add', ['a'], { offset: { from: 'time', timeMs: 0 } }).catch((error: unknown) => error)
+    looking.mockRestore()
+    expect(refused).toMatchObject({ name: 'BrokerRefusal', message: expect.stringContaining('The log stopped.') })
   })
 
   it('is durable, and takes what was out from those who hold it', async () => {
