@@ -15,27 +15,21 @@
  */
 import type { AckedEvent, BrokerEvent, KeptEvent, LeasedEntry, LockedEvent, MessageName } from './events.ts'
 import {
-  againOf,
   commitPrefix,
   enterPhase,
   forget,
   handOut,
   headOf,
-  inTurn,
   judgeHead,
   leave,
   nameOf,
   newLease,
-  type Sorted,
-  sort,
   surface,
-  type TakeContext,
-  type Taken,
-  takeFresh,
 } from './lease.ts'
 import { limits } from './limits.ts'
 import { maxAttempts } from './retry.ts'
 import type { BrokerState, Cursor, Group, Lease, Subscription, Waiter } from './state.ts'
+import { againOf, inTurn, type Sorted, sort, type TakeContext, type Taken, takeFresh } from './take.ts'
 
 /** What a receive of an orderly group gets now. Deciding changes nothing. */
 export function decideOrderlyTake(

@@ -4,7 +4,7 @@
  * A segment may be unlinked when its newest message is too old. Its messages leave the queues by an
  * event, and every group's progress follows: what a group had not read yet is lost to it, as
  * with the vendor. Between unlinkings single messages that are too old are passed over when they
- * would be taken (`lease.ts`), so that a quiet topic keeps its promise too.
+ * would be taken (`take.ts`), so that a quiet topic keeps its promise too.
  */
 import type { TrimmedEvent } from './events.ts'
 import { trimCursor } from './lease.ts'

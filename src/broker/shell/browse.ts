@@ -7,8 +7,8 @@
  */
 import type { BrowsePage, BrowseRequest, Incident, StoredMessage } from '../broker.ts'
 import { decodeEvent, isDeliveryRecord, type MessageEvent } from '../core/events.ts'
-import type { Entries } from '../core/lease.ts'
 import type { BrokerState, LiteTopic, Queue, Topic } from '../core/state.ts'
+import type { Entries } from '../core/take.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import { isDamage } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'

@@ -2,8 +2,9 @@
  * Index entries of sealed segments, which come from files: the take is synchronous and sees only what is in memory,
  * so what it lacks is read for its subscription and kept until the subscription has passed it.
  */
-import type { Entries } from '../core/lease.ts'
+
 import type { Subscription } from '../core/state.ts'
+import type { Entries } from '../core/take.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 
 /** Index entries as they were found from an offset on. */

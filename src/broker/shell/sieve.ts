@@ -9,9 +9,9 @@
  */
 import type { Clock } from '../../world/world.ts'
 import type { SqlFilter } from '../core/filter.ts'
-import type { Entries } from '../core/lease.ts'
 import { limits } from '../core/limits.ts'
 import type { Lease, Queue, Subscription } from '../core/state.ts'
+import type { Entries } from '../core/take.ts'
 import { messageOf } from './records.ts'
 
 /** Payload bytes read at a time. */
