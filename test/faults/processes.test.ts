@@ -8,46 +8,24 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createEmbeddedEngine } from '../../src/engines/embedded/engine.ts'
 import { createLauncher } from '../../src/engines/embedded/host-process.ts'
-import { lookAtProcesses, type ProcessSeen } from '../../src/engines/embedded/look.ts'
+import type { ProcessSeen } from '../../src/engines/embedded/look.ts'
 import { hostPlaces, processPlaces } from '../../src/engines/embedded/places.ts'
-import { pause, realClock, realWorld } from '../../src/world/real.ts'
-import { run } from '../cli/run.ts'
+import { realWorld } from '../../src/world/real.ts'
 import { instanceRequest, runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
-import { brokerPid, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
-import { everythingKept, type Load, startLoad } from './load.ts'
+import { brokerPid, type TestHome, type TestServer } from '../support/server.ts'
+import { expectAllKept, getInstance, loaded, moved, ProcessBench, pool, runs } from './process-bench.ts'
 
+let bench: ProcessBench
 let home: TestHome
 beforeEach(async () => {
-  home = await temporaryHome()
+  bench = await ProcessBench.make(26_000)
+  home = bench.home
 })
-/** Processes a test stopped: one that still is would hold up the end of its server. */
-const stopped: number[] = []
-afterEach(async () => {
-  for (const pid of stopped.splice(0)) signal(pid, 'SIGCONT')
-  await home?.close()
-})
+afterEach(() => bench?.close())
 
-function signal(pid: number, name: 'SIGSTOP' | 'SIGCONT'): void {
-  if (name === 'SIGSTOP') stopped.push(pid)
-  try {
-    process.kill(pid, name)
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
-  }
-}
-
-const firstPort = '26000'
-const start = (env: Record<string, string> = {}): Promise<TestServer> =>
-  home.start({ env: { GANTRY_FIRST_INSTANCE_PORT: firstPort, ...env } })
-const pool = (processes: number): Record<string, string> => ({ GANTRY_BROKER_PROCESSES: String(processes) })
-
-const look = (): Promise<ProcessSeen[]> => lookAtProcesses(home.home, realClock)
-/** Process name by instance, as the processes themselves say. */
-async function whereabouts(): Promise<Record<string, string>> {
-  return Object.fromEntries(
-    (await look()).flatMap(({ name, observed }) => observed.map(({ instanceId }) => [instanceId, name])),
-  )
-}
+const start = (env: Record<string, string> = {}): Promise<TestServer> => bench.start(env)
+const look = (): Promise<ProcessSeen[]> => bench.look()
+const whereabouts = (): Promise<Record<string, string>> => bench.whereabouts()
 
 const platinum = {
   seriesCode: 'ultimate',
@@ -56,68 +34,6 @@ const platinum = {
     messageRetentionTime: 72,
   }),
 }
-
-interface Loaded {
-  readonly instanceId: string
-  readonly endpoint: string
-  readonly load: Load
-}
-
-/** An instance with a topic, a group that consumes under load, and one that has consumed nothing. */
-async function loaded(client: any, changes: object = {}): Promise<Loaded> {
-  const { instanceId, endpoint } = await runningInstance(client, {
-    topic: 'load',
-    group: 'workers',
-    changes: { ...changes },
-  })
-  await client.createConsumerGroup(
-    instanceId,
-    'auditor',
-    new sdk.CreateConsumerGroupRequest({
-      deliveryOrderType: 'Concurrently',
-      consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
-        retryPolicy: 'DefaultRetryPolicy',
-        maxRetryTimes: 16,
-      }),
-    }),
-  )
-  await until(
-    () => client.getConsumerGroup(instanceId, 'auditor'),
-    (answer: any) => answer.body.data.status === 'RUNNING',
-    'the auditor runs',
-  )
-  const load = await startLoad(endpoint, 'load', 'workers')
-  await moved(load)
-  return { instanceId, endpoint, load }
-}
-
-function moved(load: Load, messages = 20): Promise<unknown> {
-  const [sent, consumed] = [load.sent.size, load.consumed.size]
-  return until(
-    async () => load.sent.size >= sent + messages && load.consumed.size >= consumed + messages / 2,
-    Boolean,
-    `messages flow: ${sent} sent and ${consumed} consumed so far`,
-  )
-}
-
-async function expectAllKept({ endpoint, load }: Loaded): Promise<void> {
-  expect(load.returned, 'came again after their acknowledgement was answered').toEqual([])
-  const kept = await everythingKept(endpoint, 'load', 'auditor', load.sent)
-  expect(
-    [...load.sent.keys()].filter((id) => !kept.has(id)),
-    'acknowledged and lost',
-  ).toEqual([])
-}
-
-const getInstance = async (server: TestServer, instanceId: string): Promise<any> =>
-  (await sdkClient(server.ready).getInstance(instanceId)).body
-
-const runs = (server: TestServer, instanceId: string): Promise<unknown> =>
-  until(
-    () => getInstance(server, instanceId),
-    ({ data }) => data.status === 'RUNNING',
-    `${instanceId} runs`,
-  )
 
 it.skipIf(!existsSync('/proc/self/environ'))(
   'a broker process has no secret of the server in its environment',
@@ -194,121 +110,6 @@ it('kill -9 of one of two broker processes: the other one’s clients notice not
   await expectAllKept(hit)
   await expectAllKept(spared)
   expect(server.log()).toMatch(/Broker process 1 ended by SIGKILL; it is started again in 50 ms/)
-})
-
-it('a process that keeps ending is reported with the reason, and the other’s instances go on', async () => {
-  const server = await start(pool(2))
-  const client = sdkClient(server.ready)
-  const [hit, spared, mended] = [
-    await runningInstance(client),
-    await runningInstance(client),
-    await runningInstance(client),
-  ]
-  expect(await whereabouts()).toEqual({ [hit.instanceId]: '1', [spared.instanceId]: '2', [mended.instanceId]: '1' })
-  // A process that starts now ends at once; those that run have read it long ago.
-  const certificate = path.join(hostPlaces(home.home).certificates, 'tls.crt')
-  const good = readFileSync(certificate)
-  writeFileSync(certificate, 'no certificate')
-  await server.killBroker('1')
-  const reason =
-    /Broker process 1 keeps ending, 5 times within 60 s, last because it could not be started: It ended with exit code 1 while starting; it is tried again every 10 s\. Its last words: .*tls\.crt is not a PEM certificate/
-  const { data, success, message } = await until(
-    () => getInstance(server, hit.instanceId),
-    (answer) => /keeps ending/.test(answer.message),
-    'the reason is told',
-  )
-  expect([data.status, success]).toEqual(['CHANGING', true])
-  expect(message).toMatch(reason)
-  expect(message.length).toBeLessThanOrEqual(500)
-  expect(await getInstance(server, spared.instanceId)).toMatchObject({
-    message: 'Success',
-    data: { status: 'RUNNING' },
-  })
-  const [doctor, shown, listed] = await Promise.all(
-    [['doctor'], ['get', 'instance', hit.instanceId], ['list', 'processes']].map((command) =>
-      run([...command, '--home', home.home]),
-    ),
-  )
-  expect(doctor!.code).toBe(1)
-  expect(doctor!.stdout).toMatch(new RegExp(`✗ ${reason.source}`))
-  expect(doctor!.stdout).toMatch(new RegExp(`instance ${hit.instanceId} is CHANGING: ${reason.source}`))
-  expect(doctor!.stdout).toMatch(/✓ broker process 2: process \d+/)
-  expect(shown!.stdout).toMatch(reason)
-  expect(listed!.stdout).toMatch(/^1 +2 +0 +failing$/m)
-  expect(server.log()).toMatch(reason)
-  // Deleting it needs no process.
-  await client.deleteInstance(hit.instanceId)
-  await until(
-    () => client.getInstance(hit.instanceId).catch((error: any) => error.code),
-    (answer) => answer === 'Instance.NotFound',
-    'it is gone',
-  )
-  // What hindered it is put right: it comes back by itself.
-  writeFileSync(certificate, good)
-  await runs(server, mended.instanceId)
-})
-
-describe('a process that hangs', () => {
-  const hang = (seconds: number): Record<string, string> => ({ GANTRY_BROKER_HANG_SECONDS: String(seconds) })
-
-  it('is killed and started again; one that only paused is not; nothing acknowledged is lost', async () => {
-    const server = await start(hang(3))
-    const hit = await loaded(sdkClient(server.ready))
-    const pid = (await brokerPid(home.home))!
-    signal(pid, 'SIGSTOP')
-    await pause(1_500)
-    signal(pid, 'SIGCONT')
-    await moved(hit.load)
-    expect(await brokerPid(home.home)).toBe(pid)
-    signal(pid, 'SIGSTOP')
-    await until(
-      async () => (await look())[0]!.greeting?.pid ?? pid,
-      (now) => now !== pid,
-      'another process took its place',
-    )
-    await moved(hit.load)
-    expect((await look())[0]!.record).toMatchObject({
-      restarts: 1,
-      lastEnd: { how: 'because it had not answered for 3 s and was killed' },
-    })
-    const { stdout } = await run(['doctor', '--home', home.home])
-    expect(stdout).toMatch(
-      /✓ broker process 1: .*1 restart \(it ended because it had not answered for 3 s and was killed at /,
-    )
-    await hit.load.stop()
-    await expectAllKept(hit)
-  })
-
-  it('is reported with the reason while it hangs, and by the next server, which replaces it', async () => {
-    let server = await start(hang(0))
-    const { instanceId } = await runningInstance(sdkClient(server.ready))
-    const pid = (await brokerPid(home.home))!
-    signal(pid, 'SIGSTOP')
-    const reason = `Broker process 1 (process ${pid}) has not answered for 5 s.`
-    const { data, message } = await until(
-      () => getInstance(server, instanceId),
-      (answer) => answer.message !== 'Success',
-      'the reason is told',
-    )
-    expect([data.status, message]).toEqual(['CHANGING', reason])
-    const doctor = await run(['doctor', '--home', home.home])
-    expect(doctor.code).toBe(1)
-    expect(doctor.stdout).toMatch(
-      /✗ broker process 1 does not answer: it did not answer within 2 s\n {2}The server kills/,
-    )
-    expect(doctor.stdout).toContain(`instance ${instanceId} is CHANGING: ${reason}`)
-    signal(pid, 'SIGCONT')
-    await runs(server, instanceId)
-    expect((await getInstance(server, instanceId)).message).toBe('Success')
-    expect(await brokerPid(home.home)).toBe(pid)
-
-    signal(pid, 'SIGSTOP')
-    await server.kill()
-    server = await start(hang(3))
-    await runs(server, instanceId)
-    expect(await brokerPid(home.home)).not.toBe(pid)
-    expect(await server.stop()).toBe(0)
-  })
 })
 
 describe('a Platinum instance', () => {
