@@ -71,6 +71,20 @@ it.each<[Move[], string[]]>([
   expect(subject.woken).toContain(instanceId)
 })
 
+it('follows the steps of Terraform: what it adds and takes off is what it reads, at each apply', async () => {
+  // The provider names the instance in the body and the query too, takes off first, and compares as a set.
+  const create = (...ipWhitelists: string[]) => ({ path: { instanceId }, body: { instanceId, ipWhitelists } })
+  const remove = (...entries: string[]) => get({ instanceId, ipWhitelists: entries.join(',') })
+  await subject.call('CreateInstanceIpWhitelist', create('10.0.0.0/8', '192.0.2.7'))
+  expect(await whole()).toEqual(['10.0.0.0/8', '192.0.2.7'])
+  await subject.call('DeleteInstanceIpWhitelist', remove('10.0.0.0/8'))
+  await subject.call('CreateInstanceIpWhitelist', create('198.51.100.0/24'))
+  expect(await whole()).toEqual(['192.0.2.7', '198.51.100.0/24'])
+  await subject.call('DeleteInstanceIpWhitelist', remove('192.0.2.7', '198.51.100.0/24'))
+  await subject.call('CreateInstanceIpWhitelist', create('0.0.0.0/0'))
+  expect(await whole()).toEqual(['0.0.0.0/0'])
+})
+
 it('takes the older form of one entry', async () => {
   await subject.call('CreateInstanceIpWhitelist', add('10.0.0.1', '10.0.0.2'))
   await subject.call('DeleteInstanceIpWhitelist', get({ ipWhitelist: '10.0.0.1' }))
