@@ -194,7 +194,7 @@ const cases: readonly Case[] = [
 ]
 
 describe('a start on a damaged home', () => {
-  it.each(cases)('$name', async ({ damage, says, status = 1, args = [], env = {}, touches = [] }) => {
+  it.concurrent.each(cases)('$name', async ({ damage, says, status = 1, args = [], env = {}, touches = [] }) => {
     const home = copyOfHome()
     damage(home)
     const before = filesOf(home, touches)
