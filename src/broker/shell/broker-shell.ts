@@ -175,9 +175,9 @@ export class BrokerShell implements Broker {
     })
     this.#receiving = new Receiving({
       ...{ ...common, readings, throughput, delivering },
-      readAhead: new ReadAhead(index),
+      readAhead: new ReadAhead(index, now),
       sieve: new Sieve({
-        clock,
+        ...{ clock, now },
         lookup: (queueKey, from, count) => index.lookup(queueKey, from, count),
         readMany: (positions) => log.readMany(positions),
       }),

@@ -1,11 +1,12 @@
 /**
  * Index entries of sealed segments, which come from files: the take is synchronous and sees only what is in memory,
- * so what it lacks is read for its subscription and kept until the subscription has passed it.
+ * so what it lacks is read for its subscription and kept until the subscription has passed it, or nobody asks for it any more.
  */
 
 import type { Subscription } from '../core/state.ts'
 import type { Entries } from '../core/take.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
+import { IdleMemory } from './idle-memory.ts'
 
 /** Index entries as they were found from an offset on. */
 interface Loaded {
@@ -16,12 +17,22 @@ interface Loaded {
 export class ReadAhead {
   readonly #index: Pick<PersistentQueueIndex, 'lookup'>
   /** By queue key. */
-  readonly #loaded = new Map<Subscription, Map<number, Loaded>>()
+  readonly #loaded: IdleMemory<Map<number, Loaded>>
   /** The reading under way that made `entriesAt` say "not in memory". */
   #lookup: Promise<Loaded> | null = null
 
-  constructor(index: Pick<PersistentQueueIndex, 'lookup'>) {
+  constructor(index: Pick<PersistentQueueIndex, 'lookup'>, now: () => number) {
     this.#index = index
+    this.#loaded = new IdleMemory(now)
+  }
+
+  /** When there is memory to be given back, at the earliest. */
+  get due(): number {
+    return this.#loaded.due
+  }
+
+  sweep(at: number): void {
+    this.#loaded.sweep(at)
   }
 
   /** Null when they are not in memory; `load`, asked right after, brings them. */

@@ -120,7 +120,8 @@ export class Receiving {
 
   /** The earliest thing to do. */
   get due(): number {
-    return Math.min(this.#state.waiting.earliest, this.#wakes.earliest)
+    const { readAhead, sieve } = this.#context
+    return Math.min(this.#state.waiting.earliest, this.#wakes.earliest, readAhead.due, sieve.due)
   }
 
   tick(at: number): void {
@@ -131,6 +132,8 @@ export class Receiving {
     }
     for (const subscription of woken) if (!subscription.removed) this.serve(subscription)
     this.#endOverdue(at)
+    this.#context.readAhead.sweep(at)
+    this.#context.sieve.sweep(at)
   }
 
   /** Gives waiting receives what there is, first come first served, until one of the two runs out. */

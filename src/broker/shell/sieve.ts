@@ -12,6 +12,7 @@ import type { SqlFilter } from '../core/filter.ts'
 import { limits } from '../core/limits.ts'
 import type { Lease, Queue, Subscription } from '../core/state.ts'
 import type { Entries } from '../core/take.ts'
+import { IdleMemory } from './idle-memory.ts'
 import { messageOf } from './records.ts'
 
 /** Payload bytes read at a time. */
@@ -19,6 +20,7 @@ const PORTION_BYTES = 4 * 2 ** 20
 
 export interface SieveContext {
   readonly clock: Clock
+  now(): number
   lookup(queueKey: number, from: number, count: number): Promise<Entries> | Entries
   readMany(positions: readonly number[]): Promise<Uint8Array[]>
 }
@@ -33,10 +35,20 @@ interface Sifted {
 
 export class Sieve {
   readonly #context: SieveContext
-  readonly #sifted = new Map<Subscription, Map<number, Sifted>>()
+  readonly #sifted: IdleMemory<Map<number, Sifted>>
 
   constructor(context: SieveContext) {
     this.#context = context
+    this.#sifted = new IdleMemory(() => context.now())
+  }
+
+  /** When there is memory to be given back, at the earliest. */
+  get due(): number {
+    return this.#sifted.due
+  }
+
+  sweep(at: number): void {
+    this.#sifted.sweep(at)
   }
 
   /** Entries from an offset on that were sifted; null when they are to be sifted first. */
