@@ -1,6 +1,7 @@
 /** The small rules of the core, each as rows. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { apply } from './apply.ts'
 import { Reader, Writer } from './bytes.ts'
 import { DeadlineHeap, type Due } from './deadline-heap.ts'
 import { type BrokerEvent, decodeEvent, decodeForIndex, encodeEvent } from './events.ts'
@@ -8,8 +9,10 @@ import { FifoList, type Linked } from './fifo-list.ts'
 import { filterHashes, matches, tagHash } from './filter.ts'
 import { formatHandle, parseHandle } from './handle.ts'
 import { queueOfGroup } from './message-group.ts'
-import { expiredSegments } from './retention.ts'
+import { decideTopic } from './queue.ts'
+import { decideTrim, expiredSegments } from './retention.ts'
 import { maxAttempts, retryDelayMs } from './retry.ts'
+import { emptyState } from './state.ts'
 import { makeBucket, open, opensAt, setRate, spend, units } from './throttle.ts'
 
 const whole = fc.nat({ max: Number.MAX_SAFE_INTEGER })
@@ -447,5 +450,27 @@ describe('retention', () => {
 
   it('an old segment behind a young one stays: segments go oldest first', () => {
     expect(expiredSegments([{ segment: 1, newestMs: 500 }, ...ages], 300, 100)).toBe(0)
+  })
+})
+
+describe('trimming', () => {
+  it('asks about the queues that moved and no others, and says nothing where none of them did', () => {
+    const state = emptyState()
+    for (let i = 0; i < 100; i++) {
+      const settings = { topicName: `topic-${i}`, generation: 1, messageType: 'NORMAL', maxSendTps: null }
+      apply(state, decideTopic(state, settings)!, 1)
+    }
+    for (const queue of state.queues.values()) queue.end = 10
+    const asked: number[] = []
+    const minimumOf = (queueKey: number) => {
+      asked.push(queueKey)
+      return queueKey === 5 ? 3 : 0
+    }
+    expect(decideTrim(state, [4, 5, 10_000], minimumOf)).toEqual({
+      type: 'trimmed',
+      queues: [{ queueKey: 5, begin: 3 }],
+    })
+    expect(asked).toEqual([4, 5])
+    expect(decideTrim(state, [4], minimumOf)).toBeNull()
   })
 })

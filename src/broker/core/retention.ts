@@ -26,13 +26,16 @@ export function expiredSegments(ages: readonly SegmentAge[], at: number, retenti
   return count
 }
 
-/**
- * `minimumOffset`: the first message the index still knows of a queue. All queues are compared, not only those that
- * moved just now: an attempt that was broken off may have moved others. Null when nothing moves.
- */
-export function decideTrim(state: BrokerState, minimumOffset: (queueKey: number) => number): TrimmedEvent | null {
+/** `minimumOffset`: the first message the index still knows of a queue. Null when none of these queues moves. */
+export function decideTrim(
+  state: BrokerState,
+  queueKeys: Iterable<number>,
+  minimumOffset: (queueKey: number) => number,
+): TrimmedEvent | null {
   const queues: Array<{ queueKey: number; begin: number }> = []
-  for (const queue of state.queues.values()) {
+  for (const queueKey of queueKeys) {
+    const queue = state.queues.get(queueKey)
+    if (!queue) continue
     const begin = Math.min(minimumOffset(queue.key), queue.end)
     if (begin > queue.begin) queues.push({ queueKey: queue.key, begin })
   }

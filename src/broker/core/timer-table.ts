@@ -123,14 +123,17 @@ export class TimerTable {
     return found
   }
 
-  /** Ids of all whose record lies below a position, rising. Looks at every row. */
-  idsBelow(position: number): Float64Array {
-    let count = 0
-    for (let row = 0; row < this.#size; row++) if (this.#field(row, POSITION) < position) count++
-    const ids = new Float64Array(count)
-    for (let row = 0, at = 0; at < count; row++)
-      if (this.#field(row, POSITION) < position) ids[at++] = this.#field(row, ID)
-    return ids.sort()
+  /**
+   * Ids of those whose record lies below a position, among `rows` rows; asked first from `size` on, then from `next` on
+   * until that is 0, all of them are found. Rows are looked at from the last on: what is removed meanwhile makes room for
+   * one that was looked at already, and what is new lies behind.
+   */
+  below(position: number, from: number, rows: number): { readonly timerIds: number[]; readonly next: number } {
+    const next = Math.max(0, Math.min(from, this.#size) - rows)
+    const timerIds: number[] = []
+    for (let row = Math.min(from, this.#size) - 1; row >= next; row--)
+      if (this.#field(row, POSITION) < position) timerIds.push(this.#field(row, ID))
+    return { timerIds, next }
   }
 
   /** The table as it is now, to be written while it changes. `end` it. */

@@ -68,6 +68,11 @@ export class QueueEntries {
     for (const column of [this.runSegments, this.runFirsts, this.runTimes, this.runRows]) column.splice(0, count)
   }
 
+  /** Where its oldest entry lies; Infinity when it has none. */
+  get firstSegment(): number {
+    return this.runSegments[0] ?? this.chunks[0]?.segment ?? Number.POSITIVE_INFINITY
+  }
+
   /** Offset after the last sealed entry. */
   get sealedEnd(): number {
     return this.chunks[0]?.first ?? this.next

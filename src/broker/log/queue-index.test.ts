@@ -4,7 +4,7 @@ import { SimulatedClock, SimulatedRandom } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import { createRecordCipher } from './cipher.ts'
 import type { RecordCipher, SegmentLog } from './contract.ts'
-import { segmentOf } from './contract.ts'
+import { positionOf, segmentOf } from './contract.ts'
 import { openLog } from './log.ts'
 import { type DecodedEntry, openQueueIndex, type PersistentQueueIndex } from './queue-index.ts'
 
@@ -327,6 +327,29 @@ describe('the queue index', () => {
     await scene.check()
     const names = (await scene.disk.list(directory)).filter((name) => name.endsWith('.index'))
     expect(names.length).toBe(scene.log.segments().length)
+    await scene.log.close()
+  })
+
+  it('trims a great many queues in portions, reads no file for it, and looks up none that lies behind', async () => {
+    const scene = new Scene(6)
+    await scene.open()
+    await scene.write(0)
+    await scene.settle()
+    const many = 20_000
+    const [old, recent] = [positionOf(3, 64), positionOf(4, 64)]
+    for (let key = 1; key <= many; key++) scene.index.add(key, 0, key % 2 === 0 ? old : recent, 0, 0)
+    let turns = 0
+    let on = true
+    const turn = (): void => {
+      turns++
+      if (on) setImmediate(turn)
+    }
+    setImmediate(turn)
+    const moved = await scene.index.trimBelow(positionOf(4, 0))
+    on = false
+    expect(moved.size).toBe(many / 2 + 1)
+    expect(turns).toBeGreaterThanOrEqual(Math.floor(many / 2_048))
+    expect((await scene.index.trimBelow(positionOf(4, 0))).size).toBe(0)
     await scene.log.close()
   })
 

@@ -11,6 +11,7 @@
  * adding with a gap is refused, and adding to a sealed segment too.
  */
 import type { Disk } from '../../world/disk.ts'
+import { breathe } from './breathe.ts'
 import type { IndexEntries, OpenedIndex, QueueIndex, RecordCipher, SealedSegment, SegmentLog } from './contract.ts'
 import { positionOf, segmentOf } from './contract.ts'
 import { corrupt, LogError } from './errors.ts'
@@ -68,6 +69,9 @@ export interface PersistentQueueIndex extends QueueIndex {
   memoryBytes(): number
   close(): Promise<void>
 }
+
+/** Trimming looks at so many queues before others run. */
+const queuesPerBreath = 2_048
 
 export async function openQueueIndex(
   options: OpenQueueIndexOptions,
@@ -174,18 +178,18 @@ class Index implements PersistentQueueIndex {
   trimBelow(position: number): Promise<Map<number, number>> {
     return this.#inTurn(async () => {
       const minimums = new Map<number, number>()
-      const wholly = [...this.#files].filter(([, file]) => file.end <= position).map(([segment]) => segment)
+      const wholly = new Set([...this.#files].filter(([, file]) => file.end <= position).map(([segment]) => segment))
+      let looked = 0
       for (const [queueKey, queue] of this.#queues) {
-        const min = await this.#firstFrom(queue, position)
-        if (min > queue.min) {
-          queue.min = min
-          minimums.set(queueKey, min)
-        }
-      }
-      const forgotten = new Set(wholly)
-      for (const queue of this.#queues.values()) {
-        const kept = queue.runSegments.findIndex((segment) => !forgotten.has(segment))
+        if (++looked % queuesPerBreath === 0) await breathe()
+        if (positionOf(queue.firstSegment, 0) >= position) continue
+        const found = this.#firstFrom(queue, position)
+        const min = typeof found === 'number' ? found : await found
+        const kept = queue.runSegments.findIndex((segment) => !wholly.has(segment))
         queue.removeRuns(kept < 0 ? queue.runSegments.length : kept)
+        if (min <= queue.min) continue
+        queue.min = min
+        minimums.set(queueKey, min)
       }
       for (const segment of wholly) {
         this.#files.delete(segment)
@@ -502,18 +506,19 @@ class Index implements PersistentQueueIndex {
     return decodeDirectory(bytes, bytes.length, this.#cipher)!
   }
 
-  /** The first offset of the queue at `position` or later. */
-  async #firstFrom(queue: QueueEntries, position: number): Promise<number> {
+  /** The first offset of the queue at `position` or later; read from a file only when a segment is cut in two. */
+  #firstFrom(queue: QueueEntries, position: number): Promise<number> | number {
     const runs = queue.runSegments.length
     for (let run = 0; run < runs; run++) {
       const segment = queue.runSegments[run]!
       if (this.#files.get(segment)!.end <= position) continue
       if (positionOf(segment, 0) >= position) return Math.max(queue.min, queue.runFirsts[run]!)
-      const first = await this.#firstInRun(queue, run, position).catch(async () => {
-        await this.#mendNow(segment)
-        return this.#firstInRun(queue, run, position)
-      })
-      return Math.max(queue.min, first)
+      return this.#firstInRun(queue, run, position)
+        .catch(async () => {
+          await this.#mendNow(segment)
+          return this.#firstInRun(queue, run, position)
+        })
+        .then((first) => Math.max(queue.min, first))
     }
     for (const chunk of queue.chunks) {
       const start = positionOf(chunk.segment, 0)

@@ -12,6 +12,7 @@ import type { BrokerEvent, TrimmedEvent } from '../core/events.ts'
 import { codes } from '../core/refusal.ts'
 import { decideTrim, expiredSegments, sealAfterMs } from '../core/retention.ts'
 import type { BrokerState, Subscription, Topic } from '../core/state.ts'
+import { breathe } from '../log/breathe.ts'
 import { positionOf, segmentOf } from '../log/contract.ts'
 import type { Journal } from './journal.ts'
 
@@ -19,6 +20,9 @@ import type { Journal } from './journal.ts'
 const retryMs = 3_600_000
 /** After the log had no room. */
 const busyMs = 1_000
+
+/** Queues that follow the index in one step; others run between two. */
+const queuesAtOnce = 2_048
 
 export interface RetentionContext {
   readonly state: BrokerState
@@ -41,6 +45,8 @@ export class Retention {
   #work: Promise<void> | null = null
   #stopped = false
   #notBefore = 0
+  /** Queues may begin earlier than the index knows them. */
+  #mayLag = true
 
   constructor(context: RetentionContext) {
     this.#context = context
@@ -102,17 +108,30 @@ export class Retention {
     const below = positionOf(ages[count - 1]!.segment + 1, 0)
     await this.#context.makeWay(below)
     this.#context.beforeTrim(below)
-    await index.trimBelow(below)
-    const event = decideTrim(state, (queueKey) => index.minimumOffset(queueKey))
-    if (event) {
-      this.#context.commit([event])
-      this.#attendTrimmed(event)
-    }
+    // An attempt that was broken off may have moved queues that this one finds where they are.
+    const compareAll = this.#mayLag
+    this.#mayLag = true
+    const moved = await index.trimBelow(below)
+    await this.#follow([...(compareAll ? state.queues : moved).keys()])
+    this.#mayLag = false
     // The log keeps what its last two checkpoints need.
     await journal.checkpoint()
     await journal.checkpoint()
     await log.trim(below)
     while (ages[0] && ages[0].segment < segmentOf(log.first)) ages.shift()
+  }
+
+  /** The queues begin where the index says, and their readers go on there. */
+  async #follow(queueKeys: readonly number[]): Promise<void> {
+    const { state, journal } = this.#context
+    for (let from = 0; from < queueKeys.length; from += queuesAtOnce) {
+      if (from > 0) await breathe()
+      const some = queueKeys.slice(from, from + queuesAtOnce)
+      const event = decideTrim(state, some, (queueKey) => journal.index.minimumOffset(queueKey))
+      if (!event) continue
+      this.#context.commit([event])
+      this.#attendTrimmed(event)
+    }
   }
 
   /** What blocked an orderly group's queue may be among the messages taken. */

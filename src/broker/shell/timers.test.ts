@@ -334,6 +334,30 @@ describe('retention', () => {
     expect((await receive()).map(({ messageId }) => messageId)).toEqual([far.messageId])
   })
 
+  it('looks through a great many that may stay a stretch at a time', async () => {
+    settings = { ...settings, retentionMs: HOUR }
+    await reopenCleanly()
+    const { timers } = broker.state
+    await send(DAY, 'old')
+    await clock.advance(HOUR / 8 + SECOND)
+    for (let sent = 0; sent < 40_000; sent += 1_000)
+      await broker.send({
+        topic: 'delay',
+        messages: Array.from({ length: 1_000 }, () => message(clock.now() + DAY, 'x')),
+      })
+    const { below } = timers
+    const asked: number[] = []
+    timers.below = (position, from, rows) => {
+      asked.push(rows)
+      return below.call(timers, position, from, rows)
+    }
+    await clock.advance(HOUR - 10 * SECOND)
+    for (let turn = 0; turn < 10; turn++) await settle()
+    expect(broker.log.first).toBeGreaterThan(2 ** 33)
+    expect([asked.length, Math.max(...asked)]).toEqual([3, 16_384])
+    expect(broker.usage().timed).toBe(40_001)
+  })
+
   it('of a delivered one begins when it was delivered', async () => {
     settings = { ...settings, retentionMs: HOUR }
     await reopenCleanly()

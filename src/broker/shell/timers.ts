@@ -26,6 +26,7 @@ import {
   refuseTimed,
   type TimerName,
 } from '../core/timed.ts'
+import { breathe } from '../log/breathe.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import { isDamage, LogError } from '../log/errors.ts'
 import { refuse } from './refusals.ts'
@@ -33,6 +34,8 @@ import { refuse } from './refusals.ts'
 /** A portion: messages and bytes put into one record group. */
 const PORTION = 512
 const PORTION_BYTES = 4 * 2 ** 20
+/** Rows of the timer table looked at in one step when segments are to go. */
+const ROWS_AT_ONCE = 16_384
 /** Records read before their size is known. */
 const READ_FIRST = 4
 /** How late a clock that was set forward is noticed, at most. */
@@ -118,10 +121,22 @@ export class Timers {
     return { messageId: record.messageId }
   }
 
-  /** Before the segments below a position go: what waits in them is written again. Rejects when some of it could not be. */
+  /**
+   * Before the segments below a position go: what waits in them is written again. Rejects when some of it could not be.
+   * However many wait, the table is looked through a stretch at a time.
+   */
   async moveAbove(position: number): Promise<void> {
     const { timers } = this.#state
-    const ids = timers.idsBelow(position)
+    for (let from = timers.size; from > 0; ) {
+      const { timerIds, next } = timers.below(position, from, ROWS_AT_ONCE)
+      await this.#move(timerIds, position)
+      from = next
+      if (from > 0) await breathe()
+    }
+  }
+
+  async #move(ids: readonly number[], position: number): Promise<void> {
+    const { timers } = this.#state
     for (let next = 0, most = PORTION; next < ids.length; ) {
       const some: number[] = []
       let end = next
