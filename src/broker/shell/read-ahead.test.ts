@@ -1,8 +1,8 @@
 /** What is read ahead for a reading, and when its memory is given back. */
 import { expect, it } from 'vitest'
 import { defaultGroup } from '../core/group.ts'
-import type { Entries } from '../core/lease.ts'
 import { makeGroup, makeSubscription, makeTopic, type Subscription } from '../core/state.ts'
+import type { Entries } from '../core/take.ts'
 import { IDLE_MS } from './idle-memory.ts'
 import { ReadAhead } from './read-ahead.ts'
 
