@@ -413,6 +413,22 @@ describe('subscriptions', () => {
     await sync('add', ['a'], { clientId: 'late' })
   })
 
+  it('that the log had no room for are taken up when they are repeated', async () => {
+    await restart({ retentionMs: 2 * MINUTE })
+    await send('old', '1')
+    await clock.advance(5 * MINUTE)
+    await send('young', '1')
+    const write = vi.spyOn(broker.log, 'write').mockImplementationOnce(() => {
+      throw new LogError('busy', 'wait for the disk')
+    })
+    const refused = await refusal(sync('add', ['old', 'young']))
+    write.mockRestore()
+    expect(refused.name).toBe('BrokerRefusal')
+    await sync('add', ['old', 'young'])
+    await send('old', '2')
+    expect((await seen({})).sort()).toEqual(['old/2:1', 'young/1:1'])
+  })
+
   it.each([
     ['an empty name', ''],
     ['a blank in the name', 'a b'],

@@ -211,15 +211,16 @@ export class LiteShell {
     const granted = this.#clients.wish(client, request, group.settings.lite!.exclusive, at)
     if ('code' in granted) throw refuse(granted)
     for (const { client: loser, liteTopic } of granted.evicted) this.#lost(loser.clientId, liteTopic)
-    for (const liteTopic of granted.added) {
-      const lite = topic.liteTopics!.byName.get(liteTopic)
-      if (!lite) continue
-      // An old lite topic is read from its end on: that is the end as it is now, not at the first receive.
-      if (!isYoung(lite)) this.#reading(group, lite)
-      client.news.add(liteTopic)
+    try {
+      this.#beginReading(client, group, topic, granted.added)
+      if (request.action === 'add' && request.offset !== null)
+        for (const liteTopic of new Set(request.liteTopics)) await this.#place(group, topic, liteTopic, request.offset)
+    } catch (error) {
+      // The client will repeat itself, and what it wants must be new to it then: what is not new is not looked at.
+      const takenBack = { action: 'remove', liteTopics: granted.added, version: null } as const
+      this.#clients.wish(client, takenBack, group.settings.lite!.exclusive, at)
+      throw error
     }
-    if (request.action === 'add' && request.offset !== null)
-      for (const liteTopic of new Set(request.liteTopics)) await this.#place(group, topic, liteTopic, request.offset)
     this.#serve(client)
     this.#context.arm()
     await this.#context.durable()
@@ -484,6 +485,16 @@ export class LiteShell {
     if (known) return known
     this.#context.commit([decideLiteSubscribe(this.#state, group, lite)])
     return lite.subscriptions.get(consumerGroupId)!
+  }
+
+  #beginReading(client: LiteClient, group: Group, topic: Topic, liteTopics: readonly string[]): void {
+    for (const liteTopic of liteTopics) {
+      const lite = topic.liteTopics!.byName.get(liteTopic)
+      if (!lite) continue
+      // An old lite topic is read from its end on: that is the end as it is now, not at the first receive.
+      if (!isYoung(lite)) this.#reading(group, lite)
+      client.news.add(liteTopic)
+    }
   }
 
   /** Moves the group's reading to where a subscriber asked for; a lite topic that is not there yet begins at its beginning anyway. */
