@@ -11,13 +11,12 @@ import type { Operation, Problem, RawRequest } from '../catalogue/index.ts'
 import { type Authenticator, authenticate } from '../iam/authenticate.ts'
 import { authorize, type Policies } from '../iam/authorize.ts'
 import { parseQuery } from '../iam/percent.ts'
-import type { ConditionContext } from '../iam/policy.ts'
-import { formatIsoDate } from '../iam/request-date.ts'
 import { resourceName } from '../iam/resource-name.ts'
 import { API_VERSION } from '../iam/sign.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Log } from '../observability/log.ts'
-import { type Call, type Handlers, Noted, type Principal, type Services } from '../resources/handler.ts'
+import { type Call, type Handlers, Noted, type Services } from '../resources/handler.ts'
+import { conditionContext } from './condition-context.ts'
 import { errorReply, successReply } from './envelope.ts'
 import { hostNameOf, regionOf } from './host-header.ts'
 import { isStorable, parseJsonBody } from './json.ts'
@@ -122,7 +121,11 @@ async function carryOut(parts: Parts, request: ApiRequest, trail: Trail): Promis
   checkVersion(request)
   const handler = Object.hasOwn(handlers, operation.action) ? handlers[operation.action] : undefined
   const input = readInput(parts.catalogue, route, request, { judge: handler !== undefined })
-  await checkPermission(parts.policies, operation, principal, regionId, input, request)
+  await authorize(parts.policies, principal, {
+    action: operation.ramAction,
+    resource: resourceName(operation.resource, { regionId, accountId: principal.accountId }, input),
+    context: { ...conditionContext(principal, request), ...Object.fromEntries(requestTags(input)) },
+  })
   parts.throttle(principal.accountId, operation.accessLevel)
   if (handler === undefined) throw notImplemented(operation.action)
   const reachedHost = hostName ?? request.localAddress ?? '127.0.0.1'
@@ -206,36 +209,12 @@ function unstorableTexts(value: unknown, field = ''): Problem[] {
   })
 }
 
-async function checkPermission(
-  policies: Policies,
-  operation: Operation,
-  principal: Principal,
-  regionId: string,
-  input: Readonly<Record<string, unknown>>,
-  request: ApiRequest,
-): Promise<void> {
-  const resource = resourceName(operation.resource, { regionId, accountId: principal.accountId }, input)
-  const context = conditionContext(principal, input, request)
-  await authorize(policies, principal, { action: operation.ramAction, resource, context })
-}
-
-/** Caller-supplied `x-acs-source-ip` and `x-acs-secure-transport` are not believed (auth-and-wire §1.1). */
-function conditionContext(
-  principal: Principal,
-  input: Readonly<Record<string, unknown>>,
-  request: ApiRequest,
-): ConditionContext {
+const requestTags = (input: Readonly<Record<string, unknown>>): Array<[string, string]> => {
   const tags = input['tags'] ?? input['tag']
-  const requestTags = Array.isArray(tags) ? tags.filter((tag) => typeof tag?.key === 'string') : []
-  return {
-    'acs:CurrentTime': formatIsoDate(request.at),
-    'acs:SourceIp': request.remoteAddress ?? undefined,
-    'acs:SecureTransport': String(request.secure),
-    'acs:MFAPresent': 'false',
-    'acs:PrincipalARN': principal.arn,
-    'acs:UserAgent': headerOf(request, 'user-agent'),
-    ...Object.fromEntries(requestTags.map((tag) => [`acs:RequestTag/${tag.key}`, String(tag.value ?? '')])),
-  }
+  if (!Array.isArray(tags)) return []
+  return tags
+    .filter((tag) => typeof tag?.key === 'string')
+    .map((tag) => [`acs:RequestTag/${tag.key}`, String(tag.value ?? '')])
 }
 
 function withinLimit<T>({ services, handlerMs }: Parts, work: Promise<T>): Promise<T> {

@@ -10,9 +10,9 @@ import { type Authenticator, authenticate } from '../iam/authenticate.ts'
 import { authenticateRpc, type RpcParameters } from '../iam/authenticate-rpc.ts'
 import { authorize, type Policies } from '../iam/authorize.ts'
 import { parseQuery } from '../iam/percent.ts'
-import { formatIsoDate } from '../iam/request-date.ts'
 import { type RpcAction, rpcActions } from '../resources/billing.ts'
-import type { Call, Principal, Services } from '../resources/handler.ts'
+import type { Call, Services } from '../resources/handler.ts'
+import { conditionContext } from './condition-context.ts'
 import { replyHeaders } from './envelope.ts'
 import { isStorable } from './json.ts'
 import { type ApiReply, type ApiRequest, headerOf, type Trail } from './request.ts'
@@ -50,7 +50,11 @@ export async function carryOutRpc(parts: RpcParts, request: ApiRequest, trail: T
     : await authenticateRpc(parts.authenticator, request.method, parameters, request.at)
   trail.caller = principal.arn
   checkVersion(bySignedHeaders ? headerOf(request, 'x-acs-version') : parameters.get('Version'), action)
-  await checkPermission(parts.policies, action, principal, request)
+  await authorize(parts.policies, principal, {
+    action: action.ramAction,
+    resource: `acs:bssapi:*:${principal.accountId}:*`,
+    context: conditionContext(principal, request),
+  })
   parts.throttle(principal.accountId, action.accessLevel)
   const call: Call = {
     requestId: request.requestId,
@@ -116,24 +120,4 @@ function checkVersion(version: string | undefined, action: RpcAction): void {
   if (version !== action.version) {
     throw new ApiError(400, 'InvalidVersion', `Specified parameter Version is not valid. It must be ${action.version}.`)
   }
-}
-
-async function checkPermission(
-  policies: Policies,
-  action: RpcAction,
-  principal: Principal,
-  request: ApiRequest,
-): Promise<void> {
-  await authorize(policies, principal, {
-    action: action.ramAction,
-    resource: `acs:bssapi:*:${principal.accountId}:*`,
-    context: {
-      'acs:CurrentTime': formatIsoDate(request.at),
-      'acs:SourceIp': request.remoteAddress ?? undefined,
-      'acs:SecureTransport': String(request.secure),
-      'acs:MFAPresent': 'false',
-      'acs:PrincipalARN': principal.arn,
-      'acs:UserAgent': headerOf(request, 'user-agent'),
-    },
-  })
 }
