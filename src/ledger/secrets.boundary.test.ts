@@ -2,8 +2,9 @@ import { chmodSync, existsSync, readdirSync, readFileSync, rmSync, statSync, wri
 import path from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { LedgerPlaces, ledgerTargets, testRandom } from '../../test/support/ledger.ts'
+import { LedgerPlaces, ledgerTargets, testClock, testRandom, titleOf } from '../../test/support/ledger.ts'
 import { HomeError } from './errors.ts'
+import { keyProblem } from './key-check.ts'
 import { openSecrets, SECRET_KEY_FILE, type Secrets, secretsUnder } from './secrets.ts'
 
 const places = new LedgerPlaces()
@@ -57,6 +58,21 @@ describe('the key file', () => {
     expect(error).toBeInstanceOf(HomeError)
     expect(String(error)).toMatch(/does not belong to this database/)
   })
+
+  for (const target of ledgerTargets) {
+    const title = `can be compared without opening the ledger, also while it is open: ${titleOf(target)}`
+    it.skipIf(target.missing !== null)(title, async () => {
+      const place = await places.place(target)
+      const look = () => keyProblem({ ...place, world: { random: testRandom, clock: testClock } })
+      expect(await look()).toBeNull()
+      const ledger = await place.open()
+      expect(await look()).toBeNull()
+      writeFileSync(path.join(place.home, SECRET_KEY_FILE), new Uint8Array(32).fill(7))
+      expect(await look()).toMatch(/does not belong to this database.*Put the key file/)
+      await ledger.close()
+      expect(await look()).toMatch(/does not belong to this database/)
+    })
+  }
 
   it('that is gone is not made anew for a database that is there', async () => {
     const place = await places.place(ledgerTargets[0]!)

@@ -205,6 +205,10 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     return name === undefined ? null : (supervisors.get(name)?.running ?? null)
   }
 
+  /** Asking one that hangs would only pile up questions. */
+  const answeringOf = (instanceId: string): RunningProcess | null =>
+    failureOf(instanceId) === null ? runningOf(instanceId) : null
+
   async function hostOf(instanceId: string): Promise<HostApi> {
     refuseIfStopped()
     const process = runningOf(instanceId)
@@ -378,10 +382,10 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       },
     },
     async lag(instanceId, consumerGroupId) {
-      return runningOf(instanceId)?.host.lag({ instanceId, consumerGroupId }) ?? null
+      return answeringOf(instanceId)?.host.lag({ instanceId, consumerGroupId }) ?? null
     },
     async usage(instanceId) {
-      return runningOf(instanceId)?.host.usage({ instanceId }) ?? null
+      return answeringOf(instanceId)?.host.usage({ instanceId }) ?? null
     },
     findMessages: async (instanceId, query) => (await hostOf(instanceId)).findMessages({ instanceId, query }),
     traceMessage: async (instanceId, query) => (await hostOf(instanceId)).traceMessage({ instanceId, query }),
