@@ -85,8 +85,8 @@ export class Receiving {
     this.#state = context.state
   }
 
-  /** `topic` is not a LITE topic. Rejects with a `BrokerRefusal`. */
-  async receive(topic: Topic, request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
+  /** `topic` is not a LITE topic. Throws a `BrokerRefusal`, at once. Not `async`: each promise more is one for every receive. */
+  receive(topic: Topic, request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
     const { readings, throughput } = this.#context
     const group = readings.group(request.group)
     if (group.settings.lite) throw refuse(boundToLite(group, request.topic))
