@@ -4,9 +4,10 @@
  * Each room of the shell has its own promises beside it; what chance may do to them is the simulation's business
  * (test/simulation).
  */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
   ack,
+  anyIndex,
   broker,
   clock,
   disk,
@@ -100,6 +101,22 @@ describe('a disk that fails', () => {
     reported.length = 0
     await open()
     expect((await receive()).map(text)).toEqual(['kept'])
+  })
+})
+
+describe('a fault of the program in the middle of a change', () => {
+  it('stops the broker rather than let it decide by half of one; opening again reads the whole', async () => {
+    await send('tag', 'kept')
+    const adding = vi.spyOn(await anyIndex(), 'add').mockImplementationOnce(() => {
+      throw new RangeError('a fault')
+    })
+    await expect(send('tag', 'half')).rejects.toMatchObject({ code: 50001, message: /a fault/ })
+    adding.mockRestore()
+    await expect(send()).rejects.toMatchObject({ code: 50001 })
+    expect(reported.splice(0)).toEqual([expect.objectContaining({ name: 'LogError', code: 'failed' })])
+    await broker.close()
+    await open()
+    expect((await receive()).map(text)).toEqual(['kept', 'half'])
   })
 })
 

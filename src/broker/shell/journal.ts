@@ -7,7 +7,7 @@
  * consumer acts on a message that a power cut then takes back.
  *
  * A failed write or sync stops the broker for good (`failed`): what the disk holds is then unknown, and
- * only opening again can tell.
+ * only opening again can tell. So does an event that cannot be applied: no reply is given by half a change.
  */
 import { apply } from '../core/apply.ts'
 import { Writer } from '../core/bytes.ts'
@@ -18,6 +18,7 @@ import type { SegmentAge } from '../core/retention.ts'
 import { Snapshot } from '../core/snapshot.ts'
 import type { BrokerState, Queue, Topic } from '../core/state.ts'
 import { type SealedSegment, type SegmentLog, segmentOf } from '../log/contract.ts'
+import { LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 
 /** A checkpoint is written after so much of the log, so that the next start replays little. */
@@ -85,18 +86,24 @@ export class Journal {
     const records = encodeAll(events)
     const { positions, durable } = this.log.write(records)
     const batch = this.#batchOf(durable)
-    for (let i = 0; i < events.length; i++) {
-      const event = events[i]!
-      batch.gone.push(...queueKeysGoneBy(this.state, event))
-      this.#snapshot?.before(event)
-      apply(this.state, event, positions[i]!)
-      if (event.type === 'timed' || event.type === 'half') this.#keepUntilOld(positions[i]!, event.storeTimeMs)
-      if (event.type === 'message') this.#arrive(event, positions[i]!, batch.arrived)
-      this.#bytes += records[i]!.length
+    try {
+      for (let i = 0; i < events.length; i++) this.#apply(events[i]!, positions[i]!, batch)
+    } catch (error) {
+      this.#fail(halfApplied(error))
+      throw this.failed
     }
+    for (const record of records) this.#bytes += record.length
     this.#events += events.length
     this.#dirty = true
     if (this.#bytes >= CHECKPOINT_BYTES || this.#events >= CHECKPOINT_EVENTS) this.#checkpointSoon()
+  }
+
+  #apply(event: BrokerEvent, position: number, batch: Batch): void {
+    batch.gone.push(...queueKeysGoneBy(this.state, event))
+    this.#snapshot?.before(event)
+    apply(this.state, event, position)
+    if (event.type === 'timed' || event.type === 'half') this.#keepUntilOld(position, event.storeTimeMs)
+    if (event.type === 'message') this.#arrive(event, position, batch.arrived)
   }
 
   /** Resolves when everything committed so far is durable. */
@@ -227,6 +234,14 @@ export class Journal {
     this.failed = error instanceof Error ? error : new Error(String(error))
     this.#options.onFailure(this.failed)
   }
+}
+
+/** A fault of the program. The state may hold half of a record, so nothing may be decided by it any more. */
+function halfApplied(cause: unknown): LogError {
+  const reason = cause instanceof Error ? cause.message : String(cause)
+  return new LogError('failed', `A record could not be applied (${reason}); the instance is read anew from its log.`, {
+    cause,
+  })
 }
 
 /** Records are copied by the log before it returns, so they can be made in the same memory each time. */

@@ -11,10 +11,10 @@ import type { BrokerRefusal, Delivery, LiteOffset, LiteSyncRequest, ReceiveReque
 import { limits } from '../core/limits.ts'
 import { encodeState } from '../core/snapshot.ts'
 import { LogError } from '../log/errors.ts'
-import { openLog } from '../log/log.ts'
-import { openQueueIndex, type PersistentQueueIndex } from '../log/queue-index.ts'
+import type { PersistentQueueIndex } from '../log/queue-index.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
+import { anyIndex } from './test-broker.ts'
 
 const SECOND = 1_000
 const MINUTE = 60 * SECOND
@@ -211,7 +211,7 @@ describe('the life of a lite topic', () => {
   })
 
   it('takes its places in the index with it: those in memory at once, those on the disk with their segments', async () => {
-    const adding = vi.spyOn(await anIndex(), 'add')
+    const adding = vi.spyOn(await anyIndex(), 'add')
     await ensureTopic({ liteExpirationMs: 15 * MINUTE })
     await sendToMany(3_000)
     const index = adding.mock.contexts[0] as PersistentQueueIndex
@@ -344,7 +344,7 @@ describe('where a subscriber begins', () => {
   it('is refused with the reason where it cannot be looked up', async () => {
     await send('a', '1')
     const looking = vi
-      .spyOn(await anIndex(), 'offsetAtTime')
+      .spyOn(await anyIndex(), 'offsetAtTime')
       .mockRejectedValue(new LogError('failed', 'The log stopped.'))
     const refused = await sync('add', ['a'], { offset: { from: 'time', timeMs: 0 } }).catch((error: unknown) => error)
     looking.mockRestore()
@@ -619,13 +619,6 @@ async function restart(settings: { readonly retentionMs?: number } = {}): Promis
   await broker.close()
   await open(settings)
   expect(Buffer.compare(encodeState(broker.state), before)).toBe(0)
-}
-
-/** What all indexes do, to listen to the broker's own. */
-async function anIndex(): Promise<PersistentQueueIndex> {
-  const { log } = await openLog({ disk, clock, random, directory: '/elsewhere' })
-  const { index } = await openQueueIndex({ disk, directory: '/elsewhere', log, cipher: null, decode: () => [] })
-  return Object.getPrototypeOf(index)
 }
 
 /** One message to each of lite topics `n0`, `n1`, … */

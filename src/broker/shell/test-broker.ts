@@ -10,6 +10,8 @@ import type { Disk } from '../../world/disk.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerSettings, Delivery, HandleOutcome, ReceiveRequest, SendReceipt } from '../broker.ts'
+import { openLog } from '../log/log.ts'
+import { openQueueIndex, type PersistentQueueIndex } from '../log/queue-index.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
 
@@ -200,4 +202,12 @@ export async function settled(promise: Promise<unknown>): Promise<boolean> {
 
 export function text(delivery: Delivery): string {
   return Buffer.from(delivery.payload).toString()
+}
+
+/** What every index does, to listen to or to replace in the broker's own. */
+export async function anyIndex(): Promise<PersistentQueueIndex> {
+  const world = { disk: new SimulatedDisk({ random: new SimulatedRandom(1) }), clock: new SimulatedClock() }
+  const { log } = await openLog({ ...world, random: new SimulatedRandom(1), directory: '/elsewhere' })
+  const { index } = await openQueueIndex({ ...world, directory: '/elsewhere', log, cipher: null, decode: () => [] })
+  return Object.getPrototypeOf(index)
 }

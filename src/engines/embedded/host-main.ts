@@ -29,7 +29,11 @@ async function main(): Promise<void> {
     process.stderr.write(`${new Date(world.clock.now()).toISOString()} ${text}\n`)
   }
   const report = (error: unknown): void => say(error instanceof Error ? (error.stack ?? error.message) : String(error))
-  process.on('uncaughtException', report)
+  // What it left behind is unknown. A process that is started again reads every instance from its log.
+  process.on('uncaughtException', (error) => {
+    report(error)
+    process.exit(1)
+  })
   process.on('unhandledRejection', report)
 
   ownSocketFolder(places)
