@@ -9,7 +9,7 @@
  * never written twice. A recall is refused as late only when the time has come.
  */
 import { BrokerRefusal, type Delivery } from '../../src/broker/broker.ts'
-import { decodeEvent } from '../../src/broker/core/events.ts'
+import { decodeEvent } from '../../src/broker/core/event-codec.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
 import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 

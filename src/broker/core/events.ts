@@ -4,8 +4,6 @@
  */
 import type { RetryPolicy } from './retry.ts'
 
-export { decodeEvent, decodeForIndex, encodeEvent, isDeliveryRecord } from './event-codec.ts'
-
 export interface TopicSettings {
   readonly topicName: string
   readonly generation: number

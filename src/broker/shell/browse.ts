@@ -6,7 +6,8 @@
  * deliveries and acknowledgements are events of the log behind the message. It must never change state.
  */
 import type { BrowsePage, BrowseRequest, Incident, StoredMessage } from '../broker.ts'
-import { decodeEvent, isDeliveryRecord, type MessageEvent } from '../core/events.ts'
+import { decodeEvent, isDeliveryRecord } from '../core/event-codec.ts'
+import type { MessageEvent } from '../core/events.ts'
 import type { BrokerState, LiteTopic, Queue, Topic } from '../core/state.ts'
 import type { Entries } from '../core/take.ts'
 import type { SegmentLog } from '../log/contract.ts'

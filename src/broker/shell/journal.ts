@@ -11,7 +11,8 @@
  */
 import { apply } from '../core/apply.ts'
 import { Writer } from '../core/bytes.ts'
-import { type BrokerEvent, encodeEvent, type MessageEvent } from '../core/events.ts'
+import { encodeEvent } from '../core/event-codec.ts'
+import type { BrokerEvent, MessageEvent } from '../core/events.ts'
 import { tagHash } from '../core/filter.ts'
 import { queueKeysGoneBy } from '../core/lite.ts'
 import type { SegmentAge } from '../core/retention.ts'

@@ -1,5 +1,6 @@
 /** Stored messages as the index names them. */
-import { decodeEvent, type MessageEvent } from '../core/events.ts'
+import { decodeEvent } from '../core/event-codec.ts'
+import type { MessageEvent } from '../core/events.ts'
 
 export function messageOf(record: Uint8Array): MessageEvent {
   const event = decodeEvent(record)

@@ -11,7 +11,8 @@
  */
 import type { Cancel, Clock } from '../../world/world.ts'
 import { BrokerRefusal, type SendRequest } from '../broker.ts'
-import { type BrokerEvent, decodeEvent, type MessageEvent, type TimedEvent } from '../core/events.ts'
+import { decodeEvent } from '../core/event-codec.ts'
+import type { BrokerEvent, MessageEvent, TimedEvent } from '../core/events.ts'
 import { codes, type Refusal } from '../core/refusal.ts'
 import type { BrokerState, Topic } from '../core/state.ts'
 import {

@@ -18,7 +18,8 @@ import {
   type SendRequest,
   type TransactionOutcome,
 } from '../broker.ts'
-import { type BrokerEvent, decodeEvent, type HalfEvent, type Resolution } from '../core/events.ts'
+import { decodeEvent } from '../core/event-codec.ts'
+import type { BrokerEvent, HalfEvent, Resolution } from '../core/events.ts'
 import { limits } from '../core/limits.ts'
 import { decideSend } from '../core/queue.ts'
 import { codes } from '../core/refusal.ts'
