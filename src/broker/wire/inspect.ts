@@ -5,7 +5,8 @@
  * There is no index by id or key. An id tells when it was made (data-plane.md §3.2), so the time around that is looked
  * through first; a key, and an id of another form, cost a look at every message of the time range, so many a call.
  */
-import { gunzipSync, inflateSync } from 'node:zlib'
+import { promisify } from 'node:util'
+import { gunzip, inflate } from 'node:zlib'
 import type { MessagePage, MessageQuery, MessageTrace, MessageView } from '../../engines/engine.ts'
 import * as gen from '../../grpc/gen/rocketmq.js'
 import type { Broker, StoredMessage } from '../broker.ts'
@@ -24,7 +25,7 @@ export async function findMessages(broker: Broker, query: MessageQuery): Promise
   if (query.messageId !== null) {
     if (broker.topic(query.topicName) === null) return null
     const found = await findById(broker, query.topicName, query.messageId, query)
-    const shown = found === null ? [] : [viewOf(found, { bodyBytes: maxBodyBytes })]
+    const shown = found === null ? [] : [await viewOf(found, { bodyBytes: maxBodyBytes })]
     return { messages: shown.slice(query.skip), total: shown.length, scroll: null }
   }
   const { messageKey } = query
@@ -40,11 +41,12 @@ export async function findMessages(broker: Broker, query: MessageQuery): Promise
   })
   if (page === null) return null
   let room = bodiesPerPage
-  const messages = page.messages.map((message) => {
-    const view = viewOf(message, { bodyBytes: room })
+  const messages: MessageView[] = []
+  for (const message of page.messages) {
+    const view = await viewOf(message, { bodyBytes: room })
     room -= view.body === null ? 0 : Buffer.byteLength(view.body)
-    return view
-  })
+    messages.push(view)
+  }
   const known = query.skip + messages.length
   return {
     messages,
@@ -62,7 +64,7 @@ export async function traceMessage(
   if (message === null) return null
   const incidents = await broker.historyOf(query.topicName, message)
   return {
-    message: viewOf(message, { bodyBytes: 0 }),
+    message: await viewOf(message, { bodyBytes: 0 }),
     deadLetterOf: message.deadLetterOf,
     incidents: incidents.filter(({ at }) => at >= query.fromMs && at <= query.untilMs),
     orderlyGroups: broker
@@ -115,7 +117,7 @@ function systemOf(message: StoredMessage): gen.SystemProperties {
 }
 
 /** Its body is shown when it has at most so many bytes. */
-function viewOf(message: StoredMessage, most: { readonly bodyBytes: number }): MessageView {
+async function viewOf(message: StoredMessage, most: { readonly bodyBytes: number }): Promise<MessageView> {
   const system = systemOf(message)
   const rest = gen.Message.decode(partsOf(message.payload).rest)
   const born = system.bornTimestamp
@@ -123,7 +125,7 @@ function viewOf(message: StoredMessage, most: { readonly bodyBytes: number }): M
     messageId: message.messageId,
     tag: message.tag,
     keys: system.keys,
-    body: textOf(rest.body, system.bodyEncoding, most.bodyBytes),
+    body: await textOf(rest.body, system.bodyEncoding, most.bodyBytes),
     bodyBytes: message.bodyBytes,
     bornHost: system.bornHost,
     bornMs: born == null ? message.storeTimeMs : millisecondsOf(born),
@@ -139,14 +141,16 @@ function viewOf(message: StoredMessage, most: { readonly bodyBytes: number }): M
   }
 }
 
+const unzip = { gzip: promisify(gunzip), zlib: promisify(inflate) }
+
 /** What a client compressed is shown as it was before; null when it is no text that can be had, or has too many bytes. */
-function textOf(body: Uint8Array, encoding: number, mostBytes: number): string | null {
+async function textOf(body: Uint8Array, encoding: number, mostBytes: number): Promise<string | null> {
   if (body.length > mostBytes) return null
   if (encoding !== gen.Encoding.GZIP) return Buffer.from(body).toString('utf8')
-  const limit = { maxOutputLength: mostBytes }
   try {
     // Some clients say GZIP and mean zlib.
-    return (body[0] === 0x1f ? gunzipSync(body, limit) : inflateSync(body, limit)).toString('utf8')
+    const plain = await unzip[body[0] === 0x1f ? 'gzip' : 'zlib'](body, { maxOutputLength: mostBytes })
+    return plain.toString('utf8')
   } catch {
     return null
   }
