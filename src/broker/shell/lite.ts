@@ -24,15 +24,7 @@ import type { BrokerEvent, Handout, MessageEvent } from '../core/events.ts'
 import { FifoList } from '../core/fifo-list.ts'
 import { isYoung } from '../core/group.ts'
 import { limits } from '../core/limits.ts'
-import {
-  decideLiteExpired,
-  decideLiteSend,
-  decideLiteSubscribe,
-  isOver,
-  type LiteOutgoing,
-  liteExpiresAt,
-  refuseLiteName,
-} from '../core/lite.ts'
+import { decideLiteSend, decideLiteSubscribe, isOver, type LiteOutgoing, refuseLiteName } from '../core/lite.ts'
 import { type LiteClient, LiteClients } from '../core/lite-clients.ts'
 import { decideReset, lowWater } from '../core/offsets.ts'
 import { isRepeat } from '../core/orderly.ts'
@@ -43,6 +35,7 @@ import { units } from '../core/throttle.ts'
 import { makeWaiter } from '../core/waiters.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 import { type Delivering, deliveryOf } from './delivering.ts'
+import { LiteExpiry } from './lite-expiry.ts'
 import type { Readings } from './readings.ts'
 import type { Receiving } from './receiving.ts'
 import { asRefusal, refuse, topicNotFound } from './refusals.ts'
@@ -87,11 +80,6 @@ interface Wake extends Due {
   readonly client: LiteClient
 }
 
-/** A LITE topic by the time at which its oldest lite topic may go; too early rather than too late. */
-interface Expiry extends Due {
-  readonly topic: Topic
-}
-
 interface Batch {
   readonly reading: Subscription
   readonly leased: Handout
@@ -105,8 +93,7 @@ export class LiteShell {
   readonly #polls = new DeadlineHeap<LitePoll>()
   readonly #wakes = new DeadlineHeap<Wake>()
   readonly #wakeOf = new Map<LiteClient, Wake>()
-  readonly #expiries = new DeadlineHeap<Expiry>()
-  readonly #expiryOf = new Map<Topic, Expiry>()
+  readonly #expiry: LiteExpiry
   /** What each client's latest attempts got something of, so that the same attempt finds it again. */
   readonly #latest = new WeakMap<LiteClient, Map<string, readonly Subscription[]>>()
   readonly #loading = new Map<LiteClient, Set<Subscription>>()
@@ -115,12 +102,12 @@ export class LiteShell {
   constructor(context: LiteContext) {
     this.#context = context
     this.#state = context.state
-    for (const topic of this.#state.topics.values()) this.#watch(topic)
+    this.#expiry = new LiteExpiry(context)
   }
 
   /** The earliest thing to do. */
   get due(): number {
-    return Math.min(this.#polls.earliest, this.#wakes.earliest, this.#expiries.earliest, this.#clients.silentAt)
+    return Math.min(this.#polls.earliest, this.#wakes.earliest, this.#expiry.due, this.#clients.silentAt)
   }
 
   onLost(listener: (clientId: string, liteTopic: string) => void): void {
@@ -239,31 +226,13 @@ export class LiteShell {
   topicGone(topic: Topic, refusal: Refusal): void {
     for (const { group } of [...this.#clients.partiesOf(topic.settings.topicName)])
       for (const client of this.#clients.ofGroup(group)) this.#endLine(client, refusal)
-    const expiry = this.#expiryOf.get(topic)
-    if (expiry) this.#expiries.remove(expiry)
-    this.#expiryOf.delete(topic)
+    this.#expiry.forget(topic)
   }
 
   /** It is new, has its first lite topic, or expires at other times. */
   topicChanged(topic: Topic): void {
-    this.#watch(topic)
+    this.#expiry.watch(topic)
     this.#context.arm()
-  }
-
-  #watch(topic: Topic): void {
-    if (!topic.liteTopics) return
-    const at = liteExpiresAt(topic)
-    let expiry = this.#expiryOf.get(topic)
-    if (at === Number.POSITIVE_INFINITY) {
-      if (expiry) this.#expiries.remove(expiry)
-      this.#expiryOf.delete(topic)
-      return
-    }
-    if (!expiry) {
-      expiry = { topic, due: 0, heapIndex: -1 }
-      this.#expiryOf.set(topic, expiry)
-    }
-    this.#expiries.set(expiry, at)
   }
 
   // Time -----------------------------------------------------------------------------------------
@@ -289,26 +258,7 @@ export class LiteShell {
     if (this.#context.stopped()) return
     for (let silent = this.#clients.forgetSilent(at); silent; silent = this.#clients.forgetSilent(at))
       this.#forget(silent, null)
-    this.#expire(at)
-  }
-
-  #expire(at: number): void {
-    for (let expiry = this.#expiries.pop(at); expiry; expiry = this.#expiries.pop(at)) {
-      const { topic } = expiry
-      const event = decideLiteExpired(topic, at)
-      if (event) {
-        for (const key of event.queueKeys)
-          for (const reading of this.#state.queues.get(key)!.topic.subscriptions.values())
-            this.#context.receiving.endPolls(reading, null)
-        if (!this.#context.tryCommit([event])) {
-          this.#expiries.set(expiry, at + RETRY_MS)
-          return
-        }
-      }
-      this.topicChanged(topic)
-      // A great many are taken in portions, so that they do not hold up everything else.
-      if (event) return
-    }
+    this.#expiry.expire(at)
   }
 
   // Serving those who wait -----------------------------------------------------------------------
