@@ -96,6 +96,12 @@ describe('a disk that fails', () => {
     await refused
     disk.healFaults()
     await expect(send()).rejects.toMatchObject({ code: 50001 })
+    for (const waitMs of [0, 20_000]) {
+      await expect(receive({ waitMs })).rejects.toMatchObject({ code: 50001, message: /log/ })
+      const pulling = { group: 'group', topic: 'topic', queueId: 0, offset: 0, filter: null, max: 1, waitMs }
+      const pulled = broker.pull(pulling, new AbortController().signal)
+      await expect(pulled).rejects.toMatchObject({ code: 50001, message: /log/ })
+    }
     expect(reported).toHaveLength(1)
     await broker.close()
     reported.length = 0

@@ -286,6 +286,7 @@ export class BrokerShell implements Broker {
     const topic = this.state.topics.get(request.topic)
     if (!topic) throw refuse(topicNotFound(request.topic))
     if (this.#closed || signal.aborted) return []
+    this.#refuseWhenFailed()
     if (request.budget?.full()) throw refuse(tooMuchUnread)
     this.#presence.alive(request.clientId)
     const room = topic.settings.messageType === 'LITE' ? this.#lite : this.#receiving
@@ -350,7 +351,8 @@ export class BrokerShell implements Broker {
     return this.#offsets.query(request).catch(refused)
   }
 
-  pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
+  async pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
+    this.#refuseWhenFailed()
     return this.#offsets.pull(request, signal).catch(refused)
   }
 
@@ -397,6 +399,12 @@ export class BrokerShell implements Broker {
   #stop(error: Error): void {
     this.#report(error)
     this.#quiet(error)
+  }
+
+  /** Whoever waited would wait for ever: nothing happens by itself any more. */
+  #refuseWhenFailed(): void {
+    const failed = this.#journal.failed ?? this.log.failed
+    if (failed) throw refuse(asRefusal(failed))
   }
 
   /** Nothing happens by itself any more, and nobody waits. */
