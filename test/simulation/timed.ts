@@ -205,9 +205,9 @@ class TimedSimulation extends World {
       if (!(error instanceof BrokerRefusal)) throw error
       if (life !== this.life || error.code === 50001) return
       if (message.incarnation !== this.#incarnation(message.topic)) return
-      // Handles outlive their record by no promise; a recall done long ago may be unknown by now.
-      if (error.code === 40000 && before !== 'no' && this.settings.retentionMs < HOUR) return
       check(error.code === 40400, `recalling ${message.id} was refused with ${error.code}: ${error.message}`)
+      // Retention took the record of a message that did not wait any more, and nobody knows of its recall by now.
+      if (before !== 'no' && this.settings.retentionMs < HOUR) return
       this.#counts.refusedAsLate++
       check(this.#look() >= message.dueMs, `recalling ${message.id} was refused as late before its time`)
     }
