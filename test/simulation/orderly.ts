@@ -156,7 +156,14 @@ class OrderSimulation extends World {
         this.#answersLost++
         const lost = deliveries
         deliveries = await this.#receive(reader, { ...request, waitMs: 0 }, aborted.signal)
-        if (deliveries && jumps === this.jumps && !this.stopping && reader.orderly && attemptId !== null)
+        if (
+          deliveries &&
+          jumps === this.jumps &&
+          !this.stopping &&
+          reader.orderly &&
+          attemptId !== null &&
+          this.#isKept(lost)
+        )
           check(
             names(deliveries) === names(lost),
             `${attemptId} got ${names(lost)} and, asking again at once, ${names(deliveries)}`,
@@ -207,6 +214,12 @@ class OrderSimulation extends World {
     const [answer] = await this.shell.ack(request)
     if (life === this.life && incarnation === this.#model.incarnation)
       this.#model.answered(reader, delivery, answer!.outcome)
+  }
+
+  /** Retention has taken none of them meanwhile. */
+  #isKept(deliveries: readonly Delivery[]): boolean {
+    const { queues } = this.shell.state.topics.get(TOPIC)!
+    return deliveries.every(({ queueId, offset }) => offset >= queues[queueId]!.begin)
   }
 
   async #forward(reader: OrderReader, delivery: Delivery, clientId: string): Promise<void> {
