@@ -32,8 +32,13 @@ export function findDelivery(subscription: Subscription | undefined, name: Deliv
   if (!cursor || name.offset >= cursor.next) return EXPIRED
   const lease = cursor.leases.get(name.offset)
   if (!lease || lease.acked) return DONE
-  if (lease.attempt !== name.attempt || lease.session !== name.session) return EXPIRED
+  if (!isNamed(lease, name)) return EXPIRED
   return lease.phase === 'leased' && lease.due > at ? { kind: 'live', lease } : EXPIRED
+}
+
+/** Its latest delivery is the one meant. One that counts as none has no name, and its attempt is that of the one before. */
+export function isNamed(lease: Lease, { attempt, session }: DeliveryName): boolean {
+  return lease.attempt === attempt && lease.session === session && !lease.untouched
 }
 
 export function decideDeadline(leases: readonly Lease[], deadline: number): DeadlineEvent[] {

@@ -5,7 +5,7 @@
 import type { HandleOutcome } from '../broker.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { type DeliveryName, parseHandle } from '../core/handle.ts'
-import { decideDeadline, decideUntouched, findDelivery } from '../core/lease.ts'
+import { decideDeadline, decideUntouched, findDelivery, isNamed } from '../core/lease.ts'
 import { limits } from '../core/limits.ts'
 import { decideAck } from '../core/orderly.ts'
 import { codes } from '../core/refusal.ts'
@@ -154,7 +154,7 @@ function leaseOf(subscription: Subscription | undefined, handle: string): Lease 
   const name = parseHandle(handle)
   if (!name || name.subscriptionId !== subscription?.id) return null
   const lease = subscription.cursors[name.queueId]?.leases.get(name.offset)
-  return lease && !lease.acked && lease.attempt === name.attempt && lease.session === name.session ? lease : null
+  return lease && !lease.acked && isNamed(lease, name) ? lease : null
 }
 
 const isFull = (subscription: Subscription): boolean =>

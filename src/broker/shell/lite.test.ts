@@ -175,6 +175,22 @@ describe('a lite topic', () => {
   })
 })
 
+it('gives no handle of an earlier delivery power over a message that is suspended', async () => {
+  await send('a', '1')
+  await sync('add', ['a'])
+  const [late] = await receive({ invisibleMs: SECOND })
+  await clock.advance(SECOND)
+  const [message] = await receive({})
+  expect(told(message!)).toBe('a/1:2')
+  await change(message!, 60 * SECOND, true)
+  expect(await ack(late!)).toBe('expired')
+  expect((await change(late!, 0, false)).outcome).toBe('expired')
+  const where = { group: 'group', topic: 'topic', handle: late!.handle, messageId: 'M0', clientId: 'client' }
+  await during(broker.forwardToDeadLetter({ ...where, liteTopic: 'a' }))
+  await clock.advance(60 * SECOND)
+  expect(await seen({})).toEqual(['a/1:2'])
+})
+
 it('never buries a message for being suspended', async () => {
   await ensureGroup({ generation: 2, maxRetryTimes: 0 })
   await send('a', '1')
