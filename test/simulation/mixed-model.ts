@@ -207,7 +207,9 @@ export class MixedModel {
       check(story.due !== 'passed-over', `${name} came, and a reset had passed over it`)
       if (story.due === 'owed') {
         check(
-          !story.done || reading.order === 'turning' || (reading.order === 'always' && (!first || repeated)),
+          !story.done ||
+            reading.order === 'turning' ||
+            (reading.order === 'always' && (!first || repeated || !story.sure)),
           `${name} was acknowledged, and came again as attempt ${delivery.attempt}`,
         )
         if (reading.order === 'always') this.#judgeOrder(reading, message, here, when.at)

@@ -62,6 +62,8 @@ export interface LiteContext {
   readonly receiving: Pick<Receiving, 'takeLite' | 'isLoading' | 'load' | 'endPolls'>
   moved(reading: Subscription): void
   arm(): void
+  closed(): boolean
+  /** Closed, or the log has failed. */
   stopped(): boolean
   report(error: unknown): void
 }
@@ -407,7 +409,7 @@ export class LiteShell {
       if (read.every((messages) => messages.length === 0)) this.#fail(poll, tooMuchUnread)
       else this.#answer(poll, deliveries)
     } catch (error) {
-      if (this.#context.stopped()) {
+      if (this.#context.closed()) {
         this.#answer(poll, [])
         return
       }
