@@ -7,7 +7,7 @@ import { lookAtProcesses } from '../../src/engines/embedded/look.ts'
 import { pause, realClock } from '../../src/world/real.ts'
 import { run } from '../cli/run.ts'
 import { clientOptions, receiveMany, rocketmq, sendMany } from '../support/client.ts'
-import { instanceRequest, runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
+import { instanceRequest, runningGroup, runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
 import { brokerPid, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
 import { everythingKept, startLoad } from './load.ts'
 
@@ -175,22 +175,7 @@ describe('messages', () => {
   }, async () => {
     const client = sdkClient(server.ready)
     const { endpoint, instanceId } = await runningInstance(client, { topic: 'load', group: 'load-group' })
-    await client.createConsumerGroup(
-      instanceId,
-      'auditor',
-      new sdk.CreateConsumerGroupRequest({
-        deliveryOrderType: 'Concurrently',
-        consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
-          retryPolicy: 'DefaultRetryPolicy',
-          maxRetryTimes: 16,
-        }),
-      }),
-    )
-    await until(
-      () => client.getConsumerGroup(instanceId, 'auditor'),
-      (answer: any) => answer.body.data.status === 'RUNNING',
-      'the auditor runs',
-    )
+    await runningGroup(client, instanceId, 'auditor')
     const load = await startLoad(endpoint, 'load', 'load-group')
     const moved = (): Promise<unknown> => {
       const [sent, consumed] = [load.sent.size, load.consumed.size]

@@ -2,7 +2,7 @@
 import { expect } from 'vitest'
 import { lookAtProcesses, type ProcessSeen } from '../../src/engines/embedded/look.ts'
 import { realClock } from '../../src/world/real.ts'
-import { runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
+import { runningGroup, runningInstance, sdkClient, until } from '../support/sdk.ts'
 import { type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
 import { everythingKept, type Load, startLoad } from './load.ts'
 
@@ -67,22 +67,7 @@ export async function loaded(client: any, changes: object = {}): Promise<Loaded>
     group: 'workers',
     changes: { ...changes },
   })
-  await client.createConsumerGroup(
-    instanceId,
-    'auditor',
-    new sdk.CreateConsumerGroupRequest({
-      deliveryOrderType: 'Concurrently',
-      consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
-        retryPolicy: 'DefaultRetryPolicy',
-        maxRetryTimes: 16,
-      }),
-    }),
-  )
-  await until(
-    () => client.getConsumerGroup(instanceId, 'auditor'),
-    (answer: any) => answer.body.data.status === 'RUNNING',
-    'the auditor runs',
-  )
+  await runningGroup(client, instanceId, 'auditor')
   const load = await startLoad(endpoint, 'load', 'workers')
   await moved(load)
   return { instanceId, endpoint, load }

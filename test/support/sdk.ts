@@ -90,24 +90,34 @@ export async function runningInstance(
     )
   }
   if (options.group !== undefined) {
-    await client.createConsumerGroup(
-      instanceId,
-      options.group,
-      new sdk.CreateConsumerGroupRequest({
-        deliveryOrderType: options.orderly ? 'Orderly' : 'Concurrently',
-        consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
-          ...(options.orderly
-            ? { retryPolicy: 'FixedRetryPolicy', fixedIntervalRetryTime: 1 }
-            : { retryPolicy: 'DefaultRetryPolicy' }),
-          maxRetryTimes: options.maxRetryTimes ?? 16,
-        }),
-      }),
-    )
-    await until(
-      () => client.getConsumerGroup(instanceId, options.group),
-      (answer: any) => answer.body.data.status === 'RUNNING',
-      `group ${options.group} runs`,
-    )
+    await runningGroup(client, instanceId, options.group, options)
   }
   return { instanceId, endpoint: (instance as any).body.data.networkInfo.endpoints[0].endpointUrl }
+}
+
+/** A running consumer group, with the product's retries unless it is orderly. */
+export async function runningGroup(
+  client: any,
+  instanceId: string,
+  group: string,
+  options: { orderly?: boolean; maxRetryTimes?: number } = {},
+): Promise<void> {
+  await client.createConsumerGroup(
+    instanceId,
+    group,
+    new sdk.CreateConsumerGroupRequest({
+      deliveryOrderType: options.orderly ? 'Orderly' : 'Concurrently',
+      consumeRetryPolicy: new sdk.CreateConsumerGroupRequestConsumeRetryPolicy({
+        ...(options.orderly
+          ? { retryPolicy: 'FixedRetryPolicy', fixedIntervalRetryTime: 1 }
+          : { retryPolicy: 'DefaultRetryPolicy' }),
+        maxRetryTimes: options.maxRetryTimes ?? 16,
+      }),
+    }),
+  )
+  await until(
+    () => client.getConsumerGroup(instanceId, group),
+    (answer: any) => answer.body.data.status === 'RUNNING',
+    `group ${group} runs`,
+  )
 }

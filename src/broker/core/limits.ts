@@ -37,6 +37,8 @@ export const limits = {
   /** Messages of one send, and handles of one acknowledgement. */
   messagesPerSend: 1_024,
   handlesPerAck: 1_024,
+  /** How soon something that the log had no room for is tried again. */
+  busyRetryMs: 5,
   /** Index entries one take looks at before it lets others run. */
   scanBudget: 65_536,
   /** Index entries looked up at a time where a filter passes over many. */

@@ -5,12 +5,10 @@
  * Must never hold up everything else, however many are over at once: they go in portions.
  */
 import { DeadlineHeap, type Due } from '../core/deadline-heap.ts'
+import { limits } from '../core/limits.ts'
 import { decideLiteExpired, liteExpiresAt } from '../core/lite.ts'
 import type { Topic } from '../core/state.ts'
 import type { LiteContext } from './lite.ts'
-
-/** How soon something is tried again that the log had no room for. */
-const RETRY_MS = 5
 
 interface Expiry extends Due {
   readonly topic: Topic
@@ -62,7 +60,7 @@ export class LiteExpiry {
         for (const key of event.queueKeys)
           for (const reading of state.queues.get(key)!.topic.subscriptions.values()) receiving.endPolls(reading, null)
         if (!this.#context.tryCommit([event])) {
-          this.#expiries.set(expiry, at + RETRY_MS)
+          this.#expiries.set(expiry, at + limits.busyRetryMs)
           return
         }
       }

@@ -43,9 +43,6 @@ import type { Throughput } from './throughput.ts'
 
 /** Polls of one client at a time, roughly: official push consumers have one. */
 const attemptsRemembered = 16
-/** How soon something is tried again that the log had no room for. */
-const RETRY_MS = 5
-
 /** What lite consumers may use of the shell around them. */
 export interface LiteContext {
   readonly state: BrokerState
@@ -246,7 +243,7 @@ export class LiteShell {
       this.#serve(wake.client)
     }
     for (let poll = this.#polls.pop(at); poll; poll = this.#polls.pop(at)) {
-      if (this.#isLoading(poll.client)) this.#polls.set(poll, at + RETRY_MS)
+      if (this.#isLoading(poll.client)) this.#polls.set(poll, at + limits.busyRetryMs)
       else this.#end(poll)
     }
   }
@@ -361,7 +358,7 @@ export class LiteShell {
       }
       if (taken.events.length > 0 && !this.#context.tryCommit(taken.events)) {
         client.news.add(liteTopic)
-        this.#serveLater(client, at + RETRY_MS)
+        this.#serveLater(client, at + limits.busyRetryMs)
         break
       }
       if (taken.leased && taken.leased.entries.length > 0) {
@@ -384,7 +381,7 @@ export class LiteShell {
 
   #later(client: LiteClient, at: number, error: unknown): void {
     if (!(error instanceof BrokerRefusal && error.code === codes.tooManyRequests)) this.#context.report(error)
-    this.#serveLater(client, at + RETRY_MS)
+    this.#serveLater(client, at + limits.busyRetryMs)
   }
 
   /** In order, so that a lite topic's messages are never behind those of its later batch. */

@@ -10,6 +10,7 @@ import type { Delivery, ReceiveBudget, ReceiveRequest } from '../broker.ts'
 import { DeadlineHeap, type Due } from '../core/deadline-heap.ts'
 import type { BrokerEvent, Handout } from '../core/events.ts'
 import { type SqlFilter, sqlOf } from '../core/filter.ts'
+import { limits } from '../core/limits.ts'
 import { decideOrderlyTake, isRepeat } from '../core/orderly.ts'
 import { type Refusal, tooMuchUnread } from '../core/refusal.ts'
 import type { BrokerState, Subscription, Topic, Waiter } from '../core/state.ts'
@@ -23,8 +24,6 @@ import { asRefusal, boundToLite, refuse } from './refusals.ts'
 import type { Sieve } from './sieve.ts'
 import type { Throughput } from './throughput.ts'
 
-/** How soon a receive looks again when the log was busy, or an expiring poll whose index entries are being read. */
-const RETRY_MS = 5
 /** How long a poll whose time is up waits for an expression to be asked of more messages; the wire leaves 200 ms for the answer to travel. */
 const SIFT_MS = 100
 
@@ -210,7 +209,7 @@ export class Receiving {
           : readAhead.entriesAt(subscription, queueKey, from, count),
     })
     if (taken.events.length > 0 && !this.#context.tryCommit(taken.events)) {
-      this.#serveLater(subscription, at + RETRY_MS)
+      this.#serveLater(subscription, at + limits.busyRetryMs)
       return false
     }
     if (taken.leased && taken.leased.entries.length > 0) {
@@ -338,7 +337,7 @@ export class Receiving {
     const { waiting } = this.#state
     for (let poll = waiting.pop(at) as Poll | null; poll; poll = waiting.pop(at) as Poll | null) {
       if (this.#loading.has(poll.subscription) && !(this.#sifting.has(poll.subscription) && at >= poll.until + SIFT_MS))
-        waiting.set(poll, at + RETRY_MS)
+        waiting.set(poll, at + limits.busyRetryMs)
       else this.#endPoll(poll)
     }
   }
