@@ -36,8 +36,8 @@ module.exports = {
     ),
     only(
       'wire-speaks-grpc',
-      '^src/broker/wire/',
-      '^src/(broker/wire/|broker/broker\\.ts|grpc/|world/|engines/engine\\.ts|observability/)',
+      '^src/broker/protocols/grpc/',
+      '^src/(broker/protocols/grpc/|broker/broker\\.ts|grpc/|world/|engines/engine\\.ts|observability/)',
       'the wire sees the broker through broker.ts only',
     ),
     only('grpc-is-general', '^src/grpc/', '^src/(grpc|world)/', 'the protocol, nothing about us'),
@@ -61,7 +61,7 @@ module.exports = {
       '^src/(engines/(?!embedded/)|world/)',
       'only engines/embedded knows that we have a broker',
     ),
-    only('api-is-the-front-door', '^src/api/', '^src/(api|iam|resources|catalogue|ledger|world|observability)/?'),
+    only('api-is-on-top', '^src/api/', '^src/(api|iam|resources|catalogue|ledger|world|observability)/?'),
     {
       name: 'typebox-stays-in-the-catalogue',
       comment: 'TypeBox takes 0.4 s to load; the running server reads the generated catalogue',

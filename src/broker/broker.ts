@@ -9,7 +9,7 @@ import type { GroupSpec, MessageType, OffsetReset, TopicLag, TopicSpec, TraceInc
 import type { Elasticity } from './core/capacity.ts'
 
 /** The language of `SqlFilter`, for whoever can read a payload's properties. */
-export { compileSql, SqlError } from './core/sql.ts'
+export { compileSql, SqlError } from './core/filters/sql.ts'
 
 export interface Broker {
   /** Topics and groups as the loop wants them; durable on return. */
@@ -177,7 +177,7 @@ export interface TopicView {
 export interface GroupView extends GroupSpec {
   /** maxRetryTimes + 1. */
   readonly maxAttempts: number
-  /** Pause before the first, second, … retry; the last one repeats. Sent to clients in their settings (core/retry.ts). */
+  /** Pause before the first, second, … retry; the last one repeats. Sent to clients in their settings (core/consuming/retry.ts). */
   readonly retryDelaysMs: readonly number[]
   /** Lite topics a client of the group may subscribe to, and the longest name of one. */
   readonly liteSubscriptionsPerClient: number
@@ -191,7 +191,7 @@ export interface SendRequest {
   readonly clientId?: string
 }
 
-/** A message as the wire checked it. `payload` is opaque to the broker and kept byte for byte (wire/message.ts says what is in it). */
+/** A message as the wire checked it. `payload` is opaque to the broker and kept byte for byte (protocols/grpc/message/message.ts says what is in it). */
 export interface OutgoingMessage {
   readonly messageId: string
   readonly tag: string | null

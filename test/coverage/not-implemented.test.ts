@@ -6,7 +6,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Operation, operations } from '../../src/catalogue/index.ts'
 import { handlers } from '../../src/resources/index.ts'
-import { type Harness, startFrontDoor, USER_KEY_ID } from '../front-door/harness.ts'
+import { type Harness, startFrontDoor, USER_KEY_ID } from '../api/harness.ts'
 
 /** Take a line away when its operation works. Never add one. */
 const notImplemented = [

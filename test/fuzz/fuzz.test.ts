@@ -8,7 +8,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { operations } from '../../src/catalogue/index.ts'
 import { handlers } from '../../src/resources/index.ts'
-import { SECRET } from '../front-door/captures.ts'
+import { SECRET } from '../api/captures.ts'
 import { anyCall, type GeneratedCall } from './requests.ts'
 import { type Answer, bodyOf, FuzzSubject, signed, type Things } from './subject.ts'
 

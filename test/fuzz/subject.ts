@@ -21,8 +21,8 @@ import { createReconciler, type Reconciler } from '../../src/lifecycle/reconcile
 import { type Log, silentLog } from '../../src/observability/log.ts'
 import { handlers } from '../../src/resources/index.ts'
 import { realWorld } from '../../src/world/real.ts'
-import { ACCOUNT_ID, PERMANENT_KEY_ID, SECRET, testKey } from '../front-door/captures.ts'
-import { memoryKeyRing, USER_KEY_ID, userKey } from '../front-door/harness.ts'
+import { ACCOUNT_ID, PERMANENT_KEY_ID, SECRET, testKey } from '../api/captures.ts'
+import { memoryKeyRing, USER_KEY_ID, userKey } from '../api/harness.ts'
 import { bases, type GeneratedCall, type Segment } from './requests.ts'
 
 export interface Answer {

@@ -5,14 +5,14 @@
  */
 import { EventEmitter } from 'node:events'
 import type { Broker } from '../../src/broker/broker.ts'
-import { openBroker } from '../../src/broker/shell/open.ts'
 import {
   ClientRegistry,
   createBandwidth,
   type InstanceDoor,
   messagingService,
   metricsService,
-} from '../../src/broker/wire/index.ts'
+} from '../../src/broker/protocols/grpc/index.ts'
+import { openBroker } from '../../src/broker/shell/open.ts'
 import type { MessageType } from '../../src/engines/engine.ts'
 import { type CallHost, ServerCall } from '../../src/grpc/call.ts'
 import { defaultLimits } from '../../src/grpc/limits.ts'

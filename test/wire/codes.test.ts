@@ -478,7 +478,7 @@ const without: Readonly<Partial<Record<CodeName, string>>> = {
   REQUEST_TIMEOUT: 'a deadline that passes is gRPC DEADLINE_EXCEEDED',
   PAYLOAD_TOO_LARGE: 'a body has its own code, a gRPC message ends with RESOURCE_EXHAUSTED',
   PRECONDITION_FAILED: 'no request has preconditions',
-  LITE_TOPIC_QUOTA_EXCEEDED: 'a hundred thousand lite topics provoke it: src/broker/shell/lite.test.ts',
+  LITE_TOPIC_QUOTA_EXCEEDED: 'a hundred thousand lite topics provoke it: src/broker/shell/lite/lite.test.ts',
   REQUEST_HEADER_FIELDS_TOO_LARGE: 'HTTP/2 refuses headers beyond its limit',
   INTERNAL_ERROR: 'failures of ours are INTERNAL_SERVER_ERROR',
   INTERNAL_SERVER_ERROR: 'a full disk provokes it: test/wire/hostile.test.ts',

@@ -4,16 +4,17 @@
  * Applying never fails, never looks at a clock and never decides; what an event refers to and is not
  * there any more (a topic removed meanwhile) is passed over.
  */
+
+import { applyAcked, applyDeadline, applyLeased } from './consuming/deliveries.ts'
+import { applyCursorReset } from './consuming/offsets.ts'
+import { applyKept, applyLocked } from './consuming/orderly.ts'
 import type { BrokerEvent } from './events.ts'
 import { applyGroup, applySubscribed } from './group.ts'
-import { applyAcked, applyDeadline, applyLeased } from './lease.ts'
-import { applyLiteExpired, applyLiteSubscribed, applyLiteTopic } from './lite.ts'
-import { applyCursorReset } from './offsets.ts'
-import { applyKept, applyLocked } from './orderly.ts'
+import { applyLiteExpired, applyLiteSubscribed, applyLiteTopic } from './lite/lite.ts'
 import { applyGroupRemoved, applyMessage, applyTopic, applyTopicRemoved } from './queue.ts'
 import { applyTrimmed } from './retention.ts'
 import type { BrokerState } from './state.ts'
-import { applyFired, applyRecalled, applyTimed } from './timed.ts'
+import { applyFired, applyRecalled, applyTimed } from './timers.ts'
 import { applyChecked, applyEnded, applyHalf } from './transactions.ts'
 
 /** `position` is where the event's record lies in the log. */

@@ -5,7 +5,7 @@
  * and is never interpreted. Types are numbered for good: a number is never used again for something
  * else, and a record that this version does not know stops recovery (a later one wrote it).
  */
-import { type Allocate, Reader, Writer } from './bytes.ts'
+
 import type {
   BrokerEvent,
   GroupSettings,
@@ -17,7 +17,8 @@ import type {
   Resolution,
   TopicEvent,
 } from './events.ts'
-import { tagHash } from './filter.ts'
+import { tagHash } from './filters/filter.ts'
+import { type Allocate, Reader, Writer } from './structures/bytes.ts'
 
 const MESSAGE = 1
 const TOPIC = 2

@@ -2,7 +2,7 @@
  * Everything that can happen to a broker. The log holds these events in order; applying them to an empty
  * state gives the state (`apply.ts`). How one is written down is in `event-codec.ts`.
  */
-import type { RetryPolicy } from './retry.ts'
+import type { RetryPolicy } from './consuming/retry.ts'
 
 export interface TopicSettings {
   readonly topicName: string

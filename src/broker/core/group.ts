@@ -6,11 +6,11 @@
  * the first time begins at the first message if the topic is young, else at the end (§4.5); dead
  * letters are always read from the first.
  */
-import { isDeadLetterTopic } from './dead-letter.ts'
+import { isDeadLetterTopic } from './consuming/dead-letters.ts'
+import { orderChanged } from './consuming/orderly.ts'
 import type { GroupEvent, GroupSettings, SubscribedEvent } from './events.ts'
 import { limits } from './limits.ts'
-import { dropLiteReadings, sameBinding } from './lite-topics.ts'
-import { orderChanged } from './orderly.ts'
+import { dropLiteReadings, sameBinding } from './lite/lite-topics.ts'
 import { retained } from './queue.ts'
 import { type BrokerState, type Group, makeGroup, makeSubscription, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'

@@ -4,10 +4,11 @@
  * A queue key is never used twice, so a topic that is removed and made again shares nothing with its
  * former self: neither messages nor progress nor handles.
  */
+
+import { dropSubscription } from './consuming/deliveries.ts'
 import type { GroupRemovedEvent, MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
-import { dropSubscription } from './lease.ts'
 import { limits } from './limits.ts'
-import { dropLiteTopics, touch } from './lite-topics.ts'
+import { dropLiteTopics, touch } from './lite/lite-topics.ts'
 import { queueOfGroup } from './message-group.ts'
 import { type BrokerState, LiteTopic, makeTopic, noLiteTopics, type Queue, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'

@@ -6,8 +6,9 @@
  * with the vendor. Between unlinkings single messages that are too old are passed over when they
  * would be taken (`take.ts`), so that a quiet topic keeps its promise too.
  */
+
+import { trimCursor } from './consuming/deliveries.ts'
 import type { TrimmedEvent } from './events.ts'
-import { trimCursor } from './lease.ts'
 import type { BrokerState } from './state.ts'
 
 /** A sealed segment and the time of the last message in it. */

@@ -2,11 +2,11 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { apply } from './apply.ts'
-import { Writer } from './bytes.ts'
 import type { BrokerEvent, LeasedEntry } from './events.ts'
 import { defaultGroup } from './group.ts'
 import { decodeState, encodeState, Snapshot } from './snapshot.ts'
 import { type BrokerState, emptyState } from './state.ts'
+import { Writer } from './structures/bytes.ts'
 
 const START: readonly BrokerEvent[] = [
   topic('plain', 'NORMAL', 1),

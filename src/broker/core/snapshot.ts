@@ -10,12 +10,12 @@
  * transactions the few fields that change are copied, deliveries are put aside a queue at a time, timed
  * messages a chunk of their table at a time. So neither making nor keeping one ever takes long, however much there is.
  */
-import { Reader, Writer } from './bytes.ts'
+
+import { newLease, own } from './consuming/deliveries.ts'
+import { keep } from './consuming/orderly.ts'
 import { readGroup, readTopic, writeGroup, writeTopic } from './event-codec.ts'
 import type { BrokerEvent, MessageName } from './events.ts'
-import { newLease, own } from './lease.ts'
-import { addLiteTopic, addReading } from './lite-topics.ts'
-import { keep } from './orderly.ts'
+import { addLiteTopic, addReading } from './lite/lite-topics.ts'
 import {
   type BrokerState,
   type Cursor,
@@ -29,7 +29,8 @@ import {
   type QueueLock,
   type Subscription,
 } from './state.ts'
-import type { TimerCapture } from './timer-table.ts'
+import { Reader, Writer } from './structures/bytes.ts'
+import type { TimerCapture } from './structures/timer-table.ts'
 import { type OpenTransaction, openTransaction } from './transactions.ts'
 
 const VERSION = 3

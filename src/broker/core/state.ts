@@ -10,12 +10,13 @@
  * them), and those marked volatile, which live only as long as the process: waiting receives, what is
  * due when, who was heard, token buckets.
  */
-import { DeadlineHeap, type Due } from './deadline-heap.ts'
+
 import type { GroupSettings, TopicSettings } from './events.ts'
-import { FifoList, type Linked } from './fifo-list.ts'
-import type { Filter, SqlFilter } from './filter.ts'
+import type { Filter, SqlFilter } from './filters/filter.ts'
+import { DeadlineHeap, type Due } from './structures/deadline-heap.ts'
+import { FifoList, type Linked } from './structures/fifo-list.ts'
+import { TimerTable } from './structures/timer-table.ts'
 import { type Bucket, makeBucket } from './throttle.ts'
-import { TimerTable } from './timer-table.ts'
 import { noTransactions, type Transactions } from './transactions.ts'
 
 export interface BrokerState {
@@ -152,7 +153,7 @@ export interface Lease extends Due, Linked<Lease> {
   readonly tagHash: number
   /** Rises with every delivery: a handle names it. */
   attempt: number
-  /** Earlier deliveries that count against the group's retries (core/orderly.ts says which do not). */
+  /** Earlier deliveries that count against the group's retries (core/consuming/orderly.ts says which do not). */
   failures: number
   /** Nobody was given the last delivery after all, so it does not count. */
   untouched: boolean

@@ -10,12 +10,12 @@
  * Positions rise with numbers, so the oldest open transaction is the first of the map.
  */
 
-import { DeadlineHeap, type Due } from './deadline-heap.ts'
 import type { CheckedEvent, EndedEvent, HalfEvent, Resolution } from './events.ts'
 import { limits } from './limits.ts'
 import type { Outgoing } from './queue.ts'
 import { codes, type Refusal } from './refusal.ts'
 import type { BrokerState, Topic } from './state.ts'
+import { DeadlineHeap, type Due } from './structures/deadline-heap.ts'
 
 export interface Transactions {
   /** Numbers below were given to half messages. */

@@ -11,7 +11,6 @@
  * adding with a gap is refused, and adding to a sealed segment too.
  */
 import type { Disk } from '../../world/disk.ts'
-import { breathe } from './breathe.ts'
 import type { IndexEntries, OpenedIndex, QueueIndex, RecordCipher, SealedSegment, SegmentLog } from './contract.ts'
 import { positionOf, segmentOf } from './contract.ts'
 import { corrupt, LogError } from './errors.ts'
@@ -33,6 +32,7 @@ import {
 import { sharedPages } from './pages.ts'
 import { asRuns, Chunk, FoundEntries, gather, lastAtMost, lowerBound, QueueEntries } from './queue-entries.ts'
 import { sharedReadFiles } from './read-files.ts'
+import { breathe } from './yield.ts'
 
 /** What a record says about the queues it adds to. */
 export interface DecodedEntry {

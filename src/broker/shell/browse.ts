@@ -6,10 +6,10 @@
  * deliveries and acknowledgements are events of the log behind the message. It must never change state.
  */
 import type { BrowsePage, BrowseRequest, Incident, StoredMessage } from '../broker.ts'
+import type { Entries } from '../core/consuming/take.ts'
 import { decodeEvent, isDeliveryRecord } from '../core/event-codec.ts'
 import type { MessageEvent } from '../core/events.ts'
 import type { BrokerState, LiteTopic, Queue, Topic } from '../core/state.ts'
-import type { Entries } from '../core/take.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import { isDamage } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'

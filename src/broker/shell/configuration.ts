@@ -3,10 +3,10 @@
  * removed is told at once.
  */
 import type { GroupSpec, TopicSpec } from '../../engines/engine.ts'
+import { retriesChanged } from '../core/consuming/deliveries.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { decideGroup } from '../core/group.ts'
-import { retriesChanged } from '../core/lease.ts'
-import { sameBinding } from '../core/lite-topics.ts'
+import { sameBinding } from '../core/lite/lite-topics.ts'
 import { decideTopic } from '../core/queue.ts'
 import type { Refusal } from '../core/refusal.ts'
 import type { BrokerState, Subscription, Topic } from '../core/state.ts'

@@ -10,14 +10,14 @@
  * only opening again can tell. So does an event that cannot be applied: no reply is given by half a change.
  */
 import { apply } from '../core/apply.ts'
-import { Writer } from '../core/bytes.ts'
 import { encodeEvent } from '../core/event-codec.ts'
 import type { BrokerEvent, MessageEvent } from '../core/events.ts'
-import { tagHash } from '../core/filter.ts'
-import { queueKeysGoneBy } from '../core/lite.ts'
+import { tagHash } from '../core/filters/filter.ts'
+import { queueKeysGoneBy } from '../core/lite/lite.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { Snapshot } from '../core/snapshot.ts'
 import type { BrokerState, Queue, Topic } from '../core/state.ts'
+import { Writer } from '../core/structures/bytes.ts'
 import { type SealedSegment, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { LogError } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'

@@ -1,6 +1,6 @@
 /** Opening again: what a restart, a kill and a power cut leave. */
 import { describe, expect, it } from 'vitest'
-import { tagHash } from '../core/filter.ts'
+import { tagHash } from '../core/filters/filter.ts'
 import {
   ack,
   broker,

@@ -12,8 +12,8 @@ import type { BrokerEvent, TrimmedEvent } from '../core/events.ts'
 import { codes } from '../core/refusal.ts'
 import { decideTrim, expiredSegments, sealAfterMs } from '../core/retention.ts'
 import type { BrokerState, Subscription, Topic } from '../core/state.ts'
-import { breathe } from '../log/breathe.ts'
 import { positionOf, segmentOf } from '../log/contract.ts'
+import { breathe } from '../log/yield.ts'
 import type { Journal } from './journal.ts'
 
 /** After a full or failing disk. */

@@ -26,10 +26,10 @@ import {
   parseRecallHandle,
   refuseTimed,
   type TimerName,
-} from '../core/timed.ts'
-import { breathe } from '../log/breathe.ts'
+} from '../core/timers.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import { isDamage, LogError } from '../log/errors.ts'
+import { breathe } from '../log/yield.ts'
 import { refuse } from './refusals.ts'
 
 /** A portion: messages and bytes put into one record group. */

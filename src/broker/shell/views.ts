@@ -1,7 +1,7 @@
 /** What may be seen of topics, groups and the whole from outside. */
 import type { Broker, GroupView, TopicView } from '../broker.ts'
+import { maxAttempts, retryDelaysMs } from '../core/consuming/retry.ts'
 import { limits } from '../core/limits.ts'
-import { maxAttempts, retryDelaysMs } from '../core/retry.ts'
 import type { BrokerState, Group, Topic } from '../core/state.ts'
 import { positionOf, type SegmentLog, segmentOf } from '../log/contract.ts'
 

@@ -10,7 +10,6 @@
 import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type Broker, BrokerRefusal, type BrokerSettings } from '../../broker/broker.ts'
-import { openBroker } from '../../broker/shell/open.ts'
 import {
   ClientRegistry,
   connections,
@@ -26,7 +25,8 @@ import {
   stackTrace,
   traceMessage,
   verifyMessage,
-} from '../../broker/wire/index.ts'
+} from '../../broker/protocols/grpc/index.ts'
+import { openBroker } from '../../broker/shell/open.ts'
 import { ConnectionRoom } from '../../grpc/connection-room.ts'
 import { createGrpcHost, type GrpcHost, type PortHandle } from '../../grpc/host.ts'
 import type { World } from '../../world/world.ts'

@@ -1,0 +1,68 @@
+/**
+ * Dead letters: where a message goes when its retries are used up.
+ *
+ * To the topic the group names, when that exists; else to `%DLQ%<group>`, a one-queue topic made on
+ * first use (data-plane §4.6). The copy and the acknowledgement are one atomic record group: the
+ * message is never in both places, and never in neither. The payload is copied as it is; where it
+ * came from travels beside it. In a FIFO or PRIORITY topic it goes into the queue of the number it had: queues are
+ * as many in every such topic, so a message group stays in order, where its new messages go too, and a priority stays what it is.
+ */
+import type { AckedEvent, MessageEvent, TopicEvent } from '../events.ts'
+import { limits } from '../limits.ts'
+import { decideTopic, messageEvent } from '../queue.ts'
+import type { BrokerState, Group, Lease, Queue, Topic } from '../state.ts'
+
+const PREFIX = '%DLQ%'
+
+export function isDeadLetterTopic(topicName: string): boolean {
+  return topicName.startsWith(PREFIX)
+}
+
+/** The topic to make first, or null when the group's dead letters have one. */
+export function decideDeadLetterTopic(state: BrokerState, group: Group): TopicEvent | null {
+  const topicName = deadLetterTopicName(state, group)
+  if (state.topics.has(topicName)) return null
+  return decideTopic(
+    state,
+    { topicName, generation: 0, messageType: 'NORMAL', maxSendTps: null },
+    limits.queuesPerDeadLetterTopic,
+  )
+}
+
+/** The dead letters' topic exists; `message` is what the lease's record holds. */
+export function decideDeadLetter(
+  state: BrokerState,
+  lease: Lease,
+  message: MessageEvent,
+  at: number,
+): [MessageEvent, AckedEvent] {
+  const { subscription } = lease
+  const topic = state.topics.get(deadLetterTopicName(state, subscription.group))!
+  const queue = queueFor(topic, lease)
+  const origin = message.origin ?? {
+    topicName: subscription.topic.settings.topicName,
+    messageId: message.messageId,
+  }
+  return [
+    messageEvent(queue, queue.end, message, origin, at),
+    {
+      type: 'acked',
+      subscriptionId: subscription.id,
+      entries: [{ queueId: lease.queueId, offset: lease.offset }],
+    },
+  ]
+}
+
+function queueFor(topic: Topic, { queueId }: Lease): Queue {
+  const { queues, settings } = topic
+  const isOrdered = settings.messageType === 'FIFO' || settings.messageType === 'PRIORITY'
+  return queues[(isOrdered ? queueId : topic.turn++) % queues.length]!
+}
+
+/** Where the group's dead letters go now. */
+export function deadLetterTopicName(state: BrokerState, group: Group): string {
+  const { deadLetterTopic, consumerGroupId } = group.settings
+  const topic = deadLetterTopic === null ? undefined : state.topics.get(deadLetterTopic)
+  // In a LITE topic nobody would find them: a message there is one of a lite topic.
+  return topic && !topic.liteTopics ? topic.settings.topicName : `${PREFIX}${consumerGroupId}`
+}

@@ -1,0 +1,344 @@
+/**
+ * Deliveries in flight: acknowledging them, changing how long they stay invisible, and what happens when
+ * nobody answers in time. Which messages a receive gets is in `take.ts`.
+ *
+ * A lease is an event, so attempts stay bounded and handles valid through a restart. That a lease ran
+ * out is not an event: it follows from its deadline and the time, and a later delivery says so by its
+ * attempt. Auto-renewed leases move in memory only; after a restart they get a fresh step, in which
+ * their owner may be heard.
+ *
+ * Cost: O(log n) in the deliveries in flight for each, O(1) in everything else.
+ */
+import type { AckedEvent, DeadlineEvent, Handout, LeasedEntry, LeasedEvent, MessageName } from '../events.ts'
+import { limits } from '../limits.ts'
+import type { BrokerState, Cursor, Group, Lease, Phase, Subscription, Topic } from '../state.ts'
+import type { DeliveryName } from './handle.ts'
+import { maxAttempts, retryDelayMs } from './retry.ts'
+
+/** What a handle names now. */
+export type Found =
+  | { readonly kind: 'live'; readonly lease: Lease }
+  /** Acknowledged already (or passed over, or taken by retention). */
+  | { readonly kind: 'done' }
+  /** Malformed, of another topic or group, of an earlier delivery, or past its deadline. */
+  | { readonly kind: 'expired' }
+
+const DONE: Found = { kind: 'done' }
+const EXPIRED: Found = { kind: 'expired' }
+
+export function findDelivery(subscription: Subscription | undefined, name: DeliveryName | null, at: number): Found {
+  if (!name || !subscription || name.subscriptionId !== subscription.id) return EXPIRED
+  const cursor = subscription.cursors[name.queueId]
+  if (!cursor || name.offset >= cursor.next) return EXPIRED
+  const lease = cursor.leases.get(name.offset)
+  if (!lease || lease.acked) return DONE
+  if (!isNamed(lease, name)) return EXPIRED
+  return lease.phase === 'leased' && lease.due > at ? { kind: 'live', lease } : EXPIRED
+}
+
+/** Its latest delivery is the one meant. One that counts as none has no name, and its attempt is that of the one before. */
+export function isNamed(lease: Lease, { attempt, session }: DeliveryName): boolean {
+  return lease.attempt === attempt && lease.session === session && !lease.untouched
+}
+
+export function decideDeadline(leases: readonly Lease[], deadline: number): DeadlineEvent[] {
+  const bySubscription = new Map<number, MessageName[]>()
+  for (const lease of leases) {
+    const names = bySubscription.get(lease.subscription.id)
+    if (names) names.push(nameOf(lease))
+    else bySubscription.set(lease.subscription.id, [nameOf(lease)])
+  }
+  return Array.from(bySubscription, ([subscriptionId, entries]) => ({
+    type: 'deadline' as const,
+    subscriptionId,
+    deadline,
+    untouched: false,
+    entries,
+  }))
+}
+
+/** Deliveries that nobody was given after all: visible again at `deadline`, as if they had not been made. */
+export function decideUntouched(subscription: Subscription, leases: readonly Lease[], deadline: number): DeadlineEvent {
+  return {
+    type: 'deadline',
+    subscriptionId: subscription.id,
+    deadline,
+    untouched: true,
+    entries: leases.map(nameOf),
+  }
+}
+
+/**
+ * Moves what is due at `at`: renews it if its owner lives, else makes it visible again, or ready for
+ * the dead letters. Answers the events of renewals that reached their cap, and who has something new.
+ */
+export function expire(
+  state: BrokerState,
+  at: number,
+  most: number,
+): { readonly events: readonly DeadlineEvent[]; readonly touched: ReadonlySet<Subscription> } {
+  const events: DeadlineEvent[] = []
+  const touched = new Set<Subscription>()
+  for (let count = 0; count < most; count++) {
+    const lease = state.deliveries.pop(at)
+    if (!lease) break
+    if (lease.renewable && at - (state.heard.get(lease.owner) ?? Number.NEGATIVE_INFINITY) <= limits.ownerSilenceMs) {
+      if (at - lease.at < limits.renewCapMs) {
+        state.deliveries.set(lease, at + limits.renewStepMs)
+        continue
+      }
+      const { retry } = lease.subscription.group.settings
+      state.deliveries.set(lease, at + limits.renewStepMs)
+      events.push(...decideDeadline([lease], at + retryDelayMs(retry, lease.attempt)))
+      continue
+    }
+    surface(lease)
+    touched.add(lease.subscription)
+  }
+  return { events, touched }
+}
+
+/** As `expire` for deliveries whose deadline was just set to now, without waiting for the timer. */
+export function expireNow(state: BrokerState, leases: readonly Lease[]): void {
+  for (const lease of leases) {
+    state.deliveries.remove(lease)
+    surface(lease)
+  }
+}
+
+/** Visible again, unless its deliveries are used up. */
+export function surface(lease: Lease): void {
+  const { subscription } = lease
+  const { orderly, maxRetryTimes } = subscription.group.settings
+  if (orderly) {
+    enterPhase(lease, 'ready')
+    judgeHead(subscription.cursors[lease.queueId]!)
+    return
+  }
+  const dies = spent(lease, maxAttempts(maxRetryTimes))
+  enterPhase(lease, dies ? 'dying' : 'ready')
+  ;(dies ? subscription.dying : subscription.ready).push(lease)
+}
+
+/** Whether the delivery that just ended was its last. */
+export function spent(lease: Lease, last: number): boolean {
+  return lease.failures + (lease.untouched ? 0 : 1) >= last
+}
+
+/** In an orderly group only a queue's first message can be out of retries, and only once nothing of the queue is with a client. */
+export function judgeHead(cursor: Cursor): void {
+  const head = headOf(cursor)
+  if (head?.phase !== 'ready' || cursor.invisible > 0) return
+  const { subscription } = head
+  const { orderly, maxRetryTimes } = subscription.group.settings
+  if (!orderly || !spent(head, maxAttempts(maxRetryTimes))) return
+  enterPhase(head, 'dying')
+  subscription.dying.push(head)
+}
+
+/** The queue's first message that was delivered and is not done with. */
+export function headOf(cursor: Cursor): Lease | null {
+  return cursor.leases.values().next().value ?? null
+}
+
+/** An orderly group is done with everything acknowledged before the first message that is not. */
+export function commitPrefix(state: BrokerState, cursor: Cursor): void {
+  for (const lease of cursor.leases.values()) {
+    if (!lease.acked) break
+    forget(state, cursor, lease)
+  }
+  const head = headOf(cursor)
+  if (cursor.lock && (!head || head.offset > cursor.lock.last)) cursor.lock = null
+  judgeHead(cursor)
+}
+
+/** The group's retries were changed: what is visible again may be out of them now. */
+export function retriesChanged(group: Group): void {
+  const last = maxAttempts(group.settings.maxRetryTimes)
+  for (const subscription of group.subscriptions.values()) {
+    if (group.settings.orderly) for (const cursor of subscription.cursors) judgeHead(cursor)
+    for (let lease = subscription.ready.first; lease; ) {
+      const following = lease.next
+      if (spent(lease, last)) {
+        subscription.ready.remove(lease)
+        surface(lease)
+      }
+      lease = following
+    }
+  }
+}
+
+export function applyLeased(state: BrokerState, event: LeasedEvent): void {
+  const subscription = state.subscriptions.get(event.subscriptionId)
+  if (event.at > state.lastAt) state.lastAt = event.at
+  if (!subscription) return
+  for (const { queueId, next } of event.nexts) {
+    const cursor = subscription.cursors[queueId]!
+    cursor.next = Math.max(cursor.next, next)
+  }
+  for (const entry of event.entries) {
+    const cursor = subscription.cursors[entry.queueId]!
+    const known = cursor.leases.get(entry.offset)
+    if (known && !known.untouched) known.failures++
+    handOut(state, known ?? newLease(state, subscription, cursor, entry), event, entry)
+  }
+  subscription.turn = (subscription.turn + 1) % subscription.cursors.length
+}
+
+/** A delivery begins: with whom, under which name, until when. */
+export function handOut(state: BrokerState, lease: Lease, event: Handout, entry: LeasedEntry): void {
+  leave(state, lease)
+  if (lease.acked) {
+    lease.acked = false
+    lease.subscription.unacknowledged++
+    state.unacknowledged++
+  }
+  lease.untouched = false
+  lease.attempt = entry.attempt
+  lease.session = event.session
+  lease.at = event.at
+  lease.deadline = event.deadline
+  lease.renewable = event.renewable
+  lease.owner = event.owner
+  enterPhase(lease, 'leased')
+  state.deliveries.set(lease, event.deadline)
+  if (lease.renewable) own(state, lease)
+}
+
+/** The group is done with these for good. */
+export function applyAcked(state: BrokerState, event: AckedEvent): void {
+  const subscription = state.subscriptions.get(event.subscriptionId)
+  if (!subscription) return
+  for (const { queueId, offset } of event.entries) {
+    const cursor = subscription.cursors[queueId]
+    const lease = cursor?.leases.get(offset)
+    if (!cursor || !lease) continue
+    forget(state, cursor, lease)
+    if (subscription.group.settings.orderly) commitPrefix(state, cursor)
+  }
+}
+
+export function applyDeadline(state: BrokerState, event: DeadlineEvent): void {
+  const subscription = state.subscriptions.get(event.subscriptionId)
+  if (!subscription) return
+  for (const { queueId, offset } of event.entries) {
+    const lease = subscription.cursors[queueId]?.leases.get(offset)
+    if (!lease || lease.acked) continue
+    leave(state, lease)
+    lease.deadline = event.deadline
+    lease.renewable = false
+    enterPhase(lease, 'leased')
+    if (event.untouched) {
+      lease.attempt--
+      lease.untouched = true
+    }
+    state.deliveries.set(lease, event.deadline)
+  }
+}
+
+/** Retention took everything below `begin`: the group is done with it. */
+export function trimCursor(state: BrokerState, cursor: Cursor, begin: number): void {
+  if (cursor.next < begin) cursor.next = begin
+  // Leases are made in offset order, so those to drop are the first ones.
+  for (const [offset, lease] of cursor.leases) {
+    if (offset >= begin) break
+    forget(state, cursor, lease)
+  }
+  commitPrefix(state, cursor)
+}
+
+/** The topic or the group is removed: its deliveries are nobody's any more. */
+export function dropSubscription(state: BrokerState, subscription: Subscription): void {
+  subscription.removed = true
+  for (const cursor of subscription.cursors) for (const lease of cursor.leases.values()) forget(state, cursor, lease)
+  state.subscriptions.delete(subscription.id)
+  subscription.group.subscriptions.delete(readingName(subscription.topic))
+  subscription.topic.subscriptions.delete(subscription.group.settings.consumerGroupId)
+}
+
+/** By which a group finds its reading of the topic. */
+export function readingName(topic: Topic): string {
+  // No name holds a slash.
+  return topic.parent === null ? topic.settings.topicName : `${topic.settings.topicName}/${topic.liteTopic}`
+}
+
+/** After a replay: owners could not be heard while the broker was down, so what they hold gets a fresh step. */
+export function refreshRenewable(state: BrokerState, at: number): void {
+  for (const leases of state.owned.values())
+    for (const lease of leases) state.deliveries.set(lease, Math.max(lease.deadline, at + limits.renewStepMs))
+}
+
+export function nameOf(lease: MessageName): MessageName {
+  return { queueId: lease.queueId, offset: lease.offset }
+}
+
+export function newLease(state: BrokerState, subscription: Subscription, cursor: Cursor, entry: LeasedEntry): Lease {
+  const lease: Lease = {
+    due: 0,
+    heapIndex: -1,
+    previous: null,
+    next: null,
+    linked: false,
+    subscription,
+    queueId: entry.queueId,
+    offset: entry.offset,
+    position: entry.position,
+    tagHash: entry.tagHash,
+    attempt: entry.attempt,
+    failures: 0,
+    untouched: false,
+    acked: false,
+    session: 0,
+    at: 0,
+    deadline: 0,
+    renewable: false,
+    owner: '',
+    phase: 'leased',
+    passedBy: null,
+    refusedBy: null,
+  }
+  cursor.invisible++
+  cursor.leases.set(entry.offset, lease)
+  subscription.unacknowledged++
+  state.unacknowledged++
+  return lease
+}
+
+export function own(state: BrokerState, lease: Lease): void {
+  const leases = state.owned.get(lease.owner)
+  if (leases) leases.add(lease)
+  else state.owned.set(lease.owner, new Set([lease]))
+}
+
+/** Into a phase, keeping count of what the queue has with clients. Lists and deadlines are the caller's. */
+export function enterPhase(lease: Lease, phase: Phase): void {
+  const cursor = lease.subscription.cursors[lease.queueId]!
+  if (lease.phase === 'leased') cursor.invisible--
+  if (phase === 'leased') cursor.invisible++
+  lease.phase = phase
+}
+
+/** Takes the lease out of whatever structure its phase keeps it in. */
+export function leave(state: BrokerState, lease: Lease): void {
+  state.deliveries.remove(lease)
+  if (lease.phase === 'ready') lease.subscription.ready.remove(lease)
+  else if (lease.phase === 'dying') lease.subscription.dying.remove(lease)
+  if (lease.renewable) disown(state, lease)
+}
+
+/** The group is done with it. */
+export function forget(state: BrokerState, cursor: Cursor, lease: Lease): void {
+  leave(state, lease)
+  enterPhase(lease, 'gone')
+  cursor.leases.delete(lease.offset)
+  if (lease.acked) return
+  lease.subscription.unacknowledged--
+  state.unacknowledged--
+}
+
+function disown(state: BrokerState, lease: Lease): void {
+  const leases = state.owned.get(lease.owner)
+  if (!leases) return
+  leases.delete(lease)
+  if (leases.size === 0) state.owned.delete(lease.owner)
+}

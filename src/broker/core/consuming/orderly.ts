@@ -1,0 +1,231 @@
+/**
+ * Orderly groups: the messages of a queue one after another, whoever consumes (data-plane §4.3).
+ *
+ * The unit of order is the queue. A receive locks each queue it gets messages of: until everything of
+ * the batch is acknowledged or visible again, nobody gets anything from there. Then delivery begins
+ * again at the first message that is not acknowledged and takes what follows, acknowledged or not,
+ * before anything fresh: a consumer sees the order it was promised, at the price of repeats.
+ *
+ * The same attempt asking again is a client that never got the answer: it gets the same batch, under
+ * the same handles, and nothing is counted.
+ *
+ * Every delivery raises a message's attempt, but only the queue's first message is judged by the group's
+ * retries: what rode along behind it has not failed. So a message is buried after maxRetryTimes + 1
+ * deliveries that ended while it was the first.
+ */
+import type { AckedEvent, BrokerEvent, KeptEvent, LeasedEntry, LockedEvent, MessageName } from '../events.ts'
+import { limits } from '../limits.ts'
+import type { BrokerState, Cursor, Group, Lease, Subscription, Waiter } from '../state.ts'
+import {
+  commitPrefix,
+  enterPhase,
+  forget,
+  handOut,
+  headOf,
+  judgeHead,
+  leave,
+  nameOf,
+  newLease,
+  surface,
+} from './deliveries.ts'
+import { maxAttempts } from './retry.ts'
+import { againOf, inTurn, type Sorted, sort, type TakeContext, type Taken, takeFresh } from './take.ts'
+
+/** What a receive of an orderly group gets now. Deciding changes nothing. */
+export function decideOrderlyTake(
+  subscription: Subscription,
+  want: Pick<Waiter, 'filter' | 'hashes' | 'max' | 'invisibleMs' | 'autoRenew' | 'clientId' | 'attemptId'>,
+  at: number,
+  context: TakeContext,
+): Taken {
+  const again = batchOfAttempt(subscription, want.attemptId)
+  if (again) {
+    const leased = locked(subscription, want, at, { ...again, nexts: [], repeated: true })
+    return { events: [leased], leased, missing: null, unjudged: [], unfinished: false }
+  }
+  const entries: LeasedEntry[] = []
+  const unwanted: MessageName[] = []
+  const unjudged: Lease[] = []
+  const nexts: LockedEvent['nexts'][number][] = []
+  let missing: Taken['missing'] = null
+  let unfinished = false
+  let scanned = 0
+  for (const cursor of inTurn(subscription)) {
+    if (entries.length >= want.max || missing !== null || unfinished) break
+    if (!free(cursor)) continue
+    const again = takeAgain(cursor, want, entries.length)
+    if (again.unjudged.length > 0) {
+      // Nothing of the queue until all of it can be told apart, or it would come out of order.
+      unjudged.push(...again.unjudged)
+      continue
+    }
+    entries.push(...again.entries)
+    unwanted.push(...again.unwanted)
+    unfinished = unwanted.length >= limits.scanStep
+    if (!again.whole || entries.length >= want.max) continue
+    const fresh = takeFresh([cursor], subscription, want, context, entries)
+    nexts.push(...fresh.nexts)
+    for (const { next } of fresh.nexts) scanned += next - cursor.next
+    missing = fresh.missing
+    unfinished = fresh.unfinished || scanned >= limits.scanBudget
+  }
+  const events: BrokerEvent[] = []
+  if (unwanted.length > 0) events.push({ type: 'acked', subscriptionId: subscription.id, entries: unwanted })
+  let leased: LockedEvent | null = null
+  if (entries.length > 0 || nexts.length > 0) {
+    leased = locked(subscription, want, at, { session: context.session, nexts, entries, repeated: false })
+    events.push(leased)
+  }
+  return { events, leased, missing, unjudged, unfinished }
+}
+
+/** Whether the poll asks for a batch that was handed out under its attempt: it need not wait in line for it. */
+export function isRepeat(subscription: Subscription, attemptId: string): boolean {
+  return subscription.group.settings.orderly && batchOfAttempt(subscription, attemptId) !== null
+}
+
+function locked(
+  subscription: Subscription,
+  want: Pick<Waiter, 'invisibleMs' | 'autoRenew' | 'clientId' | 'attemptId'>,
+  at: number,
+  what: Pick<LockedEvent, 'session' | 'nexts' | 'entries' | 'repeated'>,
+): LockedEvent {
+  return {
+    type: 'locked',
+    attemptId: want.attemptId,
+    subscriptionId: subscription.id,
+    at,
+    deadline: at + (want.autoRenew ? limits.renewStepMs : want.invisibleMs),
+    renewable: want.autoRenew,
+    owner: want.clientId,
+    ...what,
+  }
+}
+
+/** Nothing of the queue is with a client or on its way to the dead letters. */
+function free(cursor: Cursor): boolean {
+  return cursor.invisible === 0 && headOf(cursor)?.phase !== 'dying'
+}
+
+/** The queue's messages that were delivered before, from the first on, beside `taken` others; `whole` when that is all of them. */
+function takeAgain(
+  cursor: Cursor,
+  want: Pick<Waiter, 'filter' | 'hashes' | 'max'>,
+  taken: number,
+): Sorted & { readonly whole: boolean } {
+  const sorted: Sorted = { entries: [], unwanted: [], unjudged: [] }
+  for (const lease of cursor.leases.values()) {
+    const { entries, unwanted, unjudged } = sorted
+    if (taken + entries.length >= want.max || unwanted.length >= limits.scanStep || unjudged.length >= limits.scanStep)
+      return { ...sorted, whole: false }
+    sort(lease, want, sorted)
+  }
+  return { ...sorted, whole: true }
+}
+
+function batchOfAttempt(
+  subscription: Subscription,
+  attemptId: string,
+): { readonly session: number; readonly entries: LeasedEntry[] } | null {
+  if (attemptId === '') return null
+  const entries: LeasedEntry[] = []
+  let session: number | null = null
+  for (const cursor of subscription.cursors) {
+    const { lock } = cursor
+    const head = headOf(cursor)
+    if (!lock || lock.attemptId !== attemptId || lock.repeats >= limits.repeatsPerBatch) continue
+    if (!head || head.phase === 'dying') continue
+    session ??= head.session
+    for (const lease of cursor.leases.values()) {
+      // What nobody was given after all is no part of the batch.
+      if (lease.offset > lock.last || lease.untouched || lease.session !== session) break
+      if (!lease.acked) entries.push({ ...againOf(lease), attempt: lease.attempt })
+    }
+  }
+  return session === null || entries.length === 0 ? null : { session, entries }
+}
+
+export function applyLocked(state: BrokerState, event: LockedEvent): void {
+  const subscription = state.subscriptions.get(event.subscriptionId)
+  if (event.at > state.lastAt) state.lastAt = event.at
+  if (!subscription) return
+  for (const { queueId, next } of event.nexts) {
+    const cursor = subscription.cursors[queueId]!
+    cursor.next = Math.max(cursor.next, next)
+  }
+  for (const entry of event.entries) {
+    const cursor = subscription.cursors[entry.queueId]!
+    const known = cursor.leases.get(entry.offset)
+    if (known && known === headOf(cursor) && !known.untouched && !event.repeated) known.failures++
+    handOut(state, known ?? newLease(state, subscription, cursor, entry), event, entry)
+    if (!event.repeated) cursor.lock = { attemptId: event.attemptId, last: entry.offset, repeats: 0 }
+  }
+  if (event.repeated)
+    for (const queueId of new Set(event.entries.map((entry) => entry.queueId))) {
+      const cursor = subscription.cursors[queueId]!
+      if (cursor.lock) cursor.lock = { ...cursor.lock, repeats: cursor.lock.repeats + 1 }
+    }
+  subscription.turn = (subscription.turn + 1) % subscription.cursors.length
+}
+
+/** An acknowledgement by a client: for good, or in an orderly group once everything before it is acknowledged. */
+export function decideAck(subscription: Subscription, leases: readonly Lease[]): AckedEvent | KeptEvent {
+  const type = subscription.group.settings.orderly ? 'kept' : 'acked'
+  return { type, subscriptionId: subscription.id, entries: leases.map(nameOf) }
+}
+
+export function applyKept(state: BrokerState, event: KeptEvent): void {
+  const subscription = state.subscriptions.get(event.subscriptionId)
+  if (!subscription) return
+  const cursors = new Set<Cursor>()
+  for (const { queueId, offset } of event.entries) {
+    const cursor = subscription.cursors[queueId]
+    const lease = cursor?.leases.get(offset)
+    if (!cursor || !lease || lease.acked) continue
+    leave(state, lease)
+    keep(state, lease)
+    cursors.add(cursor)
+  }
+  for (const cursor of cursors) commitPrefix(state, cursor)
+}
+
+/** Acknowledged, and there until everything before it is. */
+export function keep(state: BrokerState, lease: Lease): void {
+  enterPhase(lease, 'acked')
+  lease.acked = true
+  lease.renewable = false
+  lease.subscription.unacknowledged--
+  state.unacknowledged--
+}
+
+/**
+ * The group turned from concurrent to orderly, or back, with messages in flight. What is with clients
+ * stays there, and blocks its queue in an orderly group; what was acknowledged is done with.
+ */
+export function orderChanged(state: BrokerState, group: Group): void {
+  for (const subscription of group.subscriptions.values())
+    for (const cursor of subscription.cursors) {
+      cursor.lock = null
+      for (const lease of cursor.leases.values()) {
+        if (lease.acked) forget(state, cursor, lease)
+        else if (lease.phase === 'ready' || lease.phase === 'dying') {
+          leave(state, lease)
+          enterPhase(lease, 'ready')
+          if (!group.settings.orderly) surface(lease)
+        }
+      }
+      if (group.settings.orderly) judgeHead(cursor)
+    }
+}
+
+/**
+ * The attempt a client is told. What rode along behind a failing message may have been delivered more
+ * often than the group's retries allow one message to fail, and a push client that hears of its last
+ * attempt buries the message itself: so the last one is only named when it is.
+ */
+export function attemptToTell(subscription: Subscription, entry: LeasedEntry): number {
+  const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
+  const last = maxAttempts(subscription.group.settings.maxRetryTimes)
+  if (!lease || lease.failures + 1 >= last) return Math.min(entry.attempt, last)
+  return Math.min(entry.attempt, last - 1)
+}

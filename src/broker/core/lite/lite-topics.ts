@@ -1,0 +1,62 @@
+/**
+ * Lite topics as part of the state: how they come in and go out of it, and with them the groups' readings.
+ * What is decided about them is in lite.ts.
+ */
+
+import { dropSubscription, readingName } from '../consuming/deliveries.ts'
+import type { LiteBinding } from '../events.ts'
+import { type BrokerState, type Group, LiteTopic, type Subscription, type Topic } from '../state.ts'
+
+/** A message was stored: of all, this one goes away last. */
+export function touch(lite: LiteTopic, at: number): void {
+  const { byAge } = lite.parent.liteTopics!
+  lite.lastMs = at
+  byAge.remove(lite)
+  byAge.push(lite)
+}
+
+export function addLiteTopic(
+  state: BrokerState,
+  topic: Topic,
+  liteTopic: string,
+  queueKey: number,
+  at: number,
+): LiteTopic {
+  const lite = new LiteTopic(topic, liteTopic, queueKey, at)
+  topic.liteTopics!.byName.set(liteTopic, lite)
+  topic.liteTopics!.byAge.push(lite)
+  state.queues.set(queueKey, lite.queues[0])
+  state.liteTopicCount++
+  return lite
+}
+
+export function addReading(state: BrokerState, subscription: Subscription): void {
+  const { group, topic } = subscription
+  group.subscriptions.set(readingName(topic), subscription)
+  topic.subscriptions.set(group.settings.consumerGroupId, subscription)
+  state.subscriptions.set(subscription.id, subscription)
+}
+
+export function dropLiteTopics(state: BrokerState, topic: Topic): void {
+  for (const lite of topic.liteTopics?.byName.values() ?? []) dropLiteTopic(state, lite)
+}
+
+/** The group reads another LITE topic now, or none: what it had of lite topics is nobody's any more. */
+export function dropLiteReadings(state: BrokerState, group: Group): void {
+  for (const subscription of group.subscriptions.values())
+    if (subscription.topic.parent !== null) dropSubscription(state, subscription)
+}
+
+export function sameBinding(one: LiteBinding | null, other: LiteBinding | null): boolean {
+  return one?.topicName === other?.topicName && one?.exclusive === other?.exclusive
+}
+
+/** With everything in it. */
+export function dropLiteTopic(state: BrokerState, lite: LiteTopic): void {
+  const { byName, byAge } = lite.parent.liteTopics!
+  for (const subscription of lite.subscriptions.values()) dropSubscription(state, subscription)
+  state.queues.delete(lite.firstQueueKey)
+  byName.delete(lite.liteTopic)
+  byAge.remove(lite)
+  state.liteTopicCount--
+}

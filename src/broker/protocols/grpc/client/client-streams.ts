@@ -1,0 +1,72 @@
+/**
+ * The telemetry streams of clients, the way to them: what a client is told goes over its newest one. A stream whose client
+ * does not read what it was sent is told nothing more until it does.
+ */
+import type * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { Clock } from '../../../../world/world.ts'
+
+/** A telemetry stream, towards the client. */
+export interface ClientStream {
+  /** False when enough is waiting for a client that reads slowly. */
+  write(command: gen.TelemetryCommandInit): boolean
+  /** Resolves when it reads again, and when the stream ended. */
+  drained(): Promise<void>
+  /** Tells the client its settings when they are not what it was told last. */
+  refresh(): void
+  /** The client asked for a route; one that starts may have to be told its settings again. */
+  routeAsked(): void
+}
+
+/** Streams of one client: one for each of its addresses, and some it has not closed yet. */
+const maxStreamsPerClient = 16
+const drainMs = 5_000
+
+export class ClientStreams {
+  readonly #clock: Clock
+  /** By client, oldest first. */
+  readonly #open = new Map<string, readonly ClientStream[]>()
+  readonly #stalled = new Set<ClientStream>()
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  opened(clientId: string, stream: ClientStream): void {
+    const open = this.#open.get(clientId) ?? []
+    this.#open.set(clientId, [...open.slice(open.length >= maxStreamsPerClient ? 1 : 0), stream])
+  }
+
+  /** Whether the client has no stream any more. */
+  closed(clientId: string, stream: ClientStream): boolean {
+    this.#stalled.delete(stream)
+    const left = (this.#open.get(clientId) ?? []).filter((open) => open !== stream)
+    if (left.length > 0) this.#open.set(clientId, left)
+    else this.#open.delete(clientId)
+    return left.length === 0
+  }
+
+  /** Null when the client has none, or does not read it. */
+  newest(clientId: string): ClientStream | null {
+    const stream = this.#open.get(clientId)?.at(-1)
+    return stream === undefined || this.#stalled.has(stream) ? null : stream
+  }
+
+  /** All of the client's that it reads. */
+  reading(clientId: string): ClientStream[] {
+    return (this.#open.get(clientId) ?? []).filter((stream) => !this.#stalled.has(stream))
+  }
+
+  /** Resolves when the client reads on, or after five seconds. */
+  send(stream: ClientStream, command: gen.TelemetryCommandInit): Promise<void> {
+    if (stream.write(command)) return Promise.resolve()
+    this.#stalled.add(stream)
+    return new Promise((resolve) => {
+      const cancel = this.#clock.after(drainMs, resolve)
+      void stream.drained().then(() => {
+        this.#stalled.delete(stream)
+        cancel()
+        resolve()
+      })
+    })
+  }
+}

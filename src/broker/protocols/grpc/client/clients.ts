@@ -1,0 +1,208 @@
+/**
+ * The clients of one instance as the wire sees them: a client is here from its first settings until it says
+ * goodbye, or has been silent for too long without a telemetry stream.
+ *
+ * Telemetry is no precondition for anything else (a restarted server meets clients that never reopen
+ * it), so every call counts as a sign of life. What the broker has to say to a client goes over its newest
+ * telemetry stream; a client that has none, or that does not read what it was sent, is not told.
+ */
+import type { ClientMetric } from '../../../../engines/engine.ts'
+import type { ExportMetricsServiceRequest } from '../../../../grpc/gen/otlp.js'
+import type * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { Cancel, Clock } from '../../../../world/world.ts'
+import type { Broker } from '../../../broker.ts'
+import { ClientMetrics, type Rejected } from './client-metrics.ts'
+import { type ClientStream, ClientStreams } from './client-streams.ts'
+import { type ClientInfo, KnownClients } from './known-clients.ts'
+import { type Answer, Questions } from './questions.ts'
+
+/** Clients heartbeat every 10 s (Rust every 30 s): a closed stream without a sign of life for this long means a lost client. */
+const lostAfterMs = 35_000
+/** With its connection gone: a client that lives dials again within a second or two, and its poll or heartbeat comes with it. */
+const lostWithConnectionAfterMs = 6_000
+
+export class ClientRegistry {
+  readonly #broker: Broker
+  readonly #clock: Clock
+  readonly #metrics = new ClientMetrics()
+  readonly #known = new KnownClients((clientId) => this.#metrics.forget(clientId))
+  readonly #streams: ClientStreams
+  readonly #questions: Questions
+  readonly #doubts = new Map<string, Doubt>()
+  #producerListener: (topics: readonly string[]) => void = () => {}
+  #closed = false
+
+  constructor(broker: Broker, clock: Clock) {
+    this.#broker = broker
+    this.#clock = clock
+    this.#streams = new ClientStreams(clock)
+    this.#questions = new Questions(clock)
+  }
+
+  // Who is there ---------------------------------------------------------------------------------
+
+  /** Every authenticated call. */
+  alive(clientId: string): void {
+    const doubted = this.#doubts.get(clientId)
+    if (doubted !== undefined) {
+      doubted.heardAt = this.#clock.monotonic()
+      doubted.patienceMs = lostAfterMs
+    }
+    this.#broker.clientAlive(clientId)
+  }
+
+  /** Its settings say what the client is. */
+  register(info: ClientInfo): void {
+    this.#known.put(info)
+    this.#broker.clientAlive(info.clientId)
+    if (info.group === null && this.listening(info.clientId)) this.#producerListener(info.topics)
+  }
+
+  streamOpened(clientId: string, stream: ClientStream): void {
+    this.#streams.opened(clientId, stream)
+    this.#settle(clientId)
+  }
+
+  /**
+   * When the client has no telemetry stream any more, its deliveries are given back unless it is heard of soon; very
+   * soon when the whole connection is gone, as when its process died.
+   */
+  streamClosed(clientId: string, stream: ClientStream, connectionGone: boolean): void {
+    const last = this.#streams.closed(clientId, stream)
+    // Streams end after the registry when an instance closes: nobody is left to be told.
+    if (last && this.#known.has(clientId) && !this.#closed)
+      this.#doubt(clientId, connectionGone ? lostWithConnectionAfterMs : lostAfterMs)
+  }
+
+  /** It said goodbye. */
+  terminated(clientId: string): void {
+    this.#forget(clientId)
+  }
+
+  list(): ClientInfo[] {
+    return this.#known.list()
+  }
+
+  get(clientId: string): ClientInfo | null {
+    return this.#known.get(clientId)
+  }
+
+  // What it is told, and asked -------------------------------------------------------------------
+
+  /** Has a stream that reads what it is sent. */
+  listening(clientId: string): boolean {
+    return this.#streams.newest(clientId) !== null
+  }
+
+  /** A client asked where a topic is. */
+  routeAsked(clientId: string): void {
+    this.#streams.newest(clientId)?.routeAsked()
+  }
+
+  /** Over the newest stream; resolves when the client reads on, or after five seconds. Whether it was sent at all. */
+  async tell(clientId: string, command: gen.TelemetryCommandInit): Promise<boolean> {
+    const stream = this.#streams.newest(clientId)
+    if (stream === null) return false
+    await this.#streams.send(stream, command)
+    return true
+  }
+
+  /** As `tell`, and waits for the answer: null when none came within five seconds or too much is being asked. */
+  ask(clientId: string, command: (nonce: string) => gen.TelemetryCommandInit): Promise<Answer | null> {
+    const stream = this.#streams.newest(clientId)
+    if (stream === null || !this.#questions.mayAsk(clientId)) return Promise.resolve(null)
+    return this.#questions.ask(clientId, (nonce) => void this.#streams.send(stream, command(nonce)))
+  }
+
+  /** A client's answer to a question. */
+  answered(clientId: string, command: gen.TelemetryCommand): void {
+    this.#questions.answered(clientId, command)
+  }
+
+  /** These groups' settings changed: their clients hear of it. */
+  groupsChanged(groups: ReadonlySet<string>): void {
+    for (const { clientId, group } of this.#known.list()) {
+      if (group === null || !groups.has(group)) continue
+      for (const stream of this.#streams.reading(clientId)) stream.refresh()
+    }
+  }
+
+  // Producers ------------------------------------------------------------------------------------
+
+  /** Whether `nextProducerOf` would find one. */
+  hasProducer(topicName: string): boolean {
+    return this.#known.hasProducer(topicName, (clientId) => this.listening(clientId))
+  }
+
+  /** A listening producer that declared the topic: the next in turn, or null. */
+  nextProducerOf(topicName: string): ClientInfo | null {
+    return this.#known.nextProducerOf(topicName, (clientId) => this.listening(clientId))
+  }
+
+  /** Called with the topics of each producer that can be asked from now on; set once. */
+  onProducer(listener: (topics: readonly string[]) => void): void {
+    this.#producerListener = listener
+  }
+
+  // What clients measure -------------------------------------------------------------------------
+
+  /** What a client measured; what of it could not be kept. */
+  measured(clientId: string, request: ExportMetricsServiceRequest): Rejected | null {
+    // One that nobody knows could never be forgotten.
+    if (!this.#known.has(clientId)) return this.#metrics.refuse(request, 'the client has not said what it is')
+    return this.#metrics.take(clientId, request, this.#clock.now())
+  }
+
+  metrics(): ClientMetric[] {
+    return this.#metrics.list()
+  }
+
+  close(): void {
+    this.#closed = true
+    for (const { cancel } of this.#doubts.values()) cancel()
+    this.#doubts.clear()
+    this.#questions.give({ on: 'everybody' })
+  }
+
+  // Doubts ---------------------------------------------------------------------------------------
+
+  #doubt(clientId: string, patienceMs: number): void {
+    this.#settle(clientId)
+    this.#doubts.set(clientId, {
+      heardAt: this.#clock.monotonic(),
+      patienceMs,
+      cancel: this.#lookAgain(clientId, patienceMs),
+    })
+  }
+
+  /** One timer a doubted client, however often it is heard: when it fires it asks whether there was silence. */
+  #lookAgain(clientId: string, afterMs: number): Cancel {
+    return this.#clock.after(afterMs, () => {
+      const doubted = this.#doubts.get(clientId)!
+      const leftMs = doubted.heardAt + doubted.patienceMs - this.#clock.monotonic()
+      if (leftMs > 0) doubted.cancel = this.#lookAgain(clientId, leftMs)
+      else this.#forget(clientId)
+    })
+  }
+
+  #settle(clientId: string): void {
+    this.#doubts.get(clientId)?.cancel()
+    this.#doubts.delete(clientId)
+  }
+
+  #forget(clientId: string): void {
+    this.#settle(clientId)
+    this.#known.forget(clientId)
+    this.#questions.give({ on: clientId })
+    this.#broker.clientGone(clientId)
+  }
+}
+
+/** A client without a telemetry stream: it may come back, or go on without one as the C# client does. */
+interface Doubt {
+  /** Monotonic, ms. */
+  heardAt: number
+  /** Silence for so long means that it is gone. */
+  patienceMs: number
+  cancel: Cancel
+}

@@ -1,0 +1,136 @@
+/**
+ * What the management plane may ask of a connected client, over its telemetry stream: to run one message
+ * through its listener, to show its threads, to dial again (data-plane §1.12). Not every language's client
+ * answers; who does not is named with its language in the refusal.
+ */
+import { hash } from 'node:crypto'
+import type { ClientConnection, MessageToVerify, VerifiedMessage } from '../../../../engines/engine.ts'
+import * as gen from '../../../../grpc/gen/rocketmq.js'
+import { BrokerRefusal } from '../../../broker.ts'
+import { Code } from '../code.ts'
+import { quoted } from '../message/validation.ts'
+import { secondsAndNanos } from '../time.ts'
+import type { ClientRegistry } from './clients.ts'
+import type { ClientInfo } from './known-clients.ts'
+import type { Answer } from './questions.ts'
+
+const answerSeconds = 5
+
+/** Clients of the group, or all of them. */
+export function connections(clients: ClientRegistry, group: string | null): ClientConnection[] {
+  return clients
+    .list()
+    .filter((client) => group === null || client.group === group)
+    .map((client) => ({
+      clientId: client.clientId,
+      language: client.language === undefined ? null : languageName(client),
+      version: client.version ?? null,
+      group: client.group,
+      topics: client.topics,
+      address: client.address ?? null,
+      listening: clients.listening(client.clientId),
+    }))
+}
+
+/** Runs the message through the listener of one consumer; its progress in the group does not change. */
+export async function verifyMessage(
+  clients: ClientRegistry,
+  clientId: string,
+  message: MessageToVerify,
+): Promise<VerifiedMessage> {
+  const { answer, client } = await put(clients, clientId, 'verify a message', (nonce) => ({
+    verifyMessageCommand: { nonce, message: messageOf(message) },
+  }))
+  if (answer.code === gen.Code.OK) return { consumed: true, reason: null }
+  if (answer.code === gen.Code.FAILED_TO_CONSUME_MESSAGE) return { consumed: false, reason: answer.message || null }
+  throw unable(client, 'verify a message', answer)
+}
+
+/** The client's own account of its threads. */
+export async function stackTrace(clients: ClientRegistry, clientId: string): Promise<string> {
+  const { answer, client } = await put(clients, clientId, 'show its threads', (nonce) => ({
+    printThreadStackTraceCommand: { nonce },
+  }))
+  if (answer.code !== gen.Code.OK || answer.threadStackTrace === null) throw unable(client, 'show its threads', answer)
+  return answer.threadStackTrace
+}
+
+/** Asks the client to open its connections anew; whether it does, its language decides (Java and Node.js do). */
+export async function reconnect(clients: ClientRegistry, clientId: string): Promise<void> {
+  connected(clients, clientId)
+  await clients.tell(clientId, { reconnectEndpointsCommand: { nonce: `reconnect-${clientId}` } })
+}
+
+async function put(
+  clients: ClientRegistry,
+  clientId: string,
+  what: string,
+  command: (nonce: string) => gen.TelemetryCommandInit,
+): Promise<{ answer: Answer; client: ClientInfo }> {
+  const client = connected(clients, clientId)
+  const answer = await clients.ask(clientId, command)
+  if (answer !== null) return { answer, client }
+  const name = languageName(client)
+  throw new BrokerRefusal(
+    Code.NOT_IMPLEMENTED,
+    `Client ${quoted(clientId)} did not answer within ${answerSeconds} s when it was asked to ${what}; ${name} clients ${answers(name)}.`,
+  )
+}
+
+function connected(clients: ClientRegistry, clientId: string): ClientInfo {
+  const client = clients.get(clientId)
+  if (client !== null && clients.listening(clientId)) return client
+  throw new BrokerRefusal(
+    Code.NOT_FOUND,
+    `Client ${quoted(clientId)} has no open telemetry stream to this instance; only connected clients can be asked.`,
+  )
+}
+
+function unable(client: ClientInfo, what: string, answer: Answer): BrokerRefusal {
+  const said =
+    answer.code === gen.Code.NOT_IMPLEMENTED
+      ? 'that it does not implement it'
+      : `${answer.code} ${answer.message}`.trim()
+  return new BrokerRefusal(
+    Code.NOT_IMPLEMENTED,
+    `The ${languageName(client)} client ${quoted(client.clientId)} was asked to ${what} and answered ${said}.`,
+  )
+}
+
+const answers = (language: string): string =>
+  language === 'Python' || language === 'Rust' ? 'do not answer such questions' : 'usually do, so look at its log'
+
+function languageName({ language = '' }: ClientInfo): string {
+  const names: Readonly<Record<string, string>> = {
+    JAVA: 'Java',
+    GO: 'Go',
+    HTTP: 'Node.js',
+    PYTHON: 'Python',
+    CPP: 'C++',
+    DOTNET: 'C#',
+    RUST: 'Rust',
+  }
+  return names[language] ?? (language === '' ? 'unnamed' : language.slice(0, 32))
+}
+
+/** As a consumer would get it. */
+function messageOf(parts: MessageToVerify): gen.MessageInit {
+  const body = Buffer.from(parts.body, 'base64')
+  return {
+    topic: { name: parts.topicName },
+    userProperties: parts.userProperties,
+    systemProperties: {
+      tag: parts.tag,
+      keys: parts.keys,
+      messageId: parts.messageId,
+      bodyDigest: { type: gen.DigestType.MD5, checksum: hash('md5', body, 'hex').toUpperCase() },
+      bodyEncoding: gen.Encoding.IDENTITY,
+      messageType: gen.MessageType.NORMAL,
+      bornTimestamp: secondsAndNanos(parts.bornTimeMs),
+      storeTimestamp: secondsAndNanos(parts.bornTimeMs),
+      queueId: 0,
+      deliveryAttempt: 1,
+    },
+    body,
+  }
+}

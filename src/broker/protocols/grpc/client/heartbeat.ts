@@ -1,0 +1,24 @@
+/** Heartbeat and NotifyClientTermination: clients that are there, and clients that leave. */
+import type * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { WireCall } from '../call.ts'
+import { Code } from '../code.ts'
+import { checkGroupName } from '../message/validation.ts'
+import { statusOf } from '../status.ts'
+
+export function heartbeat(call: WireCall, request: gen.HeartbeatRequest): gen.HeartbeatResponseInit {
+  const group = request.group?.name ?? ''
+  if (group !== '') checkGroupName(group)
+  call.door.clients.alive(call.clientId)
+  return { status: statusOf(Code.OK) }
+}
+
+/** Fine for a client nobody knows; clients ignore the answer and only want to go. */
+export function notifyClientTermination(
+  call: WireCall,
+  request: gen.NotifyClientTerminationRequest,
+): gen.NotifyClientTerminationResponseInit {
+  const group = request.group?.name ?? ''
+  if (group !== '') checkGroupName(group)
+  call.door.clients.terminated(call.clientId)
+  return { status: statusOf(Code.OK) }
+}

@@ -1,0 +1,53 @@
+/**
+ * OTLP's MetricsService on the data port: clients that are told so in their settings send what they
+ * measure once a minute, to the address they use anyway, with the credentials of every other call.
+ *
+ * Here failures are gRPC statuses, for OTLP has no status of its own: credentials UNAUTHENTICATED, a
+ * stopped instance UNAVAILABLE (exporters try again), no client id INVALID_ARGUMENT. The Python client sends
+ * no client id in its headers; the label `client_id` that every point carries stands in for it.
+ */
+import {
+  type ExportMetricsServiceRequest,
+  type ExportMetricsServiceResponseInit,
+  MetricsService,
+} from '../../../../grpc/gen/otlp.js'
+import { type Call, implement, RpcError, type Service, Status } from '../../../../grpc/transport.ts'
+import { BrokerRefusal } from '../../../broker.ts'
+import { enter, type InstanceDoor } from '../call.ts'
+import { Code } from '../code.ts'
+
+const statuses: ReadonlyMap<number, Status> = new Map([
+  [Code.UNAUTHORIZED, Status.UNAUTHENTICATED],
+  [Code.PAYMENT_REQUIRED, Status.UNAVAILABLE],
+  [Code.TOO_MANY_REQUESTS, Status.RESOURCE_EXHAUSTED],
+])
+
+export const metricsService: Service<InstanceDoor> = implement(MetricsService, {
+  export: (call: Call<InstanceDoor>, request: ExportMetricsServiceRequest) => take(call, request),
+})
+
+function take(call: Call<InstanceDoor>, request: ExportMetricsServiceRequest): ExportMetricsServiceResponseInit {
+  const { clients } = call.context
+  const named = call.metadata['x-mq-client-id'] ?? ''
+  const clientId = named.trim() === '' ? labelledClient(request) : named
+  try {
+    enter(call, clientId)
+  } catch (error) {
+    if (!(error instanceof BrokerRefusal)) throw error
+    throw new RpcError(statuses.get(error.code) ?? Status.INVALID_ARGUMENT, error.message)
+  }
+  const rejected = clients.measured(clientId, request)
+  if (rejected === null) return {}
+  return { partialSuccess: { rejectedDataPoints: rejected.points, errorMessage: `${rejected.reason}.` } }
+}
+
+function labelledClient(request: ExportMetricsServiceRequest): string {
+  for (const { scopeMetrics } of request.resourceMetrics)
+    for (const { metrics } of scopeMetrics)
+      for (const { gauge, sum, histogram } of metrics)
+        for (const point of gauge?.dataPoints ?? sum?.dataPoints ?? histogram?.dataPoints ?? []) {
+          const label = point.attributes.find(({ key }) => key === 'client_id')?.value?.stringValue
+          if (label) return label
+        }
+  return ''
+}

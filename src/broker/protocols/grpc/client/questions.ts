@@ -1,0 +1,86 @@
+/**
+ * Questions this broker puts to clients over their telemetry streams, each with a nonce, and the answers
+ * that come back over them.
+ *
+ * Nothing waits longer than five seconds (what Apache gives a client), and the number of open questions is
+ * bounded: a client that never answers costs a timer. Only the client that was asked can answer.
+ */
+import type * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { Cancel, Clock } from '../../../../world/world.ts'
+
+const answerMs = 5_000
+const maxOpen = 1_024
+const maxOpenPerClient = 16
+
+export interface Answer {
+  /** A code of apache.rocketmq.v2.Code; 0 when the client sent none. */
+  readonly code: number
+  readonly message: string
+  /** What the client said of its threads, when that was the question. */
+  readonly threadStackTrace: string | null
+}
+
+interface Question {
+  readonly clientId: string
+  readonly cancelLimit: Cancel
+  settle(answer: Answer | null): void
+}
+
+export class Questions {
+  readonly #clock: Clock
+  readonly #open = new Map<string, Question>()
+  readonly #openOf = new Map<string, number>()
+  #asked = 0
+
+  constructor(clock: Clock) {
+    this.#clock = clock
+  }
+
+  /** Whether another question may be put to this client. */
+  mayAsk(clientId: string): boolean {
+    return this.#open.size < maxOpen && (this.#openOf.get(clientId) ?? 0) < maxOpenPerClient
+  }
+
+  /** `put` sends the question under the nonce it is given. Resolves with null when no answer came in time. */
+  ask(clientId: string, put: (nonce: string) => void): Promise<Answer | null> {
+    // A stream of a former process cannot answer for this one: it ended with that process.
+    const nonce = `${this.#clock.now().toString(36)}-${++this.#asked}`
+    return new Promise((resolve) => {
+      const settle = (answer: Answer | null): void => {
+        this.#open.delete(nonce)
+        const left = (this.#openOf.get(clientId) ?? 1) - 1
+        if (left > 0) this.#openOf.set(clientId, left)
+        else this.#openOf.delete(clientId)
+        resolve(answer)
+      }
+      this.#open.set(nonce, { clientId, settle, cancelLimit: this.#clock.after(answerMs, () => settle(null)) })
+      this.#openOf.set(clientId, (this.#openOf.get(clientId) ?? 0) + 1)
+      put(nonce)
+    })
+  }
+
+  /** A command from a client; whether it answered an open question. */
+  answered(clientId: string, command: gen.TelemetryCommand): boolean {
+    // The Node.js client says NOT_IMPLEMENTED in the field of the question.
+    const { threadStackTrace, verifyMessageResult, verifyMessageCommand, status } = command
+    const nonce = (threadStackTrace ?? verifyMessageResult ?? verifyMessageCommand)?.nonce
+    const question = nonce === undefined ? undefined : this.#open.get(nonce)
+    if (question === undefined || question.clientId !== clientId) return false
+    question.cancelLimit()
+    question.settle({
+      code: status?.code ?? 0,
+      message: status?.message ?? '',
+      threadStackTrace: threadStackTrace?.threadStackTrace ?? null,
+    })
+    return true
+  }
+
+  /** The client is gone, or everything ends: nobody will answer. */
+  give(up: { readonly on: string | 'everybody' }): void {
+    for (const question of [...this.#open.values()]) {
+      if (up.on !== 'everybody' && question.clientId !== up.on) continue
+      question.cancelLimit()
+      question.settle(null)
+    }
+  }
+}

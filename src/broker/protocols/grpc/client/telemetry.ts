@@ -1,0 +1,165 @@
+/**
+ * Telemetry: the stream on which a client says what it is and hears its settings, and on which the broker
+ * puts its questions (verify a message, show your threads, decide a transaction) and hears the answers.
+ *
+ * Every `settings` is answered, with status OK, and the stream stays open. Credentials that fail are
+ * told in a command and the stream ends; settings that make no sense end it with INVALID_ARGUMENT.
+ */
+import { hash } from 'node:crypto'
+import * as gen from '../../../../grpc/gen/rocketmq.js'
+import { type BidiCall, RpcError, Status } from '../../../../grpc/transport.ts'
+import { BrokerRefusal } from '../../../broker.ts'
+import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from '../call.ts'
+import { Code } from '../code.ts'
+import { checkGroupName, checkNamespace, checkTopicName } from '../message/validation.ts'
+import { statusOf, statusOfError } from '../status.ts'
+import { durationMs } from '../time.ts'
+import type { ClientStream } from './client-streams.ts'
+import { endpointsFor } from './route.ts'
+import { mergeSettings } from './settings.ts'
+import { SettingsAgain } from './settings-resend.ts'
+
+type TelemetryCall = BidiCall<InstanceDoor, gen.TelemetryCommand, gen.TelemetryCommandInit>
+
+const maxTopics = 4096
+/** Settings larger than this are answered, and not kept for telling the client of later changes. */
+const maxKeptBytes = 256 * 1024
+
+export async function telemetry(call: TelemetryCall): Promise<void> {
+  let wire: WireCall
+  try {
+    wire = enter(call)
+  } catch (error) {
+    call.write({ status: statusOfError(error, call.context.report) })
+    return
+  }
+  const { clients } = wire.door
+  const stream = new Stream(call, wire)
+  clients.streamOpened(wire.clientId, stream)
+  try {
+    for await (const command of call.requests) {
+      refuseWhenStopped(wire.door)
+      clients.alive(wire.clientId)
+      if (command.settings !== null) stream.answer(command.settings)
+      else clients.answered(wire.clientId, command)
+    }
+  } catch (error) {
+    if (call.signal.aborted) return
+    if (!(error instanceof BrokerRefusal)) throw error
+    call.write({ status: statusOfError(error, call.context.report) })
+  } finally {
+    stream.close()
+    clients.streamClosed(wire.clientId, stream, call.connection.closed)
+  }
+}
+
+class Stream implements ClientStream {
+  readonly #call: TelemetryCall
+  readonly #wire: WireCall
+  /** What the client said last, to be answered anew when its group changes. */
+  #given: gen.Settings | null = null
+  /** Digest of what it was told last. */
+  #told = ''
+  /** Null for clients that hear settings whenever they come. */
+  readonly #again: SettingsAgain | null
+
+  constructor(call: TelemetryCall, wire: WireCall) {
+    this.#call = call
+    this.#wire = wire
+    this.#again = wire.language === 'HTTP' ? new SettingsAgain(wire.door.clock, () => this.#repeat()) : null
+  }
+
+  write(command: gen.TelemetryCommandInit): boolean {
+    return this.#call.write(command)
+  }
+
+  drained(): Promise<void> {
+    return this.#call.drained()
+  }
+
+  answer(settings: gen.Settings): void {
+    const { clients } = this.#wire.door
+    const { clientId, language, version } = this.#wire
+    try {
+      const { topics, group, namespace } = declared(settings)
+      const merged = this.#merged(settings, group)
+      this.#keep(settings, merged)
+      this.#call.write({ status: statusOf(Code.OK), settings: merged })
+      const address = this.#call.connection.remoteAddress
+      const requestTimeoutMs = settings.requestTimeout === null ? null : durationMs(settings.requestTimeout)
+      clients.register({ clientId, language, version, group, topics, namespace, address, requestTimeoutMs })
+    } catch (error) {
+      if (!(error instanceof BrokerRefusal)) throw error
+      // The stream ends as Apache's does; the command before it lets a client (Node) fail its start with the reason
+      // instead of waiting for ever.
+      this.#call.write({ status: statusOfError(error, this.#call.context.report) })
+      throw new RpcError(Status.INVALID_ARGUMENT, error.message)
+    }
+  }
+
+  refresh(): void {
+    if (this.#given === null || this.#call.signal.aborted) return
+    try {
+      const merged = this.#merged(this.#given, this.#given.subscription?.group?.name ?? null)
+      const before = this.#told
+      this.#keep(this.#given, merged)
+      if (this.#told !== before) this.#call.write({ status: statusOf(Code.OK), settings: merged })
+    } catch (error) {
+      this.#wire.door.report(error)
+    }
+  }
+
+  routeAsked(): void {
+    this.#again?.routeAsked()
+  }
+
+  close(): void {
+    this.#again?.close()
+  }
+
+  #repeat(): void {
+    if (this.#given === null || this.#call.signal.aborted || declared(this.#given).topics.length < 2) return
+    try {
+      const merged = this.#merged(this.#given, this.#given.subscription?.group?.name ?? null)
+      this.#keep(this.#given, merged)
+      this.#call.write({ status: statusOf(Code.OK), settings: merged })
+    } catch (error) {
+      this.#wire.door.report(error)
+    }
+  }
+
+  #merged(settings: gen.Settings, group: string | null): gen.SettingsInit {
+    const { door, language } = this.#wire
+    return mergeSettings(settings, group === null ? null : door.broker.useGroup(group), {
+      language,
+      // The access point itself takes metrics; clients dial it as they dial the rest.
+      metricsAt: endpointsFor(settings.accessPoint, this.#call.connection),
+      authenticated: door.authenticator !== null,
+    })
+  }
+
+  #keep(given: gen.Settings, merged: gen.SettingsInit): void {
+    const bytes = gen.Settings.encode(merged).finish()
+    this.#given = bytes.length <= maxKeptBytes ? given : null
+    this.#told = hash('sha1', bytes, 'hex')
+  }
+}
+
+function declared(settings: gen.Settings): { topics: string[]; group: string | null; namespace: string } {
+  const resources =
+    settings.publishing?.topics ?? settings.subscription?.subscriptions.map((entry) => entry.topic) ?? []
+  if (resources.length > maxTopics) {
+    throw new BrokerRefusal(
+      Code.BAD_REQUEST,
+      `The settings name ${resources.length} topics; at most ${maxTopics} are allowed.`,
+    )
+  }
+  const topics = resources.map((topic) => topic?.name ?? '')
+  for (const topic of topics) checkTopicName(topic)
+  for (const resource of resources) checkNamespace(resource?.resourceNamespace ?? '')
+  const namespace = resources[0]?.resourceNamespace ?? ''
+  if (settings.subscription === null) return { topics, group: null, namespace }
+  const group = settings.subscription.group?.name ?? ''
+  checkGroupName(group)
+  return { topics, group, namespace }
+}

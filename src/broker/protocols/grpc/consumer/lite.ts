@@ -1,0 +1,70 @@
+/**
+ * SyncLiteSubscription: which lite topics a consumer wants, one by one or as a full list, and the word that
+ * one was taken from it by another consumer of its exclusive group (data-plane §1.16, §5.7).
+ */
+import * as gen from '../../../../grpc/gen/rocketmq.js'
+import { type Broker, BrokerRefusal, type LiteOffset, type LiteSyncRequest } from '../../../broker.ts'
+import type { WireCall } from '../call.ts'
+import type { ClientRegistry } from '../client/clients.ts'
+import { topicOf } from '../client/route.ts'
+import { Code } from '../code.ts'
+import { checkGroupName } from '../message/validation.ts'
+import { statusOf } from '../status.ts'
+
+/** In the order of apache.rocketmq.v2.LiteSubscriptionAction. */
+const actions: readonly LiteSyncRequest['action'][] = ['add', 'remove', 'replace', 'clear']
+const { MIN, MAX } = gen.OffsetOption_Policy
+
+export async function syncLiteSubscription(
+  call: WireCall,
+  request: gen.SyncLiteSubscriptionRequest,
+): Promise<gen.SyncLiteSubscriptionResponseInit> {
+  const { topicName } = topicOf(call, request.topic)
+  const group = request.group?.name ?? ''
+  checkGroupName(group)
+  const action = actions[request.action]
+  if (action === undefined)
+    throw new BrokerRefusal(Code.BAD_REQUEST, `There is no lite subscription action ${request.action}.`)
+  call.door.clients.alive(call.clientId)
+  await call.door.broker.syncLite({
+    group,
+    topic: topicName,
+    clientId: call.clientId,
+    action,
+    liteTopics: request.liteTopicSet,
+    version: request.version,
+    offset: offsetOf(request.offsetOption),
+  })
+  return { status: statusOf(Code.OK) }
+}
+
+/** Tells consumers over their telemetry streams; the Node.js and Python clients do not act on it. */
+export function connectLiteConsumers(broker: Broker, clients: Pick<ClientRegistry, 'tell'>): void {
+  broker.onLiteTopicLost((clientId, liteTopic) => {
+    void clients.tell(clientId, { notifyUnsubscribeLiteCommand: { liteTopic } })
+  })
+}
+
+function offsetOf(option: gen.OffsetOption | null): LiteOffset | null {
+  switch (option?.offsetType) {
+    case undefined:
+      return null
+    case 'policy':
+      if (option.policy === MIN) return { from: 'first' }
+      return option.policy === MAX ? { from: 'last' } : null
+    case 'offset':
+      return { from: 'offset', offset: whole('offset', option.offset) }
+    case 'tailN':
+      return { from: 'tail', count: whole('tail_n', option.tailN) }
+    case 'timestamp':
+      return { from: 'time', timeMs: whole('timestamp', option.timestamp) }
+  }
+}
+
+function whole(what: string, value: number | null): number {
+  if (value !== null && Number.isSafeInteger(value) && value >= 0) return value
+  throw new BrokerRefusal(
+    Code.BAD_REQUEST,
+    `The offset option ${what} is ${value}; whole numbers from 0 on are allowed.`,
+  )
+}

@@ -1,0 +1,126 @@
+/**
+ * PullMessage, GetOffset, UpdateOffset, QueryOffset: reading by offset, for clients that keep their own
+ * place. Apache's proxy answers UNIMPLEMENTED and no official client has a consumer on top of them; they do
+ * what their names say, on (group, queue), with the codes the protocol sets aside for them (data-plane §1.15).
+ */
+import * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { WritableCall } from '../../../../grpc/transport.ts'
+import { BrokerRefusal, type Pulled } from '../../../broker.ts'
+import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from '../call.ts'
+import { topicOf } from '../client/route.ts'
+import { maxReceiveBatch } from '../client/settings.ts'
+import { Code } from '../code.ts'
+import { deliverySize, encodeDelivery, topicField } from '../message/message.ts'
+import { checkGroupName } from '../message/validation.ts'
+import { statusOf, statusOfError } from '../status.ts'
+import { millisecondsFrom } from '../time.ts'
+import { parseFilter } from './filter.ts'
+import { pollTime } from './receive.ts'
+import { budgetOf } from './receive-memory.ts'
+import { drainedInTime } from './stalled.ts'
+
+const { BEGINNING, END, TIMESTAMP } = gen.QueryOffsetPolicy
+
+type PullCall = WritableCall<InstanceDoor, gen.PullMessageResponseInit>
+
+/** A status, the messages, where to go on. Nothing is leased, so what a client does not read is missed by nobody. */
+export async function pullMessage(call: PullCall, request: gen.PullMessageRequest): Promise<void> {
+  let pulled: Pulled
+  try {
+    pulled = await pull(enter(call), request, call)
+    // The instance may have been stopped while the poll waited.
+    refuseWhenStopped(call.context)
+  } catch (error) {
+    call.write({ status: statusOfError(error, call.context.report) })
+    return
+  }
+  const { deliveries, nextOffset } = pulled
+  call.write({
+    status: deliveries.length === 0 ? statusOf(Code.MESSAGE_NOT_FOUND, 'no new message') : statusOf(Code.OK),
+  })
+  const topic = request.messageQueue?.topic
+  const as = topicField(topic?.name ?? '', topic?.resourceNamespace ?? '')
+  for (const delivery of deliveries) {
+    const { bandwidth } = call.context
+    if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), call.signal)
+    if (call.signal.aborted) return
+    // The message has the same number in this reply as in ReceiveMessage's.
+    if (call.writeEncoded([encodeDelivery(delivery, as)])) continue
+    if (!(await drainedInTime(call))) call.reset()
+    if (call.signal.aborted) return
+  }
+  call.write({ nextOffset })
+}
+
+function pull(wire: WireCall, request: gen.PullMessageRequest, call: PullCall): Promise<Pulled> {
+  const queue = queueOf(wire, request.messageQueue)
+  const group = groupOf(request.group)
+  const filter = parseFilter(request.filterExpression)
+  const waitMs = pollTime(wire, request.longPollingTimeout)
+  wire.door.clients.alive(wire.clientId)
+  const max = Math.min(Math.max(request.batchSize, 1), maxReceiveBatch)
+  const budget = budgetOf(call)
+  return wire.door.broker.pull({ ...queue, group, offset: request.offset, filter, max, waitMs, budget }, call.signal)
+}
+
+export function getOffset(call: WireCall, request: gen.GetOffsetRequest): gen.GetOffsetResponseInit {
+  const queue = queueOf(call, request.messageQueue)
+  const group = groupOf(request.group)
+  call.door.clients.alive(call.clientId)
+  const offset = call.door.broker.committedOffset({ ...queue, group })
+  if (offset === null)
+    throw new BrokerRefusal(
+      Code.OFFSET_NOT_FOUND,
+      `Group ${group} has not read topic ${queue.topic} and has no offset.`,
+    )
+  return { status: statusOf(Code.OK), offset }
+}
+
+export async function updateOffset(
+  call: WireCall,
+  request: gen.UpdateOffsetRequest,
+): Promise<gen.UpdateOffsetResponseInit> {
+  const queue = queueOf(call, request.messageQueue)
+  const group = groupOf(request.group)
+  call.door.clients.alive(call.clientId)
+  await call.door.broker.updateOffset({ ...queue, group, offset: request.offset })
+  return { status: statusOf(Code.OK) }
+}
+
+export async function queryOffset(
+  call: WireCall,
+  request: gen.QueryOffsetRequest,
+): Promise<gen.QueryOffsetResponseInit> {
+  const queue = queueOf(call, request.messageQueue)
+  call.door.clients.alive(call.clientId)
+  return { status: statusOf(Code.OK), offset: await call.door.broker.queryOffset({ ...queue, at: placeOf(request) }) }
+}
+
+function placeOf(request: gen.QueryOffsetRequest): 'beginning' | 'end' | number {
+  switch (request.queryOffsetPolicy) {
+    case BEGINNING:
+      return 'beginning'
+    case END:
+      return 'end'
+    case TIMESTAMP:
+      if (request.timestamp === null)
+        throw new BrokerRefusal(Code.BAD_REQUEST, 'The policy TIMESTAMP needs the field timestamp.')
+      return Math.min(Math.max(millisecondsFrom(request.timestamp), 0), Number.MAX_SAFE_INTEGER)
+    default:
+      throw new BrokerRefusal(
+        Code.BAD_REQUEST,
+        `There is no offset policy ${request.queryOffsetPolicy}; use BEGINNING, END or TIMESTAMP.`,
+      )
+  }
+}
+
+function queueOf(call: WireCall, queue: gen.MessageQueue | null): { topic: string; queueId: number } {
+  const { topicName } = topicOf(call, queue?.topic ?? null)
+  return { topic: topicName, queueId: queue?.id ?? 0 }
+}
+
+function groupOf(resource: gen.Resource | null): string {
+  const group = resource?.name ?? ''
+  checkGroupName(group)
+  return group
+}

@@ -1,0 +1,57 @@
+/** Who may receive more, and who loses what it does not take. */
+import { describe, expect, it } from 'vitest'
+import type { Connection } from '../../../../grpc/transport.ts'
+import { budgetOf } from './receive-memory.ts'
+
+const mib = 2 ** 20
+const connection = (): Connection => ({}) as Connection
+
+class Receive {
+  resets = 0
+  readonly connection: Connection
+  readonly #closing: (() => void)[] = []
+  constructor(of: Connection) {
+    this.connection = of
+  }
+  whenClosed(task: () => void): void {
+    this.#closing.push(task)
+  }
+  close(): void {
+    for (const task of this.#closing.splice(0)) task()
+  }
+  reset(): void {
+    this.resets++
+    this.close()
+  }
+}
+
+describe('the budget of a receive', () => {
+  it('is used up by all receives of its connection together, until their streams are closed', () => {
+    const one = connection()
+    const [first, second] = [new Receive(one), new Receive(one)]
+    const [a, b] = [budgetOf(first), budgetOf(second)]
+    a.add(40 * mib)
+    expect(b.full()).toBe(false)
+    b.add(24 * mib)
+    expect([a.full(), b.full(), budgetOf(new Receive(connection())).full()]).toEqual([true, true, false])
+    first.close()
+    expect(b.full()).toBe(false)
+    // What is read for one who has gone already is nobody's.
+    a.add(1000 * mib)
+    expect(b.full()).toBe(false)
+    second.close()
+  })
+
+  it('makes the connection that holds most lose its receives when all together hold too much', () => {
+    const modest = Array.from({ length: 10 }, () => new Receive(connection()))
+    for (const receive of modest) budgetOf(receive).add(44 * mib)
+    const greedy = new Receive(connection())
+    budgetOf(greedy).add(80 * mib)
+    const asking = budgetOf(new Receive(connection()))
+    expect(asking.full()).toBe(false)
+    expect([greedy.resets, ...modest.map(({ resets }) => resets)]).toEqual([1, ...modest.map(() => 0)])
+    asking.full()
+    expect(modest.every(({ resets }) => resets === 0)).toBe(true)
+    for (const receive of modest) receive.close()
+  })
+})

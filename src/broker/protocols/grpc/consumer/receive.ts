@@ -1,0 +1,210 @@
+/**
+ * ReceiveMessage: a status, then the messages, then the delivery time, and always an end.
+ *
+ * The queue id a client names is ignored: the broker looks at every queue of the topic. A poll waits
+ * 5 to 20 seconds whatever the client asks, and never past the call's deadline.
+ */
+import type * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { WritableCall } from '../../../../grpc/transport.ts'
+import { BrokerRefusal, type Delivery } from '../../../broker.ts'
+import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from '../call.ts'
+import { topicOf } from '../client/route.ts'
+import { maxReceiveBatch } from '../client/settings.ts'
+import { Code } from '../code.ts'
+import { deliverySize, encodeDelivery, topicField } from '../message/message.ts'
+import { checkGroupName } from '../message/validation.ts'
+import { statusOf, statusOfError } from '../status.ts'
+import { durationMs, secondsAndNanos } from '../time.ts'
+import { parseFilter } from './filter.ts'
+import { allFit, whatFits } from './receive-limit.ts'
+import { budgetOf } from './receive-memory.ts'
+import { drainedInTime } from './stalled.ts'
+
+const shortestPollMs = 5000
+const longestPollMs = 20_000
+const shortestInvisibleMs = 10_000
+const longestInvisibleMs = 12 * 3600 * 1000
+/** What the broker grants deliveries it renews itself, before the first renewal. */
+const renewedInvisibleMs = 60_000
+/** Clients' default, for one whose settings are not known. */
+const defaultRequestTimeoutMs = 3000
+const longestAttemptId = 255
+/** Left of the deadline for the answer to travel. */
+const answerMarginMs = 200
+/** After a delivery that could not be written. */
+const giveBackMs = 1000
+
+type ReceiveCall = WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>
+
+export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMessageRequest): Promise<void> {
+  let deliveries: readonly Delivery[] = []
+  let status: gen.StatusInit
+  let wire: WireCall | null = null
+  try {
+    wire = enter(call)
+    const taken = await take(wire, request, call)
+    // The instance may have been stopped while the poll waited.
+    if (!wire.door.serving) await giveBack(wire, request, taken)
+    refuseWhenStopped(wire.door)
+    deliveries = await readable(wire, request, taken)
+    status = deliveries.length === 0 ? statusOf(Code.MESSAGE_NOT_FOUND, 'no new message') : statusOf(Code.OK)
+  } catch (error) {
+    status = statusOfError(error, call.context.report)
+  }
+  call.write({ status })
+  if (wire !== null) await deliver(call, wire, request, deliveries)
+  call.write({ deliveryTimestamp: secondsAndNanos(call.context.clock.now()) })
+}
+
+async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: ReceiveCall): Promise<Delivery[]> {
+  const { door, clientId } = wire
+  const topic = topicOf(wire, request.messageQueue?.topic ?? null)
+  const group = request.group?.name ?? ''
+  checkGroupName(group)
+  const filter = parseFilter(request.filterExpression)
+  const invisibleMs = request.autoRenew ? renewedInvisibleMs : checkedInvisible(request.invisibleDuration)
+  const waitMs = pollTime(wire, request.longPollingTimeout)
+  // A group of lite consumers is made by the management API, which binds it to its topic.
+  if (topic.messageType !== 'LITE') door.broker.useGroup(group)
+  door.clients.alive(clientId)
+  return door.broker.receive(
+    {
+      group,
+      topic: topic.topicName,
+      filter,
+      max: Math.min(Math.max(request.batchSize, 1), maxReceiveBatch),
+      waitMs,
+      invisibleMs,
+      autoRenew: request.autoRenew,
+      clientId,
+      attemptId: checkedAttempt(request.attemptId),
+      budget: budgetOf(call),
+    },
+    call.signal,
+  )
+}
+
+/** Without what the client's library could not read; that goes to whoever asks next. */
+async function readable(
+  wire: WireCall,
+  request: gen.ReceiveMessageRequest,
+  taken: readonly Delivery[],
+): Promise<readonly Delivery[]> {
+  if (allFit(wire.language, taken)) return taken
+  const { broker } = wire.door
+  const isLite = broker.topic(request.messageQueue?.topic?.name ?? '')?.messageType === 'LITE'
+  const inOrder = isLite || broker.group(request.group?.name ?? '')?.orderly === true
+  // Lite topics cannot be told apart here: all of them are one lane.
+  const laneOf = inOrder ? ({ queueId }: Delivery) => (isLite ? 0 : queueId) : null
+  const sizeOf = (delivery: Delivery) => encodeDelivery(delivery, requestedTopic(request)).length
+  const { sent, heldBack } = whatFits(taken, laneOf, sizeOf)
+  if (heldBack.length > 0) await giveBack(wire, request, heldBack)
+  return sent
+}
+
+const requestedTopic = ({ messageQueue }: gen.ReceiveMessageRequest): Uint8Array =>
+  topicField(messageQueue?.topic?.name ?? '', messageQueue?.topic?.resourceNamespace ?? '')
+
+async function deliver(
+  call: ReceiveCall,
+  wire: WireCall,
+  request: gen.ReceiveMessageRequest,
+  deliveries: readonly Delivery[],
+): Promise<void> {
+  const as = requestedTopic(request)
+  /** Those before it are known to have left. */
+  let takenBelow = 0
+  for (const [index, delivery] of deliveries.entries()) {
+    const { bandwidth } = call.context
+    if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), call.signal)
+    if (call.signal.aborted) {
+      await giveBack(wire, request, deliveries.slice(index))
+      return
+    }
+    if (call.writeEncoded([encodeDelivery(delivery, as)])) continue
+    const inTime = await drainedInTime(call)
+    if (inTime && !call.signal.aborted) {
+      takenBelow = index + 1
+      continue
+    }
+    // It takes nothing any more; others may have what it never got.
+    if (!inTime) call.reset()
+    await giveBack(wire, request, deliveries.slice(takenBelow))
+    return
+  }
+}
+
+/** Nobody read these: let the group have them again soon. */
+async function giveBack(
+  wire: WireCall,
+  request: gen.ReceiveMessageRequest,
+  deliveries: readonly Delivery[],
+): Promise<void> {
+  const where = {
+    group: request.group?.name ?? '',
+    topic: request.messageQueue?.topic?.name ?? '',
+    clientId: wire.clientId,
+  }
+  for (const { handle } of deliveries) {
+    try {
+      await wire.door.broker.changeInvisible({ ...where, handle, invisibleMs: giveBackMs })
+    } catch (error) {
+      // It stays invisible for its own time instead; nothing is lost.
+      wire.door.report(error)
+      return
+    }
+  }
+}
+
+/** The clients' are UUIDs; it is kept with the queues it locks, so it must be short. */
+function checkedAttempt(attemptId: string | null): string | null {
+  if (attemptId === null || attemptId.length <= longestAttemptId) return attemptId
+  throw new BrokerRefusal(
+    Code.BAD_REQUEST,
+    `The attempt id has ${attemptId.length} characters; at most ${longestAttemptId} are allowed.`,
+  )
+}
+
+function checkedInvisible(duration: gen.Duration | null): number {
+  const ms = durationMs(duration)
+  if (ms < shortestInvisibleMs) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_INVISIBLE_TIME,
+      `the invisibleTime is too small: ${ms} ms were asked, at least ${shortestInvisibleMs} ms are needed`,
+    )
+  }
+  if (ms > longestInvisibleMs) {
+    throw new BrokerRefusal(
+      Code.ILLEGAL_INVISIBLE_TIME,
+      `the invisibleTime is too large: ${ms} ms were asked, at most ${longestInvisibleMs} ms are allowed`,
+    )
+  }
+  return ms
+}
+
+/**
+ * How long this poll may wait, in ms, by Apache's formula: what the client asks for; one that names no time (Java 5.0.3 and
+ * Go's simple consumers, C++'s push consumer) gets its deadline less half the request timeout of its settings.
+ */
+export function pollTime(wire: WireCall, longPollingTimeout: gen.Duration | null): number {
+  const remaining = wire.remainingMs()
+  const asked = longPollingTimeout === null ? remaining - requestTimeoutMs(wire) / 2 : durationMs(longPollingTimeout)
+  const clamped = Math.min(Math.max(asked, shortestPollMs), longestPollMs)
+  if (clamped <= remaining) return Math.min(clamped, remaining - answerMarginMs)
+  if (remaining >= shortestPollMs) return remaining - answerMarginMs
+  throw new BrokerRefusal(
+    olderThan503(wire.version) ? Code.BAD_REQUEST : Code.ILLEGAL_POLLING_TIME,
+    `A poll takes at least ${shortestPollMs} ms and the call's deadline leaves ${Math.round(remaining)} ms; raise the client's await duration or request timeout.`,
+  )
+}
+
+const requestTimeoutMs = ({ door, clientId }: WireCall): number =>
+  door.clients.get(clientId)?.requestTimeoutMs ?? defaultRequestTimeoutMs
+
+/** Clients before 5.0.3 do not know ILLEGAL_POLLING_TIME. */
+function olderThan503(version: string | undefined): boolean {
+  const match = /^(\d+)\.(\d+)\.(\d+)/.exec(version ?? '')
+  if (match === null) return false
+  const [major, minor, patch] = match.slice(1).map(Number) as [number, number, number]
+  return major < 5 || (major === 5 && minor === 0 && patch < 3)
+}

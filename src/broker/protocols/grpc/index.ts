@@ -1,0 +1,68 @@
+/**
+ * RocketMQ 5's MessagingService: every RPC with the file that answers it.
+ *
+ * A business failure is a normal reply whose `status` says what was wrong; the gRPC status stays OK.
+ * The wire knows the broker through broker.ts only.
+ */
+
+import type * as gen from '../../../grpc/gen/rocketmq.js'
+import { MessagingService } from '../../../grpc/gen/rocketmq.js'
+import { type Call, type Handlers, implement, type Service } from '../../../grpc/transport.ts'
+import { enter, type InstanceDoor, type WireCall } from './call.ts'
+import { heartbeat, notifyClientTermination } from './client/heartbeat.ts'
+import { queryAssignment, queryRoute } from './client/route.ts'
+import { telemetry } from './client/telemetry.ts'
+import { ackMessage, changeInvisibleDuration, forwardToDeadLetterQueue } from './consumer/acknowledge.ts'
+import { syncLiteSubscription } from './consumer/lite.ts'
+import { getOffset, pullMessage, queryOffset, updateOffset } from './consumer/pull.ts'
+import { receiveMessage } from './consumer/receive.ts'
+import { recallMessage } from './producer/recall.ts'
+import { sendMessage } from './producer/send.ts'
+import { endTransaction } from './producer/transaction.ts'
+import { statusOfError } from './status.ts'
+
+export { createAuthenticator } from './authenticate.ts'
+export { createBandwidth } from './bandwidth.ts'
+export type { InstanceDoor } from './call.ts'
+export { ClientRegistry } from './client/clients.ts'
+export { connections, reconnect, stackTrace, verifyMessage } from './client/commands.ts'
+export { metricsService } from './client/metrics.ts'
+export { connectLiteConsumers } from './consumer/lite.ts'
+export { findMessages, traceMessage } from './message/inspect.ts'
+export { connectProducers } from './producer/transaction.ts'
+
+const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
+  queryRoute: reply(queryRoute),
+  heartbeat: reply(heartbeat),
+  sendMessage: reply(sendMessage),
+  queryAssignment: reply(queryAssignment),
+  receiveMessage,
+  ackMessage: reply(ackMessage),
+  forwardMessageToDeadLetterQueue: reply(forwardToDeadLetterQueue),
+  changeInvisibleDuration: reply(changeInvisibleDuration),
+  telemetry,
+  notifyClientTermination: reply(notifyClientTermination),
+  recallMessage: reply(recallMessage),
+  endTransaction: reply(endTransaction),
+  syncLiteSubscription: reply(syncLiteSubscription),
+  // Apache answers UNIMPLEMENTED to these four.
+  pullMessage,
+  updateOffset: reply(updateOffset),
+  getOffset: reply(getOffset),
+  queryOffset: reply(queryOffset),
+}
+
+/** The service to host on every instance's addresses. */
+export const messagingService: Service<InstanceDoor> = implement(MessagingService, handlers)
+
+function reply<Request, Response extends { status?: gen.StatusInit | null | undefined }>(
+  handle: (call: WireCall, request: Request, connection: Call['connection']) => Response | Promise<Response>,
+): (call: Call<InstanceDoor>, request: Request) => Promise<Response | { status: gen.StatusInit }> {
+  return async (call, request) => {
+    try {
+      return await handle(enter(call), request, call.connection)
+    } catch (error) {
+      return { status: statusOfError(error, call.context.report) }
+    }
+  }
+}

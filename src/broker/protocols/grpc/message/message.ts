@@ -1,0 +1,136 @@
+/**
+ * A message between its two shapes: what the broker keeps, and what a consumer is sent.
+ *
+ * The kept form holds the protobuf pieces that never change, ready to be copied: the system
+ * properties the producer set (with digest and encoding made certain), and the user properties with
+ * the body. A delivery joins them with what belongs to this delivery — topic, receipt handle,
+ * attempt, queue offset — without decoding or encoding a body. The system properties must stay one
+ * protobuf field: some official clients replace a repeated one instead of merging it.
+ *
+ * Kept form: version (1 byte), system properties length (4) and bytes, then the remaining fields of
+ * apache.rocketmq.v2.Message.
+ */
+import { hash } from 'node:crypto'
+import * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { Delivery, TopicView } from '../../../broker.ts'
+import { secondsAndNanos } from '../time.ts'
+
+const version = 1
+export const systemStart = 5
+const { GZIP, IDENTITY } = gen.Encoding
+/** Headers, handle and framing of one delivery, roughly. */
+const deliveryOverheadBytes = 128
+
+/** The kept form of a checked message, as `topic` stores it. */
+export function keep(message: gen.Message, topic: TopicView, storeHost: string, atMs: number): Buffer {
+  const { body, systemProperties: given } = message
+  const system = gen.SystemProperties.encode({
+    tag: given?.tag || null,
+    keys: given?.keys ?? [],
+    messageId: given?.messageId ?? '',
+    // Clients disagree on the text of a CRC32 and crash without a digest; all of them read MD5.
+    bodyDigest: { type: gen.DigestType.MD5, checksum: hash('md5', body, 'hex').toUpperCase() },
+    bodyEncoding: given?.bodyEncoding === GZIP ? GZIP : IDENTITY,
+    messageType: gen.MessageType[topic.messageType],
+    bornTimestamp: given?.bornTimestamp ?? secondsAndNanos(atMs),
+    bornHost: given?.bornHost ?? '',
+    storeHost,
+    deliveryTimestamp: given?.deliveryTimestamp ?? null,
+    messageGroup: given?.messageGroup || null,
+    traceContext: given?.traceContext ?? null,
+    liteTopic: given?.liteTopic ?? null,
+    priority: given?.priority ?? null,
+  }).finish()
+  const properties = gen.Message.encode({ userProperties: message.userProperties }).finish()
+  const restLength = properties.length + (body.length > 0 ? 1 + varintLength(body.length) + body.length : 0)
+  const kept = Buffer.allocUnsafe(systemStart + system.length + restLength)
+  kept[0] = version
+  kept.writeUInt32BE(system.length, 1)
+  kept.set(system, systemStart)
+  let at = systemStart + system.length
+  kept.set(properties, at)
+  at += properties.length
+  if (body.length === 0) return kept
+  // By hand, so that the body is copied once and not through the encoder's own buffer.
+  kept[at++] = (4 << 3) | 2 // Message.body
+  at = writeVarint(kept, at, body.length)
+  kept.set(body, at)
+  return kept
+}
+
+/** A kept message decoded, for the rare sending that is no delivery. Without a topic. */
+export function keptMessage(payload: Uint8Array): gen.Message & { readonly systemProperties: gen.SystemProperties } {
+  const { system, rest } = partsOf(payload)
+  return { ...gen.Message.decode(rest), systemProperties: gen.SystemProperties.decode(system) }
+}
+
+function keptSystemLength(kept: Buffer): number {
+  if (kept[0] !== version)
+    throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
+  return kept.readUInt32BE(1)
+}
+
+/** What `keep` made, in its two pieces: encoded system properties, and the remaining fields of Message. */
+export function partsOf(payload: Uint8Array): { readonly system: Uint8Array; readonly rest: Uint8Array } {
+  const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  const systemEnd = systemStart + keptSystemLength(kept)
+  return { system: kept.subarray(systemStart, systemEnd), rest: kept.subarray(systemEnd) }
+}
+
+/** The topic field of Message as the receiving client named it, encoded once a call. */
+export const topicField = (topicName: string, namespace: string): Uint8Array =>
+  gen.Message.encode({ topic: { resourceNamespace: namespace, name: topicName } }).finish()
+
+/** An encoded ReceiveMessageResponse whose content is the message. */
+export function encodeDelivery(delivery: Delivery, topic: Uint8Array): Buffer {
+  const kept = Buffer.from(delivery.payload.buffer, delivery.payload.byteOffset, delivery.payload.byteLength)
+  const systemLength = keptSystemLength(kept)
+  const origin = delivery.deadLetterOf
+  const ofDelivery = gen.SystemProperties.encode({
+    storeTimestamp: secondsAndNanos(delivery.storeTimeMs),
+    receiptHandle: delivery.handle,
+    queueId: delivery.queueId,
+    queueOffset: delivery.offset,
+    invisibleDuration: secondsAndNanos(delivery.invisibleMs),
+    deliveryAttempt: delivery.attempt,
+    deadLetterQueue: origin == null ? null : { topic: origin.topicName, messageId: origin.messageId },
+  }).finish()
+
+  const systemTotal = systemLength + ofDelivery.length
+  const rest = kept.subarray(systemStart + systemLength)
+  const messageTotal = topic.length + 1 + varintLength(systemTotal) + systemTotal + rest.length
+  const out = Buffer.allocUnsafe(1 + varintLength(messageTotal) + messageTotal)
+  let at = 0
+  out[at++] = (2 << 3) | 2 // ReceiveMessageResponse.message
+  at = writeVarint(out, at, messageTotal)
+  out.set(topic, at)
+  at += topic.length
+  out[at++] = (3 << 3) | 2 // Message.system_properties
+  at = writeVarint(out, at, systemTotal)
+  kept.copy(out, at, systemStart, systemStart + systemLength)
+  at += systemLength
+  out.set(ofDelivery, at)
+  at += ofDelivery.length
+  rest.copy(out, at)
+  return out
+}
+
+/** Bytes of a kept message on the wire, roughly; for pacing a limited line. */
+export const deliverySize = (delivery: Delivery): number => delivery.payload.byteLength + deliveryOverheadBytes
+
+function varintLength(value: number): number {
+  let length = 1
+  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 128)) length++
+  return length
+}
+
+function writeVarint(out: Buffer, at: number, value: number): number {
+  let rest = value
+  let position = at
+  while (rest >= 0x80) {
+    out[position++] = (rest % 128) | 0x80
+    rest = Math.floor(rest / 128)
+  }
+  out[position++] = rest
+  return position
+}

@@ -1,0 +1,24 @@
+/** RecallMessage: takes back a timed message that is not due yet (data-plane §1.14). Refused as `Broker.recall` says. */
+import type * as gen from '../../../../grpc/gen/rocketmq.js'
+import { BrokerRefusal } from '../../../broker.ts'
+import type { WireCall } from '../call.ts'
+import { topicOf } from '../client/route.ts'
+import { Code } from '../code.ts'
+import { quoted } from '../message/validation.ts'
+import { statusOf } from '../status.ts'
+
+export async function recallMessage(
+  call: WireCall,
+  request: gen.RecallMessageRequest,
+): Promise<gen.RecallMessageResponseInit> {
+  const topic = topicOf(call, request.topic)
+  if (topic.messageType !== 'DELAY') {
+    throw new BrokerRefusal(
+      Code.MESSAGE_PROPERTY_CONFLICT_WITH_TYPE,
+      `Topic ${quoted(topic.topicName)} takes ${topic.messageType} messages; only messages of a DELAY topic can be recalled.`,
+    )
+  }
+  if (request.recallHandle === '') throw new BrokerRefusal(Code.BAD_REQUEST, 'The recall handle is empty.')
+  const { messageId } = await call.door.broker.recall({ topic: topic.topicName, handle: request.recallHandle })
+  return { status: statusOf(Code.OK), messageId }
+}

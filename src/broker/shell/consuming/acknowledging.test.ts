@@ -1,0 +1,93 @@
+/** What a consumer says of a delivery, in time and too late. */
+import { describe, expect, it } from 'vitest'
+import { ack, broker, change, clock, HOUR, receive, send, sendMany, settled, text, useBroker } from '../test-broker.ts'
+
+useBroker()
+
+describe('a delivery that is not acknowledged in time', () => {
+  it('comes again with the next attempt, before fresh messages, and its old handle is expired', async () => {
+    await send('tag', 'first')
+    const [first] = await receive()
+    await clock.advance(30_000)
+    await sendMany(3)
+    const [again] = await receive({ max: 1 })
+    expect({ payload: text(again!), attempt: again!.attempt }).toEqual({ payload: 'first', attempt: 2 })
+    expect(again!.handle).not.toBe(first!.handle)
+    expect(await ack(first!)).toBe('expired')
+    expect(await ack(again!)).toBe('done')
+    expect(await ack(first!)).toBe('done')
+  })
+
+  it('is expired at its deadline even when nobody has got it since', async () => {
+    await send()
+    const [delivery] = await receive()
+    await clock.advance(29_999)
+    expect(broker.usage().inflight).toBe(1)
+    await clock.advance(1)
+    expect(await ack(delivery!)).toBe('expired')
+  })
+
+  it('wakes a waiting receive at that moment', async () => {
+    await send()
+    await receive({ invisibleMs: 10_000 })
+    const waiting = receive({ waitMs: 20_000 })
+    await clock.advance(9_999)
+    expect(await settled(waiting)).toBe(false)
+    await clock.advance(1)
+    expect((await waiting)[0]!.attempt).toBe(2)
+  })
+})
+
+describe('changing the invisible time', () => {
+  it('keeps the delivery: the old and the new handle name it', async () => {
+    await sendMany(2)
+    const [one, two] = await receive()
+    const changed = await change(one!, 50_000)
+    await change(two!, 50_000)
+    await clock.advance(40_000)
+    expect(changed.outcome).toBe('done')
+    expect(await ack({ ...one!, handle: changed.handle })).toBe('done')
+    expect(await ack(two!)).toBe('done')
+  })
+
+  it('is how a consumer says "again, after a pause"', async () => {
+    await send()
+    const [delivery] = await receive()
+    await change(delivery!, 5_000)
+    await clock.advance(4_999)
+    expect(await receive()).toEqual([])
+    await clock.advance(1)
+    expect(await ack(delivery!)).toBe('expired')
+    expect((await receive())[0]!.attempt).toBe(2)
+  })
+
+  it('to nothing makes the message visible at once', async () => {
+    await send()
+    const [delivery] = await receive()
+    await change(delivery!, 0)
+    await clock.advance(0)
+    expect(await receive()).toHaveLength(1)
+  })
+
+  it.each([
+    ['a later delivery', 30_000],
+    ['a delivery past its deadline', 30_000],
+  ])('by the handle of an earlier one does not touch %s', async (_, passed) => {
+    await send()
+    const [delivery] = await receive()
+    await clock.advance(passed)
+    await receive()
+    expect((await change(delivery!, HOUR)).outcome).toBe('expired')
+    await clock.advance(30_000)
+    expect((await receive())[0]!.attempt).toBe(3)
+  })
+
+  it.each(['', 'nonsense', 'g1.99.0.0.1.1', 'g1.1.0.99.1.1', 'g1.1.9.0.1.1'])(
+    'handle %j is expired',
+    async (handle) => {
+      const request = { group: 'group', topic: 'topic', clientId: 'client' }
+      expect(await broker.changeInvisible({ ...request, handle, invisibleMs: 1 })).toMatchObject({ outcome: 'expired' })
+      expect(await broker.ack({ ...request, handles: [handle] })).toEqual([{ outcome: 'expired' }])
+    },
+  )
+})

@@ -1,0 +1,167 @@
+/**
+ * What a consumer says of its deliveries: acknowledged, invisible for longer or shorter, or to the dead letters. Each is
+ * durable before it is answered, and as good the second time.
+ */
+import type { HandleOutcome } from '../../broker.ts'
+import { decideDeadline, decideUntouched, findDelivery, isNamed } from '../../core/consuming/deliveries.ts'
+import { type DeliveryName, parseHandle } from '../../core/consuming/handle.ts'
+import { decideAck } from '../../core/consuming/orderly.ts'
+import type { BrokerEvent } from '../../core/events.ts'
+import { limits } from '../../core/limits.ts'
+import { codes } from '../../core/refusal.ts'
+import type { BrokerState, Lease, Subscription } from '../../core/state.ts'
+import type { SegmentLog } from '../../log/contract.ts'
+import { messageOf } from '../records.ts'
+import { asRefusal, refuse } from '../refusals.ts'
+import type { Burial } from './dead-letters.ts'
+import type { Readings } from './subscriptions.ts'
+
+export interface AcknowledgingContext {
+  readonly state: BrokerState
+  readonly readings: Pick<Readings, 'find'>
+  readonly burial: Pick<Burial, 'bury'>
+  readonly log: Pick<SegmentLog, 'readMany'>
+  now(): number
+  commit(events: readonly BrokerEvent[]): void
+  durable(): Promise<void>
+  /** The reading may have something to deliver, or to bury, that it had not. */
+  attend(reading: Subscription): void
+  /** From now on deliveries have other handles than before. */
+  nextSession(): void
+  arm(): void
+}
+
+export interface AckRequest {
+  readonly group: string
+  readonly topic: string
+  readonly handles: readonly string[]
+  readonly liteTopics?: readonly (string | null)[]
+}
+
+export interface ChangeInvisibleRequest {
+  readonly group: string
+  readonly topic: string
+  readonly handle: string
+  readonly invisibleMs: number
+  readonly liteTopic?: string | null
+  readonly suspend?: boolean
+}
+
+export interface ForwardRequest {
+  readonly group: string
+  readonly topic: string
+  readonly handle: string
+  readonly messageId: string
+  readonly liteTopic?: string | null
+  readonly clientId: string
+}
+
+export class Acknowledging {
+  readonly #context: AcknowledgingContext
+
+  constructor(context: AcknowledgingContext) {
+    this.#context = context
+  }
+
+  async ack(request: AckRequest): Promise<HandleOutcome[]> {
+    if (request.handles.length > limits.handlesPerAck)
+      throw refuse({
+        code: codes.badRequest,
+        message: `an acknowledgement names at most ${limits.handlesPerAck} deliveries; this one names ${request.handles.length}`,
+      })
+    const { readings } = this.#context
+    const at = this.#context.now()
+    const live = new Map<Subscription, Lease[]>()
+    const found = request.handles.map((handle, i) => {
+      const name = parseHandle(handle)
+      const each = findDelivery(readings.find(request, name, request.liteTopics?.[i]), name, at)
+      if (each.kind !== 'live') return each
+      const { subscription } = each.lease
+      const leases = live.get(subscription)
+      if (leases) leases.push(each.lease)
+      else live.set(subscription, [each.lease])
+      return each
+    })
+    if (live.size > 0) {
+      const wasFull = [...live.keys()].filter(isFull)
+      this.#context.commit(Array.from(live, ([subscription, leases]) => decideAck(subscription, leases)))
+      // In an orderly group the queue may be free again, or its next message out of retries.
+      for (const subscription of live.keys())
+        if (wasFull.includes(subscription) || subscription.group.settings.orderly) this.#context.attend(subscription)
+      await this.#context.durable()
+    } else if (found.some((each) => each.kind === 'done')) await this.#context.durable()
+    return found.map((each) => ({ outcome: each.kind === 'expired' ? 'expired' : 'done' }))
+  }
+
+  async changeInvisible(request: ChangeInvisibleRequest): Promise<HandleOutcome & { handle: string }> {
+    const at = this.#context.now()
+    const name = parseHandle(request.handle)
+    const subscription = this.#context.readings.find(request, name, request.liteTopic)
+    const suspends = request.suspend === true && subscription !== undefined && subscription.topic.parent !== null
+    if (suspends && isSuspended(subscription, name)) {
+      await this.#context.durable()
+      return { outcome: 'done', handle: request.handle }
+    }
+    const found = findDelivery(subscription, name, at)
+    if (found.kind === 'live') {
+      const deadline = at + Math.max(0, request.invisibleMs)
+      if (suspends) {
+        this.#context.commit([decideUntouched(subscription, [found.lease], deadline)])
+        // The next delivery has this one's attempt, and must not have its name.
+        this.#context.nextSession()
+      } else this.#context.commit(decideDeadline([found.lease], deadline))
+      this.#context.arm()
+      await this.#context.durable()
+    } else if (found.kind === 'done') await this.#context.durable()
+    return { outcome: found.kind === 'expired' ? 'expired' : 'done', handle: request.handle }
+  }
+
+  async forwardToDeadLetter(request: ForwardRequest): Promise<void> {
+    const { readings } = this.#context
+    try {
+      const lease =
+        request.handle === ''
+          ? await this.#ownedByMessageId(request)
+          : leaseOf(readings.find(request, parseHandle(request.handle), request.liteTopic), request.handle)
+      if (lease) await this.#context.burial.bury(lease)
+      if (lease?.subscription.group.settings.orderly) this.#context.attend(lease.subscription)
+    } catch (error) {
+      throw refuse(asRefusal(error))
+    }
+    await this.#context.durable()
+  }
+
+  /** Only the C++ client names a message by its id alone; what is searched is what that client holds now. */
+  async #ownedByMessageId(request: ForwardRequest): Promise<Lease | null> {
+    const { messageId } = request
+    const held = [...(this.#context.state.owned.get(request.clientId) ?? [])].filter(
+      ({ subscription: { group, topic } }) => {
+        return group.settings.consumerGroupId === request.group && topic.settings.topicName === request.topic
+      },
+    )
+    for (let from = 0; from < held.length; from += limits.messagesPerReceive) {
+      const some = held.slice(from, from + limits.messagesPerReceive)
+      const records = await this.#context.log.readMany(some.map((lease) => lease.position))
+      const index = records.findIndex((record) => messageOf(record).messageId === messageId)
+      if (index >= 0) return some[index]!
+    }
+    return null
+  }
+}
+
+/** The delivery a handle names, also when its time ran out but nobody else has got it since. */
+function leaseOf(subscription: Subscription | undefined, handle: string): Lease | null {
+  const name = parseHandle(handle)
+  if (!name || name.subscriptionId !== subscription?.id) return null
+  const lease = subscription.cursors[name.queueId]?.leases.get(name.offset)
+  return lease && !lease.acked && isNamed(lease, name) ? lease : null
+}
+
+const isFull = (subscription: Subscription): boolean =>
+  subscription.unacknowledged >= limits.unacknowledgedPerSubscription
+
+/** The delivery was suspended, by a call whose answer did not arrive. */
+function isSuspended(subscription: Subscription, name: DeliveryName | null): boolean {
+  const lease = name ? subscription.cursors[name.queueId]?.leases.get(name.offset) : undefined
+  return lease?.untouched === true && lease.attempt + 1 === name!.attempt && lease.session === name!.session
+}

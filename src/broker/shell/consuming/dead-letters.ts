@@ -1,0 +1,95 @@
+/**
+ * What is out of retries goes to the dead letters (core/consuming/dead-letters.ts), one after another for each reading: copied and
+ * acknowledged in one record group. What fails is tried again later, except what is damaged on the disk: that
+ * can neither be delivered nor buried, and would hold up an orderly queue for ever.
+ */
+import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../../core/consuming/dead-letters.ts'
+import { decideDeadline, enterPhase, nameOf } from '../../core/consuming/deliveries.ts'
+import type { BrokerEvent } from '../../core/events.ts'
+import { limits } from '../../core/limits.ts'
+import type { BrokerState, Lease, Subscription } from '../../core/state.ts'
+import type { SegmentLog } from '../../log/contract.ts'
+import { isDamage } from '../../log/errors.ts'
+import { messageOf } from '../records.ts'
+
+export interface BurialContext {
+  readonly state: BrokerState
+  readonly log: Pick<SegmentLog, 'read'>
+  now(): number
+  commit(events: readonly BrokerEvent[]): void
+  tryCommit(events: readonly BrokerEvent[]): boolean
+  /** What an orderly group has behind the buried ones is free now. */
+  serve(reading: Subscription): void
+  arm(): void
+  stopped(): boolean
+  report(error: unknown): void
+}
+
+export class Burial {
+  readonly #context: BurialContext
+  readonly #burying = new Set<Subscription>()
+
+  constructor(context: BurialContext) {
+    this.#context = context
+  }
+
+  /** Everything of the reading that is out of retries. */
+  async buryAll(subscription: Subscription): Promise<void> {
+    if (this.#burying.has(subscription)) return
+    this.#burying.add(subscription)
+    try {
+      for (let lease = subscription.dying.first; lease; lease = subscription.dying.first) {
+        if (this.#context.stopped()) return
+        try {
+          await this.bury(lease)
+        } catch (error) {
+          this.#context.report(error)
+          if (lease.phase !== 'dying') continue
+          const isOver = isDamage(error) && this.#context.tryCommit([ackedBy(lease)])
+          if (!isOver) this.#tryLater(lease)
+        }
+      }
+    } finally {
+      this.#burying.delete(subscription)
+    }
+    this.#context.serve(subscription)
+    this.#context.arm()
+  }
+
+  /** Copies the message to the dead letters and acknowledges it, in one record group. Resolves when decided, not when durable. */
+  async bury(lease: Lease): Promise<void> {
+    const { state } = this.#context
+    const { attempt, session, subscription } = lease
+    const record = await this.#context.log.read(lease.position).catch((error: unknown) => {
+      // Retention may have taken it while it was being read.
+      if (lease.phase === 'gone') return null
+      throw error
+    })
+    if (record === null) return
+    const message = messageOf(record)
+    if (lease.phase === 'gone' || lease.attempt !== attempt || lease.session !== session) return
+    if (subscription.topic.settings.topicName === deadLetterTopicName(state, subscription.group)) {
+      // Already where it would go: the group is done with it, and it stays there for others.
+      this.#context.commit([ackedBy(lease)])
+      return
+    }
+    const topic = decideDeadLetterTopic(state, subscription.group)
+    if (topic) this.#context.commit([topic])
+    this.#context.commit(decideDeadLetter(state, lease, message, this.#context.now()))
+  }
+
+  #tryLater(lease: Lease): void {
+    const at = this.#context.now() + limits.unreadableRetryMs
+    if (!this.#context.tryCommit(decideDeadline([lease], at))) {
+      // There is no room in the log either: what the state says of it stays as it is.
+      lease.subscription.dying.remove(lease)
+      enterPhase(lease, 'leased')
+      this.#context.state.deliveries.set(lease, at)
+    }
+    this.#context.arm()
+  }
+}
+
+function ackedBy(lease: Lease): BrokerEvent {
+  return { type: 'acked', subscriptionId: lease.subscription.id, entries: [nameOf(lease)] }
+}

@@ -1,0 +1,167 @@
+/**
+ * From leased offsets to deliveries: the messages are read, asked for their exact tag, and given a handle. What is not
+ * handed over after all (too much for memory at a time, unreadable, nobody there) is given back as if it had
+ * not been taken.
+ */
+import type { Delivery, ReceiveBudget } from '../../broker.ts'
+import { decideDeadline, decideUntouched, expireNow, nameOf } from '../../core/consuming/deliveries.ts'
+import { formatHandle } from '../../core/consuming/handle.ts'
+import { attemptToTell } from '../../core/consuming/orderly.ts'
+import type { BrokerEvent, Handout, MessageEvent, MessageName } from '../../core/events.ts'
+import { type Filter, matches } from '../../core/filters/filter.ts'
+import { limits } from '../../core/limits.ts'
+import type { BrokerState, Lease, Subscription } from '../../core/state.ts'
+import { units } from '../../core/throttle.ts'
+import type { SegmentLog } from '../../log/contract.ts'
+import { messageOf } from '../records.ts'
+import { Turns } from '../semaphore.ts'
+
+export interface DeliveringContext {
+  readonly state: BrokerState
+  readonly log: Pick<SegmentLog, 'read' | 'readMany'>
+  now(): number
+  tryCommit(events: readonly BrokerEvent[]): boolean
+  spend(reading: Subscription, units: number, at: number): void
+  /** Deliveries of the reading are visible again, or out of retries. */
+  attend(reading: Subscription): void
+  arm(): void
+  stopped(): boolean
+}
+
+/** Who takes what is read, as far as reading goes. */
+export interface Taker {
+  readonly budget: ReceiveBudget | undefined
+  readonly signal: AbortSignal
+}
+
+export class Delivering {
+  readonly #context: DeliveringContext
+  /** What each reader may hold before it is counted is bounded, so their number must be too. */
+  readonly #reading = new Turns(8)
+
+  constructor(context: DeliveringContext) {
+    this.#context = context
+  }
+
+  /**
+   * The messages leased, or as many of the first ones as memory should hold at a time; none for one who does not take
+   * what it got. Those behind one that cannot be read are left out with it; rejects when that is the first.
+   */
+  read(taker: Taker, leased: Handout): Promise<MessageEvent[]> {
+    return this.#reading.run(() => this.#read(taker, leased))
+  }
+
+  /** What matches the filter by its exact tag; the group is done with the rest. */
+  wanted(subscription: Subscription, filter: Filter, leased: Handout, messages: readonly MessageEvent[]): Delivery[] {
+    const deliveries: Delivery[] = []
+    const unwanted: MessageName[] = []
+    let extra = 0
+    messages.forEach((message, i) => {
+      const entry = leased.entries[i]!
+      if (matches(filter, message)) deliveries.push(deliveryOf(subscription, leased, entry, message))
+      else if (isHeld(subscription, leased, entry)) unwanted.push(nameOf(entry))
+      extra += units(message.bodyBytes) - 1
+    })
+    this.#context.spend(subscription, extra, this.#context.now())
+    // When the log has no room for it they come again, and are passed over then.
+    if (unwanted.length > 0 && !subscription.removed && !this.#context.stopped())
+      this.#context.tryCommit([{ type: 'acked', subscriptionId: subscription.id, entries: unwanted }])
+    return deliveries
+  }
+
+  /** Nobody was given the deliveries from `from` on: they are visible again as if they had not been made. */
+  giveBack(subscription: Subscription, leased: Handout, from: number): void {
+    // The first answer may have arrived after all: a batch handed out again stays with its client.
+    if (leased.type === 'locked' && leased.repeated) return
+    if (subscription.removed || this.#context.stopped()) return
+    const mine = stillHeld(subscription, leased, from)
+    if (mine.length === 0) return
+    if (!this.#context.tryCommit([decideUntouched(subscription, mine, this.#context.now())])) return
+    expireNow(this.#context.state, mine)
+    this.#context.attend(subscription)
+    this.#context.arm()
+  }
+
+  /** The first one could not be read: not again before a while has passed. The others are given back. */
+  setAside(subscription: Subscription, leased: Handout): void {
+    if (this.#context.stopped()) return
+    const [first] = stillHeld(subscription, { ...leased, entries: leased.entries.slice(0, 1) }, 0)
+    if (first) this.#context.tryCommit(decideDeadline([first], this.#context.now() + limits.unreadableRetryMs))
+    this.giveBack(subscription, leased, 1)
+  }
+
+  async #read({ budget, signal }: Taker, leased: Handout): Promise<MessageEvent[]> {
+    const positions = leased.entries.map((entry) => entry.position)
+    const messages: MessageEvent[] = []
+    let bytes = 0
+    for (let next: number = limits.messagesReadFirst; messages.length < positions.length && next > 0; ) {
+      if (budget?.full() && !signal.aborted) break
+      const wanted = positions.slice(messages.length, messages.length + next)
+      const records = await this.#readAhead(wanted, messages.length > 0)
+      for (const record of records) {
+        bytes += record.length
+        budget?.add(record.length)
+        messages.push(messageOf(record))
+      }
+      if (records.length < wanted.length) break
+      next = Math.floor((limits.bytesPerReceive - bytes) / (bytes / messages.length))
+    }
+    return messages
+  }
+
+  /** All of them, or when one cannot be read those before it. */
+  async #readAhead(positions: readonly number[], mayBeNone: boolean): Promise<Uint8Array[]> {
+    const { log } = this.#context
+    try {
+      return await log.readMany(positions)
+    } catch (error) {
+      const records: Uint8Array[] = []
+      for (const position of positions) {
+        const record = await log.read(position).catch(() => null)
+        if (record === null) break
+        records.push(record)
+      }
+      if (records.length === 0 && !mayBeNone) throw error
+      return records
+    }
+  }
+}
+
+export function deliveryOf(
+  subscription: Subscription,
+  leased: Handout,
+  entry: Handout['entries'][number],
+  message: MessageEvent,
+): Delivery {
+  return {
+    messageId: message.messageId,
+    payload: message.payload,
+    queueId: entry.queueId,
+    offset: entry.offset,
+    attempt: attemptToTell(subscription, entry),
+    handle: formatHandle({
+      subscriptionId: leased.subscriptionId,
+      queueId: entry.queueId,
+      offset: entry.offset,
+      attempt: entry.attempt,
+      session: leased.session,
+    }),
+    storeTimeMs: message.storeTimeMs,
+    invisibleMs: leased.deadline - leased.at,
+    deadLetterOf: message.origin,
+  }
+}
+
+/** Still as the take left it, and not acknowledged, delivered anew or reset since. */
+export function isHeld(subscription: Subscription, leased: Handout, entry: Handout['entries'][number]): boolean {
+  const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
+  return lease?.attempt === entry.attempt && lease.session === leased.session
+}
+
+/** Of a take's deliveries, from `from` on, those that are still as the take left them. */
+function stillHeld(subscription: Subscription, leased: Handout, from: number): Lease[] {
+  return leased.entries.slice(from).flatMap((entry) => {
+    const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
+    return lease && lease.attempt === entry.attempt && lease.session === leased.session ? [lease] : []
+  })
+}

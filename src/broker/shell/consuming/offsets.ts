@@ -1,0 +1,328 @@
+/**
+ * Offsets by name: a group's reading moved by the management API or by a client, and reading a queue from an
+ * offset without a lease (data-plane §1.15, §4.9).
+ *
+ * A pull changes nothing in the state; one that waits is woken by what arrives in its queue. Must never move a
+ * reading half: all queues of a reset go in one event.
+ */
+import type { OffsetReset, TopicLag } from '../../../engines/engine.ts'
+import type { Cancel, Clock } from '../../../world/world.ts'
+import { BrokerRefusal, type Delivery, type Pulled, type PullRequest } from '../../broker.ts'
+import { backlogOf, decideReset, latestOffsets, lowWater, offsetsAtTime } from '../../core/consuming/offsets.ts'
+import type { BrokerEvent, MessageEvent } from '../../core/events.ts'
+import { filterHashes, matches } from '../../core/filters/filter.ts'
+import { decideSubscribe } from '../../core/group.ts'
+import { limits } from '../../core/limits.ts'
+import { decideLiteReset } from '../../core/lite/lite.ts'
+import { codes, tooMuchUnread } from '../../core/refusal.ts'
+import type { BrokerState, Group, Queue, Subscription, Topic } from '../../core/state.ts'
+import { units } from '../../core/throttle.ts'
+import type { SegmentLog } from '../../log/contract.ts'
+import type { PersistentQueueIndex } from '../../log/queue-index.ts'
+import { messageOf } from '../records.ts'
+import { refuse, topicNotFound } from '../refusals.ts'
+import { Turns } from '../semaphore.ts'
+import type { Throughput } from '../throughput.ts'
+import type { Readings } from './subscriptions.ts'
+
+/** What offsets may use of the shell around them. */
+export interface OffsetsContext {
+  readonly state: BrokerState
+  readonly clock: Clock
+  readonly index: PersistentQueueIndex
+  readonly log: SegmentLog
+  /** The broker's own time, which never goes back. */
+  now(): number
+  retentionMs(): number
+  readonly readings: Pick<Readings, 'group' | 'settled'>
+  readonly throughput: Pick<Throughput, 'refuseReceive' | 'spendReceive'>
+  /** Written and applied; throws a `BrokerRefusal` and then has changed nothing. */
+  commit(events: readonly BrokerEvent[]): void
+  durable(): Promise<void>
+  /** Called when a reading was moved: handles and everything read ahead for it are of the past. */
+  moved(subscription: Subscription): void
+  /** Closed, or the log has failed. */
+  stopped(): boolean
+}
+
+/** A pull that waits for its queue. */
+type Wake = () => void
+
+export class Offsets {
+  readonly #context: OffsetsContext
+  readonly #waiting = new Map<Queue, Set<Wake>>()
+  #waitingCount = 0
+  /** A few reads at a time, as for receives. */
+  readonly #reading = new Turns(8)
+  #resetting: Promise<void> = Promise.resolve()
+
+  constructor(context: OffsetsContext) {
+    this.#context = context
+  }
+
+  /** One after another: a repetition that was slow to find its offsets must not undo what came after it. */
+  reset(reset: OffsetReset): Promise<void> {
+    const mine = this.#resetting.then(() => this.#reset(reset))
+    this.#resetting = mine.catch(() => {})
+    return mine
+  }
+
+  async #reset(reset: OffsetReset): Promise<void> {
+    const { state } = this.#context
+    for (;;) {
+      const topic = state.topics.get(reset.topicName)
+      const group = state.groups.get(reset.consumerGroupId)
+      if (!topic || !group) break
+      if (topic.subscriptions.get(reset.consumerGroupId)?.resetIds.includes(reset.resetId)) break
+      if (topic.liteTopics && group.settings.lite?.topicName !== reset.topicName) break
+      const lites = await this.#storedOfLites(topic, reset.toMs)
+      const nexts =
+        reset.toMs === null ? latestOffsets(topic) : offsetsAtTime(topic, await this.#stored(topic, reset.toMs))
+      // Made anew while the index was asked: then these offsets belong to another topic.
+      if (state.topics.get(reset.topicName) !== topic || state.groups.get(reset.consumerGroupId) !== group) continue
+      this.#move(group, topic, reset.resetId, nexts, () => decideLiteReset(state, group, topic, lites))
+      for (const { subscriptions } of topic.liteTopics?.byName.values() ?? []) {
+        const reading = subscriptions.get(reset.consumerGroupId)
+        if (reading) this.#context.moved(reading)
+      }
+      break
+    }
+    await this.#context.durable()
+  }
+
+  async lag(consumerGroupId: string): Promise<TopicLag[]> {
+    const group = this.#context.state.groups.get(consumerGroupId)
+    // All counted before anything is read: one moment for all topics.
+    const backlogs = Array.from(group?.subscriptions.values() ?? [], backlogOf)
+    const lags: TopicLag[] = []
+    for (const { topic, readyCount, inflightCount, places } of backlogs) {
+      let lastConsumeMs: number | null = null
+      let readySinceMs: number | null = null
+      for (const { queueKey, firstReady, last } of places) {
+        const consumed = await this.#storeTimeOf(queueKey, last)
+        if (consumed !== null) lastConsumeMs = Math.max(lastConsumeMs ?? consumed, consumed)
+        const since = firstReady === null ? null : await this.#storeTimeOf(queueKey, firstReady)
+        if (since !== null) readySinceMs = Math.min(readySinceMs ?? since, since)
+      }
+      const { settings, parent, liteTopic } = topic
+      const ofLite = parent === null ? {} : { liteTopic }
+      lags.push({ topicName: settings.topicName, ...ofLite, readyCount, inflightCount, lastConsumeMs, readySinceMs })
+    }
+    return lags
+  }
+
+  /** Null when retention took the message. */
+  async #storeTimeOf(queueKey: number, offset: number): Promise<number | null> {
+    if (offset < 0) return null
+    const found = await this.#context.index.lookup(queueKey, offset, 1)
+    return found.count > 0 && found.from === offset ? found.storeTimeMs(0) : null
+  }
+
+  committed(request: { group: string; topic: string; queueId: number }): number | null {
+    const { topic, queue } = this.#queue(request)
+    const subscription = topic.subscriptions.get(request.group)
+    return subscription ? lowWater(subscription.cursors[queue.id]!) : null
+  }
+
+  async update(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void> {
+    const { topic, queue } = this.#queue(request)
+    checkOffset(queue, request.offset, queue.end)
+    this.#move(this.#context.readings.group(request.group), topic, null, new Map([[queue.id, request.offset]]))
+    await this.#context.durable()
+  }
+
+  async query(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number> {
+    const { queue } = this.#queue(request)
+    if (request.at === 'beginning') return queue.begin
+    if (request.at === 'end') return queue.visible
+    const found = await this.#context.index.offsetAtTime(queue.key, request.at)
+    return Math.min(Math.max(found, queue.begin), queue.visible)
+  }
+
+  async pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
+    const { clock, readings, throughput } = this.#context
+    const { topic, queue } = this.#queue(request)
+    const group = readings.group(request.group)
+    const refusal = throughput.refuseReceive({ group }, this.#context.now())
+    if (refusal) throw refuse(refusal)
+    checkOffset(queue, request.offset, queue.visible)
+    await readings.settled(group)
+    const until = clock.monotonic() + Math.max(0, request.waitMs)
+    let at = request.offset
+    for (;;) {
+      if (at < queue.visible) {
+        const { messages, next } = await this.#reading
+          .run(() => this.#read(queue, at, request))
+          .catch((error: unknown) => {
+            this.#checkKept(queue, at)
+            throw error
+          })
+        if (messages.length === 0) this.#checkKept(queue, at)
+        at = next
+        if (messages.length > 0) {
+          let cost = 0
+          for (const { event } of messages) cost += units(event.bodyBytes)
+          throughput.spendReceive({ group, topic }, cost, this.#context.now())
+          return { deliveries: messages.map(({ offset, event }) => delivery(queue, offset, event)), nextOffset: at }
+        }
+      }
+      if (signal.aborted || this.#context.stopped() || clock.monotonic() >= until)
+        return { deliveries: [], nextOffset: at }
+      if (this.#context.state.queues.get(queue.key) !== queue) throw refuse(topicNotFound(topic.settings.topicName))
+      // There is more that may match: others first, then on.
+      if (at < queue.visible) await new Promise<void>((resolve) => clock.after(0, resolve))
+      else await this.#news(queue, until - clock.monotonic(), signal)
+    }
+  }
+
+  /** Messages of these topics became visible, or the topics are gone. */
+  arrived(topics: Iterable<Topic>): void {
+    if (this.#waitingCount === 0) return
+    for (const topic of topics)
+      for (const queue of topic.queues) for (const wake of this.#waiting.get(queue) ?? []) wake()
+  }
+
+  close(): void {
+    for (const wakes of this.#waiting.values()) for (const wake of wakes) wake()
+  }
+
+  #move(
+    group: Group,
+    topic: Topic,
+    resetId: string | null,
+    nexts: ReadonlyMap<number, number>,
+    withIt: () => readonly BrokerEvent[] = () => [],
+  ): void {
+    const { state } = this.#context
+    const { consumerGroupId } = group.settings
+    const before = topic.subscriptions.get(consumerGroupId)
+    // A reading that begins with this: where it would begin otherwise counts for the queues that are not named.
+    if (!before) this.#context.commit([decideSubscribe(state, group, topic)])
+    const subscription = topic.subscriptions.get(consumerGroupId)!
+    const event = decideReset(subscription, resetId, nexts)
+    if (!event) return
+    this.#context.commit([event, ...withIt()])
+    this.#context.moved(subscription)
+  }
+
+  /** By queue key, where each lite topic is to be read from; none for a topic of another type. */
+  async #storedOfLites(topic: Topic, toMs: number | null): Promise<ReadonlyMap<number, number>> {
+    const found = new Map<number, number>()
+    for (const { queues } of [...(topic.liteTopics?.byName.values() ?? [])]) {
+      const [queue] = queues
+      found.set(queue.key, toMs === null ? queue.end : await this.#context.index.offsetAtTime(queue.key, toMs))
+    }
+    return found
+  }
+
+  async #stored(topic: Topic, timeMs: number): Promise<ReadonlyMap<number, number>> {
+    const found = new Map<number, number>()
+    for (const queue of topic.queues) found.set(queue.id, await this.#context.index.offsetAtTime(queue.key, timeMs))
+    return found
+  }
+
+  /** One portion: what matches in it, and the offset after the last message looked at. */
+  async #read(
+    queue: Queue,
+    from: number,
+    request: PullRequest,
+  ): Promise<{ messages: Array<{ offset: number; event: MessageEvent }>; next: number }> {
+    const { index, log } = this.#context
+    const max = Math.min(Math.max(request.max, 1), limits.messagesPerReceive)
+    const count = Math.min(queue.visible - from, request.filter === null ? max : limits.scanStep)
+    const found = await index.lookup(queue.key, from, count)
+    const oldestMs = this.#context.now() - this.#context.retentionMs()
+    const hashes = filterHashes(request.filter)
+    const wanted: number[] = []
+    for (let i = 0; i < found.count; i++)
+      if ((!hashes || hashes.has(found.tagHash(i))) && found.storeTimeMs(i) >= oldestMs) wanted.push(i)
+    const messages: Array<{ offset: number; event: MessageEvent }> = []
+    let bytes = 0
+    let done = 0
+    for (let some: number = limits.messagesReadFirst; done < wanted.length; ) {
+      if (request.budget?.full()) {
+        if (messages.length === 0) throw new BrokerRefusal(tooMuchUnread.code, tooMuchUnread.message)
+        return { messages, next: found.from + wanted[done - 1]! + 1 }
+      }
+      const portion = wanted.slice(done, done + some)
+      for (const record of await log.readMany(portion.map((i) => found.position(i)))) {
+        const offset = found.from + wanted[done++]!
+        const event = messageOf(record)
+        bytes += record.length
+        if (matches(request.filter, event)) {
+          messages.push({ offset, event })
+          request.budget?.add(record.length)
+        }
+        if (messages.length >= max) return { messages, next: offset + 1 }
+      }
+      some = Math.floor((limits.bytesPerReceive - bytes) / (bytes / done))
+      if (some <= 0) return { messages, next: found.from + wanted[done - 1]! + 1 }
+    }
+    return { messages, next: Math.min(Math.max(found.from + found.count, from), queue.visible) }
+  }
+
+  /** Resolves when something arrived in the queue, after `waitMs`, or when `signal` aborts. */
+  #news(queue: Queue, waitMs: number, signal: AbortSignal): Promise<void> {
+    const waiting = this.#waiting.get(queue) ?? new Set<Wake>()
+    if (this.#waitingCount >= limits.waiters || waiting.size >= limits.waitersPerSubscription)
+      throw new BrokerRefusal(
+        codes.tooManyRequests,
+        `polling full: ${waiting.size} pulls already wait on this queue; pull with fewer clients or shorter polls`,
+      )
+    return new Promise((resolve) => {
+      let cancel: Cancel = () => {}
+      const wake = (): void => {
+        if (!waiting.delete(wake)) return
+        this.#waitingCount--
+        if (waiting.size === 0) this.#waiting.delete(queue)
+        cancel()
+        signal.removeEventListener('abort', wake)
+        resolve()
+      }
+      this.#waiting.set(queue, waiting.add(wake))
+      this.#waitingCount++
+      cancel = this.#context.clock.after(Math.max(0, waitMs), wake)
+      signal.addEventListener('abort', wake, { once: true })
+    })
+  }
+
+  /** Retention may take what is being looked at: then the place is as wrong as if it had been asked for afterwards. */
+  #checkKept(queue: Queue, at: number): void {
+    if (this.#context.state.queues.get(queue.key) !== queue) throw refuse(topicNotFound(queue.topic.settings.topicName))
+    checkOffset(queue, at, queue.visible, Math.max(queue.begin, this.#context.index.minimumOffset(queue.key)))
+  }
+
+  #queue(request: { topic: string; queueId: number }): { topic: Topic; queue: Queue } {
+    const topic = this.#context.state.topics.get(request.topic)
+    if (!topic) throw refuse(topicNotFound(request.topic))
+    const queue = topic.queues[request.queueId]
+    if (!queue)
+      throw new BrokerRefusal(
+        codes.badRequest,
+        `topic ${request.topic} has queues 0 to ${topic.queues.length - 1}; there is no queue ${request.queueId}`,
+      )
+    return { topic, queue }
+  }
+}
+
+function checkOffset(queue: Queue, offset: number, end: number, begin = queue.begin): void {
+  if (Number.isSafeInteger(offset) && offset >= begin && offset <= end) return
+  throw new BrokerRefusal(
+    codes.illegalOffset,
+    `offset ${offset} is out of range: queue ${queue.id} holds ${begin} to ${end}, the end included`,
+  )
+}
+
+function delivery(queue: Queue, offset: number, message: MessageEvent): Delivery {
+  return {
+    messageId: message.messageId,
+    payload: message.payload,
+    queueId: queue.id,
+    offset,
+    attempt: 1,
+    handle: '',
+    storeTimeMs: message.storeTimeMs,
+    invisibleMs: 0,
+    deadLetterOf: message.origin,
+  }
+}

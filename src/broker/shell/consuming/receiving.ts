@@ -1,0 +1,367 @@
+/**
+ * Receives (long polls) of a group's reading of a topic: they wait in a line and are served first come, first
+ * served, when something arrives, becomes visible again, or is read from the disk.
+ *
+ * One reading is served at a time, and not while something is being read ahead for it. What holds it back (the budget, a
+ * busy log, entries in files, an expression to ask) wakes it again when that is over. LITE topics have
+ * lines of another kind (lite.ts), and share everything that is behind a take.
+ */
+import type { Delivery, ReceiveBudget, ReceiveRequest } from '../../broker.ts'
+import { decideOrderlyTake, isRepeat } from '../../core/consuming/orderly.ts'
+import { decideTake, type Taken } from '../../core/consuming/take.ts'
+import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../../core/consuming/waiters.ts'
+import type { BrokerEvent, Handout } from '../../core/events.ts'
+import { type SqlFilter, sqlOf } from '../../core/filters/filter.ts'
+import { limits } from '../../core/limits.ts'
+import { type Refusal, tooMuchUnread } from '../../core/refusal.ts'
+import type { BrokerState, Subscription, Topic, Waiter } from '../../core/state.ts'
+import { DeadlineHeap, type Due } from '../../core/structures/deadline-heap.ts'
+import { FilterWatch } from '../filters/filter-watch.ts'
+import type { ReadAhead } from '../filters/read-ahead.ts'
+import type { Sieve } from '../filters/sql-evaluation.ts'
+import { asRefusal, boundToLite, refuse } from '../refusals.ts'
+import type { Throughput } from '../throughput.ts'
+import { type Delivering, isHeld } from './delivering.ts'
+import type { Readings } from './subscriptions.ts'
+
+/** How long a poll whose time is up waits for an expression to be asked of more messages; the wire leaves 200 ms for the answer to travel. */
+const SIFT_MS = 100
+
+export interface ReceivingContext {
+  readonly state: BrokerState
+  readonly readings: Pick<Readings, 'group' | 'of' | 'settled'>
+  readonly throughput: Pick<Throughput, 'refuseReceive' | 'receivesAt' | 'spendReceive'>
+  readonly delivering: Delivering
+  readonly readAhead: ReadAhead
+  readonly sieve: Sieve
+  /** Deliveries made now are named by it. */
+  session(): number
+  retentionMs(): number
+  now(): number
+  tryCommit(events: readonly BrokerEvent[]): boolean
+  /** A reading of a lite topic may have something to deliver. */
+  liteNews(reading: Subscription): void
+  /** What it has could not be read. */
+  liteUnreadable(reading: Subscription): void
+  arm(): void
+  closed(): boolean
+  /** The log has failed, and everything that waits is ended with the reason. */
+  failed(): boolean
+  report(error: unknown): void
+}
+
+/** A waiting receive with the one who asked. */
+interface Poll extends Waiter {
+  readonly subscription: Subscription
+  /** When it was to end at the latest; `due` may be later while entries are read. */
+  readonly until: number
+  readonly signal: AbortSignal
+  readonly budget: ReceiveBudget | undefined
+  readonly onAbort: () => void
+  readonly resolve: (deliveries: Delivery[]) => void
+  readonly reject: (error: Error) => void
+}
+
+/** A subscription to be served again at a time. */
+interface Wake extends Due {
+  readonly subscription: Subscription
+}
+
+export class Receiving {
+  readonly #context: ReceivingContext
+  readonly #state: BrokerState
+  readonly #filters = new FilterWatch()
+  /** Something is being read ahead for these. */
+  readonly #loading = new Set<Subscription>()
+  /** Of `#loading`, those whose messages are being asked an expression, which may take longer than a poll. */
+  readonly #sifting = new Set<Subscription>()
+  /** Subscriptions to be asked again at a time: throttled, or the log was busy. */
+  readonly #wakes = new DeadlineHeap<Wake>()
+  readonly #wakeOf = new Map<Subscription, Wake>()
+
+  constructor(context: ReceivingContext) {
+    this.#context = context
+    this.#state = context.state
+  }
+
+  /** `topic` is not a LITE topic. Throws a `BrokerRefusal`, at once. Not `async`: each promise more is one for every receive. */
+  receive(topic: Topic, request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
+    const { readings, throughput } = this.#context
+    const group = readings.group(request.group)
+    if (group.settings.lite) throw refuse(boundToLite(group, request.topic))
+    const subscription = readings.of(group, topic)
+    const differ = this.#filters.saw(subscription, request.filter, request.clientId, (id) => this.#state.heard.has(id))
+    if (differ !== null) this.#context.report(new Error(differ))
+    const at = this.#context.now()
+    const refusal = throughput.refuseReceive(subscription, at) ?? refuseWaiter(this.#state, subscription)
+    if (refusal) throw refuse(refusal)
+    return new Promise((resolve, reject) => {
+      const poll: Poll = Object.assign(makeWaiter(request), {
+        subscription,
+        until: at + Math.max(0, request.waitMs),
+        signal,
+        budget: request.budget,
+        onAbort: () => {
+          if (poll.linked) this.#endPoll(poll)
+        },
+        resolve,
+        reject,
+      })
+      enter(this.#state, subscription, poll, poll.until)
+      signal.addEventListener('abort', poll.onAbort, { once: true })
+      if (isRepeat(subscription, poll.attemptId)) this.#serveOne(subscription, poll)
+      this.serve(subscription)
+      // A short poll need not wait for a timer to hear that there is nothing.
+      if (request.waitMs <= 0 && poll.linked && !this.#loading.has(subscription)) this.#endPoll(poll)
+      this.#context.arm()
+    })
+  }
+
+  /** The earliest thing to do. */
+  get due(): number {
+    const { readAhead, sieve } = this.#context
+    return Math.min(this.#state.waiting.earliest, this.#wakes.earliest, readAhead.due, sieve.due)
+  }
+
+  tick(at: number): void {
+    const woken: Subscription[] = []
+    for (let wake = this.#wakes.pop(at); wake; wake = this.#wakes.pop(at)) {
+      this.#wakeOf.delete(wake.subscription)
+      woken.push(wake.subscription)
+    }
+    for (const subscription of woken) if (!subscription.removed) this.serve(subscription)
+    this.#endOverdue(at)
+    this.#context.readAhead.sweep(at)
+    this.#context.sieve.sweep(at)
+  }
+
+  /** Gives waiting receives what there is, first come first served, until one of the two runs out. */
+  serve(subscription: Subscription): void {
+    if (this.#loading.has(subscription) || this.#context.closed()) return
+    if (subscription.topic.parent !== null) {
+      this.#context.liteNews(subscription)
+      return
+    }
+    let served = true
+    while (served) {
+      const poll = subscription.waiters.first as Poll | null
+      served = poll !== null && this.#serveOne(subscription, poll)
+    }
+  }
+
+  /** The reading goes on elsewhere: what was read ahead for it is of the past. */
+  moved(subscription: Subscription): void {
+    this.#context.readAhead.forget(subscription)
+    this.#context.sieve.forget(subscription)
+    this.serve(subscription)
+    this.#context.arm()
+  }
+
+  /** Everything that waits on the reading: refused, or with nothing. */
+  endPolls(subscription: Subscription, refusal: Refusal | null): void {
+    this.#context.readAhead.forget(subscription)
+    this.#context.sieve.forget(subscription)
+    const wake = this.#wakeOf.get(subscription)
+    if (wake) this.#wakes.remove(wake)
+    this.#wakeOf.delete(subscription)
+    for (let poll = subscription.waiters.first as Poll | null; poll; poll = subscription.waiters.first as Poll | null) {
+      leaveLine(this.#state, subscription, poll)
+      if (refusal) this.#fail(poll, refusal)
+      else this.#answer(poll, [])
+    }
+  }
+
+  // What lite receives share -----------------------------------------------------------------------
+
+  /** What a receive gets of one reading of a lite topic now. */
+  takeLite(reading: Subscription, want: Waiter, at: number): Taken {
+    return decideOrderlyTake(reading, want, at, {
+      session: this.#context.session(),
+      oldestMs: at - this.#context.retentionMs(),
+      entriesAt: (queueKey, from, count) => this.#context.readAhead.entriesAt(reading, queueKey, from, count),
+    })
+  }
+
+  isLoading(reading: Subscription): boolean {
+    return this.#loading.has(reading)
+  }
+
+  /** Entries of sealed segments come from files; the subscription is served when they are here. */
+  load(subscription: Subscription, queueKey: number): void {
+    this.#resume(subscription, this.#context.readAhead.load(subscription, queueKey))
+  }
+
+  // Serving ----------------------------------------------------------------------------------------
+
+  /** Whether the poll got something; otherwise the subscription is served again when that can help. */
+  #serveOne(subscription: Subscription, poll: Poll): boolean {
+    const { readAhead, sieve } = this.#context
+    const at = this.#context.now()
+    if (this.#holdBack(subscription, at)) return false
+    const sql = sqlOf(poll.filter)
+    const decide = subscription.group.settings.orderly ? decideOrderlyTake : decideTake
+    const taken = decide(subscription, poll, at, {
+      session: this.#context.session(),
+      oldestMs: at - this.#context.retentionMs(),
+      entriesAt: (queueKey, from, count) =>
+        sql
+          ? sieve.entriesAt(subscription, sql, queueKey, from)
+          : readAhead.entriesAt(subscription, queueKey, from, count),
+    })
+    if (taken.events.length > 0 && !this.#context.tryCommit(taken.events)) {
+      this.#serveLater(subscription, at + limits.busyRetryMs)
+      return false
+    }
+    if (taken.leased && taken.leased.entries.length > 0) {
+      leaveLine(this.#state, subscription, poll)
+      if (sql) markPassed(subscription, taken.leased, sql)
+      this.#context.throughput.spendReceive(subscription, taken.leased.entries.length, at)
+      void this.#deliver(poll, taken.leased)
+      return true
+    }
+    if (sql && taken.unjudged.length > 0) this.#sift(subscription, sieve.judge(taken.unjudged, sql))
+    else if (sql && taken.missing !== null) this.#sift(subscription, this.#siftQueues(subscription, sql, poll.max))
+    else if (taken.missing !== null) this.load(subscription, taken.missing)
+    else if (taken.unfinished) this.#serveLater(subscription, at)
+    return false
+  }
+
+  async #deliver(poll: Poll, leased: Handout): Promise<void> {
+    const { delivering, readings } = this.#context
+    const { subscription } = poll
+    try {
+      const messages = await delivering.read(poll, leased)
+      await readings.settled(subscription.group)
+      if (messages.length < leased.entries.length) delivering.giveBack(subscription, leased, messages.length)
+      if (messages.length === 0 && leased.entries.length > 0) {
+        this.#fail(poll, tooMuchUnread)
+        return
+      }
+      if (poll.signal.aborted) {
+        delivering.giveBack(subscription, leased, 0)
+        this.#answer(poll, [])
+        return
+      }
+      const deliveries = delivering.wanted(subscription, poll.filter, leased, messages)
+      if (deliveries.length === 0) this.#waitOn(poll)
+      else this.#answer(poll, deliveries)
+    } catch (error) {
+      if (this.#context.closed()) {
+        this.#answer(poll, [])
+        return
+      }
+      if (!this.#context.failed() && !isHeld(subscription, leased, leased.entries[0]!)) {
+        // Retention, a reset or a removal took it while it was being read.
+        delivering.giveBack(subscription, leased, 1)
+        this.#waitOn(poll)
+        return
+      }
+      this.#context.report(error)
+      delivering.setAside(subscription, leased)
+      this.#fail(poll, asRefusal(error))
+    }
+  }
+
+  /** What it was to get is not for it after all: it waits for as long as it wanted to. */
+  #waitOn(poll: Poll): void {
+    const { subscription } = poll
+    if (subscription.removed || this.#context.closed() || this.#context.now() >= poll.due) {
+      this.#answer(poll, [])
+      return
+    }
+    reenter(this.#state, subscription, poll)
+    this.serve(subscription)
+    this.#context.arm()
+  }
+
+  // What holds a reading back ----------------------------------------------------------------------
+
+  /** A receive that waited when the budget ran out goes on waiting until there is some again. */
+  #holdBack(subscription: Subscription, at: number): boolean {
+    const opens = this.#context.throughput.receivesAt(subscription, at)
+    if (opens <= at) return false
+    if (opens < Number.POSITIVE_INFINITY) this.#serveLater(subscription, opens)
+    return true
+  }
+
+  #serveLater(subscription: Subscription, at: number): void {
+    let wake = this.#wakeOf.get(subscription)
+    if (!wake) {
+      wake = { due: at, heapIndex: -1, subscription }
+      this.#wakeOf.set(subscription, wake)
+    }
+    this.#wakes.set(wake, at)
+    this.#context.arm()
+  }
+
+  /** What an expression says is known from the messages alone; the subscription is served when they were asked. */
+  #sift(subscription: Subscription, work: Promise<void>): void {
+    this.#sifting.add(subscription)
+    this.#resume(subscription, work)
+  }
+
+  #siftQueues(subscription: Subscription, filter: SqlFilter, max: number): Promise<void> {
+    const isWanted = () =>
+      !this.#context.closed() && !subscription.removed && subscription.waiters.first?.filter === filter
+    return this.#context.sieve.sift(subscription, filter, max, isWanted)
+  }
+
+  #resume(subscription: Subscription, work: Promise<void>): void {
+    this.#loading.add(subscription)
+    const ended = () => {
+      this.#loading.delete(subscription)
+      this.#sifting.delete(subscription)
+      if (subscription.removed || this.#context.closed()) this.#context.sieve.forget(subscription)
+    }
+    work.then(
+      () => {
+        ended()
+        if (subscription.removed || this.#context.closed()) return
+        this.serve(subscription)
+        // A short poll waited for nothing but this.
+        this.#endOverdue(this.#context.now())
+        this.#context.arm()
+      },
+      (error: unknown) => {
+        ended()
+        if (!this.#context.closed()) this.#context.report(error)
+        if (subscription.topic.parent !== null) this.#context.liteUnreadable(subscription)
+        this.endPolls(subscription, asRefusal(error))
+      },
+    )
+  }
+
+  // The ends of polls ------------------------------------------------------------------------------
+
+  #endOverdue(at: number): void {
+    const { waiting } = this.#state
+    for (let poll = waiting.pop(at) as Poll | null; poll; poll = waiting.pop(at) as Poll | null) {
+      if (this.#loading.has(poll.subscription) && !(this.#sifting.has(poll.subscription) && at >= poll.until + SIFT_MS))
+        waiting.set(poll, at + limits.busyRetryMs)
+      else this.#endPoll(poll)
+    }
+  }
+
+  #endPoll(poll: Poll): void {
+    leaveLine(this.#state, poll.subscription, poll)
+    this.#answer(poll, [])
+  }
+
+  #answer(poll: Poll, deliveries: Delivery[]): void {
+    poll.signal.removeEventListener('abort', poll.onAbort)
+    poll.resolve(deliveries)
+  }
+
+  #fail(poll: Poll, refusal: Refusal): void {
+    poll.signal.removeEventListener('abort', poll.onAbort)
+    poll.reject(refuse(refusal))
+  }
+}
+
+/** So that a redelivery under the same expression need not ask again. */
+function markPassed(subscription: Subscription, leased: Handout, filter: SqlFilter): void {
+  for (const { queueId, offset } of leased.entries) {
+    const lease = subscription.cursors[queueId]?.leases.get(offset)
+    if (lease) lease.passedBy = filter
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Which reading of a topic a request means: a group's reading is made on first use, and so is the group. Until
+ * a new group is durable it delivers nothing, for a power cut may take it back.
+ */
+
+import type { DeliveryName } from '../../core/consuming/handle.ts'
+import type { BrokerEvent } from '../../core/events.ts'
+import { decideSubscribe, defaultGroup } from '../../core/group.ts'
+import { limits } from '../../core/limits.ts'
+import { codes } from '../../core/refusal.ts'
+import type { BrokerState, Group, Subscription, Topic } from '../../core/state.ts'
+import { refuse } from '../refusals.ts'
+
+export interface ReadingsContext {
+  readonly state: BrokerState
+  /** What the specification allows; null when it names no number. */
+  maxGroups(): number | null
+  commit(events: readonly BrokerEvent[]): void
+  /** The promise of what was committed last. */
+  promised(): Promise<void>
+}
+
+export class Readings {
+  readonly #context: ReadingsContext
+  readonly #state: BrokerState
+  readonly #settling = new Map<Group, Promise<void>>()
+
+  constructor(context: ReadingsContext) {
+    this.#context = context
+    this.#state = context.state
+  }
+
+  /** Made when it is new; throws a `BrokerRefusal` when there is no room for more. */
+  group(consumerGroupId: string): Group {
+    const known = this.#state.groups.get(consumerGroupId)
+    if (known) return known
+    const most = Math.min(limits.groupsMadeByUse, this.#context.maxGroups() ?? Number.POSITIVE_INFINITY)
+    if (this.#state.groups.size >= most)
+      throw refuse({
+        code: codes.tooManyRequests,
+        message: `the instance has ${this.#state.groups.size} consumer groups, and its specification allows ${most}; delete groups that are not needed, or use one of them`,
+      })
+    this.#context.commit([{ type: 'group', ...defaultGroup(consumerGroupId) }])
+    const group = this.#state.groups.get(consumerGroupId)!
+    const settled = this.#context.promised()
+    this.#settling.set(group, settled)
+    settled.then(
+      () => this.#settling.delete(group),
+      () => {},
+    )
+    return group
+  }
+
+  /** Resolves when the group's creation is durable; nothing to wait for when it is. */
+  settled(group: Group): Promise<void> | undefined {
+    return this.#settling.get(group)
+  }
+
+  of(group: Group, topic: Topic): Subscription {
+    const known = topic.subscriptions.get(group.settings.consumerGroupId)
+    if (known) return known
+    this.#context.commit([decideSubscribe(this.#state, group, topic)])
+    return topic.subscriptions.get(group.settings.consumerGroupId)!
+  }
+
+  /** The reading that a handle is of: of a LITE topic the group has many, and the handle says which. */
+  find(
+    request: { group: string; topic: string },
+    name: DeliveryName | null,
+    liteTopic: string | null = null,
+  ): Subscription | undefined {
+    const topic = this.#state.topics.get(request.topic)
+    if (!topic?.liteTopics) return topic?.subscriptions.get(request.group)
+    const reading = name ? this.#state.subscriptions.get(name.subscriptionId) : undefined
+    if (!reading || reading.topic.parent !== topic || reading.group.settings.consumerGroupId !== request.group) return
+    return liteTopic === null || liteTopic === reading.topic.liteTopic ? reading : undefined
+  }
+}

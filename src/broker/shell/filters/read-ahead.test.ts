@@ -1,0 +1,46 @@
+/** What is read ahead for a reading, and when its memory is given back. */
+import { expect, it } from 'vitest'
+import type { Entries } from '../../core/consuming/take.ts'
+import { defaultGroup } from '../../core/group.ts'
+import { makeGroup, makeSubscription, makeTopic, type Subscription } from '../../core/state.ts'
+import { IDLE_MS } from './idle-memory.ts'
+import { ReadAhead } from './read-ahead.ts'
+
+let now = 0
+let lookups = 0
+
+const index = {
+  lookup(_: number, from: number, count: number): Promise<Entries> {
+    lookups++
+    return Promise.resolve({ from, count, position: () => 0, tagHash: () => 0, storeTimeMs: () => 0 })
+  },
+}
+
+it('is kept while it is used, and given back when nobody came for it', async () => {
+  const readAhead = new ReadAhead(index, () => now)
+  const [idle, busy] = [reading(1), reading(2)]
+  expect(readAhead.due).toBe(Number.POSITIVE_INFINITY)
+  for (const each of [idle, busy]) {
+    expect(readAhead.entriesAt(each, 1, 0, 100)).toBeNull()
+    await readAhead.load(each, 1)
+    expect(readAhead.entriesAt(each, 1, 10, 90)).toMatchObject({ from: 10, count: 90 })
+  }
+  for (let step = 0; step < 4; step++) {
+    now += IDLE_MS / 2
+    expect(readAhead.entriesAt(busy, 1, 20, 80)).not.toBeNull()
+    if (readAhead.due <= now) readAhead.sweep(now)
+  }
+  expect(lookups).toBe(2)
+  expect(readAhead.entriesAt(idle, 1, 20, 80)).toBeNull()
+  expect(lookups).toBe(3)
+  now = readAhead.due
+  readAhead.sweep(now)
+  now = readAhead.due
+  readAhead.sweep(now)
+  expect(readAhead.due).toBe(Number.POSITIVE_INFINITY)
+})
+
+function reading(id: number): Subscription {
+  const settings = { topicName: 'topic', generation: 1, messageType: 'NORMAL', maxSendTps: null }
+  return makeSubscription(id, makeGroup(defaultGroup(`group ${id}`)), makeTopic(settings, 1, 1), [])
+}

@@ -1,0 +1,184 @@
+/**
+ * Asks SQL92 expressions of stored messages, ahead of the take and outside of it: the take is synchronous
+ * and sees only what was said (`Entries.passes`, `Lease.passedBy`).
+ *
+ * A queue is sifted in portions, bounded in messages and bytes, until one holds a match; what was passed over
+ * on the way is remembered as one stretch, so a million messages that do not match cost their reading and
+ * nothing in the log. Only the latest expression of each subscription is remembered, for it is the rule that
+ * a group's members use one.
+ */
+import type { Clock } from '../../../world/world.ts'
+import type { Entries } from '../../core/consuming/take.ts'
+import type { SqlFilter } from '../../core/filters/filter.ts'
+import { limits } from '../../core/limits.ts'
+import type { Lease, Queue, Subscription } from '../../core/state.ts'
+import { messageOf } from '../records.ts'
+import { IdleMemory } from './idle-memory.ts'
+
+/** Payload bytes read at a time. */
+const PORTION_BYTES = 4 * 2 ** 20
+
+export interface SieveContext {
+  readonly clock: Clock
+  now(): number
+  lookup(queueKey: number, from: number, count: number): Promise<Entries> | Entries
+  readMany(positions: readonly number[]): Promise<Uint8Array[]>
+}
+
+/** What is known of a queue under one expression: from `from` to where `entries` begin, nothing passes. */
+interface Sifted {
+  readonly filter: SqlFilter
+  readonly from: number
+  readonly end: number
+  readonly entries: Required<Entries>
+}
+
+export class Sieve {
+  readonly #context: SieveContext
+  readonly #sifted: IdleMemory<Map<number, Sifted>>
+
+  constructor(context: SieveContext) {
+    this.#context = context
+    this.#sifted = new IdleMemory(() => context.now())
+  }
+
+  /** When there is memory to be given back, at the earliest. */
+  get due(): number {
+    return this.#sifted.due
+  }
+
+  sweep(at: number): void {
+    this.#sifted.sweep(at)
+  }
+
+  /** Entries from an offset on that were sifted; null when they are to be sifted first. */
+  entriesAt(subscription: Subscription, filter: SqlFilter, queueKey: number, from: number): Entries | null {
+    const queues = this.#sifted.get(subscription)
+    const sifted = queues?.get(queueKey)
+    if (!queues || !sifted) return null
+    if (sifted.filter === filter && from >= sifted.from && from < sifted.end) return after(sifted.entries, from)
+    queues.delete(queueKey)
+    if (queues.size === 0) this.#sifted.delete(subscription)
+    return null
+  }
+
+  /** Sifts the queues until `enough` messages pass, there is nothing more to ask, or nobody wants it any more. */
+  async sift(subscription: Subscription, filter: SqlFilter, enough: number, isWanted: () => boolean): Promise<void> {
+    const { cursors, turn } = subscription
+    let passed = 0
+    for (let i = 0; i < cursors.length && passed < enough && (i === 0 || isWanted()); i++) {
+      const { queue, next } = cursors[(turn + i) % cursors.length]!
+      if (next >= queue.visible || this.entriesAt(subscription, filter, queue.key, next)) continue
+      passed += await this.#siftQueue(subscription, filter, queue, next, isWanted)
+    }
+  }
+
+  /** Until a portion holds a match, the queue ends, or a take has passed over enough. Answers how many passed. */
+  async #siftQueue(
+    subscription: Subscription,
+    filter: SqlFilter,
+    queue: Queue,
+    from: number,
+    isWanted: () => boolean,
+  ): Promise<number> {
+    let at = from
+    let entries: Required<Entries> | null = null
+    let passed = 0
+    while (at < queue.visible && at - from < limits.scanBudget && entries === null) {
+      if (at > from) {
+        // What is in memory is read without a pause, and others want to run too.
+        await new Promise<void>((resolve) => this.#context.clock.after(0, resolve))
+        if (!isWanted()) break
+      }
+      const found = await this.#context.lookup(queue.key, at, Math.min(queue.visible - at, limits.scanStep))
+      if (found.count === 0 && found.from <= at)
+        throw new Error(`Queue ${queue.key} has no entry for its offset ${at}.`)
+      const passes = await this.#ask(
+        filter,
+        Array.from({ length: found.count }, (_, i) => found.position(i)),
+      )
+      for (const one of passes) passed += one
+      if (passed > 0) entries = judged(found, passes)
+      else at = found.from + found.count
+    }
+    entries ??= nothingFrom(at)
+    const queues = this.#sifted.get(subscription) ?? new Map<number, Sifted>()
+    this.#sifted.set(subscription, queues.set(queue.key, { filter, from, end: entries.from + entries.count, entries }))
+    return passed
+  }
+
+  /** Asks of messages that were delivered before. */
+  async judge(leases: readonly Lease[], filter: SqlFilter): Promise<void> {
+    const passes = await this.#ask(
+      filter,
+      leases.map((lease) => lease.position),
+    )
+    leases.forEach((lease, i) => {
+      if (passes[i] === 1) lease.passedBy = filter
+      else lease.refusedBy = filter
+    })
+  }
+
+  forget(subscription: Subscription): void {
+    this.#sifted.delete(subscription)
+  }
+
+  async #ask(filter: SqlFilter, positions: readonly number[]): Promise<Uint8Array> {
+    const passes = new Uint8Array(positions.length)
+    let bytes = 0
+    // The size of a message shows when it is read: a few first, then by the size of those.
+    for (let next: number = limits.messagesReadFirst, done = 0; done < positions.length; ) {
+      const records = await this.#read(positions.slice(done, done + next))
+      for (const record of records) {
+        bytes += record?.length ?? 0
+        passes[done++] = record === null || filter.passes(messageOf(record).payload) ? 1 : 0
+      }
+      next = Math.max(1, Math.floor(PORTION_BYTES / (bytes / done + 1)))
+    }
+    return passes
+  }
+
+  /** One that cannot be read passes: its delivery fails then, and is tried again later, as without a filter. */
+  async #read(positions: readonly number[]): Promise<Array<Uint8Array | null>> {
+    try {
+      return await this.#context.readMany(positions)
+    } catch {
+      if (positions.length === 1) return [null]
+      const each: Array<Uint8Array | null> = []
+      for (const position of positions) each.push(...(await this.#read([position])))
+      return each
+    }
+  }
+}
+
+function judged(found: Entries, passes: Uint8Array): Required<Entries> {
+  return {
+    from: found.from,
+    count: found.count,
+    position: (i) => found.position(i),
+    tagHash: (i) => found.tagHash(i),
+    storeTimeMs: (i) => found.storeTimeMs(i),
+    passes: (i) => passes[i] === 1,
+  }
+}
+
+function nothingFrom(from: number): Required<Entries> {
+  return { from, count: 0, position: none, tagHash: none, storeTimeMs: none, passes: none }
+}
+
+function none(): never {
+  throw new Error('There are no entries in a stretch that was passed over.')
+}
+
+function after(entries: Required<Entries>, from: number): Entries {
+  const skipped = from - entries.from
+  if (skipped <= 0) return entries
+  return {
+    from,
+    count: entries.count - skipped,
+    position: (i) => entries.position(i + skipped),
+    tagHash: (i) => entries.tagHash(i + skipped),
+    storeTimeMs: (i) => entries.storeTimeMs(i + skipped),
+    passes: (i) => entries.passes(i + skipped),
+  }
+}

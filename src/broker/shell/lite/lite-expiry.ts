@@ -1,0 +1,73 @@
+/**
+ * Lite topics that are over go away (core/lite/lite.ts): each LITE topic waits here until the time at which its oldest lite
+ * topic may be, too early rather than too late.
+ *
+ * Must never hold up everything else, however many are over at once: they go in portions.
+ */
+
+import { limits } from '../../core/limits.ts'
+import { decideLiteExpired, liteExpiresAt } from '../../core/lite/lite.ts'
+import type { Topic } from '../../core/state.ts'
+import { DeadlineHeap, type Due } from '../../core/structures/deadline-heap.ts'
+import type { LiteContext } from './lite.ts'
+
+interface Expiry extends Due {
+  readonly topic: Topic
+}
+
+export class LiteExpiry {
+  readonly #context: Pick<LiteContext, 'state' | 'tryCommit' | 'receiving' | 'arm'>
+  readonly #expiries = new DeadlineHeap<Expiry>()
+  readonly #expiryOf = new Map<Topic, Expiry>()
+
+  constructor(context: Pick<LiteContext, 'state' | 'tryCommit' | 'receiving' | 'arm'>) {
+    this.#context = context
+    for (const topic of context.state.topics.values()) this.watch(topic)
+  }
+
+  get due(): number {
+    return this.#expiries.earliest
+  }
+
+  /** It is new, has its first lite topic, or expires at other times. */
+  watch(topic: Topic): void {
+    if (!topic.liteTopics) return
+    const at = liteExpiresAt(topic)
+    if (at === Number.POSITIVE_INFINITY) {
+      this.forget(topic)
+      return
+    }
+    let expiry = this.#expiryOf.get(topic)
+    if (!expiry) {
+      expiry = { topic, due: 0, heapIndex: -1 }
+      this.#expiryOf.set(topic, expiry)
+    }
+    this.#expiries.set(expiry, at)
+  }
+
+  forget(topic: Topic): void {
+    const expiry = this.#expiryOf.get(topic)
+    if (expiry) this.#expiries.remove(expiry)
+    this.#expiryOf.delete(topic)
+  }
+
+  /** One portion of what is over by now, with the polls that wait there. */
+  expire(at: number): void {
+    const { state, receiving } = this.#context
+    for (let expiry = this.#expiries.pop(at); expiry; expiry = this.#expiries.pop(at)) {
+      const { topic } = expiry
+      const event = decideLiteExpired(topic, at)
+      if (event) {
+        for (const key of event.queueKeys)
+          for (const reading of state.queues.get(key)!.topic.subscriptions.values()) receiving.endPolls(reading, null)
+        if (!this.#context.tryCommit([event])) {
+          this.#expiries.set(expiry, at + limits.busyRetryMs)
+          return
+        }
+      }
+      this.watch(topic)
+      this.#context.arm()
+      if (event) return
+    }
+  }
+}
