@@ -68,7 +68,7 @@ export interface Broker {
   }): Promise<void>
 
   /**
-   * What a lite consumer wants from now on; what that moves of its group's reading is durable on return. Refused, and
+   * What a lite consumer wants from now on; what that moves of its group's subscription is durable on return. Refused, and
    * then nothing has changed: names (40020), quotas (42902), and groups that are not bound to the topic (40000).
    */
   syncLite(request: LiteSyncRequest): Promise<void>
@@ -78,11 +78,11 @@ export interface Broker {
   /** Decides an open transaction, durably; fine when it has ended already, whatever this decision is. */
   endTransaction(request: EndTransactionRequest): Promise<TransactionOutcome>
   /** Who asks producers to decide transactions that were left open; set once. */
-  askProducersBy(asker: ProducerAsker): void
+  setTransactionChecker(asker: TransactionChecker): void
   /** A producer that declares these topics can be asked from now on. */
-  producerCame(topicNames: readonly string[]): void
+  producerConnected(topicNames: readonly string[]): void
 
-  /** Moves a group's reading of a topic, once for each reset id; fine when the group or the topic is not there. Durable on return. */
+  /** Moves a group's subscription to a topic, once for each reset id; fine when the group or the topic is not there. Durable on return. */
   resetOffsets(reset: OffsetReset): Promise<void>
   /** How far the group is behind on each topic it reads; counted at one moment, at a cost that follows the number of queues. */
   lag(consumerGroupId: string): Promise<TopicLag[]>
@@ -249,7 +249,7 @@ export interface Orphan {
 }
 
 /** Reaches the producers of a topic. */
-export interface ProducerAsker {
+export interface TransactionChecker {
   /** Whether a live producer that declared the topic can be asked. */
   canAsk(topicName: string): boolean
   /** Asks one of them, in turn; resolves when the question is on its way, or cannot be put. */

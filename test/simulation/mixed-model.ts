@@ -65,7 +65,7 @@ interface Story {
   due: 'owed' | 'passed-over' | 'free'
   done: boolean
   doneAt: number
-  /** Somebody asked to acknowledge or bury its latest delivery. */
+  /** Somebody asked to acknowledge or moveToDeadLetter its latest delivery. */
   attempted: boolean
   /** Such calls without an answer: they may have had their effect. */
   unanswered: number
@@ -289,7 +289,7 @@ export class MixedModel {
       const name = `${message.id} for ${reading.group}`
       if (message.thereSince <= now - slackMs)
         check(
-          !this.#untouched(reading, message),
+          !this.#returned(reading, message),
           `${name} was there for ${now - message.thereSince} ms, and a poll ended empty`,
         )
       // Delivered before, and its time is over: it comes again, or lies among the dead letters.
@@ -319,12 +319,12 @@ export class MixedModel {
     const least = Math.min(...fresh.map(({ queueId }) => queueId))
     for (const message of this.messages.values()) {
       if (message.topic !== reading.topic || message.queueId <= least || message.thereSince > before) continue
-      if (!this.#untouched(reading, message)) continue
+      if (!this.#returned(reading, message)) continue
       check(false, `${message.id} of queue ${message.queueId} was there, and ${reading.group} got queue ${least} first`)
     }
   }
 
-  #untouched(reading: Reading, message: Message): boolean {
+  #returned(reading: Reading, message: Message): boolean {
     if (!message.promised || !this.kept(message) || !passes(reading.filter, message)) return false
     const story = this.story(reading, message.id)
     return story.deliveries === 0 && story.due === 'owed' && !story.done && story.unanswered === 0

@@ -123,11 +123,11 @@ class Mixed extends World {
     // Some of the topics in each world, so that what is sent meets what is in the way.
     const chosen = Object.keys(topics).filter(() => this.oneIn(2))
     this.#topics = chosen.length > 0 ? chosen : ['line']
-    this.#readings = this.#topics.flatMap((topic) => this.#readingsOf(topic))
+    this.#readings = this.#topics.flatMap((topic) => this.#subscriptionsOf(topic))
   }
 
   /** An ordered topic always has an orderly group, and the others by chance. */
-  #readingsOf(topic: string): Reading[] {
+  #subscriptionsOf(topic: string): Reading[] {
     const filters = [
       null,
       this.pick([null, null, tagged, even]),

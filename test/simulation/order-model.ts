@@ -32,7 +32,7 @@ export interface OrderReader {
 interface Story {
   /** The broker promised that it is done with, by an acknowledgement. */
   done: boolean
-  /** Somebody asked to acknowledge or bury its latest delivery. */
+  /** Somebody asked to acknowledge or moveToDeadLetter its latest delivery. */
   attempted: boolean
   /** Such calls without an answer: they may have had their effect. */
   unanswered: number

@@ -16,7 +16,7 @@ import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 const GROUP = 'group'
 const topicNames = ['kept', 'passing'] as const
 
-export interface TimedOutcome {
+export interface TimerOutcome {
   readonly sent: number
   /** Deliveries of messages that had waited. */
   readonly waited: number
@@ -47,7 +47,7 @@ interface Sent {
 }
 
 /** Throws with a sentence when a promise was broken. */
-export async function simulateTimed(seed: number, steps = 80): Promise<TimedOutcome> {
+export async function simulateTimed(seed: number, steps = 80): Promise<TimerOutcome> {
   const simulation = new TimedSimulation(seed)
   await simulation.live(steps)
   return simulation.finish()
@@ -92,7 +92,7 @@ class TimedSimulation extends World {
     await this.pass(this.#pause())
   }
 
-  async finish(): Promise<TimedOutcome> {
+  async finish(): Promise<TimerOutcome> {
     await this.restart()
     for (let rounds = 0; this.shell.usage().timed > 0; rounds++) {
       check(rounds < 1_000, `${this.shell.usage().timed} messages still wait after all their times`)
@@ -322,7 +322,7 @@ class TimedSimulation extends World {
 
   #written({ state }: BrokerShell, record: Uint8Array): void {
     const event = decodeEvent(record)
-    if (event.type === 'timed' && state.timers.has(event.timerId)) this.#counts.moved++
+    if (event.type === 'timer-stored' && state.timers.has(event.timerId)) this.#counts.moved++
   }
 
   protected async prepare(): Promise<void> {

@@ -330,12 +330,12 @@ class Simulation extends World {
 
   #changeProducers(): void {
     this.#producers = this.random.below(3)
-    if (this.#producers > 0) this.#producerCame()
+    if (this.#producers > 0) this.#producerConnected()
   }
 
-  #producerCame(): void {
+  #producerConnected(): void {
     this.#aliveMs = this.clock.monotonic()
-    this.shell.producerCame([...topics])
+    this.shell.producerConnected([...topics])
   }
 
   #wasAsked(orphan: Orphan): void {
@@ -404,7 +404,7 @@ class Simulation extends World {
   protected override opened(shell: BrokerShell): void {
     const { life } = this
     this.#model.brokerEnded(this.clock.monotonic())
-    shell.askProducersBy({
+    shell.setTransactionChecker({
       canAsk: () => this.#producers > 0,
       ask: async (orphan) => {
         if (life !== this.life) return
@@ -436,7 +436,7 @@ class Simulation extends World {
   }
 
   protected override started(): void {
-    if (this.#producers > 0) this.#producerCame()
+    if (this.#producers > 0) this.#producerConnected()
   }
 
   #busy(): void {

@@ -109,7 +109,7 @@ describe.each<readonly [Language, 'push' | 'simple']>([
     await instance.clock.advance(5_000)
     const [third] = await at.poll({ batchSize: 1 })
     expect(told(third!)).toBe('a/1:2')
-    expect((await at.bury(third!)).code).toBe(20000)
+    expect((await at.moveToDeadLetter(third!)).code).toBe(20000)
     expect((await at.poll()).map(told)).toEqual(['a/2:1'])
     const dead = await at.client.poll(kind, `%DLQ%${at.group}`, await instance.group())
     expect(dead.messages.map(({ systemProperties }) => systemProperties?.deadLetterQueue)).toMatchObject([
@@ -220,7 +220,7 @@ class Scene {
     return this.client.ask('changeInvisibleDuration', { ...request, ...more })
   }
 
-  async bury(message: gen.Message): Promise<gen.Status> {
+  async moveToDeadLetter(message: gen.Message): Promise<gen.Status> {
     const { messageId, receiptHandle, liteTopic } = message.systemProperties!
     const request = { ...this.#where(), messageId, receiptHandle, liteTopic, deliveryAttempt: 2 }
     return (await this.client.ask('forwardMessageToDeadLetterQueue', request)).status

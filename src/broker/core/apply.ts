@@ -7,15 +7,15 @@
 
 import { applyAcked, applyDeadline, applyLeased } from './consuming/deliveries.ts'
 import { applyCursorReset } from './consuming/offsets.ts'
-import { applyKept, applyLocked } from './consuming/orderly.ts'
+import { applyAckedOutOfOrder, applyLocked } from './consuming/orderly.ts'
 import type { BrokerEvent } from './events.ts'
 import { applyGroup, applySubscribed } from './group.ts'
 import { applyLiteExpired, applyLiteSubscribed, applyLiteTopic } from './lite/lite.ts'
 import { applyGroupRemoved, applyMessage, applyTopic, applyTopicRemoved } from './queue.ts'
 import { applyTrimmed } from './retention.ts'
 import type { BrokerState } from './state.ts'
-import { applyFired, applyRecalled, applyTimed } from './timers.ts'
-import { applyChecked, applyEnded, applyHalf } from './transactions.ts'
+import { applyTimerFired, applyTimerRecalled, applyTimerStored } from './timers.ts'
+import { applyHalf, applyTransactionChecked, applyTransactionEnded } from './transactions.ts'
 
 /** `position` is where the event's record lies in the log. */
 export function apply(state: BrokerState, event: BrokerEvent, position: number): void {
@@ -35,8 +35,8 @@ export function apply(state: BrokerState, event: BrokerEvent, position: number):
     case 'locked':
       applyLocked(state, event)
       break
-    case 'kept':
-      applyKept(state, event)
+    case 'acked-out-of-order':
+      applyAckedOutOfOrder(state, event)
       break
     case 'deadline':
       applyDeadline(state, event)
@@ -59,23 +59,23 @@ export function apply(state: BrokerState, event: BrokerEvent, position: number):
     case 'trimmed':
       applyTrimmed(state, event)
       break
-    case 'timed':
-      applyTimed(state, event, position)
+    case 'timer-stored':
+      applyTimerStored(state, event, position)
       break
-    case 'fired':
-      applyFired(state, event)
+    case 'timer-fired':
+      applyTimerFired(state, event)
       break
-    case 'recalled':
-      applyRecalled(state, event)
+    case 'timer-recalled':
+      applyTimerRecalled(state, event)
       break
     case 'half':
       applyHalf(state, event, position)
       break
-    case 'checked':
-      applyChecked(state, event)
+    case 'transaction-checked':
+      applyTransactionChecked(state, event)
       break
-    case 'ended':
-      applyEnded(state, event)
+    case 'transaction-ended':
+      applyTransactionEnded(state, event)
       break
     case 'cursor-reset':
       applyCursorReset(state, event)

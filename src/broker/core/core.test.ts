@@ -95,12 +95,16 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     attemptId: text,
     repeated: fc.boolean(),
   }),
-  fc.record({ type: fc.constantFrom('acked' as const, 'kept' as const), subscriptionId: whole, entries: names }),
+  fc.record({
+    type: fc.constantFrom('acked' as const, 'acked-out-of-order' as const),
+    subscriptionId: whole,
+    entries: names,
+  }),
   fc.record({
     type: fc.constant('deadline' as const),
     subscriptionId: whole,
     deadline: whole,
-    untouched: fc.boolean(),
+    returned: fc.boolean(),
     entries: names,
   }),
   fc.record({
@@ -108,7 +112,7 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     queues: fc.array(fc.record({ queueKey: whole, begin: whole }), { maxLength: 40 }),
   }),
   fc.record({
-    type: fc.constant('timed' as const),
+    type: fc.constant('timer-stored' as const),
     timerId: whole,
     queueKey: whole,
     dueMs: whole,
@@ -118,8 +122,8 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     bodyBytes: whole,
     payload,
   }),
-  fc.record({ type: fc.constant('fired' as const), at: whole, timerIds: fc.array(whole, { maxLength: 40 }) }),
-  fc.record({ type: fc.constant('recalled' as const), timerIds: fc.array(whole, { maxLength: 40 }) }),
+  fc.record({ type: fc.constant('timer-fired' as const), at: whole, timerIds: fc.array(whole, { maxLength: 40 }) }),
+  fc.record({ type: fc.constant('timer-recalled' as const), timerIds: fc.array(whole, { maxLength: 40 }) }),
   fc.record({
     type: fc.constant('half' as const),
     number: whole,
@@ -133,9 +137,9 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     bodyBytes: whole,
     payload,
   }),
-  fc.record({ type: fc.constant('checked' as const), at: whole, next: whole, numbers: fc.array(whole) }),
+  fc.record({ type: fc.constant('transaction-checked' as const), at: whole, next: whole, numbers: fc.array(whole) }),
   fc.record({
-    type: fc.constant('ended' as const),
+    type: fc.constant('transaction-ended' as const),
     at: whole,
     resolution: fc.constantFrom('commit' as const, 'rollback' as const, 'expired' as const),
     numbers: fc.array(whole),

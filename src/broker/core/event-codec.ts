@@ -8,9 +8,9 @@
 
 import type {
   BrokerEvent,
+  DeliveryEvent,
   GroupSettings,
   HalfEvent,
-  Handout,
   LeasedEvent,
   MessageEvent,
   MessageName,
@@ -117,7 +117,7 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
       to.u8(DEADLINE)
       to.whole(event.subscriptionId)
       to.whole(event.deadline)
-      to.u8(event.untouched ? 1 : 0)
+      to.u8(event.returned ? 1 : 0)
       writeNames(to, event.entries)
       break
     case 'trimmed':
@@ -128,7 +128,7 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
         to.whole(queue.begin)
       }
       break
-    case 'timed': {
+    case 'timer-stored': {
       to.u8(TIMED)
       to.whole(event.timerId)
       to.whole(event.queueKey)
@@ -141,12 +141,12 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
       record.set(event.payload, to.length)
       return record
     }
-    case 'fired':
+    case 'timer-fired':
       to.u8(FIRED)
       to.whole(event.at)
       writeWholes(to, event.timerIds)
       break
-    case 'recalled':
+    case 'timer-recalled':
       to.u8(RECALLED)
       writeWholes(to, event.timerIds)
       break
@@ -156,7 +156,7 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
       to.u8(event.repeated ? 1 : 0)
       writeLeased(to, event)
       break
-    case 'kept':
+    case 'acked-out-of-order':
       to.u8(KEPT)
       to.whole(event.subscriptionId)
       writeNames(to, event.entries)
@@ -168,13 +168,13 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
       record.set(event.payload, to.length)
       return record
     }
-    case 'checked':
+    case 'transaction-checked':
       to.u8(CHECKED)
       to.whole(event.at)
       to.whole(event.next)
       writeWholes(to, event.numbers)
       break
-    case 'ended':
+    case 'transaction-ended':
       to.u8(ENDED)
       to.whole(event.at)
       to.u8(resolutions.indexOf(event.resolution))
@@ -247,7 +247,7 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
         type: 'deadline',
         subscriptionId: from.whole(),
         deadline: from.whole(),
-        untouched: from.u8() === 1,
+        returned: from.u8() === 1,
         entries: readNames(from),
       }
     case TRIMMED:
@@ -257,7 +257,7 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
       }
     case TIMED:
       return {
-        type: 'timed',
+        type: 'timer-stored',
         timerId: from.whole(),
         queueKey: from.whole(),
         dueMs: from.whole(),
@@ -268,20 +268,20 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
         payload: from.rest(),
       }
     case FIRED:
-      return { type: 'fired', at: from.whole(), timerIds: readWholes(from) }
+      return { type: 'timer-fired', at: from.whole(), timerIds: readWholes(from) }
     case RECALLED:
-      return { type: 'recalled', timerIds: readWholes(from) }
+      return { type: 'timer-recalled', timerIds: readWholes(from) }
     case LOCKED:
       return { type: 'locked', attemptId: from.text(), repeated: from.u8() === 1, ...readLeased(from) }
     case KEPT:
-      return { type: 'kept', subscriptionId: from.whole(), entries: readNames(from) }
+      return { type: 'acked-out-of-order', subscriptionId: from.whole(), entries: readNames(from) }
     case HALF:
       return readHalf(from)
     case CHECKED:
-      return { type: 'checked', at: from.whole(), next: from.whole(), numbers: readWholes(from) }
+      return { type: 'transaction-checked', at: from.whole(), next: from.whole(), numbers: readWholes(from) }
     case ENDED:
       return {
-        type: 'ended',
+        type: 'transaction-ended',
         at: from.whole(),
         resolution: readResolution(from),
         numbers: readWholes(from),
@@ -405,7 +405,7 @@ function decodeMessage(from: Reader): MessageEvent {
   }
 }
 
-function writeLeased(to: Writer, event: Handout): void {
+function writeLeased(to: Writer, event: DeliveryEvent): void {
   to.whole(event.subscriptionId)
   to.whole(event.at)
   to.whole(event.deadline)

@@ -111,11 +111,11 @@ export interface LockedEvent extends Omit<LeasedEvent, 'type'> {
   readonly repeated: boolean
 }
 
-export type Handout = LeasedEvent | LockedEvent
+export type DeliveryEvent = LeasedEvent | LockedEvent
 
 /** An orderly group acknowledged these; each is done with when everything before it is, and may be delivered again until then. */
-export interface KeptEvent {
-  readonly type: 'kept'
+export interface AckedOutOfOrderEvent {
+  readonly type: 'acked-out-of-order'
   readonly subscriptionId: number
   readonly entries: readonly MessageName[]
 }
@@ -133,13 +133,13 @@ export interface AckedEvent {
 
 /**
  * Deliveries got another deadline from outside (a client, or the broker nacking for it); they are no
- * longer renewed. `untouched`: nobody was given them after all, so the attempt does not count.
+ * longer renewed. `returned`: nobody was given them after all, so the attempt does not count.
  */
 export interface DeadlineEvent {
   readonly type: 'deadline'
   readonly subscriptionId: number
   readonly deadline: number
-  readonly untouched: boolean
+  readonly returned: boolean
   readonly entries: readonly MessageName[]
 }
 
@@ -153,8 +153,8 @@ export interface TrimmedEvent {
  * A message that waits for its time, or the same one (by `timerId`) written again further on in the log.
  * `queueKey` is that of its topic's first queue; `storeTimeMs` is when this record was written.
  */
-export interface TimedEvent {
-  readonly type: 'timed'
+export interface TimerStoredEvent {
+  readonly type: 'timer-stored'
   readonly timerId: number
   readonly queueKey: number
   readonly dueMs: number
@@ -166,15 +166,15 @@ export interface TimedEvent {
 }
 
 /** Timed messages came due; those that reach a queue follow as `message` events of the same group. */
-export interface FiredEvent {
-  readonly type: 'fired'
+export interface TimerFiredEvent {
+  readonly type: 'timer-fired'
   readonly at: number
   readonly timerIds: readonly number[]
 }
 
 /** Timed messages will not be delivered: their producer took them back, or their topic is gone. */
-export interface RecalledEvent {
-  readonly type: 'recalled'
+export interface TimerRecalledEvent {
+  readonly type: 'timer-recalled'
   readonly timerIds: readonly number[]
 }
 
@@ -198,23 +198,23 @@ export interface HalfEvent {
 }
 
 /** Producers are being asked to decide these transactions; each has used up a check, and is asked again at `next`. */
-export interface CheckedEvent {
-  readonly type: 'checked'
+export interface TransactionCheckedEvent {
+  readonly type: 'transaction-checked'
   readonly at: number
   readonly next: number
   readonly numbers: readonly number[]
 }
 
 /** These transactions are open no more; the message of a committed one follows in the same record group. */
-export interface EndedEvent {
-  readonly type: 'ended'
+export interface TransactionEndedEvent {
+  readonly type: 'transaction-ended'
   readonly at: number
   readonly resolution: Resolution
   readonly numbers: readonly number[]
 }
 
 /**
- * A group's reading of these queues was moved: it goes on at `next`, and nothing it was given of them before
+ * A group's subscription to these queues was moved: it goes on at `next`, and nothing it was given of them before
  * counts any more. `resetId` names the reset of the management API that this carries out, so that it is
  * carried out once; null when a client moved its own offset.
  */
@@ -269,14 +269,14 @@ export type BrokerEvent =
   | AckedEvent
   | DeadlineEvent
   | TrimmedEvent
-  | TimedEvent
-  | FiredEvent
-  | RecalledEvent
+  | TimerStoredEvent
+  | TimerFiredEvent
+  | TimerRecalledEvent
   | LockedEvent
-  | KeptEvent
+  | AckedOutOfOrderEvent
   | HalfEvent
-  | CheckedEvent
-  | EndedEvent
+  | TransactionCheckedEvent
+  | TransactionEndedEvent
   | CursorResetEvent
   | LiteTopicEvent
   | LiteExpiredEvent

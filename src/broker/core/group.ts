@@ -10,7 +10,7 @@ import { isDeadLetterTopic } from './consuming/dead-letters.ts'
 import { orderChanged } from './consuming/orderly.ts'
 import type { GroupEvent, GroupSettings, SubscribedEvent } from './events.ts'
 import { limits } from './limits.ts'
-import { dropLiteReadings, sameBinding } from './lite/lite-topics.ts'
+import { dropLiteSubscriptions, sameBinding } from './lite/lite-topics.ts'
 import { retained } from './queue.ts'
 import { type BrokerState, type Group, makeGroup, makeSubscription, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
@@ -83,7 +83,8 @@ export function applyGroup(state: BrokerState, event: GroupEvent): void {
     return
   }
   const turned = known.settings.orderly !== settings.orderly
-  if (known.settings.lite && known.settings.lite.topicName !== settings.lite?.topicName) dropLiteReadings(state, known)
+  if (known.settings.lite && known.settings.lite.topicName !== settings.lite?.topicName)
+    dropLiteSubscriptions(state, known)
   known.settings = settings
   if (turned) orderChanged(state, known)
   setRate(known.receiveBucket, settings.maxReceiveTps, known.receiveBucket.at)

@@ -80,7 +80,7 @@ function queueFor(topic: Topic, { messageGroup, priority }: Outgoing): Queue {
   const { queues } = topic
   if (messageGroup != null) return queues[queueOfGroup(messageGroup, queues.length)]!
   if (priority != null) return queues[Math.min(priority, queues.length - 1)]!
-  return queues[topic.turn++ % queues.length]!
+  return queues[topic.roundRobin++ % queues.length]!
 }
 
 export function messageEvent(

@@ -134,7 +134,7 @@ function event(): fc.Arbitrary<BrokerEvent> {
     {
       weight: 8,
       arbitrary: fc.record({
-        type: fc.constantFrom('acked' as const, 'kept' as const),
+        type: fc.constantFrom('acked' as const, 'acked-out-of-order' as const),
         subscriptionId,
         entries: names,
       }),
@@ -145,18 +145,23 @@ function event(): fc.Arbitrary<BrokerEvent> {
         type: fc.constant('deadline' as const),
         subscriptionId,
         deadline: number,
-        untouched: fc.boolean(),
+        returned: fc.boolean(),
         entries: names,
       }),
     },
     { weight: 4, arbitrary: number.map((id) => timed(id, 20 - id)) },
-    { weight: 3, arbitrary: number.map((id): BrokerEvent => ({ type: 'fired', at: 9, timerIds: [id] })) },
-    { weight: 2, arbitrary: number.map((id): BrokerEvent => ({ type: 'recalled', timerIds: [id] })) },
+    { weight: 3, arbitrary: number.map((id): BrokerEvent => ({ type: 'timer-fired', at: 9, timerIds: [id] })) },
+    { weight: 2, arbitrary: number.map((id): BrokerEvent => ({ type: 'timer-recalled', timerIds: [id] })) },
     { weight: 3, arbitrary: number.map(half) },
-    { weight: 2, arbitrary: number.map((id): BrokerEvent => ({ type: 'checked', at: 9, next: 20, numbers: [id] })) },
     {
       weight: 2,
-      arbitrary: number.map((id): BrokerEvent => ({ type: 'ended', at: 9, resolution: 'rollback', numbers: [id] })),
+      arbitrary: number.map((id): BrokerEvent => ({ type: 'transaction-checked', at: 9, next: 20, numbers: [id] })),
+    },
+    {
+      weight: 2,
+      arbitrary: number.map(
+        (id): BrokerEvent => ({ type: 'transaction-ended', at: 9, resolution: 'rollback', numbers: [id] }),
+      ),
     },
     {
       weight: 2,
@@ -213,7 +218,7 @@ function leased(subscriptionId: number, queueId: number, offset: number): Extrac
 }
 
 function timed(timerId: number, dueMs: number): BrokerEvent {
-  return { type: 'timed', timerId, dueMs, queueKey: 3, ...body() }
+  return { type: 'timer-stored', timerId, dueMs, queueKey: 3, ...body() }
 }
 
 function half(number: number): BrokerEvent {

@@ -12,10 +12,10 @@
  */
 
 import { newLease, own } from './consuming/deliveries.ts'
-import { keep } from './consuming/orderly.ts'
+import { applyAckedOutOfOrderTo } from './consuming/orderly.ts'
 import { readGroup, readTopic, writeGroup, writeTopic } from './event-codec.ts'
 import type { BrokerEvent, MessageName } from './events.ts'
-import { addLiteTopic, addReading } from './lite/lite-topics.ts'
+import { addLiteTopic, addSubscription } from './lite/lite-topics.ts'
 import {
   type BrokerState,
   type Cursor,
@@ -249,7 +249,7 @@ function readQueue(from: Reader, queue: Queue): void {
   queue.end = from.whole()
 }
 
-/** Which resets each reading carried out; most have none. */
+/** Which resets each subscription carried out; most have none. */
 function writeResets(to: Writer, state: BrokerState): void {
   const reset = [...state.subscriptions.values()].filter(({ resetIds }) => resetIds.length > 0)
   to.whole(reset.length)
@@ -320,7 +320,7 @@ function fill(numbers: Float64Array, at: number, lease: Lease): void {
   numbers[at + 2] = lease.session
   numbers[at + 3] = lease.at
   numbers[at + 4] = lease.deadline
-  numbers[at + 5] = (lease.renewable ? RENEWABLE : 0) | (lease.untouched ? UNTOUCHED : 0) | (lease.acked ? ACKED : 0)
+  numbers[at + 5] = (lease.renewable ? RENEWABLE : 0) | (lease.returned ? UNTOUCHED : 0) | (lease.acked ? ACKED : 0)
 }
 
 const one = new Float64Array(LEASE_FIELDS)
@@ -363,7 +363,7 @@ function readSubscription(from: Reader, state: BrokerState, resets: ReadonlyMap<
     cursor.lock = attemptId === null ? null : { attemptId, last: from.whole(), repeats: from.whole() }
     for (let count = from.whole(); count > 0; count--) readLease(from, state, subscription, cursor)
   }
-  addReading(state, subscription)
+  addSubscription(state, subscription)
 }
 
 function readLease(from: Reader, state: BrokerState, subscription: Subscription, cursor: Cursor): void {
@@ -378,10 +378,10 @@ function readLease(from: Reader, state: BrokerState, subscription: Subscription,
   lease.deadline = from.whole()
   const flags = from.whole()
   lease.renewable = (flags & RENEWABLE) !== 0
-  lease.untouched = (flags & UNTOUCHED) !== 0
+  lease.returned = (flags & UNTOUCHED) !== 0
   lease.owner = from.text()
   if ((flags & ACKED) !== 0) {
-    keep(state, lease)
+    applyAckedOutOfOrderTo(state, lease)
     return
   }
   if (lease.renewable) own(state, lease)
@@ -397,47 +397,49 @@ function changedBy(state: BrokerState, event: BrokerEvent, tell: Tell): void {
   switch (event.type) {
     case 'leased':
     case 'locked':
-      ofReading(state, event.subscriptionId, event.nexts, tell)
-      ofReading(state, event.subscriptionId, event.entries, tell)
+      ofSubscription(state, event.subscriptionId, event.nexts, tell)
+      ofSubscription(state, event.subscriptionId, event.entries, tell)
       break
     case 'acked':
-    case 'kept':
+    case 'acked-out-of-order':
     case 'deadline':
-      ofReading(state, event.subscriptionId, event.entries, tell)
+      ofSubscription(state, event.subscriptionId, event.entries, tell)
       break
     case 'cursor-reset':
-      ofReading(state, event.subscriptionId, event.cursors, tell)
+      ofSubscription(state, event.subscriptionId, event.cursors, tell)
       break
     case 'trimmed':
       for (const { queueKey } of event.queues) {
         const queue = state.queues.get(queueKey)
-        for (const reading of queue?.topic.subscriptions.values() ?? []) tell(reading.cursors[queue!.id]!, reading)
+        for (const subscription of queue?.topic.subscriptions.values() ?? [])
+          tell(subscription.cursors[queue!.id]!, subscription)
       }
       break
     case 'topic-removed': {
       const topic = state.topics.get(event.topicName)
       for (const each of topic ? [topic, ...(topic.liteTopics?.byName.values() ?? [])] : [])
-        for (const reading of each.subscriptions.values()) whole(reading, tell)
+        for (const subscription of each.subscriptions.values()) whole(subscription, tell)
       break
     }
     case 'lite-expired':
       for (const key of event.queueKeys)
-        for (const reading of state.queues.get(key)?.topic.subscriptions.values() ?? []) whole(reading, tell)
+        for (const subscription of state.queues.get(key)?.topic.subscriptions.values() ?? []) whole(subscription, tell)
       break
     case 'group':
     case 'group-removed':
-      for (const reading of state.groups.get(event.consumerGroupId)?.subscriptions.values() ?? []) whole(reading, tell)
+      for (const subscription of state.groups.get(event.consumerGroupId)?.subscriptions.values() ?? [])
+        whole(subscription, tell)
       break
     case 'time':
     case 'message':
     case 'topic':
     case 'subscribed':
-    case 'timed':
-    case 'fired':
-    case 'recalled':
+    case 'timer-stored':
+    case 'timer-fired':
+    case 'timer-recalled':
     case 'half':
-    case 'checked':
-    case 'ended':
+    case 'transaction-checked':
+    case 'transaction-ended':
     case 'lite-topic':
     case 'lite-subscribed':
       break
@@ -446,22 +448,22 @@ function changedBy(state: BrokerState, event: BrokerEvent, tell: Tell): void {
   }
 }
 
-function ofReading(
+function ofSubscription(
   state: BrokerState,
   subscriptionId: number,
   names: ReadonlyArray<Pick<MessageName, 'queueId'>>,
   tell: Tell,
 ): void {
-  const reading = state.subscriptions.get(subscriptionId)
-  if (!reading) return
+  const subscription = state.subscriptions.get(subscriptionId)
+  if (!subscription) return
   for (const { queueId } of names) {
-    const cursor = reading.cursors[queueId]
-    if (cursor) tell(cursor, reading)
+    const cursor = subscription.cursors[queueId]
+    if (cursor) tell(cursor, subscription)
   }
 }
 
-function whole(reading: Subscription, tell: Tell): void {
-  for (const cursor of reading.cursors) tell(cursor, reading)
+function whole(subscription: Subscription, tell: Tell): void {
+  for (const cursor of subscription.cursors) tell(cursor, subscription)
 }
 
 function numbersOf<T>(items: readonly T[], fields: (item: T) => readonly number[]): Float64Array {

@@ -57,7 +57,7 @@ export interface Topic {
   /** By consumer group. */
   readonly subscriptions: Map<string, Subscription>
   /** Volatile: whose turn it is to take the next message. */
-  turn: number
+  roundRobin: number
   /** Volatile: the topic's own send limit. */
   readonly sendBucket: Bucket
   /** Of a LITE topic, the lite topics in it; null for other types. */
@@ -94,7 +94,7 @@ export interface Group {
   readonly receiveBucket: Bucket
 }
 
-/** A group's reading of one incarnation of a topic. */
+/** A group's subscription to one incarnation of a topic. */
 export interface Subscription {
   readonly id: number
   readonly group: Group
@@ -108,11 +108,11 @@ export interface Subscription {
   // Volatile from here on.
   removed: boolean
   /** Which queue is asked first next time. */
-  turn: number
+  roundRobin: number
   /** Visible again, in the order in which they became so. */
   readonly ready: FifoList<Lease>
   /** Out of retries, on their way to the dead letters. */
-  readonly dying: FifoList<Lease>
+  readonly exhausted: FifoList<Lease>
   readonly waiters: FifoList<Waiter>
 }
 
@@ -139,10 +139,10 @@ export interface QueueLock {
 }
 
 /**
- * `leased`: with a client; `ready`: visible again; `dying`: out of retries; `acked`: acknowledged, in an
+ * `leased`: with a client; `ready`: visible again; `exhausted`: out of retries; `acked`: acknowledged, in an
  * orderly group, before an earlier one was; `gone`: acknowledged or dropped.
  */
-export type Phase = 'leased' | 'ready' | 'dying' | 'acked' | 'gone'
+export type Phase = 'leased' | 'ready' | 'exhausted' | 'acked' | 'gone'
 
 /** A message delivered and not yet acknowledged. */
 export interface Lease extends Due, Linked<Lease> {
@@ -156,7 +156,7 @@ export interface Lease extends Due, Linked<Lease> {
   /** Earlier deliveries that count against the group's retries (core/consuming/orderly.ts says which do not). */
   failures: number
   /** Nobody was given the last delivery after all, so it does not count. */
-  untouched: boolean
+  returned: boolean
   /** Phase `acked` as the event said it. */
   acked: boolean
   session: number
@@ -169,7 +169,7 @@ export interface Lease extends Due, Linked<Lease> {
   /** Volatile. */
   phase: Phase
   /** Volatile: the expressions that were last asked of the message, by what they said. */
-  passedBy: SqlFilter | null
+  matchedBy: SqlFilter | null
   refusedBy: SqlFilter | null
 }
 
@@ -214,7 +214,7 @@ export function makeTopic(settings: TopicSettings, firstQueueKey: number, queues
     firstQueueKey,
     queues: made,
     subscriptions: new Map(),
-    turn: 0,
+    roundRobin: 0,
     sendBucket: makeBucket(settings.maxSendTps, 0),
     liteTopics: settings.messageType === 'LITE' ? noLiteTopics() : null,
     parent: null,
@@ -235,7 +235,7 @@ export class LiteTopic implements Topic, Linked<LiteTopic> {
   readonly liteTopics = null
   /** When its last message was stored; when it was made, before the first. */
   lastMs: number
-  turn = 0
+  roundRobin = 0
   previous: LiteTopic | null = null
   next: LiteTopic | null = null
   linked = false
@@ -279,9 +279,9 @@ export function makeSubscription(id: number, group: Group, topic: Topic, starts:
     resetIds: [],
     unacknowledged: 0,
     removed: false,
-    turn: 0,
+    roundRobin: 0,
     ready: new FifoList(),
-    dying: new FifoList(),
+    exhausted: new FifoList(),
     waiters: new FifoList(),
   }
 }

@@ -2,7 +2,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { apply } from './apply.ts'
-import type { TimedEvent } from './events.ts'
+import type { TimerStoredEvent } from './events.ts'
 import { limits } from './limits.ts'
 import { decideTopic } from './queue.ts'
 import { decodeState, encodeState } from './snapshot.ts'
@@ -10,15 +10,15 @@ import { type BrokerState, emptyState, type Topic } from './state.ts'
 import { Reader, Writer } from './structures/bytes.ts'
 import { type Timer, TimerTable } from './structures/timer-table.ts'
 import {
-  decideFired,
   decideMoved,
-  decideTimedSend,
+  decideTimerFired,
+  decideTimerStored,
   dueAt,
   formatRecallHandle,
   isNamed,
   nameOfTimer,
   parseRecallHandle,
-  refuseTimed,
+  refuseTimer,
 } from './timers.ts'
 
 describe('the timer table', () => {
@@ -99,7 +99,7 @@ describe('a timed message', () => {
 
   it('waits when its time is to come, and goes into a queue at once otherwise', () => {
     const { state, topic } = world()
-    const events = decideTimedSend(
+    const events = decideTimerStored(
       state,
       topic,
       [
@@ -112,29 +112,29 @@ describe('a timed message', () => {
       { at: 6_000, wallMs: 5_000 },
     )
     expect(
-      events.map((event) => [event.type, event.messageId, event.type === 'timed' ? event.dueMs : event.offset]),
+      events.map((event) => [event.type, event.messageId, event.type === 'timer-stored' ? event.dueMs : event.offset]),
     ).toEqual([
       ['message', 'past', 0],
       ['message', 'now', 0],
-      ['timed', 'later', 6_000],
+      ['timer-stored', 'later', 6_000],
       ['message', 'none', 0],
-      ['timed', 'far', 9e9],
+      ['timer-stored', 'far', 9e9],
     ])
   })
 
   it('is one message once: fired again it is nothing, and recalled it is nothing', () => {
     const { state, topic } = world()
     const [one, two, three] = send(state, topic, ['one', 'two', 'three'])
-    apply(state, { type: 'recalled', timerIds: [two!.timerId] }, 100)
+    apply(state, { type: 'timer-recalled', timerIds: [two!.timerId] }, 100)
     const due = [one, two, three].map((message) => ({ timerId: message!.timerId, message: message! }))
-    const events = decideFired(state, due, 9_000)
+    const events = decideTimerFired(state, due, 9_000)
     expect(events.map((event) => (event.type === 'message' ? event.messageId : event.type))).toEqual([
-      'fired',
+      'timer-fired',
       'one',
       'three',
     ])
     for (const event of events) apply(state, event, 101)
-    expect(decideFired(state, due, 9_000)).toEqual([])
+    expect(decideTimerFired(state, due, 9_000)).toEqual([])
     expect([state.timers.size, state.lastAt]).toEqual([0, 9_000])
   })
 
@@ -144,14 +144,16 @@ describe('a timed message', () => {
     apply(state, { type: 'topic-removed', topicName: 'delay' }, 50)
     apply(state, decideTopic(state, topic.settings)!, 51)
     const due = [{ timerId: message!.timerId, message: message! }]
-    expect(decideMoved(state, due, 1)).toEqual([{ type: 'recalled', timerIds: [message!.timerId] }])
-    expect(decideFired(state, due, 9_000)).toEqual([{ type: 'fired', at: 9_000, timerIds: [message!.timerId] }])
+    expect(decideMoved(state, due, 1)).toEqual([{ type: 'timer-recalled', timerIds: [message!.timerId] }])
+    expect(decideTimerFired(state, due, 9_000)).toEqual([
+      { type: 'timer-fired', at: 9_000, timerIds: [message!.timerId] },
+    ])
   })
 
   it('that is damaged is passed over', () => {
     const { state, topic } = world()
     const [message] = send(state, topic, ['damaged'])
-    expect(decideFired(state, [{ timerId: message!.timerId, message: null }], 9_000)).toHaveLength(1)
+    expect(decideTimerFired(state, [{ timerId: message!.timerId, message: null }], 9_000)).toHaveLength(1)
   })
 
   it('written again keeps its id and its time, and is found at its new place', () => {
@@ -167,7 +169,8 @@ describe('a timed message', () => {
   it('comes back from a snapshot, and its id is never given again', () => {
     const { state, topic } = world()
     const [first] = send(state, topic, ['one', 'two'])
-    for (const { timerId } of state.timers.due(1e12, 9)) apply(state, { type: 'recalled', timerIds: [timerId] }, 60)
+    for (const { timerId } of state.timers.due(1e12, 9))
+      apply(state, { type: 'timer-recalled', timerIds: [timerId] }, 60)
     const again = decodeState(encodeState(state))
     expect(encodeState(again)).toEqual(encodeState(state))
     expect(again.nextTimerId).toBe(first!.timerId + 2)
@@ -175,8 +178,8 @@ describe('a timed message', () => {
 
   it('is refused when too many wait', () => {
     const { state } = world()
-    expect(refuseTimed(state, limits.timedMessages)).toBeNull()
-    expect(refuseTimed(state, limits.timedMessages + 1)).toMatchObject({ code: 42900 })
+    expect(refuseTimer(state, limits.timedMessages)).toBeNull()
+    expect(refuseTimer(state, limits.timedMessages + 1)).toMatchObject({ code: 42900 })
   })
 })
 
@@ -218,11 +221,11 @@ function world(): { state: BrokerState; topic: Topic } {
   return { state, topic: state.topics.get('delay')! }
 }
 
-function send(state: BrokerState, topic: Topic, ids: readonly string[]): TimedEvent[] {
+function send(state: BrokerState, topic: Topic, ids: readonly string[]): TimerStoredEvent[] {
   const messages = ids.map((messageId) => outgoing(messageId, 7_500))
-  const events = decideTimedSend(state, topic, messages, { at: 1, wallMs: 1 })
+  const events = decideTimerStored(state, topic, messages, { at: 1, wallMs: 1 })
   events.forEach((event, i) => void apply(state, event, 10 + i))
-  return events as TimedEvent[]
+  return events as TimerStoredEvent[]
 }
 
 function outgoing(messageId: string, deliverAtMs: number | null) {

@@ -8,14 +8,14 @@
  * twice: what waits for a topic that was removed is passed over when it is due, also when a topic of
  * that name was made again.
  */
-import type { FiredEvent, MessageEvent, RecalledEvent, TimedEvent } from './events.ts'
+import type { MessageEvent, TimerFiredEvent, TimerRecalledEvent, TimerStoredEvent } from './events.ts'
 import { tagHash } from './filters/filter.ts'
 import { limits } from './limits.ts'
 import { decideSend, type Outgoing } from './queue.ts'
 import { codes, type Refusal } from './refusal.ts'
 import type { BrokerState, Topic } from './state.ts'
 
-export interface OutgoingTimed extends Outgoing {
+export interface OutgoingTimer extends Outgoing {
   /** By the wall clock; null or absent: at once. */
   readonly deliverAtMs?: number | null
 }
@@ -29,13 +29,13 @@ export function dueAt(deliverAtMs: number): number {
  * One event a message, in their order: those whose time has come go into a queue, the others wait. `at` is the broker's
  * time, `wallMs` the wall clock, which is what a delivery time means.
  */
-export function decideTimedSend(
+export function decideTimerStored(
   state: BrokerState,
   topic: Topic,
-  messages: readonly OutgoingTimed[],
+  messages: readonly OutgoingTimer[],
   { at, wallMs }: { readonly at: number; readonly wallMs: number },
-): Array<MessageEvent | TimedEvent> {
-  const waits = (message: OutgoingTimed) => message.deliverAtMs != null && message.deliverAtMs > wallMs
+): Array<MessageEvent | TimerStoredEvent> {
+  const waits = (message: OutgoingTimer) => message.deliverAtMs != null && message.deliverAtMs > wallMs
   const now = decideSend(
     topic,
     messages.filter((message) => !waits(message)),
@@ -46,7 +46,7 @@ export function decideTimedSend(
   return messages.map((message) =>
     waits(message)
       ? {
-          type: 'timed',
+          type: 'timer-stored',
           timerId: timerId++,
           queueKey: topic.firstQueueKey,
           dueMs: dueAt(message.deliverAtMs!),
@@ -61,7 +61,7 @@ export function decideTimedSend(
 }
 
 /** Null when so many more may wait. */
-export function refuseTimed(state: BrokerState, more: number): Refusal | null {
+export function refuseTimer(state: BrokerState, more: number): Refusal | null {
   if (state.timers.size + more <= limits.timedMessages) return null
   return {
     code: codes.tooManyRequests,
@@ -72,18 +72,18 @@ export function refuseTimed(state: BrokerState, more: number): Refusal | null {
 /** Null stands for a record that is damaged beyond reading. */
 export interface DueMessage {
   readonly timerId: number
-  readonly message: TimedEvent | null
+  readonly message: TimerStoredEvent | null
 }
 
 /** What takes the messages that still wait out of the table and into queues; empty when none of them does. */
-export function decideFired(
+export function decideTimerFired(
   state: BrokerState,
   due: readonly DueMessage[],
   at: number,
-): Array<FiredEvent | MessageEvent> {
+): Array<TimerFiredEvent | MessageEvent> {
   const still = due.filter(({ timerId }) => state.timers.has(timerId))
   if (still.length === 0) return []
-  const byTopic = new Map<Topic, TimedEvent[]>()
+  const byTopic = new Map<Topic, TimerStoredEvent[]>()
   for (const { message } of still) {
     const topic = message && state.queues.get(message.queueKey)?.topic
     if (!topic) continue
@@ -91,7 +91,7 @@ export function decideFired(
     if (messages) messages.push(message)
     else byTopic.set(topic, [message])
   }
-  const fired: FiredEvent = { type: 'fired', at, timerIds: still.map(({ timerId }) => timerId) }
+  const fired: TimerFiredEvent = { type: 'timer-fired', at, timerIds: still.map(({ timerId }) => timerId) }
   return [fired, ...[...byTopic].flatMap(([topic, messages]) => decideSend(topic, messages, at))]
 }
 
@@ -103,24 +103,24 @@ export function decideMoved(
   state: BrokerState,
   moving: readonly DueMessage[],
   at: number,
-): Array<TimedEvent | RecalledEvent> {
+): Array<TimerStoredEvent | TimerRecalledEvent> {
   const still = moving.filter(({ timerId }) => state.timers.has(timerId))
-  const events: Array<TimedEvent | RecalledEvent> = []
+  const events: Array<TimerStoredEvent | TimerRecalledEvent> = []
   const gone: number[] = []
   for (const { timerId, message } of still)
     if (message && state.queues.has(message.queueKey)) events.push({ ...message, storeTimeMs: at })
     else gone.push(timerId)
-  if (gone.length > 0) events.push({ type: 'recalled', timerIds: gone })
+  if (gone.length > 0) events.push({ type: 'timer-recalled', timerIds: gone })
   return events
 }
 
-export function applyTimed(state: BrokerState, event: TimedEvent, position: number): void {
+export function applyTimerStored(state: BrokerState, event: TimerStoredEvent, position: number): void {
   state.timers.set({ timerId: event.timerId, dueMs: event.dueMs, position })
   state.nextTimerId = Math.max(state.nextTimerId, event.timerId + 1)
   if (event.storeTimeMs > state.lastAt) state.lastAt = event.storeTimeMs
 }
 
-export function applyFired(state: BrokerState, event: FiredEvent): void {
+export function applyTimerFired(state: BrokerState, event: TimerFiredEvent): void {
   for (const timerId of event.timerIds) {
     state.firedDueMs = Math.max(state.firedDueMs, state.timers.dueOf(timerId) ?? 0)
     state.timers.remove(timerId)
@@ -128,7 +128,7 @@ export function applyFired(state: BrokerState, event: FiredEvent): void {
   if (event.at > state.lastAt) state.lastAt = event.at
 }
 
-export function applyRecalled(state: BrokerState, event: RecalledEvent): void {
+export function applyTimerRecalled(state: BrokerState, event: TimerRecalledEvent): void {
   for (const timerId of event.timerIds) state.timers.remove(timerId)
 }
 
@@ -146,7 +146,7 @@ export interface TimerName {
 
 const SHAPE = /^t1\.([0-9a-z]{1,11})\.([0-9a-z]{1,11})\.([0-9a-z]{1,11})\.([0-9a-z]{1,7})$/
 
-export function nameOfTimer(event: TimedEvent, position: number): TimerName {
+export function nameOfTimer(event: TimerStoredEvent, position: number): TimerName {
   return { timerId: event.timerId, dueMs: event.dueMs, position, check: checkOf(event) }
 }
 
@@ -170,10 +170,10 @@ export function parseRecallHandle(handle: string): TimerName | null {
 }
 
 /** Whether the record is the one the handle was made for. */
-export function isNamed(name: TimerName, event: TimedEvent): boolean {
+export function isNamed(name: TimerName, event: TimerStoredEvent): boolean {
   return event.timerId === name.timerId && event.dueMs === name.dueMs && checkOf(event) === name.check
 }
 
-function checkOf(event: TimedEvent): number {
+function checkOf(event: TimerStoredEvent): number {
   return tagHash(`${event.queueKey} ${event.messageId}`) >>> 0
 }

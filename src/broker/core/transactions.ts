@@ -10,7 +10,7 @@
  * Positions rise with numbers, so the oldest open transaction is the first of the map.
  */
 
-import type { CheckedEvent, EndedEvent, HalfEvent, Resolution } from './events.ts'
+import type { HalfEvent, Resolution, TransactionCheckedEvent, TransactionEndedEvent } from './events.ts'
 import { limits } from './limits.ts'
 import type { Outgoing } from './queue.ts'
 import { codes, type Refusal } from './refusal.ts'
@@ -115,12 +115,21 @@ export function takeDue(
   return { over, ask }
 }
 
-export function decideChecked(asked: readonly OpenTransaction[], at: number): CheckedEvent {
-  return { type: 'checked', at, next: at + limits.checkIntervalMs, numbers: asked.map(({ number }) => number) }
+export function decideTransactionChecked(asked: readonly OpenTransaction[], at: number): TransactionCheckedEvent {
+  return {
+    type: 'transaction-checked',
+    at,
+    next: at + limits.checkIntervalMs,
+    numbers: asked.map(({ number }) => number),
+  }
 }
 
-export function decideEnded(ended: readonly OpenTransaction[], resolution: Resolution, at: number): EndedEvent {
-  return { type: 'ended', at, resolution, numbers: ended.map(({ number }) => number) }
+export function decideTransactionEnded(
+  ended: readonly OpenTransaction[],
+  resolution: Resolution,
+  at: number,
+): TransactionEndedEvent {
+  return { type: 'transaction-ended', at, resolution, numbers: ended.map(({ number }) => number) }
 }
 
 /** Nobody can be asked now: again at the next interval, and as soon as a producer of the topic comes. No check is used up. */
@@ -135,7 +144,7 @@ export function retryDue({ transactions }: BrokerState, one: OpenTransaction, at
 }
 
 /** A producer of the topic came: what was waiting for one is due now. Whether there was any. */
-export function producerCame({ transactions }: BrokerState, topic: Topic, at: number): boolean {
+export function producerConnected({ transactions }: BrokerState, topic: Topic, at: number): boolean {
   const unasked = transactions.ofTopic.get(topic.firstQueueKey)?.unasked
   if (!unasked || unasked.size === 0) return false
   for (const one of unasked) transactions.due.set(one, at)
@@ -182,7 +191,7 @@ export function applyHalf(state: BrokerState, event: HalfEvent, position: number
   })
 }
 
-export function applyChecked(state: BrokerState, event: CheckedEvent): void {
+export function applyTransactionChecked(state: BrokerState, event: TransactionCheckedEvent): void {
   const { transactions } = state
   if (event.at > state.lastAt) state.lastAt = event.at
   for (const number of event.numbers) {
@@ -195,7 +204,7 @@ export function applyChecked(state: BrokerState, event: CheckedEvent): void {
   }
 }
 
-export function applyEnded(state: BrokerState, event: EndedEvent): void {
+export function applyTransactionEnded(state: BrokerState, event: TransactionEndedEvent): void {
   if (event.at > state.lastAt) state.lastAt = event.at
   for (const number of event.numbers) {
     const one = state.transactions.open.get(number)

@@ -32,7 +32,7 @@ import {
 import { sharedPages } from './pages.ts'
 import { asRuns, Chunk, FoundEntries, gather, lastAtMost, lowerBound, QueueEntries } from './queue-entries.ts'
 import { sharedReadFiles } from './read-files.ts'
-import { breathe } from './yield.ts'
+import { yieldToEventLoop } from './yield.ts'
 
 /** What a record says about the queues it adds to. */
 export interface DecodedEntry {
@@ -71,7 +71,7 @@ export interface PersistentQueueIndex extends QueueIndex {
 }
 
 /** Trimming looks at so many queues before others run. */
-const queuesPerBreath = 2_048
+const queuesPerYield = 2_048
 
 export async function openQueueIndex(
   options: OpenQueueIndexOptions,
@@ -181,7 +181,7 @@ class Index implements PersistentQueueIndex {
       const wholly = new Set([...this.#files].filter(([, file]) => file.end <= position).map(([segment]) => segment))
       let looked = 0
       for (const [queueKey, queue] of this.#queues) {
-        if (++looked % queuesPerBreath === 0) await breathe()
+        if (++looked % queuesPerYield === 0) await yieldToEventLoop()
         if (positionOf(queue.firstSegment, 0) >= position) continue
         const found = this.#firstFrom(queue, position)
         const min = typeof found === 'number' ? found : await found

@@ -96,7 +96,7 @@ describe('the newest segment, one bit flipped in every byte', () => {
         expect(opened, `flip at ${at}`).toBeInstanceOf(LogError)
         expect((opened as LogError).code).toBe('corrupt')
         expect((opened as LogError).message).toContain(firstSegment)
-        expect(Buffer.from(disk.contentOf(firstSegment)!).equals(flipped), `flip at ${at} untouched`).toBe(true)
+        expect(Buffer.from(disk.contentOf(firstSegment)!).equals(flipped), `flip at ${at} returned`).toBe(true)
       } else {
         const { log, recovery } = opened as Awaited<ReturnType<typeof open>>
         expect(await contents(log), `flip at ${at}`).toEqual(prefixes[3])

@@ -4,7 +4,7 @@
  *
  * This is the conductor: it builds the rooms, tells each what it may use of the others, and hands every call to the
  * one that answers it. A room looks at the state, asks a `decide…` of the core, commits, answers: sending.ts,
- * receiving.ts and delivering.ts, acknowledging.ts, burial.ts, configuration.ts, offsets.ts, lite.ts, timers.ts,
+ * receiving.ts and delivering.ts, acknowledging.ts, deadLetters.ts, configuration.ts, offsets.ts, lite.ts, timers.ts,
  * transactions.ts, retention.ts. What is here besides is what happens by itself: messages become visible,
  * the alarm rings, the log fails.
  */
@@ -21,7 +21,6 @@ import type {
   HandleOutcome,
   Incident,
   LiteSyncRequest,
-  ProducerAsker,
   Pulled,
   PullRequest,
   ReceiveRequest,
@@ -29,6 +28,7 @@ import type {
   SendRequest,
   StoredMessage,
   TopicView,
+  TransactionChecker,
   TransactionOutcome,
 } from '../broker.ts'
 import { expire } from '../core/consuming/deliveries.ts'
@@ -40,7 +40,7 @@ import type { SegmentLog } from '../log/contract.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 import { Alarm } from './alarm.ts'
 import { type BrowseContext, browse, historyOf } from './browse.ts'
-import { Presence } from './client-liveness.ts'
+import { ClientLiveness } from './client-liveness.ts'
 import { Configuration } from './configuration.ts'
 import {
   Acknowledging,
@@ -48,13 +48,13 @@ import {
   type ChangeInvisibleRequest,
   type ForwardRequest,
 } from './consuming/acknowledging.ts'
-import { Burial } from './consuming/dead-letters.ts'
+import { DeadLetters } from './consuming/dead-letters.ts'
 import { Delivering } from './consuming/delivering.ts'
 import { Offsets } from './consuming/offsets.ts'
 import { Receiving } from './consuming/receiving.ts'
-import { Readings } from './consuming/subscriptions.ts'
+import { Subscriptions } from './consuming/subscriptions.ts'
 import { ReadAhead } from './filters/read-ahead.ts'
-import { Sieve } from './filters/sql-evaluation.ts'
+import { SqlEvaluation } from './filters/sql-evaluation.ts'
 import { Journal } from './journal.ts'
 import { LiteShell } from './lite/lite.ts'
 import { asRefusal, refuse, refused, topicNotFound } from './refusals.ts'
@@ -92,13 +92,13 @@ export class BrokerShell implements Broker {
   readonly #writing: Writing
   readonly #alarm: Alarm
   readonly #throughput: Throughput
-  readonly #readings: Readings
-  readonly #presence: Presence
+  readonly #subscriptions: Subscriptions
+  readonly #presence: ClientLiveness
   readonly #configuration: Configuration
   readonly #sending: Sending
   readonly #receiving: Receiving
   readonly #acknowledging: Acknowledging
-  readonly #burial: Burial
+  readonly #deadLetters: DeadLetters
   readonly #timers: Timers
   readonly #transactions: TransactionShell
   readonly #offsets: Offsets
@@ -150,23 +150,23 @@ export class BrokerShell implements Broker {
       retentionMs: () => this.#settings.retentionMs,
       session: () => this.#session,
       nextSession: () => this.#nextSession(),
-      attend: (reading: Subscription) => this.#attend(reading),
-      serve: (reading: Subscription) => this.#receiving.serve(reading),
-      moved: (reading: Subscription) => {
+      attend: (subscription: Subscription) => this.#attend(subscription),
+      serve: (subscription: Subscription) => this.#receiving.serve(subscription),
+      moved: (subscription: Subscription) => {
         this.#nextSession()
-        this.#receiving.moved(reading)
+        this.#receiving.moved(subscription)
       },
       arm: () => this.#alarm.arm(),
     }
     this.#looking = common
     const throughput = this.#throughput
-    const readings = new Readings({
+    const subscriptions = new Subscriptions({
       ...common,
       maxGroups: () => this.#settings.maxGroups ?? null,
       promised: () => this.#journal.durable,
     })
-    this.#readings = readings
-    this.#presence = new Presence(common)
+    this.#subscriptions = subscriptions
+    this.#presence = new ClientLiveness(common)
     this.#timers = new Timers(common)
     this.#transactions = new TransactionShell({
       ...common,
@@ -176,30 +176,30 @@ export class BrokerShell implements Broker {
     })
     const delivering = new Delivering({
       ...common,
-      spend: (reading, units, at) => throughput.spendReceive(reading, units, at),
+      spend: (subscription, units, at) => throughput.spendReceive(subscription, units, at),
     })
     this.#receiving = new Receiving({
-      ...{ ...common, readings, throughput, delivering },
+      ...{ ...common, subscriptions, throughput, delivering },
       readAhead: new ReadAhead(index, now),
-      sieve: new Sieve({
+      sqlEvaluation: new SqlEvaluation({
         ...{ clock, now },
         lookup: (queueKey, from, count) => index.lookup(queueKey, from, count),
         readMany: (positions) => log.readMany(positions),
       }),
-      liteNews: (reading) => this.#lite.news(reading),
-      liteUnreadable: (reading) => this.#lite.unreadable(reading),
+      liteNews: (subscription) => this.#lite.news(subscription),
+      liteUnreadable: (subscription) => this.#lite.unreadable(subscription),
     })
-    this.#burial = new Burial(common)
-    this.#acknowledging = new Acknowledging({ ...common, readings, burial: this.#burial })
-    this.#offsets = new Offsets({ ...common, readings, throughput })
-    this.#lite = new LiteShell({ ...common, readings, throughput, delivering, receiving: this.#receiving })
+    this.#deadLetters = new DeadLetters(common)
+    this.#acknowledging = new Acknowledging({ ...common, subscriptions, deadLetters: this.#deadLetters })
+    this.#offsets = new Offsets({ ...common, subscriptions, throughput })
+    this.#lite = new LiteShell({ ...common, subscriptions, throughput, delivering, receiving: this.#receiving })
     this.#sending = new Sending({
       ...{ ...common, throughput },
       ...{ timers: this.#timers, transactions: this.#transactions, lite: this.#lite },
     })
     this.#configuration = new Configuration({
       ...common,
-      endPolls: (reading, refusal) => this.#receiving.endPolls(reading, refusal),
+      endPolls: (subscription, refusal) => this.#receiving.endPolls(subscription, refusal),
       topicChanged: (topic) => this.#lite.topicChanged(topic),
       topicGone: (topic, refusal) => {
         if (topic.liteTopics) this.#lite.topicGone(topic, refusal)
@@ -261,7 +261,7 @@ export class BrokerShell implements Broker {
   }
 
   useGroup(consumerGroupId: string): GroupView {
-    return groupView(this.#readings.group(consumerGroupId))
+    return groupView(this.#subscriptions.group(consumerGroupId))
   }
 
   get maxDelayMs(): number {
@@ -326,12 +326,12 @@ export class BrokerShell implements Broker {
     return this.#transactions.end(request)
   }
 
-  askProducersBy(asker: ProducerAsker): void {
-    this.#transactions.askProducersBy(asker)
+  setTransactionChecker(asker: TransactionChecker): void {
+    this.#transactions.setTransactionChecker(asker)
   }
 
-  producerCame(topicNames: readonly string[]): void {
-    this.#transactions.producerCame(topicNames)
+  producerConnected(topicNames: readonly string[]): void {
+    this.#transactions.producerConnected(topicNames)
   }
 
   // Offsets --------------------------------------------------------------------------------------
@@ -456,7 +456,7 @@ export class BrokerShell implements Broker {
 
   /** Whatever the subscription needs after deliveries ran out or its group changed. */
   #attend(subscription: Subscription): void {
-    if (subscription.dying.first) void this.#burial.buryAll(subscription)
+    if (subscription.exhausted.first) void this.#deadLetters.moveAllToDeadLetter(subscription)
     this.#receiving.serve(subscription)
   }
 

@@ -271,7 +271,7 @@ export async function historyOf(
           clientId: event.owner,
           untilMs: event.deadline,
         })
-    } else if (event.type === 'acked' || event.type === 'kept' || event.type === 'deadline') {
+    } else if (event.type === 'acked' || event.type === 'acked-out-of-order' || event.type === 'deadline') {
       const group = groups.get(event.subscriptionId)
       if (group === undefined || !event.entries.some(names)) continue
       if (event.type === 'deadline') incidents.push({ what: 'deadline', group, at: known, untilMs: event.deadline })

@@ -8,7 +8,7 @@ import type { BrokerState } from '../core/state.ts'
 /** How often clients that fell silent are forgotten. */
 const SWEEP_MS = 60_000
 
-export interface PresenceContext {
+export interface ClientLivenessContext {
   readonly state: BrokerState
   now(): number
   tryCommit(events: readonly BrokerEvent[]): boolean
@@ -16,11 +16,11 @@ export interface PresenceContext {
   stopped(): boolean
 }
 
-export class Presence {
-  readonly #context: PresenceContext
+export class ClientLiveness {
+  readonly #context: ClientLivenessContext
   #sweptAt = 0
 
-  constructor(context: PresenceContext) {
+  constructor(context: ClientLivenessContext) {
     this.#context = context
   }
 

@@ -16,10 +16,10 @@ export interface ConfigurationContext {
   readonly state: BrokerState
   commit(events: readonly BrokerEvent[]): void
   durable(): Promise<void>
-  /** Deliveries of the reading may be visible, or out of retries, that were not. */
-  attend(reading: Subscription): void
-  /** Ends the receives that wait on the reading: refused, or with nothing. */
-  endPolls(reading: Subscription, refusal: Refusal | null): void
+  /** Deliveries of the subscription may be visible, or out of retries, that were not. */
+  attend(subscription: Subscription): void
+  /** Ends the receives that wait on the subscription: refused, or with nothing. */
+  endPolls(subscription: Subscription, refusal: Refusal | null): void
   /** A LITE topic was made or changed. */
   topicChanged(topic: Topic): void
   topicGone(topic: Topic, refusal: Refusal): void
@@ -63,12 +63,12 @@ export class Configuration {
       const event = decideGroup(this.#state, spec)
       if (!event) continue
       const before = this.#state.groups.get(spec.consumerGroupId)
-      const readings = [...(before?.subscriptions.values() ?? [])]
+      const subscriptions = [...(before?.subscriptions.values() ?? [])]
       const isBoundAnew = before !== undefined && !sameBinding(before.settings.lite ?? null, event.lite ?? null)
       this.#context.commit([event])
       if (isBoundAnew) {
         this.#context.groupGone(spec.consumerGroupId)
-        for (const reading of readings) if (reading.removed) this.#context.endPolls(reading, null)
+        for (const subscription of subscriptions) if (subscription.removed) this.#context.endPolls(subscription, null)
       }
       const group = this.#state.groups.get(spec.consumerGroupId)!
       retriesChanged(group)
@@ -80,11 +80,11 @@ export class Configuration {
   async removeGroup(consumerGroupId: string): Promise<void> {
     const group = this.#state.groups.get(consumerGroupId)
     if (group) {
-      const readings = [...group.subscriptions.values()]
+      const subscriptions = [...group.subscriptions.values()]
       this.#context.commit([{ type: 'group-removed', consumerGroupId }])
       this.#context.groupGone(consumerGroupId)
       // Who still waits may come again, and then makes the group anew.
-      for (const subscription of readings) this.#context.endPolls(subscription, null)
+      for (const subscription of subscriptions) this.#context.endPolls(subscription, null)
     }
     await this.#context.durable()
   }

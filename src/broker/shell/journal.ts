@@ -103,7 +103,7 @@ export class Journal {
     batch.gone.push(...queueKeysGoneBy(this.state, event))
     this.#snapshot?.before(event)
     apply(this.state, event, position)
-    if (event.type === 'timed' || event.type === 'half') this.#keepUntilOld(position, event.storeTimeMs)
+    if (event.type === 'timer-stored' || event.type === 'half') this.#keepUntilOld(position, event.storeTimeMs)
     if (event.type === 'message') this.#arrive(event, position, batch.arrived)
   }
 

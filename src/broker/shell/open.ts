@@ -119,7 +119,7 @@ function replay(known: Known, index: QueueIndex, position: number, payload: Uint
   const event = decodeEvent(payload)
   for (const key of queueKeysGoneBy(state, event)) index.drop(key)
   apply(state, event, position)
-  if (event.type === 'timed' || event.type === 'half') newest.set(segmentOf(position), event.storeTimeMs)
+  if (event.type === 'timer-stored' || event.type === 'half') newest.set(segmentOf(position), event.storeTimeMs)
   if (event.type !== 'message') return
   newest.set(segmentOf(position), event.storeTimeMs)
   if (addToIndex) addEntry(known, index, position, { ...event, tagHash: tagHash(event.tag) })

@@ -13,7 +13,7 @@ import { codes } from '../core/refusal.ts'
 import { decideTrim, expiredSegments, sealAfterMs } from '../core/retention.ts'
 import type { BrokerState, Subscription, Topic } from '../core/state.ts'
 import { positionOf, segmentOf } from '../log/contract.ts'
-import { breathe } from '../log/yield.ts'
+import { yieldToEventLoop } from '../log/yield.ts'
 import type { Journal } from './journal.ts'
 
 /** After a full or failing disk. */
@@ -34,8 +34,8 @@ export interface RetentionContext {
   report(error: unknown): void
   /** Called before the segments below a position go: what is still needed is written again further on. */
   makeWay(below: number): Promise<void>
-  /** The reading may have something to deliver, or to bury, that it had not. */
-  attend(reading: Subscription): void
+  /** The subscription may have something to deliver, or to moveToDeadLetter, that it had not. */
+  attend(subscription: Subscription): void
   /** Called when `due` may have changed. */
   changed(): void
 }
@@ -125,7 +125,7 @@ export class Retention {
   async #follow(queueKeys: readonly number[]): Promise<void> {
     const { state, journal } = this.#context
     for (let from = 0; from < queueKeys.length; from += queuesAtOnce) {
-      if (from > 0) await breathe()
+      if (from > 0) await yieldToEventLoop()
       const some = queueKeys.slice(from, from + queuesAtOnce)
       const event = decideTrim(state, some, (queueKey) => journal.index.minimumOffset(queueKey))
       if (!event) continue
@@ -141,6 +141,7 @@ export class Retention {
       const queue = this.#context.state.queues.get(queueKey)
       if (queue) topics.add(queue.topic)
     }
-    for (const { subscriptions } of topics) for (const reading of subscriptions.values()) this.#context.attend(reading)
+    for (const { subscriptions } of topics)
+      for (const subscription of subscriptions.values()) this.#context.attend(subscription)
   }
 }

@@ -1,5 +1,5 @@
-/** A few at a time: whoever comes when all places are taken waits in line. */
-export class Turns {
+/** A few at a time: whoever comes when all places are taken waits in wait queue. */
+export class Semaphore {
   #free: number
   readonly #waiting: (() => void)[] = []
 

@@ -248,7 +248,7 @@ describe('a recall', () => {
     expect(await receive()).toHaveLength(1)
   })
 
-  it('between the reading of a due message and its delivery is respected', async () => {
+  it('between the subscription of a due message and its delivery is respected', async () => {
     const receipts = [await send(MINUTE, 'recalled'), await send(MINUTE, 'kept')]
     await reopenCleanly()
     await receive()

@@ -12,24 +12,24 @@
 import type { Cancel, Clock } from '../../world/world.ts'
 import { BrokerRefusal, type SendRequest } from '../broker.ts'
 import { decodeEvent } from '../core/event-codec.ts'
-import type { BrokerEvent, MessageEvent, TimedEvent } from '../core/events.ts'
+import type { BrokerEvent, MessageEvent, TimerStoredEvent } from '../core/events.ts'
 import { codes, type Refusal } from '../core/refusal.ts'
 import type { BrokerState, Topic } from '../core/state.ts'
 import {
   type DueMessage,
-  decideFired,
   decideMoved,
-  decideTimedSend,
+  decideTimerFired,
+  decideTimerStored,
   formatRecallHandle,
   isNamed,
   nameOfTimer,
   parseRecallHandle,
-  refuseTimed,
+  refuseTimer,
   type TimerName,
 } from '../core/timers.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import { isDamage, LogError } from '../log/errors.ts'
-import { breathe } from '../log/yield.ts'
+import { yieldToEventLoop } from '../log/yield.ts'
 import { refuse } from './refusals.ts'
 
 /** A portion: messages and bytes put into one record group. */
@@ -80,18 +80,18 @@ export class Timers {
   }
 
   /** Events of a send in the order of its messages; `sent` must hear of them once they are committed. Throws a `BrokerRefusal`. */
-  decideSend(topic: Topic, { messages }: SendRequest, at: number): Array<MessageEvent | TimedEvent> {
+  decideSend(topic: Topic, { messages }: SendRequest, at: number): Array<MessageEvent | TimerStoredEvent> {
     const wallMs = this.#context.clock.now()
-    const events = decideTimedSend(this.#state, topic, messages, { at, wallMs })
-    const refusal = refuseTimed(this.#state, events.filter(({ type }) => type === 'timed').length)
+    const events = decideTimerStored(this.#state, topic, messages, { at, wallMs })
+    const refusal = refuseTimer(this.#state, events.filter(({ type }) => type === 'timer-stored').length)
     if (refusal) throw refuse(refusal)
     return events
   }
 
   /** The recall handles of what was just committed; null for what does not wait. */
-  sent(events: ReadonlyArray<MessageEvent | TimedEvent>): Array<string | null> {
+  sent(events: ReadonlyArray<MessageEvent | TimerStoredEvent>): Array<string | null> {
     const handles = events.map((event) => {
-      if (event.type !== 'timed') return null
+      if (event.type !== 'timer-stored') return null
       return formatRecallHandle(nameOfTimer(event, this.#state.timers.positionOf(event.timerId)!))
     })
     this.#arm()
@@ -116,7 +116,8 @@ export class Timers {
       throw refuse(foreign('names no message of this instance; take it from the result of the send'))
     if (record.queueKey !== topic.firstQueueKey)
       throw refuse(foreign(`is of another topic than ${request.topic}, or of one of that name that was removed`))
-    if (this.#state.timers.has(name.timerId)) this.#context.commit([{ type: 'recalled', timerIds: [name.timerId] }])
+    if (this.#state.timers.has(name.timerId))
+      this.#context.commit([{ type: 'timer-recalled', timerIds: [name.timerId] }])
     else if (this.#hasPassed(name)) throw refuse(tooLate())
     await this.#context.durable()
     return { messageId: record.messageId }
@@ -132,7 +133,7 @@ export class Timers {
       const { timerIds, next } = timers.below(position, from, ROWS_AT_ONCE)
       await this.#move(timerIds, position)
       from = next
-      if (from > 0) await breathe()
+      if (from > 0) await yieldToEventLoop()
     }
   }
 
@@ -211,7 +212,7 @@ export class Timers {
     // The clock may have been set back since; what is not due any more waits on.
     const wallMs = clock.now()
     const still = read.filter((_, i) => due[i]!.dueMs <= wallMs)
-    const outcome = this.#tryCommit(decideFired(this.#state, still, this.#context.now()))
+    const outcome = this.#tryCommit(decideTimerFired(this.#state, still, this.#context.now()))
     if (outcome === 'busy') {
       this.#pauseFor(BUSY_MS)
       return false
@@ -278,7 +279,7 @@ export class Timers {
   }
 
   /** Null when it does not wait any more, or is damaged. Rejects when the disk could not be read now. */
-  async #readOne(timerId: number): Promise<TimedEvent | null> {
+  async #readOne(timerId: number): Promise<TimerStoredEvent | null> {
     for (;;) {
       const position = this.#state.timers.positionOf(timerId)
       if (position === null) return null
@@ -300,7 +301,7 @@ export class Timers {
   }
 
   /** The record a recall handle was made for; null when there is none. */
-  async #recordOf(name: TimerName): Promise<TimedEvent | null> {
+  async #recordOf(name: TimerName): Promise<TimerStoredEvent | null> {
     try {
       if (this.#state.timers.has(name.timerId)) {
         const record = await this.#readOne(name.timerId)
@@ -332,9 +333,9 @@ export class Timers {
   }
 }
 
-function timedOf(record: Uint8Array): TimedEvent {
+function timedOf(record: Uint8Array): TimerStoredEvent {
   const event = decodeEvent(record)
-  if (event.type !== 'timed') throw new Error(`The timer table names a record that is a ${event.type}.`)
+  if (event.type !== 'timer-stored') throw new Error(`The timer table names a record that is a ${event.type}.`)
   return event
 }
 

@@ -211,10 +211,10 @@ describe('a check', () => {
     await clock.advance(30 * MINUTE)
     expect(asked).toEqual([])
     producers.add('topic')
-    broker.producerCame(['other', 'unknown'])
+    broker.producerConnected(['other', 'unknown'])
     await clock.advance(0)
     expect(asked).toEqual([])
-    broker.producerCame(['topic'])
+    broker.producerConnected(['topic'])
     await clock.advance(0)
     expect(asked).toHaveLength(1)
     await clock.advance(HOUR)
@@ -317,7 +317,7 @@ async function open(): Promise<void> {
     settings,
     report: (error: unknown) => void reported.push(error),
   })
-  broker.askProducersBy({
+  broker.setTransactionChecker({
     canAsk: (topicName) => producers.has(topicName),
     ask: async (orphan) => void asked.push({ ...orphan, payload: Buffer.from(orphan.payload) }),
   })

@@ -13,9 +13,9 @@ import { createHmac, timingSafeEqual } from 'node:crypto'
 import {
   BrokerRefusal,
   type EndTransactionRequest,
-  type ProducerAsker,
   type SendReceipt,
   type SendRequest,
+  type TransactionChecker,
   type TransactionOutcome,
 } from '../broker.ts'
 import { decodeEvent } from '../core/event-codec.ts'
@@ -25,13 +25,13 @@ import { decideSend } from '../core/queue.ts'
 import { codes } from '../core/refusal.ts'
 import type { BrokerState, Topic } from '../core/state.ts'
 import {
-  decideChecked,
-  decideEnded,
   decideHalf,
+  decideTransactionChecked,
+  decideTransactionEnded,
   type OpenTransaction,
   openBelow,
   postponeCheck,
-  producerCame,
+  producerConnected,
   retryDue,
   setLife,
   takeDue,
@@ -63,7 +63,7 @@ export interface TransactionsContext {
 
 export class TransactionShell {
   readonly #context: TransactionsContext
-  #asker: ProducerAsker | null = null
+  #asker: TransactionChecker | null = null
   #asking = false
   readonly #ends = new Map<number, Resolution>()
 
@@ -113,16 +113,16 @@ export class TransactionShell {
     return this.#commitTransaction(topicName, one)
   }
 
-  askProducersBy(asker: ProducerAsker): void {
+  setTransactionChecker(asker: TransactionChecker): void {
     this.#asker = asker
   }
 
-  producerCame(topicNames: readonly string[]): void {
+  producerConnected(topicNames: readonly string[]): void {
     const { state } = this.#context
     let any = false
     for (const topicName of topicNames) {
       const topic = state.topics.get(topicName)
-      if (topic) any = producerCame(state, topic, this.#context.now()) || any
+      if (topic) any = producerConnected(state, topic, this.#context.now()) || any
     }
     if (any) this.#context.arm()
   }
@@ -166,7 +166,7 @@ export class TransactionShell {
     if (record === null || state.transactions.open.get(one.number) !== one) return this.#endedAlready(one.number)
     const at = this.#context.now()
     const [message] = decideSend(topic, [halfOf(record)], at)
-    this.#context.commit([decideEnded([one], 'commit', at), message!])
+    this.#context.commit([decideTransactionEnded([one], 'commit', at), message!])
     this.#remember([one], 'commit')
     this.#context.arm()
     await this.#context.durable()
@@ -204,7 +204,7 @@ export class TransactionShell {
     this.#asking = true
     try {
       try {
-        this.#context.commit([decideChecked(asked, at)])
+        this.#context.commit([decideTransactionChecked(asked, at)])
         await this.#context.durable()
       } catch (error) {
         this.#tryLater(asked, error, at)
@@ -250,7 +250,7 @@ export class TransactionShell {
   }
 
   #end(these: readonly OpenTransaction[], resolution: Resolution): void {
-    this.#context.commit([decideEnded(these, resolution, this.#context.now())])
+    this.#context.commit([decideTransactionEnded(these, resolution, this.#context.now())])
     this.#remember(these, resolution)
     this.#context.arm()
   }

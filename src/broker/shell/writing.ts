@@ -68,7 +68,7 @@ export class Writing {
   /** What carries no time is preceded by it, once a second: message traces say when a message was acknowledged. */
   #dated(events: readonly BrokerEvent[]): readonly BrokerEvent[] {
     const type = events[0]?.type
-    if (type !== 'acked' && type !== 'kept' && type !== 'deadline') return events
+    if (type !== 'acked' && type !== 'acked-out-of-order' && type !== 'deadline') return events
     const at = this.#context.now()
     if (at - this.#datedAt < DATED_EVERY_MS) return events
     this.#datedAt = at

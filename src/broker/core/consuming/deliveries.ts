@@ -9,7 +9,7 @@
  *
  * Cost: O(log n) in the deliveries in flight for each, O(1) in everything else.
  */
-import type { AckedEvent, DeadlineEvent, Handout, LeasedEntry, LeasedEvent, MessageName } from '../events.ts'
+import type { AckedEvent, DeadlineEvent, DeliveryEvent, LeasedEntry, LeasedEvent, MessageName } from '../events.ts'
 import { limits } from '../limits.ts'
 import type { BrokerState, Cursor, Group, Lease, Phase, Subscription, Topic } from '../state.ts'
 import type { DeliveryName } from './handle.ts'
@@ -38,7 +38,7 @@ export function findDelivery(subscription: Subscription | undefined, name: Deliv
 
 /** Its latest delivery is the one meant. One that counts as none has no name, and its attempt is that of the one before. */
 export function isNamed(lease: Lease, { attempt, session }: DeliveryName): boolean {
-  return lease.attempt === attempt && lease.session === session && !lease.untouched
+  return lease.attempt === attempt && lease.session === session && !lease.returned
 }
 
 export function decideDeadline(leases: readonly Lease[], deadline: number): DeadlineEvent[] {
@@ -52,7 +52,7 @@ export function decideDeadline(leases: readonly Lease[], deadline: number): Dead
     type: 'deadline' as const,
     subscriptionId,
     deadline,
-    untouched: false,
+    returned: false,
     entries,
   }))
 }
@@ -63,7 +63,7 @@ export function decideUntouched(subscription: Subscription, leases: readonly Lea
     type: 'deadline',
     subscriptionId: subscription.id,
     deadline,
-    untouched: true,
+    returned: true,
     entries: leases.map(nameOf),
   }
 }
@@ -116,13 +116,13 @@ export function surface(lease: Lease): void {
     return
   }
   const dies = spent(lease, maxAttempts(maxRetryTimes))
-  enterPhase(lease, dies ? 'dying' : 'ready')
-  ;(dies ? subscription.dying : subscription.ready).push(lease)
+  enterPhase(lease, dies ? 'exhausted' : 'ready')
+  ;(dies ? subscription.exhausted : subscription.ready).push(lease)
 }
 
 /** Whether the delivery that just ended was its last. */
 export function spent(lease: Lease, last: number): boolean {
-  return lease.failures + (lease.untouched ? 0 : 1) >= last
+  return lease.failures + (lease.returned ? 0 : 1) >= last
 }
 
 /** In an orderly group only a queue's first message can be out of retries, and only once nothing of the queue is with a client. */
@@ -132,8 +132,8 @@ export function judgeHead(cursor: Cursor): void {
   const { subscription } = head
   const { orderly, maxRetryTimes } = subscription.group.settings
   if (!orderly || !spent(head, maxAttempts(maxRetryTimes))) return
-  enterPhase(head, 'dying')
-  subscription.dying.push(head)
+  enterPhase(head, 'exhausted')
+  subscription.exhausted.push(head)
 }
 
 /** The queue's first message that was delivered and is not done with. */
@@ -179,21 +179,21 @@ export function applyLeased(state: BrokerState, event: LeasedEvent): void {
   for (const entry of event.entries) {
     const cursor = subscription.cursors[entry.queueId]!
     const known = cursor.leases.get(entry.offset)
-    if (known && !known.untouched) known.failures++
-    handOut(state, known ?? newLease(state, subscription, cursor, entry), event, entry)
+    if (known && !known.returned) known.failures++
+    deliver(state, known ?? newLease(state, subscription, cursor, entry), event, entry)
   }
-  subscription.turn = (subscription.turn + 1) % subscription.cursors.length
+  subscription.roundRobin = (subscription.roundRobin + 1) % subscription.cursors.length
 }
 
 /** A delivery begins: with whom, under which name, until when. */
-export function handOut(state: BrokerState, lease: Lease, event: Handout, entry: LeasedEntry): void {
+export function deliver(state: BrokerState, lease: Lease, event: DeliveryEvent, entry: LeasedEntry): void {
   leave(state, lease)
   if (lease.acked) {
     lease.acked = false
     lease.subscription.unacknowledged++
     state.unacknowledged++
   }
-  lease.untouched = false
+  lease.returned = false
   lease.attempt = entry.attempt
   lease.session = event.session
   lease.at = event.at
@@ -228,9 +228,9 @@ export function applyDeadline(state: BrokerState, event: DeadlineEvent): void {
     lease.deadline = event.deadline
     lease.renewable = false
     enterPhase(lease, 'leased')
-    if (event.untouched) {
+    if (event.returned) {
       lease.attempt--
-      lease.untouched = true
+      lease.returned = true
     }
     state.deliveries.set(lease, event.deadline)
   }
@@ -252,12 +252,12 @@ export function dropSubscription(state: BrokerState, subscription: Subscription)
   subscription.removed = true
   for (const cursor of subscription.cursors) for (const lease of cursor.leases.values()) forget(state, cursor, lease)
   state.subscriptions.delete(subscription.id)
-  subscription.group.subscriptions.delete(readingName(subscription.topic))
+  subscription.group.subscriptions.delete(subscriptionName(subscription.topic))
   subscription.topic.subscriptions.delete(subscription.group.settings.consumerGroupId)
 }
 
-/** By which a group finds its reading of the topic. */
-export function readingName(topic: Topic): string {
+/** By which a group finds its subscription to the topic. */
+export function subscriptionName(topic: Topic): string {
   // No name holds a slash.
   return topic.parent === null ? topic.settings.topicName : `${topic.settings.topicName}/${topic.liteTopic}`
 }
@@ -286,7 +286,7 @@ export function newLease(state: BrokerState, subscription: Subscription, cursor:
     tagHash: entry.tagHash,
     attempt: entry.attempt,
     failures: 0,
-    untouched: false,
+    returned: false,
     acked: false,
     session: 0,
     at: 0,
@@ -294,7 +294,7 @@ export function newLease(state: BrokerState, subscription: Subscription, cursor:
     renewable: false,
     owner: '',
     phase: 'leased',
-    passedBy: null,
+    matchedBy: null,
     refusedBy: null,
   }
   cursor.invisible++
@@ -322,7 +322,7 @@ export function enterPhase(lease: Lease, phase: Phase): void {
 export function leave(state: BrokerState, lease: Lease): void {
   state.deliveries.remove(lease)
   if (lease.phase === 'ready') lease.subscription.ready.remove(lease)
-  else if (lease.phase === 'dying') lease.subscription.dying.remove(lease)
+  else if (lease.phase === 'exhausted') lease.subscription.exhausted.remove(lease)
   if (lease.renewable) disown(state, lease)
 }
 

@@ -1,7 +1,7 @@
 /**
  * Receipt handles: opaque text to clients (data-plane §3.3), self-describing to us.
  *
- * A handle names one delivery: subscription (a group's reading of one incarnation of a topic), queue,
+ * A handle names one delivery: subscription (a group's subscription to one incarnation of a topic), queue,
  * offset, attempt, and the session of the broker that made it. The session is a random number drawn at
  * each start: a delivery whose record a power cut took back cannot be mistaken for a later one.
  * Changing the invisible time keeps the delivery, hence the handle.

@@ -1,5 +1,5 @@
 /**
- * Where a group's reading of a topic is moved to, and what becomes of what it held: nothing. A reset forgets
+ * Where a group's subscription to a topic is moved to, and what becomes of what it held: nothing. A reset forgets
  * deliveries under way and retries, so every message from the new place on is fresh, once; handles from
  * before name nothing (the shell changes its session with each reset, so they cannot name the new deliveries
  * either). Connected clients are not told: they simply get the new range (data-plane §4.9).

@@ -9,18 +9,18 @@
  * The same attempt asking again is a client that never got the answer: it gets the same batch, under
  * the same handles, and nothing is counted.
  *
- * Every delivery raises a message's attempt, but only the queue's first message is judged by the group's
- * retries: what rode along behind it has not failed. So a message is buried after maxRetryTimes + 1
+ * Every delivery raises a message's attempt, but only the queue's first message is evaluated by the group's
+ * retries: what rode along behind it has not failed. So a message is moved to the dead letters after maxRetryTimes + 1
  * deliveries that ended while it was the first.
  */
-import type { AckedEvent, BrokerEvent, KeptEvent, LeasedEntry, LockedEvent, MessageName } from '../events.ts'
+import type { AckedEvent, AckedOutOfOrderEvent, BrokerEvent, LeasedEntry, LockedEvent, MessageName } from '../events.ts'
 import { limits } from '../limits.ts'
 import type { BrokerState, Cursor, Group, Lease, Subscription, Waiter } from '../state.ts'
 import {
   commitPrefix,
+  deliver,
   enterPhase,
   forget,
-  handOut,
   headOf,
   judgeHead,
   leave,
@@ -41,11 +41,11 @@ export function decideOrderlyTake(
   const again = batchOfAttempt(subscription, want.attemptId)
   if (again) {
     const leased = locked(subscription, want, at, { ...again, nexts: [], repeated: true })
-    return { events: [leased], leased, missing: null, unjudged: [], unfinished: false }
+    return { events: [leased], leased, missing: null, unevaluated: [], unfinished: false }
   }
   const entries: LeasedEntry[] = []
   const unwanted: MessageName[] = []
-  const unjudged: Lease[] = []
+  const unevaluated: Lease[] = []
   const nexts: LockedEvent['nexts'][number][] = []
   let missing: Taken['missing'] = null
   let unfinished = false
@@ -54,9 +54,9 @@ export function decideOrderlyTake(
     if (entries.length >= want.max || missing !== null || unfinished) break
     if (!free(cursor)) continue
     const again = takeAgain(cursor, want, entries.length)
-    if (again.unjudged.length > 0) {
+    if (again.unevaluated.length > 0) {
       // Nothing of the queue until all of it can be told apart, or it would come out of order.
-      unjudged.push(...again.unjudged)
+      unevaluated.push(...again.unevaluated)
       continue
     }
     entries.push(...again.entries)
@@ -76,10 +76,10 @@ export function decideOrderlyTake(
     leased = locked(subscription, want, at, { session: context.session, nexts, entries, repeated: false })
     events.push(leased)
   }
-  return { events, leased, missing, unjudged, unfinished }
+  return { events, leased, missing, unevaluated, unfinished }
 }
 
-/** Whether the poll asks for a batch that was handed out under its attempt: it need not wait in line for it. */
+/** Whether the poll asks for a batch that was handed out under its attempt: it need not waits in wait queue for it. */
 export function isRepeat(subscription: Subscription, attemptId: string): boolean {
   return subscription.group.settings.orderly && batchOfAttempt(subscription, attemptId) !== null
 }
@@ -104,7 +104,7 @@ function locked(
 
 /** Nothing of the queue is with a client or on its way to the dead letters. */
 function free(cursor: Cursor): boolean {
-  return cursor.invisible === 0 && headOf(cursor)?.phase !== 'dying'
+  return cursor.invisible === 0 && headOf(cursor)?.phase !== 'exhausted'
 }
 
 /** The queue's messages that were delivered before, from the first on, beside `taken` others; `whole` when that is all of them. */
@@ -113,10 +113,14 @@ function takeAgain(
   want: Pick<Waiter, 'filter' | 'hashes' | 'max'>,
   taken: number,
 ): Sorted & { readonly whole: boolean } {
-  const sorted: Sorted = { entries: [], unwanted: [], unjudged: [] }
+  const sorted: Sorted = { entries: [], unwanted: [], unevaluated: [] }
   for (const lease of cursor.leases.values()) {
-    const { entries, unwanted, unjudged } = sorted
-    if (taken + entries.length >= want.max || unwanted.length >= limits.scanStep || unjudged.length >= limits.scanStep)
+    const { entries, unwanted, unevaluated } = sorted
+    if (
+      taken + entries.length >= want.max ||
+      unwanted.length >= limits.scanStep ||
+      unevaluated.length >= limits.scanStep
+    )
       return { ...sorted, whole: false }
     sort(lease, want, sorted)
   }
@@ -134,11 +138,11 @@ function batchOfAttempt(
     const { lock } = cursor
     const head = headOf(cursor)
     if (!lock || lock.attemptId !== attemptId || lock.repeats >= limits.repeatsPerBatch) continue
-    if (!head || head.phase === 'dying') continue
+    if (!head || head.phase === 'exhausted') continue
     session ??= head.session
     for (const lease of cursor.leases.values()) {
       // What nobody was given after all is no part of the batch.
-      if (lease.offset > lock.last || lease.untouched || lease.session !== session) break
+      if (lease.offset > lock.last || lease.returned || lease.session !== session) break
       if (!lease.acked) entries.push({ ...againOf(lease), attempt: lease.attempt })
     }
   }
@@ -156,8 +160,8 @@ export function applyLocked(state: BrokerState, event: LockedEvent): void {
   for (const entry of event.entries) {
     const cursor = subscription.cursors[entry.queueId]!
     const known = cursor.leases.get(entry.offset)
-    if (known && known === headOf(cursor) && !known.untouched && !event.repeated) known.failures++
-    handOut(state, known ?? newLease(state, subscription, cursor, entry), event, entry)
+    if (known && known === headOf(cursor) && !known.returned && !event.repeated) known.failures++
+    deliver(state, known ?? newLease(state, subscription, cursor, entry), event, entry)
     if (!event.repeated) cursor.lock = { attemptId: event.attemptId, last: entry.offset, repeats: 0 }
   }
   if (event.repeated)
@@ -165,16 +169,16 @@ export function applyLocked(state: BrokerState, event: LockedEvent): void {
       const cursor = subscription.cursors[queueId]!
       if (cursor.lock) cursor.lock = { ...cursor.lock, repeats: cursor.lock.repeats + 1 }
     }
-  subscription.turn = (subscription.turn + 1) % subscription.cursors.length
+  subscription.roundRobin = (subscription.roundRobin + 1) % subscription.cursors.length
 }
 
 /** An acknowledgement by a client: for good, or in an orderly group once everything before it is acknowledged. */
-export function decideAck(subscription: Subscription, leases: readonly Lease[]): AckedEvent | KeptEvent {
-  const type = subscription.group.settings.orderly ? 'kept' : 'acked'
+export function decideAck(subscription: Subscription, leases: readonly Lease[]): AckedEvent | AckedOutOfOrderEvent {
+  const type = subscription.group.settings.orderly ? 'acked-out-of-order' : 'acked'
   return { type, subscriptionId: subscription.id, entries: leases.map(nameOf) }
 }
 
-export function applyKept(state: BrokerState, event: KeptEvent): void {
+export function applyAckedOutOfOrder(state: BrokerState, event: AckedOutOfOrderEvent): void {
   const subscription = state.subscriptions.get(event.subscriptionId)
   if (!subscription) return
   const cursors = new Set<Cursor>()
@@ -183,14 +187,14 @@ export function applyKept(state: BrokerState, event: KeptEvent): void {
     const lease = cursor?.leases.get(offset)
     if (!cursor || !lease || lease.acked) continue
     leave(state, lease)
-    keep(state, lease)
+    applyAckedOutOfOrderTo(state, lease)
     cursors.add(cursor)
   }
   for (const cursor of cursors) commitPrefix(state, cursor)
 }
 
 /** Acknowledged, and there until everything before it is. */
-export function keep(state: BrokerState, lease: Lease): void {
+export function applyAckedOutOfOrderTo(state: BrokerState, lease: Lease): void {
   enterPhase(lease, 'acked')
   lease.acked = true
   lease.renewable = false
@@ -208,7 +212,7 @@ export function orderChanged(state: BrokerState, group: Group): void {
       cursor.lock = null
       for (const lease of cursor.leases.values()) {
         if (lease.acked) forget(state, cursor, lease)
-        else if (lease.phase === 'ready' || lease.phase === 'dying') {
+        else if (lease.phase === 'ready' || lease.phase === 'exhausted') {
           leave(state, lease)
           enterPhase(lease, 'ready')
           if (!group.settings.orderly) surface(lease)

@@ -4,7 +4,7 @@
  * Orderly groups take their messages by other rules (`orderly.ts`) and share everything else. What
  * becomes of a delivery afterwards is in `lease.ts`.
  */
-import type { BrokerEvent, Handout, LeasedEntry, LeasedEvent, MessageName } from '../events.ts'
+import type { BrokerEvent, DeliveryEvent, LeasedEntry, LeasedEvent, MessageName } from '../events.ts'
 import { sqlOf } from '../filters/filter.ts'
 import { limits } from '../limits.ts'
 import type { Cursor, Lease, Subscription, Waiter } from '../state.ts'
@@ -22,7 +22,7 @@ export interface Entries {
   passes?(i: number): boolean
 }
 
-/** What a take may look at; null means "not in memory (or not judged by the receive's expression): load it and ask again". */
+/** What a take may look at; null means "not in memory (or not evaluated by the receive's expression): load it and ask again". */
 export type EntriesAt = (queueKey: number, from: number, count: number) => Entries | null
 
 export interface TakeContext {
@@ -33,11 +33,11 @@ export interface TakeContext {
 
 export interface Taken {
   readonly events: readonly BrokerEvent[]
-  readonly leased: Handout | null
+  readonly leased: DeliveryEvent | null
   /** Entries of this queue must be loaded before there is more. */
   readonly missing: number | null
   /** Visible again, and the receive's expression was not asked of them yet: ask, and take again. */
-  readonly unjudged: readonly Lease[]
+  readonly unevaluated: readonly Lease[]
   /** The scan budget ran out before the queues did: let others run, then take again. */
   readonly unfinished: boolean
 }
@@ -55,11 +55,11 @@ export function decideTake(
   const entries: LeasedEntry[] = []
   const urgentFirst = subscription.topic.settings.messageType === 'PRIORITY'
   const unwanted: MessageName[] = []
-  const unjudged: Lease[] = []
-  if (!urgentFirst) takeReady(subscription, want, { entries, unwanted, unjudged })
-  // Fresh messages wait until those that came back were judged, or under a steady flow they would wait for ever.
+  const unevaluated: Lease[] = []
+  if (!urgentFirst) takeReady(subscription, want, { entries, unwanted, unevaluated })
+  // Fresh messages wait until those that came back were evaluated, or under a steady flow they would wait for ever.
   const fresh =
-    unjudged.length > 0
+    unevaluated.length > 0
       ? NOTHING_FRESH
       : takeFresh(
           urgentFirst ? subscription.cursors.toReversed() : inTurn(subscription),
@@ -69,7 +69,7 @@ export function decideTake(
           entries,
         )
   // Where the highest queue's entries are still being read, what is less urgent waits for them.
-  if (urgentFirst && fresh.missing === null) takeReady(subscription, want, { entries, unwanted, unjudged })
+  if (urgentFirst && fresh.missing === null) takeReady(subscription, want, { entries, unwanted, unevaluated })
   const events: BrokerEvent[] = []
   if (unwanted.length > 0)
     events.push({
@@ -97,7 +97,7 @@ export function decideTake(
     events,
     leased,
     missing: fresh.missing,
-    unjudged,
+    unevaluated,
     unfinished: fresh.unfinished || unwanted.length >= limits.scanStep,
   }
 }
@@ -114,8 +114,8 @@ const NOTHING_FRESH: Fresh = { nexts: [], missing: null, unfinished: false }
 export interface Sorted {
   readonly entries: LeasedEntry[]
   readonly unwanted: MessageName[]
-  /** `Taken.unjudged`. */
-  readonly unjudged: Lease[]
+  /** `Taken.unevaluated`. */
+  readonly unevaluated: Lease[]
 }
 
 /** What is visible again, in the order in which it became so. */
@@ -124,14 +124,14 @@ function takeReady(subscription: Subscription, want: Pick<Waiter, 'filter' | 'ha
   for (let lease = subscription.ready.first; lease && to.entries.length < want.max; lease = lease.next) {
     if (spent(lease, last)) continue
     sort(lease, want, to)
-    if (to.unwanted.length >= limits.scanStep || to.unjudged.length >= limits.scanStep) break
+    if (to.unwanted.length >= limits.scanStep || to.unevaluated.length >= limits.scanStep) break
   }
 }
 
 /** Into one of the three. */
 export function sort(lease: Lease, want: Pick<Waiter, 'filter' | 'hashes'>, to: Sorted): void {
   const sql = sqlOf(want.filter)
-  if (sql && lease.passedBy !== sql && lease.refusedBy !== sql) to.unjudged.push(lease)
+  if (sql && lease.matchedBy !== sql && lease.refusedBy !== sql) to.unevaluated.push(lease)
   else if ((want.hashes && !want.hashes.has(lease.tagHash)) || (sql && lease.refusedBy === sql))
     to.unwanted.push(nameOf(lease))
   else to.entries.push(againOf(lease))
@@ -143,8 +143,8 @@ export function againOf(lease: Lease): LeasedEntry {
 }
 
 /** The queues, beginning with the one whose turn it is. */
-export function inTurn({ cursors, turn }: Subscription): Cursor[] {
-  return [...cursors.slice(turn), ...cursors.slice(0, turn)]
+export function inTurn({ cursors, roundRobin }: Subscription): Cursor[] {
+  return [...cursors.slice(roundRobin), ...cursors.slice(0, roundRobin)]
 }
 
 /** Fresh messages of these queues into `entries`, and how far each queue was read for them. */

@@ -46,13 +46,13 @@ export function enter(state: BrokerState, subscription: Subscription, waiter: Wa
   state.waiting.set(waiter, until)
 }
 
-/** Back to the head of the line, with the deadline it had: what it took turned out not to match. */
+/** Back to the head of the wait queue, with the deadline it had: what it took turned out not to match. */
 export function reenter(state: BrokerState, subscription: Subscription, waiter: Waiter): void {
   subscription.waiters.unshift(waiter)
   state.waiting.set(waiter, waiter.due)
 }
 
-export function leaveLine(state: BrokerState, subscription: Subscription, waiter: Waiter): void {
+export function leaveQueue(state: BrokerState, subscription: Subscription, waiter: Waiter): void {
   subscription.waiters.remove(waiter)
   state.waiting.remove(waiter)
 }

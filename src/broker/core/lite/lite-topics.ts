@@ -1,9 +1,9 @@
 /**
- * Lite topics as part of the state: how they come in and go out of it, and with them the groups' readings.
+ * Lite topics as part of the state: how they come in and go out of it, and with them the groups' subscriptions.
  * What is decided about them is in lite.ts.
  */
 
-import { dropSubscription, readingName } from '../consuming/deliveries.ts'
+import { dropSubscription, subscriptionName } from '../consuming/deliveries.ts'
 import type { LiteBinding } from '../events.ts'
 import { type BrokerState, type Group, LiteTopic, type Subscription, type Topic } from '../state.ts'
 
@@ -30,9 +30,9 @@ export function addLiteTopic(
   return lite
 }
 
-export function addReading(state: BrokerState, subscription: Subscription): void {
+export function addSubscription(state: BrokerState, subscription: Subscription): void {
   const { group, topic } = subscription
-  group.subscriptions.set(readingName(topic), subscription)
+  group.subscriptions.set(subscriptionName(topic), subscription)
   topic.subscriptions.set(group.settings.consumerGroupId, subscription)
   state.subscriptions.set(subscription.id, subscription)
 }
@@ -42,7 +42,7 @@ export function dropLiteTopics(state: BrokerState, topic: Topic): void {
 }
 
 /** The group reads another LITE topic now, or none: what it had of lite topics is nobody's any more. */
-export function dropLiteReadings(state: BrokerState, group: Group): void {
+export function dropLiteSubscriptions(state: BrokerState, group: Group): void {
   for (const subscription of group.subscriptions.values())
     if (subscription.topic.parent !== null) dropSubscription(state, subscription)
 }

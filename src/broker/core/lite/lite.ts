@@ -3,7 +3,7 @@
  *
  * A lite topic is made by its first message, durably with it, and goes away when its last message is old enough,
  * whoever reads it. Each has one queue with a key of its own that is never used again, so retention, the index
- * and the orderly cursors treat it like any queue. A group's reading of it is made when the group first asks.
+ * and the orderly cursors treat it like any queue. A group's subscription of it is made when the group first asks.
  *
  * Nothing here costs more with more lite topics: they are found by name, and lie in a list by the time of their
  * last message, of which only the head is looked at.
@@ -16,7 +16,7 @@ import { limits } from '../limits.ts'
 import { messageEvent, type Outgoing } from '../queue.ts'
 import type { Refusal } from '../refusal.ts'
 import { type BrokerState, type Group, LiteTopic, makeSubscription, type Topic } from '../state.ts'
-import { addLiteTopic, addReading, dropLiteTopic } from './lite-topics.ts'
+import { addLiteTopic, addSubscription, dropLiteTopic } from './lite-topics.ts'
 
 export const liteCodes = { illegalName: 40020, tooManyTopics: 42901, tooManySubscriptions: 42902 } as const
 
@@ -105,7 +105,7 @@ export function decideLiteSubscribe(state: BrokerState, group: Group, lite: Lite
 }
 
 /**
- * The group's reading of every lite topic moved, `places` saying where to by queue key; readings that are not there begin
+ * The group's subscription of every lite topic moved, `places` saying where to by queue key; subscriptions that are not there begin
  * there. One that was made meanwhile is not named, and is read from its beginning.
  */
 export function decideLiteReset(
@@ -123,8 +123,8 @@ export function decideLiteReset(
     const place = places.get(queue.key)
     if (place === undefined) continue
     const next = Math.min(Math.max(place, queue.begin), queue.end)
-    const reading = subscriptions.get(consumerGroupId)
-    if (reading) moved.push(decideReset(reading, null, new Map([[0, next]]))!)
+    const subscription = subscriptions.get(consumerGroupId)
+    if (subscription) moved.push(decideReset(subscription, null, new Map([[0, next]]))!)
     else {
       const subscriptionId = state.nextSubscriptionId + made.length
       made.push({ type: 'lite-subscribed', subscriptionId, consumerGroupId, queueKey: queue.key, start: next })
@@ -162,5 +162,5 @@ export function applyLiteSubscribed(state: BrokerState, event: LiteSubscribedEve
   state.nextSubscriptionId = Math.max(state.nextSubscriptionId, event.subscriptionId + 1)
   const group = state.groups.get(event.consumerGroupId)
   const lite = state.queues.get(event.queueKey)?.topic
-  if (group && lite) addReading(state, makeSubscription(event.subscriptionId, group, lite, [event.start]))
+  if (group && lite) addSubscription(state, makeSubscription(event.subscriptionId, group, lite, [event.start]))
 }

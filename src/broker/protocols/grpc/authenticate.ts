@@ -2,7 +2,7 @@
  * Who is calling the data plane: `MQv2-HMAC-SHA1` over the text of `x-mq-date-time`.
  *
  * The date is opaque: clients send local time with a literal Z, or RFC 3339, so its skew is never
- * judged (a captured pair replays for ever; TLS is the protection). Hex is compared without regard to
+ * evaluated (a captured pair replays for ever; TLS is the protection). Hex is compared without regard to
  * case; `Credential` counts up to its first `/` (Go and C++ append more).
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
@@ -53,7 +53,7 @@ function verify(accounts: ReadonlyMap<string, AccountSpec>, authorization: strin
   const expected = createHmac('sha1', account?.secret ?? 'no such account')
     .update(dateTime, 'utf8')
     .digest()
-  // Decoding stops at the first character that is no hex, so the form is judged first.
+  // Decoding stops at the first character that is no hex, so the form is evaluated first.
   const given = Buffer.from(/^[0-9a-fA-F]{40}$/.test(signature) ? signature : '', 'hex')
   const same = given.length === expected.length && timingSafeEqual(given, expected)
   if (account === undefined || !same) {

@@ -12,7 +12,7 @@ import {
   type TopicView,
 } from '../../broker.ts'
 import { ClientRegistry, createBandwidth, type InstanceDoor, messagingService } from './index.ts'
-import { keep } from './message/message.ts'
+import { encodeStored } from './message/message.ts'
 
 const normal: TopicView = { topicName: 'normal', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 const delay: TopicView = { ...normal, topicName: 'delay', messageType: 'DELAY' }
@@ -150,7 +150,7 @@ describe('PullMessage', () => {
   const pulled = (messages: number) => ({
     deliveries: Array.from({ length: messages }, (_, offset) => ({
       messageId: 'id',
-      payload: keep(gen.Message.decode(gen.Message.encode(message()).finish()), normal, '127.0.0.1:7801', 0),
+      payload: encodeStored(gen.Message.decode(gen.Message.encode(message()).finish()), normal, '127.0.0.1:7801', 0),
       queueId: 0,
       offset,
       attempt: 1,

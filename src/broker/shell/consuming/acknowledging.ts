@@ -13,19 +13,19 @@ import type { BrokerState, Lease, Subscription } from '../../core/state.ts'
 import type { SegmentLog } from '../../log/contract.ts'
 import { messageOf } from '../records.ts'
 import { asRefusal, refuse } from '../refusals.ts'
-import type { Burial } from './dead-letters.ts'
-import type { Readings } from './subscriptions.ts'
+import type { DeadLetters } from './dead-letters.ts'
+import type { Subscriptions } from './subscriptions.ts'
 
 export interface AcknowledgingContext {
   readonly state: BrokerState
-  readonly readings: Pick<Readings, 'find'>
-  readonly burial: Pick<Burial, 'bury'>
+  readonly subscriptions: Pick<Subscriptions, 'find'>
+  readonly deadLetters: Pick<DeadLetters, 'moveToDeadLetter'>
   readonly log: Pick<SegmentLog, 'readMany'>
   now(): number
   commit(events: readonly BrokerEvent[]): void
   durable(): Promise<void>
-  /** The reading may have something to deliver, or to bury, that it had not. */
-  attend(reading: Subscription): void
+  /** The subscription may have something to deliver, or to moveToDeadLetter, that it had not. */
+  attend(subscription: Subscription): void
   /** From now on deliveries have other handles than before. */
   nextSession(): void
   arm(): void
@@ -69,12 +69,12 @@ export class Acknowledging {
         code: codes.badRequest,
         message: `an acknowledgement names at most ${limits.handlesPerAck} deliveries; this one names ${request.handles.length}`,
       })
-    const { readings } = this.#context
+    const { subscriptions } = this.#context
     const at = this.#context.now()
     const live = new Map<Subscription, Lease[]>()
     const found = request.handles.map((handle, i) => {
       const name = parseHandle(handle)
-      const each = findDelivery(readings.find(request, name, request.liteTopics?.[i]), name, at)
+      const each = findDelivery(subscriptions.find(request, name, request.liteTopics?.[i]), name, at)
       if (each.kind !== 'live') return each
       const { subscription } = each.lease
       const leases = live.get(subscription)
@@ -96,7 +96,7 @@ export class Acknowledging {
   async changeInvisible(request: ChangeInvisibleRequest): Promise<HandleOutcome & { handle: string }> {
     const at = this.#context.now()
     const name = parseHandle(request.handle)
-    const subscription = this.#context.readings.find(request, name, request.liteTopic)
+    const subscription = this.#context.subscriptions.find(request, name, request.liteTopic)
     const suspends = request.suspend === true && subscription !== undefined && subscription.topic.parent !== null
     if (suspends && isSuspended(subscription, name)) {
       await this.#context.durable()
@@ -117,13 +117,13 @@ export class Acknowledging {
   }
 
   async forwardToDeadLetter(request: ForwardRequest): Promise<void> {
-    const { readings } = this.#context
+    const { subscriptions } = this.#context
     try {
       const lease =
         request.handle === ''
           ? await this.#ownedByMessageId(request)
-          : leaseOf(readings.find(request, parseHandle(request.handle), request.liteTopic), request.handle)
-      if (lease) await this.#context.burial.bury(lease)
+          : leaseOf(subscriptions.find(request, parseHandle(request.handle), request.liteTopic), request.handle)
+      if (lease) await this.#context.deadLetters.moveToDeadLetter(lease)
       if (lease?.subscription.group.settings.orderly) this.#context.attend(lease.subscription)
     } catch (error) {
       throw refuse(asRefusal(error))
@@ -163,5 +163,5 @@ const isFull = (subscription: Subscription): boolean =>
 /** The delivery was suspended, by a call whose answer did not arrive. */
 function isSuspended(subscription: Subscription, name: DeliveryName | null): boolean {
   const lease = name ? subscription.cursors[name.queueId]?.leases.get(name.offset) : undefined
-  return lease?.untouched === true && lease.attempt + 1 === name!.attempt && lease.session === name!.session
+  return lease?.returned === true && lease.attempt + 1 === name!.attempt && lease.session === name!.session
 }

@@ -1,7 +1,7 @@
 /**
- * What is out of retries goes to the dead letters (core/consuming/dead-letters.ts), one after another for each reading: copied and
+ * What is out of retries goes to the dead letters (core/consuming/dead-letters.ts), one after another for each subscription: copied and
  * acknowledged in one record group. What fails is tried again later, except what is damaged on the disk: that
- * can neither be delivered nor buried, and would hold up an orderly queue for ever.
+ * can neither be delivered nor moved to the dead letters, and would hold up an orderly queue for ever.
  */
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../../core/consuming/dead-letters.ts'
 import { decideDeadline, enterPhase, nameOf } from '../../core/consuming/deliveries.ts'
@@ -12,52 +12,52 @@ import type { SegmentLog } from '../../log/contract.ts'
 import { isDamage } from '../../log/errors.ts'
 import { messageOf } from '../records.ts'
 
-export interface BurialContext {
+export interface DeadLettersContext {
   readonly state: BrokerState
   readonly log: Pick<SegmentLog, 'read'>
   now(): number
   commit(events: readonly BrokerEvent[]): void
   tryCommit(events: readonly BrokerEvent[]): boolean
-  /** What an orderly group has behind the buried ones is free now. */
-  serve(reading: Subscription): void
+  /** What an orderly group has behind the messages that moved to the dead letters is free now. */
+  serve(subscription: Subscription): void
   arm(): void
   stopped(): boolean
   report(error: unknown): void
 }
 
-export class Burial {
-  readonly #context: BurialContext
-  readonly #burying = new Set<Subscription>()
+export class DeadLetters {
+  readonly #context: DeadLettersContext
+  readonly #moving = new Set<Subscription>()
 
-  constructor(context: BurialContext) {
+  constructor(context: DeadLettersContext) {
     this.#context = context
   }
 
-  /** Everything of the reading that is out of retries. */
-  async buryAll(subscription: Subscription): Promise<void> {
-    if (this.#burying.has(subscription)) return
-    this.#burying.add(subscription)
+  /** Everything of the subscription that is out of retries. */
+  async moveAllToDeadLetter(subscription: Subscription): Promise<void> {
+    if (this.#moving.has(subscription)) return
+    this.#moving.add(subscription)
     try {
-      for (let lease = subscription.dying.first; lease; lease = subscription.dying.first) {
+      for (let lease = subscription.exhausted.first; lease; lease = subscription.exhausted.first) {
         if (this.#context.stopped()) return
         try {
-          await this.bury(lease)
+          await this.moveToDeadLetter(lease)
         } catch (error) {
           this.#context.report(error)
-          if (lease.phase !== 'dying') continue
+          if (lease.phase !== 'exhausted') continue
           const isOver = isDamage(error) && this.#context.tryCommit([ackedBy(lease)])
           if (!isOver) this.#tryLater(lease)
         }
       }
     } finally {
-      this.#burying.delete(subscription)
+      this.#moving.delete(subscription)
     }
     this.#context.serve(subscription)
     this.#context.arm()
   }
 
   /** Copies the message to the dead letters and acknowledges it, in one record group. Resolves when decided, not when durable. */
-  async bury(lease: Lease): Promise<void> {
+  async moveToDeadLetter(lease: Lease): Promise<void> {
     const { state } = this.#context
     const { attempt, session, subscription } = lease
     const record = await this.#context.log.read(lease.position).catch((error: unknown) => {
@@ -82,7 +82,7 @@ export class Burial {
     const at = this.#context.now() + limits.unreadableRetryMs
     if (!this.#context.tryCommit(decideDeadline([lease], at))) {
       // There is no room in the log either: what the state says of it stays as it is.
-      lease.subscription.dying.remove(lease)
+      lease.subscription.exhausted.remove(lease)
       enterPhase(lease, 'leased')
       this.#context.state.deliveries.set(lease, at)
     }

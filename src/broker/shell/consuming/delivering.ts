@@ -7,23 +7,23 @@ import type { Delivery, ReceiveBudget } from '../../broker.ts'
 import { decideDeadline, decideUntouched, expireNow, nameOf } from '../../core/consuming/deliveries.ts'
 import { formatHandle } from '../../core/consuming/handle.ts'
 import { attemptToTell } from '../../core/consuming/orderly.ts'
-import type { BrokerEvent, Handout, MessageEvent, MessageName } from '../../core/events.ts'
+import type { BrokerEvent, DeliveryEvent, MessageEvent, MessageName } from '../../core/events.ts'
 import { type Filter, matches } from '../../core/filters/filter.ts'
 import { limits } from '../../core/limits.ts'
 import type { BrokerState, Lease, Subscription } from '../../core/state.ts'
 import { units } from '../../core/throttle.ts'
 import type { SegmentLog } from '../../log/contract.ts'
 import { messageOf } from '../records.ts'
-import { Turns } from '../semaphore.ts'
+import { Semaphore } from '../semaphore.ts'
 
 export interface DeliveringContext {
   readonly state: BrokerState
   readonly log: Pick<SegmentLog, 'read' | 'readMany'>
   now(): number
   tryCommit(events: readonly BrokerEvent[]): boolean
-  spend(reading: Subscription, units: number, at: number): void
-  /** Deliveries of the reading are visible again, or out of retries. */
-  attend(reading: Subscription): void
+  spend(subscription: Subscription, units: number, at: number): void
+  /** Deliveries of the subscription are visible again, or out of retries. */
+  attend(subscription: Subscription): void
   arm(): void
   stopped(): boolean
 }
@@ -37,7 +37,7 @@ export interface Taker {
 export class Delivering {
   readonly #context: DeliveringContext
   /** What each reader may hold before it is counted is bounded, so their number must be too. */
-  readonly #reading = new Turns(8)
+  readonly #reads = new Semaphore(8)
 
   constructor(context: DeliveringContext) {
     this.#context = context
@@ -47,12 +47,17 @@ export class Delivering {
    * The messages leased, or as many of the first ones as memory should hold at a time; none for one who does not take
    * what it got. Those behind one that cannot be read are left out with it; rejects when that is the first.
    */
-  read(taker: Taker, leased: Handout): Promise<MessageEvent[]> {
-    return this.#reading.run(() => this.#read(taker, leased))
+  read(taker: Taker, leased: DeliveryEvent): Promise<MessageEvent[]> {
+    return this.#reads.run(() => this.#read(taker, leased))
   }
 
   /** What matches the filter by its exact tag; the group is done with the rest. */
-  wanted(subscription: Subscription, filter: Filter, leased: Handout, messages: readonly MessageEvent[]): Delivery[] {
+  wanted(
+    subscription: Subscription,
+    filter: Filter,
+    leased: DeliveryEvent,
+    messages: readonly MessageEvent[],
+  ): Delivery[] {
     const deliveries: Delivery[] = []
     const unwanted: MessageName[] = []
     let extra = 0
@@ -70,7 +75,7 @@ export class Delivering {
   }
 
   /** Nobody was given the deliveries from `from` on: they are visible again as if they had not been made. */
-  giveBack(subscription: Subscription, leased: Handout, from: number): void {
+  giveBack(subscription: Subscription, leased: DeliveryEvent, from: number): void {
     // The first answer may have arrived after all: a batch handed out again stays with its client.
     if (leased.type === 'locked' && leased.repeated) return
     if (subscription.removed || this.#context.stopped()) return
@@ -83,14 +88,14 @@ export class Delivering {
   }
 
   /** The first one could not be read: not again before a while has passed. The others are given back. */
-  setAside(subscription: Subscription, leased: Handout): void {
+  setAside(subscription: Subscription, leased: DeliveryEvent): void {
     if (this.#context.stopped()) return
     const [first] = stillHeld(subscription, { ...leased, entries: leased.entries.slice(0, 1) }, 0)
     if (first) this.#context.tryCommit(decideDeadline([first], this.#context.now() + limits.unreadableRetryMs))
     this.giveBack(subscription, leased, 1)
   }
 
-  async #read({ budget, signal }: Taker, leased: Handout): Promise<MessageEvent[]> {
+  async #read({ budget, signal }: Taker, leased: DeliveryEvent): Promise<MessageEvent[]> {
     const positions = leased.entries.map((entry) => entry.position)
     const messages: MessageEvent[] = []
     let bytes = 0
@@ -129,8 +134,8 @@ export class Delivering {
 
 export function deliveryOf(
   subscription: Subscription,
-  leased: Handout,
-  entry: Handout['entries'][number],
+  leased: DeliveryEvent,
+  entry: DeliveryEvent['entries'][number],
   message: MessageEvent,
 ): Delivery {
   return {
@@ -153,13 +158,17 @@ export function deliveryOf(
 }
 
 /** Still as the take left it, and not acknowledged, delivered anew or reset since. */
-export function isHeld(subscription: Subscription, leased: Handout, entry: Handout['entries'][number]): boolean {
+export function isHeld(
+  subscription: Subscription,
+  leased: DeliveryEvent,
+  entry: DeliveryEvent['entries'][number],
+): boolean {
   const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
   return lease?.attempt === entry.attempt && lease.session === leased.session
 }
 
 /** Of a take's deliveries, from `from` on, those that are still as the take left them. */
-function stillHeld(subscription: Subscription, leased: Handout, from: number): Lease[] {
+function stillHeld(subscription: Subscription, leased: DeliveryEvent, from: number): Lease[] {
   return leased.entries.slice(from).flatMap((entry) => {
     const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
     return lease && lease.attempt === entry.attempt && lease.session === leased.session ? [lease] : []

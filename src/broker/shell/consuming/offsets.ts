@@ -1,5 +1,5 @@
 /**
- * Offsets by name: a group's reading moved by the management API or by a client, and reading a queue from an
+ * Offsets by name: a group's subscription moved by the management API or by a client, and reading a queue from an
  * offset without a lease (data-plane §1.15, §4.9).
  *
  * A pull changes nothing in the state; one that waits is woken by what arrives in its queue. Must never move a
@@ -21,9 +21,9 @@ import type { SegmentLog } from '../../log/contract.ts'
 import type { PersistentQueueIndex } from '../../log/queue-index.ts'
 import { messageOf } from '../records.ts'
 import { refuse, topicNotFound } from '../refusals.ts'
-import { Turns } from '../semaphore.ts'
+import { Semaphore } from '../semaphore.ts'
 import type { Throughput } from '../throughput.ts'
-import type { Readings } from './subscriptions.ts'
+import type { Subscriptions } from './subscriptions.ts'
 
 /** What offsets may use of the shell around them. */
 export interface OffsetsContext {
@@ -34,12 +34,12 @@ export interface OffsetsContext {
   /** The broker's own time, which never goes back. */
   now(): number
   retentionMs(): number
-  readonly readings: Pick<Readings, 'group' | 'settled'>
+  readonly subscriptions: Pick<Subscriptions, 'group' | 'settled'>
   readonly throughput: Pick<Throughput, 'refuseReceive' | 'spendReceive'>
   /** Written and applied; throws a `BrokerRefusal` and then has changed nothing. */
   commit(events: readonly BrokerEvent[]): void
   durable(): Promise<void>
-  /** Called when a reading was moved: handles and everything read ahead for it are of the past. */
+  /** Called when a subscription was moved: handles and everything read ahead for it are of the past. */
   moved(subscription: Subscription): void
   /** Closed, or the log has failed. */
   stopped(): boolean
@@ -53,7 +53,7 @@ export class Offsets {
   readonly #waiting = new Map<Queue, Set<Wake>>()
   #waitingCount = 0
   /** A few reads at a time, as for receives. */
-  readonly #reading = new Turns(8)
+  readonly #reads = new Semaphore(8)
   #resetting: Promise<void> = Promise.resolve()
 
   constructor(context: OffsetsContext) {
@@ -82,8 +82,8 @@ export class Offsets {
       if (state.topics.get(reset.topicName) !== topic || state.groups.get(reset.consumerGroupId) !== group) continue
       this.#move(group, topic, reset.resetId, nexts, () => decideLiteReset(state, group, topic, lites))
       for (const { subscriptions } of topic.liteTopics?.byName.values() ?? []) {
-        const reading = subscriptions.get(reset.consumerGroupId)
-        if (reading) this.#context.moved(reading)
+        const subscription = subscriptions.get(reset.consumerGroupId)
+        if (subscription) this.#context.moved(subscription)
       }
       break
     }
@@ -127,7 +127,7 @@ export class Offsets {
   async update(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void> {
     const { topic, queue } = this.#queue(request)
     checkOffset(queue, request.offset, queue.end)
-    this.#move(this.#context.readings.group(request.group), topic, null, new Map([[queue.id, request.offset]]))
+    this.#move(this.#context.subscriptions.group(request.group), topic, null, new Map([[queue.id, request.offset]]))
     await this.#context.durable()
   }
 
@@ -140,18 +140,18 @@ export class Offsets {
   }
 
   async pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
-    const { clock, readings, throughput } = this.#context
+    const { clock, subscriptions, throughput } = this.#context
     const { topic, queue } = this.#queue(request)
-    const group = readings.group(request.group)
+    const group = subscriptions.group(request.group)
     const refusal = throughput.refuseReceive({ group }, this.#context.now())
     if (refusal) throw refuse(refusal)
     checkOffset(queue, request.offset, queue.visible)
-    await readings.settled(group)
+    await subscriptions.settled(group)
     const until = clock.monotonic() + Math.max(0, request.waitMs)
     let at = request.offset
     for (;;) {
       if (at < queue.visible) {
-        const { messages, next } = await this.#reading
+        const { messages, next } = await this.#reads
           .run(() => this.#read(queue, at, request))
           .catch((error: unknown) => {
             this.#checkKept(queue, at)
@@ -196,7 +196,7 @@ export class Offsets {
     const { state } = this.#context
     const { consumerGroupId } = group.settings
     const before = topic.subscriptions.get(consumerGroupId)
-    // A reading that begins with this: where it would begin otherwise counts for the queues that are not named.
+    // A subscription that begins with this: where it would begin otherwise counts for the queues that are not named.
     if (!before) this.#context.commit([decideSubscribe(state, group, topic)])
     const subscription = topic.subscriptions.get(consumerGroupId)!
     const event = decideReset(subscription, resetId, nexts)

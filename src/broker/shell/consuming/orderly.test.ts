@@ -248,7 +248,7 @@ describe('dead letters in a topic of their own', () => {
     await ensureGroup({ maxRetryTimes: 0, deadLetterTopic: 'graveyard' })
     await ensureGroup({ consumerGroupId: 'auditor' })
     for (const number of [1, 2, 3]) for (const group of ['a', 'b', 'c']) await send(group, `${group}${number}`)
-    // One after another: an orderly group goes on when the one before was buried.
+    // One after another: an orderly group goes on when the one before was moved to the dead letters.
     for (let round = 0; round < 3; round++) {
       await receive({})
       await clock.advance(30 * SECOND)

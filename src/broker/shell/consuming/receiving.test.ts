@@ -111,7 +111,7 @@ describe('waiting receives', () => {
 })
 
 describe('memory', () => {
-  it('holds sixteen megabytes of a receive at a time; what did not fit comes next, as untouched', async () => {
+  it('holds sixteen megabytes of a receive at a time; what did not fit comes next, as returned', async () => {
     const body = 'x'.repeat(4 * 2 ** 20 - 100)
     for (let sent = 0; sent < 10; sent++) await send('tag', body)
     const [first, second] = [await receive(), await receive()]

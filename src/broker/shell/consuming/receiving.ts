@@ -1,16 +1,16 @@
 /**
- * Receives (long polls) of a group's reading of a topic: they wait in a line and are served first come, first
+ * Receives (long polls) of a group's subscription to a topic: they waits in a wait queue and are served first come, first
  * served, when something arrives, becomes visible again, or is read from the disk.
  *
- * One reading is served at a time, and not while something is being read ahead for it. What holds it back (the budget, a
+ * One subscription is served at a time, and not while something is being read ahead for it. What holds it back (the budget, a
  * busy log, entries in files, an expression to ask) wakes it again when that is over. LITE topics have
  * lines of another kind (lite.ts), and share everything that is behind a take.
  */
 import type { Delivery, ReceiveBudget, ReceiveRequest } from '../../broker.ts'
 import { decideOrderlyTake, isRepeat } from '../../core/consuming/orderly.ts'
 import { decideTake, type Taken } from '../../core/consuming/take.ts'
-import { enter, leaveLine, makeWaiter, reenter, refuseWaiter } from '../../core/consuming/waiters.ts'
-import type { BrokerEvent, Handout } from '../../core/events.ts'
+import { enter, leaveQueue, makeWaiter, reenter, refuseWaiter } from '../../core/consuming/waiters.ts'
+import type { BrokerEvent, DeliveryEvent } from '../../core/events.ts'
 import { type SqlFilter, sqlOf } from '../../core/filters/filter.ts'
 import { limits } from '../../core/limits.ts'
 import { type Refusal, tooMuchUnread } from '../../core/refusal.ts'
@@ -18,31 +18,31 @@ import type { BrokerState, Subscription, Topic, Waiter } from '../../core/state.
 import { DeadlineHeap, type Due } from '../../core/structures/deadline-heap.ts'
 import { FilterWatch } from '../filters/filter-watch.ts'
 import type { ReadAhead } from '../filters/read-ahead.ts'
-import type { Sieve } from '../filters/sql-evaluation.ts'
+import type { SqlEvaluation } from '../filters/sql-evaluation.ts'
 import { asRefusal, boundToLite, refuse } from '../refusals.ts'
 import type { Throughput } from '../throughput.ts'
 import { type Delivering, isHeld } from './delivering.ts'
-import type { Readings } from './subscriptions.ts'
+import type { Subscriptions } from './subscriptions.ts'
 
 /** How long a poll whose time is up waits for an expression to be asked of more messages; the wire leaves 200 ms for the answer to travel. */
 const SIFT_MS = 100
 
 export interface ReceivingContext {
   readonly state: BrokerState
-  readonly readings: Pick<Readings, 'group' | 'of' | 'settled'>
+  readonly subscriptions: Pick<Subscriptions, 'group' | 'of' | 'settled'>
   readonly throughput: Pick<Throughput, 'refuseReceive' | 'receivesAt' | 'spendReceive'>
   readonly delivering: Delivering
   readonly readAhead: ReadAhead
-  readonly sieve: Sieve
+  readonly sqlEvaluation: SqlEvaluation
   /** Deliveries made now are named by it. */
   session(): number
   retentionMs(): number
   now(): number
   tryCommit(events: readonly BrokerEvent[]): boolean
-  /** A reading of a lite topic may have something to deliver. */
-  liteNews(reading: Subscription): void
+  /** A subscription to a lite topic may have something to deliver. */
+  liteNews(subscription: Subscription): void
   /** What it has could not be read. */
-  liteUnreadable(reading: Subscription): void
+  liteUnreadable(subscription: Subscription): void
   arm(): void
   closed(): boolean
   /** The log has failed, and everything that waits is ended with the reason. */
@@ -74,7 +74,7 @@ export class Receiving {
   /** Something is being read ahead for these. */
   readonly #loading = new Set<Subscription>()
   /** Of `#loading`, those whose messages are being asked an expression, which may take longer than a poll. */
-  readonly #sifting = new Set<Subscription>()
+  readonly #evaluating = new Set<Subscription>()
   /** Subscriptions to be asked again at a time: throttled, or the log was busy. */
   readonly #wakes = new DeadlineHeap<Wake>()
   readonly #wakeOf = new Map<Subscription, Wake>()
@@ -86,10 +86,10 @@ export class Receiving {
 
   /** `topic` is not a LITE topic. Throws a `BrokerRefusal`, at once. Not `async`: each promise more is one for every receive. */
   receive(topic: Topic, request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
-    const { readings, throughput } = this.#context
-    const group = readings.group(request.group)
+    const { subscriptions, throughput } = this.#context
+    const group = subscriptions.group(request.group)
     if (group.settings.lite) throw refuse(boundToLite(group, request.topic))
-    const subscription = readings.of(group, topic)
+    const subscription = subscriptions.of(group, topic)
     const differ = this.#filters.saw(subscription, request.filter, request.clientId, (id) => this.#state.heard.has(id))
     if (differ !== null) this.#context.report(new Error(differ))
     const at = this.#context.now()
@@ -119,8 +119,8 @@ export class Receiving {
 
   /** The earliest thing to do. */
   get due(): number {
-    const { readAhead, sieve } = this.#context
-    return Math.min(this.#state.waiting.earliest, this.#wakes.earliest, readAhead.due, sieve.due)
+    const { readAhead, sqlEvaluation } = this.#context
+    return Math.min(this.#state.waiting.earliest, this.#wakes.earliest, readAhead.due, sqlEvaluation.due)
   }
 
   tick(at: number): void {
@@ -132,7 +132,7 @@ export class Receiving {
     for (const subscription of woken) if (!subscription.removed) this.serve(subscription)
     this.#endOverdue(at)
     this.#context.readAhead.sweep(at)
-    this.#context.sieve.sweep(at)
+    this.#context.sqlEvaluation.sweep(at)
   }
 
   /** Gives waiting receives what there is, first come first served, until one of the two runs out. */
@@ -149,23 +149,23 @@ export class Receiving {
     }
   }
 
-  /** The reading goes on elsewhere: what was read ahead for it is of the past. */
+  /** The subscription goes on elsewhere: what was read ahead for it is of the past. */
   moved(subscription: Subscription): void {
     this.#context.readAhead.forget(subscription)
-    this.#context.sieve.forget(subscription)
+    this.#context.sqlEvaluation.forget(subscription)
     this.serve(subscription)
     this.#context.arm()
   }
 
-  /** Everything that waits on the reading: refused, or with nothing. */
+  /** Everything that waits on the subscription: refused, or with nothing. */
   endPolls(subscription: Subscription, refusal: Refusal | null): void {
     this.#context.readAhead.forget(subscription)
-    this.#context.sieve.forget(subscription)
+    this.#context.sqlEvaluation.forget(subscription)
     const wake = this.#wakeOf.get(subscription)
     if (wake) this.#wakes.remove(wake)
     this.#wakeOf.delete(subscription)
     for (let poll = subscription.waiters.first as Poll | null; poll; poll = subscription.waiters.first as Poll | null) {
-      leaveLine(this.#state, subscription, poll)
+      leaveQueue(this.#state, subscription, poll)
       if (refusal) this.#fail(poll, refusal)
       else this.#answer(poll, [])
     }
@@ -173,17 +173,17 @@ export class Receiving {
 
   // What lite receives share -----------------------------------------------------------------------
 
-  /** What a receive gets of one reading of a lite topic now. */
-  takeLite(reading: Subscription, want: Waiter, at: number): Taken {
-    return decideOrderlyTake(reading, want, at, {
+  /** What a receive gets of one subscription to a lite topic now. */
+  takeLite(subscription: Subscription, want: Waiter, at: number): Taken {
+    return decideOrderlyTake(subscription, want, at, {
       session: this.#context.session(),
       oldestMs: at - this.#context.retentionMs(),
-      entriesAt: (queueKey, from, count) => this.#context.readAhead.entriesAt(reading, queueKey, from, count),
+      entriesAt: (queueKey, from, count) => this.#context.readAhead.entriesAt(subscription, queueKey, from, count),
     })
   }
 
-  isLoading(reading: Subscription): boolean {
-    return this.#loading.has(reading)
+  isLoading(subscription: Subscription): boolean {
+    return this.#loading.has(subscription)
   }
 
   /** Entries of sealed segments come from files; the subscription is served when they are here. */
@@ -195,7 +195,7 @@ export class Receiving {
 
   /** Whether the poll got something; otherwise the subscription is served again when that can help. */
   #serveOne(subscription: Subscription, poll: Poll): boolean {
-    const { readAhead, sieve } = this.#context
+    const { readAhead, sqlEvaluation } = this.#context
     const at = this.#context.now()
     if (this.#holdBack(subscription, at)) return false
     const sql = sqlOf(poll.filter)
@@ -205,7 +205,7 @@ export class Receiving {
       oldestMs: at - this.#context.retentionMs(),
       entriesAt: (queueKey, from, count) =>
         sql
-          ? sieve.entriesAt(subscription, sql, queueKey, from)
+          ? sqlEvaluation.entriesAt(subscription, sql, queueKey, from)
           : readAhead.entriesAt(subscription, queueKey, from, count),
     })
     if (taken.events.length > 0 && !this.#context.tryCommit(taken.events)) {
@@ -213,25 +213,26 @@ export class Receiving {
       return false
     }
     if (taken.leased && taken.leased.entries.length > 0) {
-      leaveLine(this.#state, subscription, poll)
+      leaveQueue(this.#state, subscription, poll)
       if (sql) markPassed(subscription, taken.leased, sql)
       this.#context.throughput.spendReceive(subscription, taken.leased.entries.length, at)
       void this.#deliver(poll, taken.leased)
       return true
     }
-    if (sql && taken.unjudged.length > 0) this.#sift(subscription, sieve.judge(taken.unjudged, sql))
-    else if (sql && taken.missing !== null) this.#sift(subscription, this.#siftQueues(subscription, sql, poll.max))
+    if (sql && taken.unevaluated.length > 0) this.#evaluate(subscription, sqlEvaluation.judge(taken.unevaluated, sql))
+    else if (sql && taken.missing !== null)
+      this.#evaluate(subscription, this.#evaluateQueues(subscription, sql, poll.max))
     else if (taken.missing !== null) this.load(subscription, taken.missing)
     else if (taken.unfinished) this.#serveLater(subscription, at)
     return false
   }
 
-  async #deliver(poll: Poll, leased: Handout): Promise<void> {
-    const { delivering, readings } = this.#context
+  async #deliver(poll: Poll, leased: DeliveryEvent): Promise<void> {
+    const { delivering, subscriptions } = this.#context
     const { subscription } = poll
     try {
       const messages = await delivering.read(poll, leased)
-      await readings.settled(subscription.group)
+      await subscriptions.settled(subscription.group)
       if (messages.length < leased.entries.length) delivering.giveBack(subscription, leased, messages.length)
       if (messages.length === 0 && leased.entries.length > 0) {
         this.#fail(poll, tooMuchUnread)
@@ -274,7 +275,7 @@ export class Receiving {
     this.#context.arm()
   }
 
-  // What holds a reading back ----------------------------------------------------------------------
+  // What holds a subscription back ---------------------------------------------------------------
 
   /** A receive that waited when the budget ran out goes on waiting until there is some again. */
   #holdBack(subscription: Subscription, at: number): boolean {
@@ -295,23 +296,23 @@ export class Receiving {
   }
 
   /** What an expression says is known from the messages alone; the subscription is served when they were asked. */
-  #sift(subscription: Subscription, work: Promise<void>): void {
-    this.#sifting.add(subscription)
+  #evaluate(subscription: Subscription, work: Promise<void>): void {
+    this.#evaluating.add(subscription)
     this.#resume(subscription, work)
   }
 
-  #siftQueues(subscription: Subscription, filter: SqlFilter, max: number): Promise<void> {
+  #evaluateQueues(subscription: Subscription, filter: SqlFilter, max: number): Promise<void> {
     const isWanted = () =>
       !this.#context.closed() && !subscription.removed && subscription.waiters.first?.filter === filter
-    return this.#context.sieve.sift(subscription, filter, max, isWanted)
+    return this.#context.sqlEvaluation.evaluate(subscription, filter, max, isWanted)
   }
 
   #resume(subscription: Subscription, work: Promise<void>): void {
     this.#loading.add(subscription)
     const ended = () => {
       this.#loading.delete(subscription)
-      this.#sifting.delete(subscription)
-      if (subscription.removed || this.#context.closed()) this.#context.sieve.forget(subscription)
+      this.#evaluating.delete(subscription)
+      if (subscription.removed || this.#context.closed()) this.#context.sqlEvaluation.forget(subscription)
     }
     work.then(
       () => {
@@ -336,14 +337,17 @@ export class Receiving {
   #endOverdue(at: number): void {
     const { waiting } = this.#state
     for (let poll = waiting.pop(at) as Poll | null; poll; poll = waiting.pop(at) as Poll | null) {
-      if (this.#loading.has(poll.subscription) && !(this.#sifting.has(poll.subscription) && at >= poll.until + SIFT_MS))
+      if (
+        this.#loading.has(poll.subscription) &&
+        !(this.#evaluating.has(poll.subscription) && at >= poll.until + SIFT_MS)
+      )
         waiting.set(poll, at + limits.busyRetryMs)
       else this.#endPoll(poll)
     }
   }
 
   #endPoll(poll: Poll): void {
-    leaveLine(this.#state, poll.subscription, poll)
+    leaveQueue(this.#state, poll.subscription, poll)
     this.#answer(poll, [])
   }
 
@@ -359,9 +363,9 @@ export class Receiving {
 }
 
 /** So that a redelivery under the same expression need not ask again. */
-function markPassed(subscription: Subscription, leased: Handout, filter: SqlFilter): void {
+function markPassed(subscription: Subscription, leased: DeliveryEvent, filter: SqlFilter): void {
   for (const { queueId, offset } of leased.entries) {
     const lease = subscription.cursors[queueId]?.leases.get(offset)
-    if (lease) lease.passedBy = filter
+    if (lease) lease.matchedBy = filter
   }
 }

@@ -1,5 +1,5 @@
 /**
- * Which reading of a topic a request means: a group's reading is made on first use, and so is the group. Until
+ * Which subscription to a topic a request means: a group's subscription is made on first use, and so is the group. Until
  * a new group is durable it delivers nothing, for a power cut may take it back.
  */
 
@@ -11,7 +11,7 @@ import { codes } from '../../core/refusal.ts'
 import type { BrokerState, Group, Subscription, Topic } from '../../core/state.ts'
 import { refuse } from '../refusals.ts'
 
-export interface ReadingsContext {
+export interface SubscriptionsContext {
   readonly state: BrokerState
   /** What the specification allows; null when it names no number. */
   maxGroups(): number | null
@@ -20,12 +20,12 @@ export interface ReadingsContext {
   promised(): Promise<void>
 }
 
-export class Readings {
-  readonly #context: ReadingsContext
+export class Subscriptions {
+  readonly #context: SubscriptionsContext
   readonly #state: BrokerState
   readonly #settling = new Map<Group, Promise<void>>()
 
-  constructor(context: ReadingsContext) {
+  constructor(context: SubscriptionsContext) {
     this.#context = context
     this.#state = context.state
   }
@@ -63,7 +63,7 @@ export class Readings {
     return topic.subscriptions.get(group.settings.consumerGroupId)!
   }
 
-  /** The reading that a handle is of: of a LITE topic the group has many, and the handle says which. */
+  /** The subscription that a handle is of: of a LITE topic the group has many, and the handle says which. */
   find(
     request: { group: string; topic: string },
     name: DeliveryName | null,
@@ -71,8 +71,13 @@ export class Readings {
   ): Subscription | undefined {
     const topic = this.#state.topics.get(request.topic)
     if (!topic?.liteTopics) return topic?.subscriptions.get(request.group)
-    const reading = name ? this.#state.subscriptions.get(name.subscriptionId) : undefined
-    if (!reading || reading.topic.parent !== topic || reading.group.settings.consumerGroupId !== request.group) return
-    return liteTopic === null || liteTopic === reading.topic.liteTopic ? reading : undefined
+    const subscription = name ? this.#state.subscriptions.get(name.subscriptionId) : undefined
+    if (
+      !subscription ||
+      subscription.topic.parent !== topic ||
+      subscription.group.settings.consumerGroupId !== request.group
+    )
+      return
+    return liteTopic === null || liteTopic === subscription.topic.liteTopic ? subscription : undefined
   }
 }

@@ -1,5 +1,5 @@
 /**
- * What is remembered of readings for their next receive, and given back when none came for a while: a group that
+ * What is remembered of subscriptions for their next receive, and given back when none came for a while: a group that
  * stopped, or has nothing more to read, holds no memory. Whatever is given back can be read again.
  */
 import type { Subscription } from '../../core/state.ts'

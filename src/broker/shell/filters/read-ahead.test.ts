@@ -1,4 +1,4 @@
-/** What is read ahead for a reading, and when its memory is given back. */
+/** What is read ahead for a subscription, and when its memory is given back. */
 import { expect, it } from 'vitest'
 import type { Entries } from '../../core/consuming/take.ts'
 import { defaultGroup } from '../../core/group.ts'
@@ -18,7 +18,7 @@ const index = {
 
 it('is kept while it is used, and given back when nobody came for it', async () => {
   const readAhead = new ReadAhead(index, () => now)
-  const [idle, busy] = [reading(1), reading(2)]
+  const [idle, busy] = [subscription(1), subscription(2)]
   expect(readAhead.due).toBe(Number.POSITIVE_INFINITY)
   for (const each of [idle, busy]) {
     expect(readAhead.entriesAt(each, 1, 0, 100)).toBeNull()
@@ -40,7 +40,7 @@ it('is kept while it is used, and given back when nobody came for it', async () 
   expect(readAhead.due).toBe(Number.POSITIVE_INFINITY)
 })
 
-function reading(id: number): Subscription {
+function subscription(id: number): Subscription {
   const settings = { topicName: 'topic', generation: 1, messageType: 'NORMAL', maxSendTps: null }
   return makeSubscription(id, makeGroup(defaultGroup(`group ${id}`)), makeTopic(settings, 1, 1), [])
 }

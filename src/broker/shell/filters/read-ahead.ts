@@ -18,7 +18,7 @@ export class ReadAhead {
   readonly #index: Pick<PersistentQueueIndex, 'lookup'>
   /** By queue key. */
   readonly #loaded: IdleMemory<Map<number, Loaded>>
-  /** The reading under way that made `entriesAt` say "not in memory". */
+  /** The read under way that made `entriesAt` say "not in memory". */
   #lookup: Promise<Loaded> | null = null
 
   constructor(index: Pick<PersistentQueueIndex, 'lookup'>, now: () => number) {

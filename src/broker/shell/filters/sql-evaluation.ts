@@ -1,9 +1,9 @@
 /**
  * Asks SQL92 expressions of stored messages, ahead of the take and outside of it: the take is synchronous
- * and sees only what was said (`Entries.passes`, `Lease.passedBy`).
+ * and sees only what was said (`Entries.passes`, `Lease.matchedBy`).
  *
- * A queue is sifted in portions, bounded in messages and bytes, until one holds a match; what was passed over
- * on the way is remembered as one stretch, so a million messages that do not match cost their reading and
+ * A queue is evaluated in portions, bounded in messages and bytes, until one holds a match; what was passed over
+ * on the way is remembered as one stretch, so a million messages that do not match cost their subscription and
  * nothing in the log. Only the latest expression of each subscription is remembered, for it is the rule that
  * a group's members use one.
  */
@@ -18,7 +18,7 @@ import { IdleMemory } from './idle-memory.ts'
 /** Payload bytes read at a time. */
 const PORTION_BYTES = 4 * 2 ** 20
 
-export interface SieveContext {
+export interface SqlEvaluationContext {
   readonly clock: Clock
   now(): number
   lookup(queueKey: number, from: number, count: number): Promise<Entries> | Entries
@@ -26,55 +26,61 @@ export interface SieveContext {
 }
 
 /** What is known of a queue under one expression: from `from` to where `entries` begin, nothing passes. */
-interface Sifted {
+interface Evaluated {
   readonly filter: SqlFilter
   readonly from: number
   readonly end: number
   readonly entries: Required<Entries>
 }
 
-export class Sieve {
-  readonly #context: SieveContext
-  readonly #sifted: IdleMemory<Map<number, Sifted>>
+export class SqlEvaluation {
+  readonly #context: SqlEvaluationContext
+  readonly #evaluated: IdleMemory<Map<number, Evaluated>>
 
-  constructor(context: SieveContext) {
+  constructor(context: SqlEvaluationContext) {
     this.#context = context
-    this.#sifted = new IdleMemory(() => context.now())
+    this.#evaluated = new IdleMemory(() => context.now())
   }
 
   /** When there is memory to be given back, at the earliest. */
   get due(): number {
-    return this.#sifted.due
+    return this.#evaluated.due
   }
 
   sweep(at: number): void {
-    this.#sifted.sweep(at)
+    this.#evaluated.sweep(at)
   }
 
-  /** Entries from an offset on that were sifted; null when they are to be sifted first. */
+  /** Entries from an offset on that were evaluated; null when they are to be evaluated first. */
   entriesAt(subscription: Subscription, filter: SqlFilter, queueKey: number, from: number): Entries | null {
-    const queues = this.#sifted.get(subscription)
-    const sifted = queues?.get(queueKey)
-    if (!queues || !sifted) return null
-    if (sifted.filter === filter && from >= sifted.from && from < sifted.end) return after(sifted.entries, from)
+    const queues = this.#evaluated.get(subscription)
+    const evaluated = queues?.get(queueKey)
+    if (!queues || !evaluated) return null
+    if (evaluated.filter === filter && from >= evaluated.from && from < evaluated.end)
+      return after(evaluated.entries, from)
     queues.delete(queueKey)
-    if (queues.size === 0) this.#sifted.delete(subscription)
+    if (queues.size === 0) this.#evaluated.delete(subscription)
     return null
   }
 
-  /** Sifts the queues until `enough` messages pass, there is nothing more to ask, or nobody wants it any more. */
-  async sift(subscription: Subscription, filter: SqlFilter, enough: number, isWanted: () => boolean): Promise<void> {
-    const { cursors, turn } = subscription
+  /** Evaluations the queues until `enough` messages pass, there is nothing more to ask, or nobody wants it any more. */
+  async evaluate(
+    subscription: Subscription,
+    filter: SqlFilter,
+    enough: number,
+    isWanted: () => boolean,
+  ): Promise<void> {
+    const { cursors, roundRobin } = subscription
     let passed = 0
     for (let i = 0; i < cursors.length && passed < enough && (i === 0 || isWanted()); i++) {
-      const { queue, next } = cursors[(turn + i) % cursors.length]!
+      const { queue, next } = cursors[(roundRobin + i) % cursors.length]!
       if (next >= queue.visible || this.entriesAt(subscription, filter, queue.key, next)) continue
-      passed += await this.#siftQueue(subscription, filter, queue, next, isWanted)
+      passed += await this.#evaluateQueue(subscription, filter, queue, next, isWanted)
     }
   }
 
   /** Until a portion holds a match, the queue ends, or a take has passed over enough. Answers how many passed. */
-  async #siftQueue(
+  async #evaluateQueue(
     subscription: Subscription,
     filter: SqlFilter,
     queue: Queue,
@@ -98,12 +104,15 @@ export class Sieve {
         Array.from({ length: found.count }, (_, i) => found.position(i)),
       )
       for (const one of passes) passed += one
-      if (passed > 0) entries = judged(found, passes)
+      if (passed > 0) entries = evaluated(found, passes)
       else at = found.from + found.count
     }
     entries ??= nothingFrom(at)
-    const queues = this.#sifted.get(subscription) ?? new Map<number, Sifted>()
-    this.#sifted.set(subscription, queues.set(queue.key, { filter, from, end: entries.from + entries.count, entries }))
+    const queues = this.#evaluated.get(subscription) ?? new Map<number, Evaluated>()
+    this.#evaluated.set(
+      subscription,
+      queues.set(queue.key, { filter, from, end: entries.from + entries.count, entries }),
+    )
     return passed
   }
 
@@ -114,13 +123,13 @@ export class Sieve {
       leases.map((lease) => lease.position),
     )
     leases.forEach((lease, i) => {
-      if (passes[i] === 1) lease.passedBy = filter
+      if (passes[i] === 1) lease.matchedBy = filter
       else lease.refusedBy = filter
     })
   }
 
   forget(subscription: Subscription): void {
-    this.#sifted.delete(subscription)
+    this.#evaluated.delete(subscription)
   }
 
   async #ask(filter: SqlFilter, positions: readonly number[]): Promise<Uint8Array> {
@@ -151,7 +160,7 @@ export class Sieve {
   }
 }
 
-function judged(found: Entries, passes: Uint8Array): Required<Entries> {
+function evaluated(found: Entries, passes: Uint8Array): Required<Entries> {
   return {
     from: found.from,
     count: found.count,

@@ -59,7 +59,8 @@ export class LiteExpiry {
       const event = decideLiteExpired(topic, at)
       if (event) {
         for (const key of event.queueKeys)
-          for (const reading of state.queues.get(key)!.topic.subscriptions.values()) receiving.endPolls(reading, null)
+          for (const subscription of state.queues.get(key)!.topic.subscriptions.values())
+            receiving.endPolls(subscription, null)
         if (!this.#context.tryCommit([event])) {
           this.#expiries.set(expiry, at + limits.busyRetryMs)
           return

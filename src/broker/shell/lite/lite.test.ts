@@ -144,7 +144,7 @@ describe('a lite topic', () => {
     expect(dead!.deadLetterOf).toEqual({ topicName: 'topic', messageId: 'M0' })
   })
 
-  it('goes on after a client buried its message', async () => {
+  it('goes on after a client moved its message to the dead letters', async () => {
     await send('a', '1', '2')
     await sync('add', ['a'])
     const [first] = await receive({ max: 1 })

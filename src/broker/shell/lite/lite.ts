@@ -23,7 +23,7 @@ import { decideReset, lowWater } from '../../core/consuming/offsets.ts'
 import { isRepeat } from '../../core/consuming/orderly.ts'
 import type { Taken } from '../../core/consuming/take.ts'
 import { makeWaiter } from '../../core/consuming/waiters.ts'
-import type { BrokerEvent, Handout, MessageEvent } from '../../core/events.ts'
+import type { BrokerEvent, DeliveryEvent, MessageEvent } from '../../core/events.ts'
 import { isYoung } from '../../core/group.ts'
 import { limits } from '../../core/limits.ts'
 import { decideLiteSend, decideLiteSubscribe, isOver, type LiteOutgoing, refuseLiteName } from '../../core/lite/lite.ts'
@@ -36,7 +36,7 @@ import { units } from '../../core/throttle.ts'
 import type { PersistentQueueIndex } from '../../log/queue-index.ts'
 import { type Delivering, deliveryOf } from '../consuming/delivering.ts'
 import type { Receiving } from '../consuming/receiving.ts'
-import type { Readings } from '../consuming/subscriptions.ts'
+import type { Subscriptions } from '../consuming/subscriptions.ts'
 import { asRefusal, refuse, topicNotFound } from '../refusals.ts'
 import type { Throughput } from '../throughput.ts'
 import { LiteExpiry } from './lite-expiry.ts'
@@ -53,11 +53,11 @@ export interface LiteContext {
   commit(events: readonly BrokerEvent[]): void
   tryCommit(events: readonly BrokerEvent[]): boolean
   durable(): Promise<void>
-  readonly readings: Pick<Readings, 'settled'>
+  readonly subscriptions: Pick<Subscriptions, 'settled'>
   readonly throughput: Pick<Throughput, 'refuseReceive' | 'receivesAt' | 'spendReceive' | 'send'>
   readonly delivering: Pick<Delivering, 'read' | 'giveBack' | 'setAside'>
   readonly receiving: Pick<Receiving, 'takeLite' | 'isLoading' | 'load' | 'endPolls'>
-  moved(reading: Subscription): void
+  moved(subscription: Subscription): void
   arm(): void
   closed(): boolean
   /** Closed, or the log has failed. */
@@ -80,8 +80,8 @@ interface Wake extends Due {
 }
 
 interface Batch {
-  readonly reading: Subscription
-  readonly leased: Handout
+  readonly subscription: Subscription
+  readonly leased: DeliveryEvent
 }
 
 export class LiteShell {
@@ -166,10 +166,10 @@ export class LiteShell {
     })
   }
 
-  /** Something about the reading changed: there may be something to deliver. */
-  news(reading: Subscription): void {
-    if (reading.removed || this.#context.stopped()) return
-    this.#tell(reading.group.settings.consumerGroupId, reading.topic.liteTopic)
+  /** Something about the subscription changed: there may be something to deliver. */
+  news(subscription: Subscription): void {
+    if (subscription.removed || this.#context.stopped()) return
+    this.#tell(subscription.group.settings.consumerGroupId, subscription.topic.liteTopic)
   }
 
   /** Messages of the lite topic became visible. */
@@ -178,9 +178,12 @@ export class LiteShell {
   }
 
   /** Its index could not be read: it stays among the news, for later. */
-  unreadable(reading: Subscription): void {
-    for (const client of this.#clients.readersOf(reading.group.settings.consumerGroupId, reading.topic.liteTopic)) {
-      client.news.add(reading.topic.liteTopic)
+  unreadable(subscription: Subscription): void {
+    for (const client of this.#clients.readersOf(
+      subscription.group.settings.consumerGroupId,
+      subscription.topic.liteTopic,
+    )) {
+      client.news.add(subscription.topic.liteTopic)
       this.#serveLater(client, this.#context.now() + limits.unreadableRetryMs)
     }
   }
@@ -198,7 +201,7 @@ export class LiteShell {
     if ('code' in granted) throw refuse(granted)
     for (const { client: loser, liteTopic } of granted.evicted) this.#lost(loser.clientId, liteTopic)
     try {
-      this.#beginReading(client, group, topic, granted.added)
+      this.#beginSubscription(client, group, topic, granted.added)
       if (request.action === 'add' && request.offset !== null)
         for (const liteTopic of new Set(request.liteTopics)) await this.#place(group, topic, liteTopic, request.offset)
     } catch (error) {
@@ -292,11 +295,11 @@ export class LiteShell {
     }
     const batches = this.#repeated(poll) ? this.#takeRepeated(poll, at) : this.#takeNews(poll, { group, topic, at })
     if (batches.length === 0) return false
-    this.#leaveLine(poll)
+    this.#leaveQueue(poll)
     this.#remember(poll, batches)
-    for (const { reading, leased } of batches) {
-      this.#clients.served(client, reading.topic.liteTopic)
-      this.#context.throughput.spendReceive(reading, leased.entries.length, at)
+    for (const { subscription, leased } of batches) {
+      this.#clients.served(client, subscription.topic.liteTopic)
+      this.#context.throughput.spendReceive(subscription, leased.entries.length, at)
     }
     void this.#deliver(poll, group, batches)
     return true
@@ -308,7 +311,7 @@ export class LiteShell {
     latest.delete(attemptId)
     latest.set(
       attemptId,
-      batches.map(({ reading }) => reading),
+      batches.map(({ subscription }) => subscription),
     )
     if (latest.size > attemptsRemembered) latest.delete(latest.keys().next().value!)
     this.#latest.set(client, latest)
@@ -316,20 +319,22 @@ export class LiteShell {
 
   #repeated(poll: LitePoll): boolean {
     if (poll.attemptId === '') return false
-    const readings = this.#latest.get(poll.client)?.get(poll.attemptId) ?? []
-    return readings.some((reading) => this.#isWanted(poll.client, reading) && isRepeat(reading, poll.attemptId))
+    const subscriptions = this.#latest.get(poll.client)?.get(poll.attemptId) ?? []
+    return subscriptions.some(
+      (subscription) => this.#isWanted(poll.client, subscription) && isRepeat(subscription, poll.attemptId),
+    )
   }
 
-  #isWanted(client: LiteClient, reading: Subscription): boolean {
-    return !reading.removed && client.wants.has(reading.topic.liteTopic)
+  #isWanted(client: LiteClient, subscription: Subscription): boolean {
+    return !subscription.removed && client.wants.has(subscription.topic.liteTopic)
   }
 
   #takeRepeated(poll: LitePoll, at: number): Batch[] {
     const batches: Batch[] = []
-    for (const reading of this.#latest.get(poll.client)!.get(poll.attemptId)!) {
-      if (!this.#isWanted(poll.client, reading) || !isRepeat(reading, poll.attemptId)) continue
-      const { events, leased } = this.#context.receiving.takeLite(reading, poll, at)
-      if (leased && this.#context.tryCommit(events)) batches.push({ reading, leased })
+    for (const subscription of this.#latest.get(poll.client)!.get(poll.attemptId)!) {
+      if (!this.#isWanted(poll.client, subscription) || !isRepeat(subscription, poll.attemptId)) continue
+      const { events, leased } = this.#context.receiving.takeLite(subscription, poll, at)
+      if (leased && this.#context.tryCommit(events)) batches.push({ subscription, leased })
     }
     return batches
   }
@@ -346,11 +351,11 @@ export class LiteShell {
       client.news.delete(liteTopic)
       if (!lite || isOver(lite, at)) continue
       let taken: Taken
-      let reading: Subscription
+      let subscription: Subscription
       try {
-        reading = this.#reading(group, lite)
-        if (this.#context.receiving.isLoading(reading)) continue
-        taken = this.#context.receiving.takeLite(reading, { ...poll, max: room }, at)
+        subscription = this.#subscriptionOf(group, lite)
+        if (this.#context.receiving.isLoading(subscription)) continue
+        taken = this.#context.receiving.takeLite(subscription, { ...poll, max: room }, at)
       } catch (error) {
         client.news.add(liteTopic)
         this.#later(client, at, error)
@@ -362,13 +367,13 @@ export class LiteShell {
         break
       }
       if (taken.leased && taken.leased.entries.length > 0) {
-        batches.push({ reading, leased: taken.leased })
+        batches.push({ subscription, leased: taken.leased })
         room -= taken.leased.entries.length
         // The batch of a lost answer is given again alone.
         if (taken.leased.type === 'locked' && taken.leased.repeated) break
       } else if (taken.missing !== null) {
-        this.#loading.set(client, (this.#loading.get(client) ?? new Set()).add(reading))
-        this.#context.receiving.load(reading, taken.missing)
+        this.#loading.set(client, (this.#loading.get(client) ?? new Set()).add(subscription))
+        this.#context.receiving.load(subscription, taken.missing)
       } else if (taken.unfinished) {
         client.news.add(liteTopic)
         this.#serveLater(client, at)
@@ -400,7 +405,7 @@ export class LiteShell {
         read.push(messages)
         if (messages.length < leased.entries.length) break
       }
-      await this.#context.readings.settled(group)
+      await this.#context.subscriptions.settled(group)
       this.#catchUp(this.#context.now())
       const deliveries = batches.flatMap((batch, i) => this.#toGive(poll, batch, read[i] ?? []))
       if (read.every((messages) => messages.length === 0)) this.#fail(poll, tooMuchUnread)
@@ -412,23 +417,23 @@ export class LiteShell {
       }
       this.#context.report(error)
       const [broken, ...others] = batches
-      this.#context.delivering.setAside(broken!.reading, broken!.leased)
-      for (const { reading, leased } of others) this.#context.delivering.giveBack(reading, leased, 0)
+      this.#context.delivering.setAside(broken!.subscription, broken!.leased)
+      for (const { subscription, leased } of others) this.#context.delivering.giveBack(subscription, leased, 0)
       this.#fail(poll, asRefusal(error))
     }
   }
 
   /** What of the batch the client still gets: nothing once it hung up, or lost the lite topic while the messages were read. */
-  #toGive(poll: LitePoll, { reading, leased }: Batch, messages: readonly MessageEvent[]): Delivery[] {
-    const given = poll.signal.aborted || !this.#isWanted(poll.client, reading) ? [] : messages
-    if (given.length < leased.entries.length) this.#context.delivering.giveBack(reading, leased, given.length)
+  #toGive(poll: LitePoll, { subscription, leased }: Batch, messages: readonly MessageEvent[]): Delivery[] {
+    const given = poll.signal.aborted || !this.#isWanted(poll.client, subscription) ? [] : messages
+    if (given.length < leased.entries.length) this.#context.delivering.giveBack(subscription, leased, given.length)
     let extra = 0
     for (const { bodyBytes } of given) extra += units(bodyBytes) - 1
-    this.#context.throughput.spendReceive(reading, extra, this.#context.now())
-    return given.map((message, i) => deliveryOf(reading, leased, leased.entries[i]!, message))
+    this.#context.throughput.spendReceive(subscription, extra, this.#context.now())
+    return given.map((message, i) => deliveryOf(subscription, leased, leased.entries[i]!, message))
   }
 
-  #reading(group: Group, lite: LiteTopic): Subscription {
+  #subscriptionOf(group: Group, lite: LiteTopic): Subscription {
     const { consumerGroupId } = group.settings
     const known = lite.subscriptions.get(consumerGroupId)
     if (known) return known
@@ -436,17 +441,17 @@ export class LiteShell {
     return lite.subscriptions.get(consumerGroupId)!
   }
 
-  #beginReading(client: LiteClient, group: Group, topic: Topic, liteTopics: readonly string[]): void {
+  #beginSubscription(client: LiteClient, group: Group, topic: Topic, liteTopics: readonly string[]): void {
     for (const liteTopic of liteTopics) {
       const lite = topic.liteTopics!.byName.get(liteTopic)
       if (!lite) continue
       // An old lite topic is read from its end on: that is the end as it is now, not at the first receive.
-      if (!isYoung(lite)) this.#reading(group, lite)
+      if (!isYoung(lite)) this.#subscriptionOf(group, lite)
       client.news.add(liteTopic)
     }
   }
 
-  /** Moves the group's reading to where a subscriber asked for; a lite topic that is not there yet begins at its beginning anyway. */
+  /** Moves the group's subscription to where a subscriber asked for; a lite topic that is not there yet begins at its beginning anyway. */
   async #place(group: Group, topic: Topic, liteTopic: string, offset: LiteOffset): Promise<void> {
     const lite = topic.liteTopics!.byName.get(liteTopic)
     if (!lite) return
@@ -465,11 +470,11 @@ export class LiteShell {
     }[offset.from]()
     if (wanted === null) return
     const next = Math.min(Math.max(wanted, queue.begin), queue.end)
-    const reading = this.#reading(group, lite)
-    const [cursor] = reading.cursors
+    const subscription = this.#subscriptionOf(group, lite)
+    const [cursor] = subscription.cursors
     if (cursor!.next !== next || cursor!.leases.size > 0) {
-      this.#context.commit([decideReset(reading, null, new Map([[0, next]]))!])
-      this.#context.moved(reading)
+      this.#context.commit([decideReset(subscription, null, new Map([[0, next]]))!])
+      this.#context.moved(subscription)
     }
   }
 
@@ -525,11 +530,12 @@ export class LiteShell {
   }
 
   #isLoading(client: LiteClient): boolean {
-    const readings = this.#loading.get(client)
-    if (!readings) return false
-    for (const reading of readings) if (!this.#context.receiving.isLoading(reading)) readings.delete(reading)
-    if (readings.size === 0) this.#loading.delete(client)
-    return readings.size > 0
+    const subscriptions = this.#loading.get(client)
+    if (!subscriptions) return false
+    for (const subscription of subscriptions)
+      if (!this.#context.receiving.isLoading(subscription)) subscriptions.delete(subscription)
+    if (subscriptions.size === 0) this.#loading.delete(client)
+    return subscriptions.size > 0
   }
 
   #serveLater(client: LiteClient, at: number): void {
@@ -555,18 +561,18 @@ export class LiteShell {
   #endLine(client: LiteClient, refusal: Refusal | null): void {
     const line = this.#lines.get(client)
     for (let poll = line?.first as LitePoll | null; poll; poll = line?.first as LitePoll | null) {
-      this.#leaveLine(poll)
+      this.#leaveQueue(poll)
       if (refusal) this.#fail(poll, refusal)
       else this.#answer(poll, [])
     }
   }
 
   #end(poll: LitePoll): void {
-    this.#leaveLine(poll)
+    this.#leaveQueue(poll)
     this.#answer(poll, [])
   }
 
-  #leaveLine(poll: LitePoll): void {
+  #leaveQueue(poll: LitePoll): void {
     this.#lines.get(poll.client)?.remove(poll)
     this.#polls.remove(poll)
   }

@@ -52,7 +52,7 @@ export class ClientStreams {
   }
 
   /** All of the client's that it reads. */
-  reading(clientId: string): ClientStream[] {
+  subscription(clientId: string): ClientStream[] {
     return (this.#open.get(clientId) ?? []).filter((stream) => !this.#stalled.has(stream))
   }
 

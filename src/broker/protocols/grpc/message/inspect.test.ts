@@ -4,7 +4,7 @@ import type { MessageQuery } from '../../../../engines/engine.ts'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { Broker, StoredMessage, TopicView } from '../../../broker.ts'
 import { findMessages } from './inspect.ts'
-import { keep } from './message.ts'
+import { encodeStored } from './message.ts'
 
 const kib = 1024
 const topic: TopicView = { topicName: 'orders', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
@@ -29,7 +29,7 @@ function stored(body: Uint8Array, encoding: number = gen.Encoding.IDENTITY): Sto
     tag: null,
     bodyBytes: body.length,
     storeTimeMs: 0,
-    payload: keep(message, topic, '127.0.0.1:7801', 0),
+    payload: encodeStored(message, topic, '127.0.0.1:7801', 0),
     deadLetterOf: null,
     queueId: 0,
     offset: 0,

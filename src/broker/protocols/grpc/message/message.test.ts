@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { Delivery, TopicView } from '../../../broker.ts'
-import { encodeDelivery, keep, topicField } from './message.ts'
+import { encodeDelivery, encodeStored, topicField } from './message.ts'
 
 const topic: TopicView = { topicName: 'events', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 
@@ -10,7 +10,7 @@ function delivered(message: gen.MessageInit, more: Partial<Delivery> = {}): gen.
   const sent = gen.Message.decode(gen.Message.encode(message).finish())
   const delivery: Delivery = {
     messageId: sent.systemProperties?.messageId ?? '',
-    payload: keep(sent, topic, '127.0.0.1:7801', 1_700_000_000_123),
+    payload: encodeStored(sent, topic, '127.0.0.1:7801', 1_700_000_000_123),
     queueId: 3,
     offset: 70_000,
     attempt: 2,
@@ -108,7 +108,7 @@ describe('a delivered message', () => {
     )
     const delivery = {
       ...({} as Delivery),
-      payload: keep(sent, topic, 'h', 0),
+      payload: encodeStored(sent, topic, 'h', 0),
       handle: 'h',
       attempt: 1,
       queueId: 0,

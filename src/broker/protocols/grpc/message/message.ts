@@ -22,7 +22,7 @@ const { GZIP, IDENTITY } = gen.Encoding
 const deliveryOverheadBytes = 128
 
 /** The kept form of a checked message, as `topic` stores it. */
-export function keep(message: gen.Message, topic: TopicView, storeHost: string, atMs: number): Buffer {
+export function encodeStored(message: gen.Message, topic: TopicView, storeHost: string, atMs: number): Buffer {
   const { body, systemProperties: given } = message
   const system = gen.SystemProperties.encode({
     tag: given?.tag || null,
@@ -70,7 +70,7 @@ function keptSystemLength(kept: Buffer): number {
   return kept.readUInt32BE(1)
 }
 
-/** What `keep` made, in its two pieces: encoded system properties, and the remaining fields of Message. */
+/** What `encodeStored` made, in its two pieces: encoded system properties, and the remaining fields of Message. */
 export function partsOf(payload: Uint8Array): { readonly system: Uint8Array; readonly rest: Uint8Array } {
   const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
   const systemEnd = systemStart + keptSystemLength(kept)

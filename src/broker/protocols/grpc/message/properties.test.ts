@@ -2,13 +2,18 @@ import { describe, expect, it } from 'vitest'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { TopicView } from '../../../broker.ts'
 import { parseFilter } from '../consumer/filter.ts'
-import { keep } from './message.ts'
+import { encodeStored } from './message.ts'
 import { readerOf } from './properties.ts'
 
 const topic: TopicView = { topicName: 'events', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 
 function kept(message: gen.MessageInit): Uint8Array {
-  return keep(gen.Message.decode(gen.Message.encode(message).finish()), topic, '127.0.0.1:7801', 1_700_000_000_123)
+  return encodeStored(
+    gen.Message.decode(gen.Message.encode(message).finish()),
+    topic,
+    '127.0.0.1:7801',
+    1_700_000_000_123,
+  )
 }
 
 const full = kept({

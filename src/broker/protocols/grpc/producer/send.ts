@@ -9,7 +9,7 @@ import { BrokerRefusal, type OutgoingMessage, type TopicView } from '../../../br
 import type { WireCall } from '../call.ts'
 import { maxBodyBytes } from '../client/settings.ts'
 import { Code } from '../code.ts'
-import { keep } from '../message/message.ts'
+import { encodeStored } from '../message/message.ts'
 import {
   checkLiteTopicName,
   checkTopicName,
@@ -244,7 +244,7 @@ function toOutgoing(message: gen.Message, topic: TopicView, storeHost: string, a
   return {
     messageId: system.messageId,
     tag: system.tag == null || system.tag === '' ? null : system.tag,
-    payload: keep(message, topic, storeHost, at),
+    payload: encodeStored(message, topic, storeHost, at),
     bodyBytes: message.body.length,
     deliverAtMs: deliverAtMs(system),
     messageGroup: topic.messageType === 'FIFO' ? system.messageGroup || null : null,

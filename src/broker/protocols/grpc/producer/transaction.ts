@@ -9,7 +9,7 @@ import {
   type Broker,
   BrokerRefusal,
   type Orphan,
-  type ProducerAsker,
+  type TransactionChecker,
   type TransactionOutcome,
 } from '../../../broker.ts'
 import type { WireCall } from '../call.ts'
@@ -58,11 +58,11 @@ function sentence({ outcome, as }: TransactionOutcome): string {
 
 /** Lets the broker reach producers: over their telemetry streams. */
 export function connectProducers(broker: Broker, clients: ClientRegistry): void {
-  broker.askProducersBy(producerAsker(clients))
-  clients.onProducer((topics) => broker.producerCame(topics))
+  broker.setTransactionChecker(transactionChecker(clients))
+  clients.onProducer((topics) => broker.producerConnected(topics))
 }
 
-function producerAsker(clients: ClientRegistry): ProducerAsker {
+function transactionChecker(clients: ClientRegistry): TransactionChecker {
   return {
     canAsk: (topicName) => clients.hasProducer(topicName),
     async ask(orphan) {
