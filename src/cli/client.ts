@@ -10,6 +10,7 @@ import { operationNamed } from '../catalogue/index.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import type { Settings } from '../config.ts'
 import { fillPath, requestTarget, signRequest } from '../iam/sign.ts'
+import { hostileHome } from '../ledger/home-trust.ts'
 import { realClock, realRandom } from '../world/real.ts'
 
 export interface Target {
@@ -39,6 +40,9 @@ const replyLimitBytes = 64 * 1024 * 1024
 
 /** Which server to talk to. Throws `CommandError` when none runs on this home. */
 export function findTarget(settings: Settings, env: NodeJS.ProcessEnv = process.env): Target {
+  const hostile = hostileHome(settings.home)
+  // Its keys and its address may be anybody's.
+  if (hostile !== null) throw new CommandError(hostile)
   const account = readAccount(settings.home)
   const accessKeyId = settings.accessKeyId ?? account?.accessKeyId
   const accessKeySecret = settings.accessKeySecret ?? account?.accessKeySecret

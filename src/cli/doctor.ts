@@ -7,6 +7,7 @@ import { readAccount } from '../account.ts'
 import type { Settings } from '../config.ts'
 import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/look.ts'
 import { homeHolder } from '../ledger/home.ts'
+import { hostileHome } from '../ledger/home-trust.ts'
 import { keyProblem } from '../ledger/key-check.ts'
 import { realClock, realWorld } from '../world/real.ts'
 import { callOperation, findTarget, readServerFile } from './client.ts'
@@ -70,6 +71,8 @@ function openFileLimit(): Finding {
 }
 
 function homeFolder(home: string): Finding {
+  const hostile = hostileHome(home)
+  if (hostile !== null) return { ok: false, what: `home ${home} is not this user's alone`, mend: hostile }
   try {
     const stat = statSync(home)
     if (!stat.isDirectory())

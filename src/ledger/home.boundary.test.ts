@@ -271,7 +271,7 @@ for (const target of ledgerTargets.filter(({ kind }) => kind === 'sqlite')) {
       () => {
         it('refuses changes when it is full, keeps what was acknowledged, and goes on when there is space', async () => {
           const place = await places.place(target)
-          spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', place.home])
+          spawnSync('mount', ['-t', 'tmpfs', '-o', 'size=2m,mode=700', 'tmpfs', place.home])
           try {
             let ledger = await place.open()
             const ballast = path.join(place.home, 'ballast')
@@ -315,7 +315,7 @@ for (const target of ledgerTargets.filter(({ kind }) => kind === 'sqlite')) {
           ['read-only', 'ro'],
         ])('is refused with a sentence when the disk is %s', async (_, option) => {
           const place = await places.place(target)
-          spawnSync('mount', ['-t', 'tmpfs', '-o', option, 'tmpfs', place.home])
+          spawnSync('mount', ['-t', 'tmpfs', '-o', `${option},mode=700`, 'tmpfs', place.home])
           try {
             if (option !== 'ro') writeFileSync(path.join(place.home, 'ballast'), Buffer.alloc(400 * 1_024))
             const held = await acquireHome(place.home).catch((error: unknown) => error)

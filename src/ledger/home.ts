@@ -16,6 +16,7 @@ import path from 'node:path'
 import { describeSelf, isAlive, maxSocketPathBytes, type ProcessIdentity } from '../world/process-identity.ts'
 import { HomeError } from './errors.ts'
 import { createWhole, hasCode, reasonOf } from './files.ts'
+import { hostileHome } from './home-trust.ts'
 
 export { HomeError } from './errors.ts'
 
@@ -32,10 +33,14 @@ export interface AcquireOptions {
 
 /**
  * Makes the home if it is absent and locks it for this process.
- * Throws `HomeError` when another server holds it, or when it cannot be made or written.
+ * Throws `HomeError` when another server holds it, when it cannot be made or written, or when it is not this user's
+ * alone (home-trust.ts).
  */
 export async function acquireHome(home: string, options: AcquireOptions = {}): Promise<HeldHome> {
+  refuseHostile(home)
   await makeHome(home)
+  // Again: somebody may have made it meanwhile.
+  refuseHostile(home)
   try {
     return await lockHome(home, options)
   } catch (error) {
@@ -53,6 +58,11 @@ export async function homeHolder(home: string): Promise<{ readonly pid: number; 
   const highest = await highestLock(home)
   const record = highest === 0 ? null : await readLock(home, highest)
   return record !== null && (await isHeld(record, home)) ? { pid: record.pid, host: record.host } : null
+}
+
+function refuseHostile(home: string): void {
+  const reason = hostileHome(home)
+  if (reason !== null) throw new HomeError(reason)
 }
 
 async function makeHome(home: string): Promise<void> {

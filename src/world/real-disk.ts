@@ -37,10 +37,15 @@ export function createRealDisk(): Disk {
 }
 
 const flags = {
-  read: fs.constants.O_RDONLY,
-  write: fs.constants.O_RDWR,
+  read: fs.constants.O_RDONLY | noFollow(),
+  write: fs.constants.O_RDWR | noFollow(),
   create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
 } as const
+
+/** A symbolic link in place of a file fails with ELOOP: it would have a file elsewhere overwritten. Windows has no such flag. */
+function noFollow(): number {
+  return fs.constants.O_NOFOLLOW ?? 0
+}
 
 class RealFile implements DiskFile {
   readonly #descriptor: number

@@ -1,0 +1,129 @@
+/**
+ * Whether a home is this user's alone. What lies in it is obeyed (keys, ledger, sockets, messages) and written to, so
+ * a folder that somebody else made, can write to, or filled with symbolic links would let them read passwords, take
+ * the place of a file, or have a file elsewhere overwritten. Such a home is refused before anything in it is read.
+ *
+ * Only looks; never changes what it refuses. The files of an instance are opened without following links
+ * (world/real-disk.ts), so they need no look here and a start does not grow with them.
+ */
+import { lstatSync, readdirSync, realpathSync, type Stats } from 'node:fs'
+import path from 'node:path'
+import { hasCode } from './files.ts'
+
+/** Files and folders that Gantry makes in a home. `gantry.yaml` is its user's and may be a link. */
+const ourNames =
+  /^(account\.json(\.new)?|server\.json|secret\.key|gantry\.db(-wal|-shm|-journal)?|lock\..*|tls|brokers|instances)$/
+const ourFolders = ['tls', 'brokers', path.join('brokers', 'locks'), 'instances']
+
+/**
+ * Why the home must not be used, as a sentence that says what to do; null when it is fine or not there yet. `uid` is
+ * the user who is to trust it; null where there are no owners (Windows), and then everything is fine.
+ */
+export function hostileHome(home: string, uid: number | null = process.getuid?.() ?? null): string | null {
+  if (uid === null) return null
+  const given = look(home)
+  if (given === null) return null
+  if (given.isSymbolicLink() && !isTrusted(given, uid))
+    return `The home ${home} is a symbolic link of another user (${ownerOf(given)}); name the folder itself with --home.`
+  const folder = realOf(home)
+  // A file in its place, or a link to nothing, is told by whoever makes the home.
+  const stats = folder === null ? null : look(folder)
+  if (folder === null || stats === null || !stats.isDirectory()) return null
+  return hostileFolder(folder, stats, uid) ?? hostileParent(folder, uid) ?? hostileEntry(folder, uid)
+}
+
+function hostileFolder(folder: string, stats: Stats, uid: number): string | null {
+  if (stats.uid !== uid) {
+    return `The home ${folder} belongs to another user (${ownerOf(stats)}), who could change what this server keeps there. Give it to this user (chown -R ${uid} ${folder}), or choose another home with --home.`
+  }
+  if ((stats.mode & othersWrite) !== 0) {
+    return `The home ${folder} can be written by other users (mode ${modeOf(stats)}). Take that away with "chmod go-w ${folder}", look whether something in it is not yours, and start again.`
+  }
+  return null
+}
+
+/** Whoever may rename a folder above the home can put another one in its place. */
+function hostileParent(folder: string, uid: number): string | null {
+  for (let parent = path.dirname(folder); ; parent = path.dirname(parent)) {
+    const stats = look(parent)
+    if (stats !== null) {
+      const everybody = (stats.mode & everybodyWrites) !== 0 && (stats.mode & sticky) === 0
+      if (everybody) {
+        return `The home ${folder} lies in ${parent}, where every user may put another folder in its place (mode ${modeOf(stats)}). Use "chmod o-w ${parent}", or choose another home with --home.`
+      }
+      if (!isTrusted(stats, uid) && stats.uid !== look('/')?.uid) {
+        return `The home ${folder} lies in ${parent}, whose owner (${ownerOf(stats)}) may put another folder in its place. Choose a home in a folder of this user with --home.`
+      }
+    }
+    if (parent === path.dirname(parent)) return null
+  }
+}
+
+function hostileEntry(home: string, uid: number): string | null {
+  for (const name of entriesOf(home)) {
+    if (!ourNames.test(name)) continue
+    const reason = hostileFile(path.join(home, name), uid)
+    if (reason !== null) return reason
+  }
+  for (const folder of ourFolders) {
+    // The locks of instances and processes are links that are only ever read as texts (engines/embedded/folder-lock.ts).
+    for (const name of entriesOf(path.join(home, folder))) {
+      const reason = hostileFile(path.join(home, folder, name), uid)
+      if (reason !== null) return reason
+    }
+  }
+  return null
+}
+
+function hostileFile(file: string, uid: number): string | null {
+  const stats = look(file)
+  if (stats === null) return null
+  if (stats.isSymbolicLink()) {
+    return `${file} is a symbolic link, and Gantry would write to wherever it leads. Put the file or folder itself there (or mount it), and start again.`
+  }
+  if (stats.uid !== uid) {
+    return `${file} belongs to another user (${ownerOf(stats)}). Give it to this user (chown ${uid} ${file}) if it is yours, or remove it.`
+  }
+  if ((stats.mode & othersWrite) !== 0 && !stats.isSocket()) {
+    return `${file} can be written by other users (mode ${modeOf(stats)}). Take that away with "chmod go-w ${file}" if its content is yours.`
+  }
+  return null
+}
+
+const othersWrite = 0o022
+const everybodyWrites = 0o002
+const sticky = 0o1000
+
+/** This user's, or the administrator's, who may do anything anyway. */
+const isTrusted = (stats: Stats, uid: number): boolean => stats.uid === uid || stats.uid === 0
+
+const ownerOf = (stats: Stats): string => `user id ${stats.uid}`
+const modeOf = (stats: Stats): string => (stats.mode & 0o7777).toString(8).padStart(4, '0')
+
+/** Null when nothing is there. */
+function look(file: string): Stats | null {
+  try {
+    return lstatSync(file, { throwIfNoEntry: false }) ?? null
+  } catch (error) {
+    if (hasCode(error, 'ENOTDIR', 'ENOENT', 'EACCES')) return null
+    throw error
+  }
+}
+
+function realOf(home: string): string | null {
+  try {
+    return realpathSync(home)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) return null
+    throw error
+  }
+}
+
+function entriesOf(folder: string): string[] {
+  try {
+    return readdirSync(folder)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return []
+    throw error
+  }
+}
