@@ -17,6 +17,7 @@ export interface Settings {
   readonly databaseUrl: string | null
   readonly advertisedHost: string | null
   readonly firstInstancePort: number
+  readonly lastInstancePort: number
   readonly accountId: string | null
   readonly accessKeyId: string | null
   readonly accessKeySecret: string | null
@@ -114,8 +115,15 @@ export const settingRules = {
   firstInstancePort: rule<number>(
     'firstInstancePort',
     null,
-    'instances take the lowest free port from this one up',
+    'instances take the lowest port from this one up that none had before, then the one that has rested longest',
     7801,
+    wholeNumber(1, 65535),
+  ),
+  lastInstancePort: rule<number>(
+    'lastInstancePort',
+    null,
+    'the last port an instance may take, where only a range is let through',
+    65535,
     wholeNumber(1, 65535),
   ),
   accountId: rule(

@@ -123,7 +123,11 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
       engine,
       world,
       log,
-      ports: createPortSource({ base: settings.firstInstancePort, host: settings.host }),
+      ports: createPortSource({
+        base: settings.firstInstancePort,
+        last: settings.lastInstancePort,
+        host: settings.host,
+      }),
       listenHost: settings.host,
     })
     undo.push(() => reconciler.stop())

@@ -423,6 +423,7 @@ const rows = {
     generation: 3,
     applied_generation: 4,
   },
+  resting_ports: { port: 7801, since_ms: 1_700_000_000_000 },
   offset_resets: {
     instance_id: 'rmq-cn-7e22ody1234',
     consumer_group_id: 'GID_a',

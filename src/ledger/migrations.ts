@@ -22,6 +22,7 @@ export const migrations: readonly Migration[] = [
   { version: 3, name: 'offset resets', statements: offsetResets },
   { version: 4, name: 'exclusive groups of lite consumers', statements: exclusiveGroups },
   { version: 5, name: 'groups made by use', statements: groupsMadeByUse },
+  { version: 6, name: 'ports that rest', statements: restingPorts },
 ]
 
 /**
@@ -284,6 +285,16 @@ function exclusiveGroups(dialect: 'sqlite' | 'postgres'): readonly string[] {
 }
 
 /** Wanted, and gone once carried out; a newer one for the same group and topic takes the place of the older. */
+function restingPorts(dialect: 'sqlite' | 'postgres'): readonly string[] {
+  const { whole, keyed } = words(dialect)
+  return [
+    `create table resting_ports (
+      port ${whole} not null primary key,
+      since_ms ${whole} not null
+    )${keyed}`,
+  ]
+}
+
 function offsetResets(dialect: 'sqlite' | 'postgres'): readonly string[] {
   const { text, whole, keyed } = words(dialect)
   return [

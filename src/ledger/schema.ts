@@ -16,6 +16,7 @@ export interface Schema {
   topics: TopicTable
   consumer_groups: ConsumerGroupTable
   offset_resets: OffsetResetTable
+  resting_ports: RestingPortTable
   instance_accounts: InstanceAccountTable
   tags: TagTable
   client_tokens: ClientTokenTable
@@ -127,6 +128,12 @@ export interface ConsumerGroupTable {
 }
 
 /** A wanted move of a group's reading of a topic; the loop deletes the row once the engine has carried it out. */
+/** Ports of instances that are gone, and since when; at most one row a port of the machine. */
+export interface RestingPortTable {
+  port: number
+  since_ms: number
+}
+
 export interface OffsetResetTable {
   instance_id: string
   consumer_group_id: string

@@ -1,17 +1,26 @@
 /**
- * Ports for the instances' endpoints: the lowest one from a base up that no instance of the ledger
- * holds and that can be bound on the host. A port is kept for the life of its instance, over
- * restarts; only the loop gives ports out, so what is set aside lives in memory until it is recorded.
+ * Ports for the instances' endpoints. A port is kept for the life of its instance, over restarts. The port of an
+ * instance that is gone rests: clients that were not told still dial it, and would find another instance behind it.
+ * So a new instance gets the lowest port that no instance ever had, and only when there is none left the one that
+ * has rested longest.
+ *
+ * Only the loop gives ports out, so what is set aside lives in memory until the ledger records it; how long a port
+ * has rested is in the ledger, too.
  */
 import { createServer } from 'node:net'
 
 export interface PortSource {
-  /** Marks ports of the ledger as held; called with all of them before the first `reserve`. */
-  hold(ports: readonly number[]): void
-  /** The lowest free port; nobody else gets it until `release`. Rejects with a sentence when there is none. */
+  /**
+   * What the ledger says, before the first `reserve`: ports that instances hold, and those that rest, the one that
+   * has rested longest first.
+   */
+  restore(ports: { readonly held: readonly number[]; readonly resting: readonly number[] }): void
+  /** A port that can be bound; nobody else gets it until `release`. Rejects with a sentence when there is none. */
   reserve(): Promise<number>
-  /** Gives ports back: an instance is gone, or its start failed before the port was recorded. */
+  /** Gives back ports that were never recorded, so that no client was told them. */
   release(ports: readonly number[]): void
+  /** The instance of these ports is gone. */
+  rest(ports: readonly number[]): void
 }
 
 export function createPortSource(options: {
@@ -25,44 +34,58 @@ export function createPortSource(options: {
 }): PortSource {
   const { base, host, last = 65_535, isFree = canBind } = options
   const held = new Set<number>()
-  // No port below is free; without it the search would grow with the number of instances.
-  let lowest = base
+  /** In the order in which they came to rest. */
+  const resting = new Set<number>()
+  // No port below is unused; without it the search would grow with the number of instances.
+  let lowestUnused = base
 
-  async function reserve(): Promise<number> {
-    const busy: number[] = []
+  async function tryPort(port: number): Promise<boolean> {
+    // Set aside before the wait, so that two searches never try the same port.
+    held.add(port)
+    let free = false
     try {
-      for (let port = lowest; port <= last; port += 1) {
-        if (held.has(port)) continue
-        // Set aside before the wait, so that two searches never try the same port.
-        held.add(port)
-        if (await isFree(port, host)) return port
-        busy.push(port)
-      }
+      free = await isFree(port, host)
     } finally {
       // Another program's port may be free the next time: it is tried again then.
-      release(busy)
+      if (!free) held.delete(port)
     }
-    throw new Error(
-      `No free port is left on ${host} from ${base} to ${last}: stop what listens there, or delete instances that are not needed.`,
-    )
-  }
-
-  function release(ports: readonly number[]): void {
-    for (const port of ports) {
-      held.delete(port)
-      if (port >= base && port < lowest) lowest = port
-    }
+    return free
   }
 
   return {
-    hold(ports) {
-      for (const port of ports) held.add(port)
+    restore(ports) {
+      for (const port of ports.held) held.add(port)
+      for (const port of ports.resting) {
+        if (port >= base && port <= last && !held.has(port)) resting.add(port)
+      }
     },
     async reserve() {
-      while (held.has(lowest)) lowest += 1
-      return reserve()
+      while (held.has(lowestUnused) || resting.has(lowestUnused)) lowestUnused += 1
+      for (let port = lowestUnused; port <= last; port += 1) {
+        if (!held.has(port) && !resting.has(port) && (await tryPort(port))) return port
+      }
+      for (const port of [...resting]) {
+        if (held.has(port) || !(await tryPort(port))) continue
+        resting.delete(port)
+        return port
+      }
+      throw new Error(
+        `No free port is left on ${host} from ${base} to ${last}: stop what listens there, delete instances that are not needed, or set a higher last port (GANTRY_LAST_INSTANCE_PORT).`,
+      )
     },
-    release,
+    release(ports) {
+      for (const port of ports) {
+        held.delete(port)
+        if (port >= base && port < lowestUnused && !resting.has(port)) lowestUnused = port
+      }
+    },
+    rest(ports) {
+      for (const port of ports) {
+        held.delete(port)
+        resting.delete(port)
+        if (port >= base && port <= last) resting.add(port)
+      }
+    },
   }
 }
 

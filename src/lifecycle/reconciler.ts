@@ -321,7 +321,7 @@ class Loop implements Reconciler {
       if (step.do === 'recordApplied') entry.reserved = {}
       if (step.do !== 'forget') continue
       const { vpc_port, internet_port } = wanted?.instance ?? { vpc_port: null, internet_port: null }
-      this.#options.ports.release([vpc_port, internet_port].filter((port) => port !== null))
+      this.#options.ports.rest([vpc_port, internet_port].filter((port) => port !== null))
       this.#releaseReserved(entry)
       this.#told.delete(entry.instanceId)
     }
@@ -405,8 +405,9 @@ class Loop implements Reconciler {
   async #lookAtEverything(): Promise<void> {
     const observations = await this.#limited(this.#options.engine.observe(), 'observe')
     const instances = await this.#store.listInstances()
+    const resting = this.#open ? [] : await this.#store.listRestingPorts()
     if (this.#stopped) return
-    if (!this.#open) this.#options.ports.hold(instances.flatMap(({ ports }) => ports))
+    if (!this.#open) this.#options.ports.restore({ held: instances.flatMap(({ ports }) => ports), resting })
     for (const instanceId of new Set([
       ...instances.map((one) => one.instanceId),
       ...observations.map((one) => one.instanceId),

@@ -19,6 +19,8 @@ import type { Applied, Versioned, Wanted } from './plan.ts'
 export interface Store {
   /** Every instance with its recorded ports, for the start. */
   listInstances(): Promise<InstanceSummary[]>
+  /** Ports of instances that are gone, the one that has rested longest first. */
+  listRestingPorts(): Promise<number[]>
   /** Instances with something wanted and not yet recorded as applied. Does not read the others. */
   listPending(limit: number): Promise<string[]>
   /** Instances whose expiry or release lies in (afterMs, untilMs], and the next such moment after it. */
@@ -73,6 +75,15 @@ export function createStore(ledger: Ledger, world: Pick<World, 'clock' | 'random
         instanceId: row.instance_id,
         ports: [row.vpc_port, row.internet_port].filter((port) => port !== null),
       }))
+    },
+    listRestingPorts: async () => {
+      const rows = await ledger.read
+        .selectFrom('resting_ports')
+        .select('port')
+        .orderBy('since_ms')
+        .orderBy('port')
+        .execute()
+      return rows.map(({ port }) => port)
     },
     listPending: async (limit) => {
       const rows = await ledger.read
@@ -243,11 +254,16 @@ async function carryOut({ tx, cause, record }: ChangeContext, write: Write): Pro
     case 'forget': {
       const row = await tx
         .selectFrom('instances')
-        .select('instance_id')
+        .select(['instance_id', 'vpc_port', 'internet_port'])
         .where('instance_id', '=', instanceId)
         .where('wanted', '=', 'absent')
         .executeTakeFirst()
       if (row === undefined) return
+      await restPorts(
+        tx,
+        [row.vpc_port, row.internet_port].filter((port) => port !== null),
+        cause.at,
+      )
       for (const table of ['topics', 'consumer_groups', 'offset_resets', 'instance_accounts'] as const) {
         await tx.deleteFrom(table).where('instance_id', '=', instanceId).execute()
       }
@@ -278,8 +294,19 @@ const groupMadeByUse = (instanceId: string, consumerGroupId: string, at: number)
   applied_generation: 0,
 })
 
+async function restPorts(tx: Writer, ports: readonly number[], at: number): Promise<void> {
+  if (ports.length === 0) return
+  await tx
+    .insertInto('resting_ports')
+    .values(ports.map((port) => ({ port, since_ms: at })))
+    .onConflict((conflict) => conflict.column('port').doUpdateSet({ since_ms: at }))
+    .execute()
+}
+
 async function recordApplied(tx: Writer, applied: Applied): Promise<void> {
   const { instanceId } = applied
+  const ports = [applied.ports.vpc, applied.ports.internet].filter((port) => port !== null)
+  if (ports.length > 0) await tx.deleteFrom('resting_ports').where('port', 'in', ports).execute()
   await tx
     .updateTable('instances')
     .set({

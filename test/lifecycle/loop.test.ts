@@ -161,7 +161,7 @@ describe('create, change and delete', () => {
     expect(methods(b).filter((method) => method === 'ensureInstance')).toHaveLength(10)
   })
 
-  it('forgets a deleted instance with its rows and gives its port to the next', async () => {
+  it('forgets a deleted instance with its rows, and lets its ports rest, also over a restart', async () => {
     const b = await bench()
     const loop = await b.startLoop()
     await addInstance(b, id, { topics: ['orders'], public: true })
@@ -179,7 +179,13 @@ describe('create, change and delete', () => {
     await addInstance(b, 'rmq-cn-two')
     loop.wake('rmq-cn-two')
     await loop.settled()
-    expect(b.engine.held('rmq-cn-two')?.spec?.listen[0]?.port).toBe(7801)
+    expect(b.engine.held('rmq-cn-two')?.spec?.listen[0]?.port).toBe(7803)
+    await loop.stop()
+    const next = await b.startLoop()
+    await addInstance(b, 'rmq-cn-three')
+    next.wake('rmq-cn-three')
+    await next.settled()
+    expect(b.engine.held('rmq-cn-three')?.spec?.listen[0]?.port).toBe(7804)
   })
 
   it('ignores a wake for an instance that nobody knows', async () => {
