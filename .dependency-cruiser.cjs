@@ -43,11 +43,16 @@ module.exports = {
     only('grpc-is-general', '^src/grpc/', '^src/(grpc|world)/', 'the protocol, nothing about us'),
     only('world-is-below', '^src/world/', '^src/world/'),
     only('ledger-is-below', '^src/ledger/', '^src/(ledger|world|catalogue)/'),
-    only('iam-knows-no-http', '^src/iam/', '^src/(iam|world|catalogue|ledger|resources/handler\\.ts)/?'),
+    only(
+      'iam-knows-no-http-and-no-product',
+      '^src/iam/',
+      '^src/(iam|world|catalogue/[^/]+\\.ts|ledger)/?',
+      'who calls and what they may do is asked of every product alike',
+    ),
     only(
       'resources-call-no-engine',
       '^src/resources/',
-      '^src/(resources|ledger|catalogue|world|lifecycle/status\\.ts|iam/resource-name\\.ts|engines/engine\\.ts)/?',
+      '^src/(resources|ledger|catalogue|world|lifecycle/status\\.ts|iam/principal\\.ts|engines/engine\\.ts)/?',
       'no handler calls an engine to make something true; the loop does',
     ),
     only(
@@ -61,12 +66,24 @@ module.exports = {
       '^src/(engines/(?!embedded/)|world/)',
       'only engines/embedded knows that we have a broker',
     ),
-    only('api-is-on-top', '^src/api/', '^src/(api|iam|resources|catalogue|ledger|world|observability)/?'),
+    only(
+      'api-is-on-top',
+      '^src/api/',
+      '^src/(api|iam|resources/handler\\.ts|catalogue/[^/]+\\.ts|ledger|world|observability)/?',
+      'one pipeline for every product: it is handed the products and knows none',
+    ),
+    {
+      name: 'shared-catalogue-knows-no-product',
+      comment: 'what all products share stands beside their folders',
+      severity: 'error',
+      from: { path: '^src/catalogue/[^/]+\\.ts$', pathNot: '\\.test\\.ts$' },
+      to: { path: '^src/catalogue/[^/]+/' },
+    },
     {
       name: 'typebox-stays-in-the-catalogue',
       comment: 'TypeBox takes 0.4 s to load; the running server reads the generated catalogue',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/catalogue/(?!generated)' },
+      from: { path: '^src/', pathNot: '^src/catalogue/(?!.*generated/)' },
       to: { path: 'node_modules/typebox', dependencyTypesNot: ['type-only'] },
     },
     {
@@ -80,6 +97,6 @@ module.exports = {
     tsConfig: { fileName: 'tsconfig.json' },
     tsPreCompilationDeps: true,
     doNotFollow: { path: 'node_modules' },
-    exclude: { path: '(^src/grpc/gen/|^src/catalogue/generated/)' },
+    exclude: { path: '(^src/grpc/gen/|^src/catalogue/[^/]+/generated/)' },
   },
 }

@@ -26,8 +26,8 @@ import { createHousekeeping } from './lifecycle/housekeeping.ts'
 import { createPortSource } from './lifecycle/ports.ts'
 import { createReconciler } from './lifecycle/reconciler.ts'
 import type { Log } from './observability/log.ts'
-import { handlers } from './resources/index.ts'
-import { publishedRegionIds } from './resources/region-table.ts'
+import { products } from './resources/index.ts'
+import { publishedRegionIds } from './resources/rocketmq/region-table.ts'
 import { realWorld } from './world/real.ts'
 import type { Cancel, Clock } from './world/world.ts'
 
@@ -159,7 +159,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     undo.push(async () => bringUp.cancel())
 
     const api = createApi({
-      handlers,
+      products,
       services: {
         world,
         ledger,

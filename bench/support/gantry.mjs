@@ -147,6 +147,7 @@ export function createApiClient(source, target) {
       body: text,
       at: Date.now(),
       nonce: source.realRandom.uuid(),
+      version: '2022-08-01',
     })
     if (text !== null) headers['content-length'] = String(Buffer.byteLength(text))
     return new Promise((resolve, reject) => {

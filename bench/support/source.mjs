@@ -30,8 +30,8 @@ import { insertInstance } from './src/ledger/instances.ts'
 import { openLedger } from './src/ledger/open.ts'
 import { putTags } from './src/ledger/tags.ts'
 import { silentLog } from './src/observability/log.ts'
-import { wantedInstance } from './src/resources/create-instance.ts'
-import { handlers } from './src/resources/index.ts'
+import { wantedInstance } from './src/resources/rocketmq/create-instance.ts'
+import { products } from './src/resources/index.ts'
 import { realWorld } from './src/world/real.ts'
 
 const [home, count, request] = process.argv.slice(2)
@@ -65,7 +65,7 @@ async function insertOne(tx, i) {
 }
 
 const api = createApi({
-  handlers,
+  products,
   services: { world, ledger, settings, engine, wake() {}, usage: async () => null },
   keyRing: ledgerKeyRing({ ledger, accountId, clock }),
   nonces: await openLedgerNonces({ ledger, clock, onError: console.error }),

@@ -1,6 +1,6 @@
 import type { ConditionContext } from '../iam/policy.ts'
+import type { Principal } from '../iam/principal.ts'
 import { formatIsoDate } from '../iam/request-date.ts'
-import type { Principal } from '../resources/handler.ts'
 import { type ApiRequest, headerOf } from './request.ts'
 
 /**

@@ -1,5 +1,5 @@
 /**
- * The two bodies the API answers with, and the headers of every answer (api-semantics §1.4, auth-and-wire §4.1, §5).
+ * The bodies the API answers with, and the headers of every answer (api-semantics §1.4, auth-and-wire §4.1, §5).
  *
  * A failure carries the capitalised members of the gateway, which the CLI reads exclusively, and the camel-case
  * members of the product beside them, which the SDKs' models declare. Every answer is a JSON object, never empty.
@@ -18,6 +18,16 @@ export function successReply(requestId: string, data: unknown, message = 'Succes
     httpStatusCode: 200,
     data,
   })
+  return { status: 200, headers: replyHeaders(requestId, body), body }
+}
+
+/** RPC services answer capitalised members: the result in `Data` beside the outcome, or its members at the top. */
+export function rpcReply(requestId: string, data: unknown, form: 'data' | 'members'): ApiReply {
+  const content =
+    form === 'members'
+      ? { RequestId: requestId, ...(data as object | undefined) }
+      : { RequestId: requestId, Success: true, Code: 'Success', Message: 'Successful!', Data: data }
+  const body = JSON.stringify(content)
   return { status: 200, headers: replyHeaders(requestId, body), body }
 }
 

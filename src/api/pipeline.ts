@@ -7,41 +7,25 @@
  * An operation without a handler is refused with 501 only after its caller is known and permitted.
  */
 import { ApiError, invalid, missing, notImplemented } from '../catalogue/errors.ts'
-import type { Operation, Problem, RawRequest } from '../catalogue/index.ts'
-import { type Authenticator, authenticate } from '../iam/authenticate.ts'
+import type { Problem } from '../catalogue/index.ts'
+import type { Authenticator } from '../iam/authenticate.ts'
 import { authorize, type Policies } from '../iam/authorize.ts'
-import { parseQuery } from '../iam/percent.ts'
 import { resourceName } from '../iam/resource-name.ts'
-import { API_VERSION } from '../iam/sign.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import type { Log } from '../observability/log.ts'
-import { type Call, type Handlers, Noted, type Services } from '../resources/handler.ts'
+import { type Call, type ServedProduct, type Services, WithMessage } from '../resources/handler.ts'
 import { conditionContext } from './condition-context.ts'
-import { errorReply, successReply } from './envelope.ts'
+import { errorReply } from './envelope.ts'
 import { hostNameOf, regionOf } from './host-header.ts'
-import { isStorable, parseJsonBody } from './json.ts'
-import { type ApiReply, type ApiRequest, headerOf, type Trail } from './request.ts'
-import { createRouter, type Route, type Router } from './routing.ts'
-import { carryOutRpc, isRpc, rpcReply } from './rpc.ts'
+import { isStorable } from './json.ts'
+import { type AccessRecord, type ApiReply, type ApiRequest, headerOf } from './request.ts'
+import { roaStyle } from './roa.ts'
+import { isRpc, rpcStyle } from './rpc.ts'
+import type { Addressed, Style } from './style.ts'
 import { createThrottle, type Rates, throttledServer } from './throttle.ts'
 
-export interface Decoded {
-  readonly input: Record<string, unknown>
-  readonly problems: readonly Problem[]
-}
-
-/** What the front door needs of the catalogue; the module src/catalogue/index.ts is one. */
-export interface Catalogue {
-  readonly operations: readonly Operation[]
-  /** Decodes a request without judging it. */
-  decode(operation: Operation, raw: RawRequest): Decoded
-  /** Decodes and validates it. */
-  read(operation: Operation, raw: RawRequest): Decoded
-}
-
-export interface DoorOptions {
-  readonly catalogue: Catalogue
-  readonly handlers: Handlers
+export interface ApiHandlerOptions {
+  readonly products: readonly ServedProduct[]
   readonly services: Services
   readonly authenticator: Authenticator
   readonly policies: Policies
@@ -53,7 +37,7 @@ export interface DoorOptions {
   readonly log: Log
 }
 
-export interface Door {
+export interface ApiHandler {
   answer(request: ApiRequest): Promise<ApiReply>
   /** From now on everything is refused with 503, so that clients turn elsewhere while we stop. */
   closing(): void
@@ -62,12 +46,13 @@ export interface Door {
 /** What a refused caller is told to wait when the server is full, milliseconds. */
 const FULL_RETRY_MS = 1_000
 
-export function createDoor(options: DoorOptions): Door {
-  const { services, log } = options
+export function createApiHandler(options: ApiHandlerOptions): ApiHandler {
+  const { services, log, products } = options
   const { clock } = services.world
   const parts: Parts = {
     ...options,
-    route: createRouter(options.catalogue.operations),
+    roa: roaStyle(products),
+    rpc: rpcStyle(products),
     throttle: createThrottle(options.rates, clock),
   }
   let inFlight = 0
@@ -75,22 +60,20 @@ export function createDoor(options: DoorOptions): Door {
 
   return {
     async answer(request) {
-      const trail: Trail = { action: null, caller: null, code: null }
+      const record: AccessRecord = { action: null, caller: null, code: null }
       const startedAt = clock.monotonic()
       let reply: ApiReply
       inFlight++
       try {
         if (closing) throw serviceUnavailable('The server is stopping.')
         if (inFlight > options.inFlight) throw throttledServer(FULL_RETRY_MS)
-        reply = isRpc(request)
-          ? rpcReply(request.requestId, await carryOutRpcCall(parts, request, trail))
-          : replyOf(request.requestId, await carryOut(parts, request, trail))
+        reply = await carryOut(parts, request, record)
       } catch (error) {
-        reply = refuse(log, request, trail, services.settings.defaultRegionId, error)
+        reply = refuse(log, request, record, services.settings.defaultRegionId, error)
       } finally {
         inFlight--
       }
-      const { action, caller, code } = trail
+      const { action, caller, code } = record
       const ms = Math.round((clock.monotonic() - startedAt) * 10) / 10
       const { method, requestId } = request
       log.info({ requestId, action, method, status: reply.status, code, caller, ms }, 'request')
@@ -102,44 +85,38 @@ export function createDoor(options: DoorOptions): Door {
   }
 }
 
-interface Parts extends DoorOptions {
-  readonly route: Router
+interface Parts extends ApiHandlerOptions {
+  readonly roa: Style
+  readonly rpc: Style
   readonly throttle: ReturnType<typeof createThrottle>
 }
 
-/** Answers the operation's data; every refusal is thrown. */
-async function carryOut(parts: Parts, request: ApiRequest, trail: Trail): Promise<unknown> {
-  const { services, handlers } = parts
+/** Answers what the operation answered; every refusal is thrown. */
+async function carryOut(parts: Parts, request: ApiRequest, record: AccessRecord): Promise<ApiReply> {
+  const { services } = parts
   const hostName = hostNameOf(headerOf(request, 'host'))
   const regionId = regionOf(hostName, services.settings.regionIds)
-  const route = parts.route(request.method, request.rawPath)
-  const { operation } = route
-  trail.action = operation.action
   checkForm(request)
-  const { principal } = await authenticate(parts.authenticator, request, request.at)
-  trail.caller = principal.arn
-  checkVersion(request)
+  const addressed = (isRpc(request) ? parts.rpc : parts.roa).address(request)
+  const { operation, served } = addressed
+  const { product, handlers } = served
+  record.action = operation.action
+  const principal = await addressed.authenticate(parts.authenticator)
+  record.caller = principal.arn
+  checkVersion(addressed)
   const handler = Object.hasOwn(handlers, operation.action) ? handlers[operation.action] : undefined
-  const input = readInput(parts.catalogue, route, request, { judge: handler !== undefined })
+  const input = readInput(addressed, { judge: handler !== undefined })
   await authorize(parts.policies, principal, {
     action: operation.ramAction,
-    resource: resourceName(operation.resource, { regionId, accountId: principal.accountId }, input),
+    resource: resourceName(product.resources[operation.resource]!, { regionId, accountId: principal.accountId }, input),
     context: { ...conditionContext(principal, request), ...Object.fromEntries(requestTags(input)) },
   })
   parts.throttle(principal.accountId, operation.accessLevel)
   if (handler === undefined) throw notImplemented(operation.action)
   const reachedHost = hostName ?? request.localAddress ?? '127.0.0.1'
   const call: Call = { requestId: request.requestId, regionId, at: request.at, principal, reachedHost }
-  return withinLimit(parts, handler(services, call, input))
-}
-
-const replyOf = (requestId: string, answer: unknown): ApiReply =>
-  answer instanceof Noted ? successReply(requestId, answer.data, answer.message) : successReply(requestId, answer)
-
-/** The billing actions, which stand beside the API (rpc.ts). */
-function carryOutRpcCall(parts: Parts, request: ApiRequest, trail: Trail): Promise<unknown> {
-  checkForm(request)
-  return withinLimit(parts, carryOutRpc(parts, request, trail))
+  const answer = await withinLimit(parts, handler(services, call, input))
+  return answer instanceof WithMessage ? addressed.reply(answer.data, answer.message) : addressed.reply(answer)
 }
 
 const MAX_HEADERS = 128
@@ -157,30 +134,25 @@ function checkForm(request: ApiRequest): void {
   }
 }
 
-function checkVersion(request: ApiRequest): void {
-  const version = headerOf(request, 'x-acs-version')
-  if (version === undefined) {
-    throw new ApiError(400, 'MissingVersion', 'Version is mandatory for this action. Send x-acs-version: 2022-08-01.')
+function checkVersion({ version, served }: Addressed): void {
+  const expected = served.product.version
+  if (version === undefined || version === '') {
+    throw new ApiError(
+      400,
+      'MissingVersion',
+      `Version is mandatory for this action. Send ${served.product.style === 'ROA' ? `x-acs-version: ${expected}` : expected}.`,
+    )
   }
-  if (version !== API_VERSION) {
-    throw new ApiError(400, 'InvalidVersion', `Specified parameter Version is not valid. It must be ${API_VERSION}.`)
+  if (version !== expected) {
+    throw new ApiError(400, 'InvalidVersion', `Specified parameter Version is not valid. It must be ${expected}.`)
   }
 }
 
 /** The decoded input. With `judge`, every fault is refused in one answer whose code is the first one's. */
-function readInput(
-  catalogue: Catalogue,
-  route: Route,
-  request: ApiRequest,
-  { judge }: { judge: boolean },
-): Record<string, unknown> {
-  const raw: RawRequest = {
-    path: route.path,
-    query: parseQuery(request.rawQuery),
-    body: request.body.length === 0 ? undefined : parseJsonBody(request.body),
-  }
-  if (!judge) return catalogue.decode(route.operation, raw).input
-  const { input, problems } = catalogue.read(route.operation, raw)
+function readInput({ served, operation, raw }: Addressed, { judge }: { judge: boolean }): Record<string, unknown> {
+  const { product } = served
+  if (!judge) return product.decode(operation, raw()).input
+  const { input, problems } = product.read(operation, raw())
   const faults = [...problems, ...unstorableTexts(input)]
   if (faults.length > 0) throw refusalOf(faults)
   return input
@@ -240,12 +212,12 @@ function serviceUnavailable(what: string, cause?: unknown): ApiError {
 }
 
 /** Turns whatever was thrown into an answer. What is our fault is logged here, once, with its causes. */
-function refuse(log: Log, request: ApiRequest, trail: Trail, regionId: string, thrown: unknown): ApiReply {
+function refuse(log: Log, request: ApiRequest, record: AccessRecord, regionId: string, thrown: unknown): ApiReply {
   const error = asApiError(thrown)
-  trail.code = error.code
+  record.code = error.code
   const ours = (error.httpStatus >= 500 && error.httpStatus !== 501) || thrown instanceof LedgerError
   if (ours) {
-    log.error({ requestId: request.requestId, action: trail.action, err: thrown }, 'a request failed')
+    log.error({ requestId: request.requestId, action: record.action, err: thrown }, 'a request failed')
   }
   const hostId = hostNameOf(headerOf(request, 'host')) ?? `rocketmq.${regionId}.aliyuncs.com`
   return errorReply(request.requestId, hostId, error)

@@ -20,8 +20,8 @@ export interface ApiReply {
   readonly body: string
 }
 
-/** What the log may know of a request. The steps add to it as they learn. */
-export interface Trail {
+/** What the log says of a request. The steps add to it as they learn. */
+export interface AccessRecord {
   action: string | null
   caller: string | null
   code: string | null

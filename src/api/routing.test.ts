@@ -1,13 +1,13 @@
 import { describe, expect, it } from 'vitest'
 import type { ApiError } from '../catalogue/errors.ts'
-import { operations } from '../catalogue/index.ts'
+import { rocketmq } from '../catalogue/rocketmq/index.ts'
 import { hostNameOf, regionOf } from './host-header.ts'
 import { createRouter } from './routing.ts'
 
-const route = createRouter(operations)
+const route = createRouter([{ product: rocketmq, handlers: {} }])
 
 it('finds every operation of the catalogue by its own path', () => {
-  for (const operation of operations) {
+  for (const operation of rocketmq.operations) {
     const path = operation.path.replace(/\{(\w+)\}/g, (_, name: string) => `value-of-${name}`)
     const found = route(operation.method, path)
     expect(found.operation.action).toBe(operation.action)

@@ -8,8 +8,10 @@
 import { ApiError } from '../catalogue/errors.ts'
 import type { Operation } from '../catalogue/operation.ts'
 import { decodePercent } from '../iam/percent.ts'
+import type { ServedProduct } from '../resources/handler.ts'
 
 export interface Route {
+  readonly served: ServedProduct
   readonly operation: Operation
   /** Decoded segments by the names of their places. */
   readonly path: Readonly<Record<string, string>>
@@ -21,15 +23,20 @@ export type Router = (method: string, rawPath: string) => Route
 interface Node {
   readonly literals: Map<string, Node>
   place: Node | null
-  readonly operations: Map<string, Operation>
+  readonly operations: Map<string, Leaf>
+}
+
+interface Leaf {
+  readonly served: ServedProduct
+  readonly operation: Operation
 }
 
 const METHODS = ['GET', 'POST', 'PATCH', 'DELETE']
 const MAX_SEGMENTS = 32
 
-export function createRouter(operations: readonly Operation[]): Router {
+export function createRouter(products: readonly ServedProduct[]): Router {
   const root = newNode()
-  for (const operation of operations) add(root, operation)
+  for (const served of products) for (const operation of served.product.operations) add(root, { served, operation })
   return (method, rawPath) => {
     if (!METHODS.includes(method)) {
       throw new ApiError(
@@ -43,11 +50,12 @@ export function createRouter(operations: readonly Operation[]): Router {
     if (found === null) {
       throw new ApiError(404, 'InvalidApi.NotFound', 'Specified api is not found, please check your url and method.')
     }
-    return { operation: found.operation, path: named(found.operation, found.places) }
+    return { ...found.leaf, path: named(found.leaf.operation, found.places) }
   }
 }
 
-function add(root: Node, operation: Operation): void {
+function add(root: Node, leaf: Leaf): void {
+  const { operation } = leaf
   let node = root
   for (const segment of operation.path.split('/').slice(1)) {
     const isPlace = segment.startsWith('{')
@@ -61,7 +69,7 @@ function add(root: Node, operation: Operation): void {
   }
   if (node.operations.has(operation.method))
     throw new Error(`Two operations share ${operation.method} ${operation.path}.`)
-  node.operations.set(operation.method, operation)
+  node.operations.set(operation.method, leaf)
 }
 
 function walk(
@@ -70,10 +78,10 @@ function walk(
   at: number,
   places: readonly string[],
   method: string,
-): { operation: Operation; places: readonly string[] } | null {
+): { leaf: Leaf; places: readonly string[] } | null {
   if (at === segments.length) {
-    const operation = node.operations.get(method)
-    return operation === undefined ? null : { operation, places }
+    const leaf = node.operations.get(method)
+    return leaf === undefined ? null : { leaf, places }
   }
   const segment = decodePercent(segments[at]!)
   const literal = node.literals.get(segment)

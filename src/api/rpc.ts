@@ -1,81 +1,74 @@
 /**
- * RPC-style calls, `POST /?Action=…`: the billing service's two actions (resources/billing.ts) on the same port, so
- * that Terraform's provider finds everything it asks at one address. Signed by parameters (authenticate-rpc.ts), as the
- * provider does, or by headers, as current SDKs do with `x-acs-action`.
- *
- * The steps and their order are those of pipeline.ts, which calls this and answers for whatever is thrown.
+ * RPC-style requests, `POST /?Action=…`: a parameter names the operation, query and form together are one flat list.
+ * Signed by parameters (authenticate-rpc.ts), as Terraform's provider does, or by headers, as current SDKs do with
+ * `x-acs-action`. A parameter that the operation does not declare is refused, never ignored.
  */
 import { ApiError } from '../catalogue/errors.ts'
-import { type Authenticator, authenticate } from '../iam/authenticate.ts'
+import type { Operation } from '../catalogue/index.ts'
+import { authenticate } from '../iam/authenticate.ts'
 import { authenticateRpc, type RpcParameters } from '../iam/authenticate-rpc.ts'
-import { authorize, type Policies } from '../iam/authorize.ts'
 import { parseQuery } from '../iam/percent.ts'
-import { type RpcAction, rpcActions } from '../resources/billing.ts'
-import type { Call, Services } from '../resources/handler.ts'
-import { conditionContext } from './condition-context.ts'
-import { replyHeaders } from './envelope.ts'
+import type { ServedProduct } from '../resources/handler.ts'
+import { rpcReply } from './envelope.ts'
 import { isStorable } from './json.ts'
-import { type ApiReply, type ApiRequest, headerOf, type Trail } from './request.ts'
+import { type ApiRequest, headerOf } from './request.ts'
+import type { Style } from './style.ts'
 
-export interface RpcParts {
-  readonly services: Services
-  readonly authenticator: Authenticator
-  readonly policies: Policies
-  throttle(accountId: string, accessLevel: RpcAction['accessLevel']): void
-}
-
-/** The API of this product has nothing at `/`, so whatever names an action there is RPC. */
+/** No ROA operation is at `/`, so whatever names an action there is RPC. */
 export function isRpc(request: ApiRequest): boolean {
   if (request.rawPath !== '/' || (request.method !== 'POST' && request.method !== 'GET')) return false
   if (headerOf(request, 'x-acs-action') !== undefined) return true
   return /(?:^|&)Action=/.test(request.rawQuery) || (isForm(request) && bodyText(request).startsWith('Action='))
 }
 
-export async function carryOutRpc(parts: RpcParts, request: ApiRequest, trail: Trail): Promise<unknown> {
-  const { services } = parts
-  const parameters = parametersOf(request)
-  const bySignedHeaders = headerOf(request, 'authorization') !== undefined
-  const name = (bySignedHeaders ? headerOf(request, 'x-acs-action') : parameters.get('Action')) ?? ''
-  const action = Object.hasOwn(rpcActions, name) ? rpcActions[name]! : null
-  if (action === null) {
+export function rpcStyle(products: readonly ServedProduct[]): Style {
+  const find = finderOf(products.filter(({ product }) => product.style === 'RPC'))
+  return {
+    address(request) {
+      const parameters = parametersOf(request)
+      const bySignedHeaders = headerOf(request, 'authorization') !== undefined
+      const sent = (header: string, parameter: string) =>
+        bySignedHeaders ? headerOf(request, header) : parameters.get(parameter)
+      const version = sent('x-acs-version', 'Version')
+      const { served, operation } = find(sent('x-acs-action', 'Action') ?? '', version)
+      return {
+        served,
+        operation,
+        version,
+        authenticate: async (authenticator) =>
+          bySignedHeaders
+            ? (await authenticate(authenticator, request, request.at)).principal
+            : authenticateRpc(authenticator, request.method, parameters, request.at),
+        raw: () => ({ path: {}, query: ownParameters(operation, parameters) }),
+        reply: (data) => rpcReply(request.requestId, data, served.product.rpcReply ?? 'data'),
+      }
+    },
+  }
+}
+
+interface Found {
+  readonly served: ServedProduct
+  readonly operation: Operation
+}
+
+/** All RPC products share the address `/`: an action that several of them have is told apart by the version. */
+function finderOf(products: readonly ServedProduct[]): (action: string, version: string | undefined) => Found {
+  const byAction = new Map<string, Found[]>()
+  for (const served of products) {
+    for (const operation of served.product.operations) {
+      byAction.set(operation.action, [...(byAction.get(operation.action) ?? []), { served, operation }])
+    }
+  }
+  return (action, version) => {
+    const candidates = byAction.get(action) ?? []
+    const found = candidates.find(({ served }) => served.product.version === version) ?? candidates[0]
+    if (found !== undefined) return found
     throw new ApiError(
       404,
       'InvalidAction.NotFound',
-      `Specified api is not found, please check your url and method. At / this server has ${Object.keys(rpcActions).join(' and ')}.`,
+      `Specified api is not found, please check your url and method. At / this server has ${[...byAction.keys()].join(', ')}.`,
     )
   }
-  trail.action = name
-  const principal = bySignedHeaders
-    ? (await authenticate(parts.authenticator, request, request.at)).principal
-    : await authenticateRpc(parts.authenticator, request.method, parameters, request.at)
-  trail.caller = principal.arn
-  checkVersion(bySignedHeaders ? headerOf(request, 'x-acs-version') : parameters.get('Version'), action)
-  await authorize(parts.policies, principal, {
-    action: action.ramAction,
-    resource: `acs:bssapi:*:${principal.accountId}:*`,
-    context: conditionContext(principal, request),
-  })
-  parts.throttle(principal.accountId, action.accessLevel)
-  const call: Call = {
-    requestId: request.requestId,
-    regionId: services.settings.defaultRegionId,
-    at: request.at,
-    principal,
-    reachedHost: request.localAddress ?? '127.0.0.1',
-  }
-  return action.run(services, call, parameters)
-}
-
-/** The envelope of RPC services: capitalised members, and the outcome as a word. */
-export function rpcReply(requestId: string, data: unknown): ApiReply {
-  const body = JSON.stringify({
-    RequestId: requestId,
-    Success: true,
-    Code: 'Success',
-    Message: 'Successful!',
-    Data: data,
-  })
-  return { status: 200, headers: replyHeaders(requestId, body), body }
 }
 
 const MAX_PARAMETERS = 256
@@ -113,11 +106,31 @@ function isForm(request: ApiRequest): boolean {
 
 const bodyText = (request: ApiRequest): string => Buffer.from(request.body).toString('utf8')
 
-function checkVersion(version: string | undefined, action: RpcAction): void {
-  if (version === undefined || version === '') {
-    throw new ApiError(400, 'MissingVersion', `Version is mandatory for this action. Send ${action.version}.`)
-  }
-  if (version !== action.version) {
-    throw new ApiError(400, 'InvalidVersion', `Specified parameter Version is not valid. It must be ${action.version}.`)
-  }
+/** What every RPC request carries besides the parameters of its operation. */
+const COMMON = new Set([
+  'Action',
+  'Version',
+  'Format',
+  'Timestamp',
+  'AccessKeyId',
+  'Signature',
+  'SignatureMethod',
+  'SignatureVersion',
+  'SignatureNonce',
+  'SignatureType',
+  'SecurityToken',
+  'RegionId',
+])
+
+function ownParameters(operation: Operation, parameters: RpcParameters): Array<[string, string]> {
+  const names = operation.parameters.map(({ name }) => name)
+  const own = [...parameters].filter(([name]) => names.includes(name) || !COMMON.has(name))
+  const unknown = own.find(([name]) => !names.includes(name.replace(/\.\d+$/, '')))?.[0].slice(0, 60)
+  if (unknown === undefined) return own
+  throw new ApiError(
+    400,
+    'UnsupportedParameter',
+    `The parameter ${unknown} is not supported by this server; send ${names.join(', ')} only.`,
+    { field: unknown },
+  )
 }

@@ -12,17 +12,16 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import type { AddressInfo, Socket } from 'node:net'
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
 import { ApiError } from '../catalogue/errors.ts'
-import * as gantryCatalogue from '../catalogue/index.ts'
 import { noPolicies, type Policies } from '../iam/authorize.ts'
 import type { KeyRing } from '../iam/keys.ts'
 import type { NonceStore } from '../iam/nonces.ts'
 import { splitTarget } from '../iam/sign.ts'
 import type { Log } from '../observability/log.ts'
-import type { Handlers, Services } from '../resources/handler.ts'
+import type { ServedProduct, Services } from '../resources/handler.ts'
 import { readBody } from './body.ts'
 import { Connections } from './connections.ts'
 import { errorReply, replyHeaders } from './envelope.ts'
-import { type Catalogue, createDoor, type Door } from './pipeline.ts'
+import { type ApiHandler, createApiHandler } from './pipeline.ts'
 import type { ApiReply, ApiRequest } from './request.ts'
 
 export interface ApiLimits {
@@ -66,9 +65,7 @@ export const defaultLimits: ApiLimits = {
 }
 
 export interface ApiOptions {
-  /** The real one when absent. */
-  readonly catalogue?: Catalogue
-  readonly handlers: Handlers
+  readonly products: readonly ServedProduct[]
   readonly services: Services
   readonly keyRing: KeyRing
   readonly nonces: NonceStore
@@ -96,9 +93,8 @@ export function createApi(options: ApiOptions): Api {
   const limits: ApiLimits = { ...defaultLimits, ...options.limits }
   const { clock } = options.services.world
   const connections = new Connections(limits)
-  const door = createDoor({
-    catalogue: options.catalogue ?? gantryCatalogue,
-    handlers: options.handlers,
+  const handler = createApiHandler({
+    products: options.products,
     services: options.services,
     authenticator: { keyRing: options.keyRing, nonces: options.nonces },
     policies: options.policies ?? noPolicies,
@@ -107,13 +103,13 @@ export function createApi(options: ApiOptions): Api {
     handlerMs: limits.handlerMs,
     log: options.log,
   })
-  const host: Host = { ...options, limits, connections, door, closing: false }
+  const host: Host = { ...options, limits, connections, handler, closing: false }
   const app = createHost(host)
   let closed: Promise<void> | null = null
 
   const close = async (): Promise<void> => {
     host.closing = true
-    door.closing()
+    handler.closing()
     connections.closeIdle()
     const cancel = clock.after(limits.closeMs, () => connections.closeAll())
     await app.close()
@@ -135,7 +131,7 @@ export function createApi(options: ApiOptions): Api {
 interface Host extends ApiOptions {
   readonly limits: ApiLimits
   readonly connections: Connections
-  readonly door: Door
+  readonly handler: ApiHandler
   /** From then on every answer ends its connection. */
   closing: boolean
 }
@@ -203,7 +199,7 @@ async function handle(host: Host, request: FastifyRequest, reply: FastifyReply):
   }
   connections.began(raw.socket)
   reply.raw.once('close', () => connections.ended(raw.socket))
-  return send(host, reply, await host.door.answer(toApiRequest(host, raw, target, body, requestId)))
+  return send(host, reply, await host.handler.answer(toApiRequest(host, raw, target, body, requestId)))
 }
 
 function toApiRequest(

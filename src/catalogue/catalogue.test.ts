@@ -1,11 +1,17 @@
 /** What must hold of every operation, whoever declares it. */
 import { describe, expect, it } from 'vitest'
-import { declarations } from './declarations.ts'
-import { errorCodes } from './error-codes.ts'
+import { declarations as billed } from './bssopenapi/declarations.ts'
+import { bssopenapi } from './bssopenapi/index.ts'
 import * as errors from './errors.ts'
 import { ApiError } from './errors.ts'
-import { type JsonSchema, operations } from './index.ts'
+import type { JsonSchema } from './operation.ts'
 import { inputSchemaOf } from './problems.ts'
+import { declarations } from './rocketmq/declarations.ts'
+import { errorCodes } from './rocketmq/error-codes.ts'
+import * as rocketmqErrors from './rocketmq/errors.ts'
+import { rocketmq } from './rocketmq/index.ts'
+
+const all = [rocketmq, bssopenapi].flatMap((product) => product.operations.map((operation) => ({ product, operation })))
 
 /** Every schema inside an input, with the place where it stands. */
 function* schemasIn(schema: JsonSchema, place: string): Generator<[string, JsonSchema]> {
@@ -15,21 +21,23 @@ function* schemasIn(schema: JsonSchema, place: string): Generator<[string, JsonS
   if (schema['items'] !== undefined) yield* schemasIn(schema['items'] as JsonSchema, `${place}[]`)
 }
 
-/** What the vendor leaves untyped; the size of a body and limits.bodyDepth bound it. */
+/** What the vendor leaves untyped; the size of a body and MAX_BODY_DEPTH bound it. */
 const untyped = ['ExecuteMigrationOperation.operationParam.paramData']
 
 it('is what is declared', () => {
-  expect(operations).toEqual(declarations)
-  expect(operations).toHaveLength(70)
+  expect(rocketmq.operations).toEqual(declarations)
+  expect(rocketmq.operations).toHaveLength(70)
+  expect(bssopenapi.operations).toEqual(billed)
 })
 
 it('has no two operations with one name, or one method and path', () => {
-  expect(new Set(operations.map((each) => each.action)).size).toBe(operations.length)
-  const calls = operations.map((each) => `${each.method} ${each.path.replace(/\{\w+\}/g, '{}')}`)
-  expect(new Set(calls).size).toBe(operations.length)
+  const names = all.map(({ product, operation }) => `${product.code} ${operation.action}`)
+  expect(new Set(names).size).toBe(all.length)
+  const calls = rocketmq.operations.map((each) => `${each.method} ${each.path.replace(/\{\w+\}/g, '{}')}`)
+  expect(new Set(calls).size).toBe(rocketmq.operations.length)
 })
 
-describe.each(operations)('$action', (operation) => {
+describe.each(all)('$product.code $operation.action', ({ product, operation }) => {
   it('accepts nothing without a bound', () => {
     for (const [place, schema] of schemasIn(inputSchemaOf(operation), operation.action)) {
       if (untyped.includes(place)) continue
@@ -82,17 +90,20 @@ describe.each(operations)('$action', (operation) => {
 
   it('refuses with codes of the table', () => {
     expect(operation.errors.filter((code) => !Object.hasOwn(errorCodes, code))).toEqual([])
-    expect(operation.ramAction).toBe(`rocketmq:${operation.action}`)
+    expect(operation.ramAction).toBe(`${product.ramCode}:${operation.action}`)
+    expect(product.resources).toHaveProperty(operation.resource)
   })
 })
 
 it('has no code in the table that nothing answers', () => {
-  const answered = new Set([...operations.flatMap((each) => each.errors), 'NotImplemented'])
+  const answered = new Set([...all.flatMap(({ operation }) => operation.errors), 'NotImplemented'])
   expect(Object.keys(errorCodes).filter((code) => !answered.has(code))).toEqual([])
 })
 
 it('makes errors with the status of the table', () => {
-  const makers = Object.values(errors).filter((each) => typeof each === 'function' && each !== ApiError)
+  const makers = Object.values({ ...errors, ...rocketmqErrors }).filter(
+    (each) => typeof each === 'function' && each !== ApiError,
+  )
   const made = (makers as ((...texts: string[]) => unknown)[])
     .map((make) => make('a', 'b', 'c'))
     .filter((each): each is ApiError => each instanceof ApiError && Object.hasOwn(errorCodes, each.code))

@@ -4,7 +4,6 @@
  * holds declared names only, so a body's `__proto__` or `constructor` has nowhere to go. It does not judge values;
  * the validators do that with its result.
  */
-import { limits } from './limits.ts'
 import type { JsonSchema, Operation, Parameter } from './operation.ts'
 import { accepted, type Problem, shown } from './problems.ts'
 
@@ -21,6 +20,9 @@ export interface Decoded {
   readonly input: Record<string, unknown>
   readonly problems: readonly Problem[]
 }
+
+/** Ours: members of a body may nest this deep. */
+export const MAX_BODY_DEPTH = 32
 
 /** Path members win over a body's members of the same name: Terraform repeats `instanceId` in bodies. */
 export function decode(operation: Operation, raw: RawRequest): Decoded {
@@ -48,8 +50,8 @@ function readBody(operation: Operation, body: unknown, input: Record<string, unk
     problems.push({ field: 'body', kind: 'invalid', rule: 'The body must be a JSON object.' })
     return
   }
-  if (depthExceeds(body, limits.bodyDepth)) {
-    problems.push({ field: 'body', kind: 'invalid', rule: `The body nests deeper than ${limits.bodyDepth} levels.` })
+  if (depthExceeds(body, MAX_BODY_DEPTH)) {
+    problems.push({ field: 'body', kind: 'invalid', rule: `The body nests deeper than ${MAX_BODY_DEPTH} levels.` })
     return
   }
   Object.assign(input, tidyMembers(operation.body, body as Record<string, unknown>, '', problems))
@@ -108,7 +110,7 @@ function fromJson(parameter: Parameter, text: string, problems: Problem[]): unkn
   const { name, schema } = parameter
   try {
     const value: unknown = JSON.parse(text)
-    if (!depthExceeds(value, limits.bodyDepth)) {
+    if (!depthExceeds(value, MAX_BODY_DEPTH)) {
       // An id of digits only is JSON too; bare means the text itself.
       if (parameter.bareValue && !Array.isArray(value)) return [typeof value === 'string' ? value : text]
       return value

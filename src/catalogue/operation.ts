@@ -1,5 +1,5 @@
 /**
- * What an operation of the API is, as data. No behaviour lives here: routing, decoding, validation,
+ * What an operation of an API is, as data. No behaviour lives here: routing, decoding, validation,
  * authorisation, documents, forms and commands are computed from these values.
  */
 
@@ -7,13 +7,6 @@ export type HttpMethod = 'GET' | 'POST' | 'PATCH' | 'DELETE'
 
 /** RAM access levels of the vendor's authorisation tables. */
 export type AccessLevel = 'create' | 'list' | 'get' | 'update' | 'delete' | 'none'
-
-/**
- * Which resource a RAM policy must name (api-semantics.md §1.6):
- * `newInstance` …:Instance/*, `anyInstance` …:instance/*, `instance` …:instance/{instanceId},
- * `topic` and `group` below it, `any` for `*`.
- */
-export type ResourceKind = 'newInstance' | 'anyInstance' | 'instance' | 'topic' | 'group' | 'any'
 
 /** A JSON Schema 2020-12 document. */
 export type JsonSchema = Readonly<Record<string, unknown>>
@@ -28,6 +21,7 @@ export type ParameterStyle =
 
 export interface Parameter {
   readonly name: string
+  /** Parameters of an RPC operation are all `query`: its query and its form are one flat list. */
   readonly in: 'path' | 'query'
   readonly required: boolean
   readonly style: ParameterStyle
@@ -39,23 +33,25 @@ export interface Parameter {
 
 export interface Operation {
   readonly action: string
+  /** An RPC operation is called with `POST` or `GET` alike; `POST` stands here. */
   readonly method: HttpMethod
-  /** With `{name}` places, e.g. `/instances/{instanceId}/topics/{topicName}`. */
+  /** With `{name}` places, e.g. `/instances/{instanceId}/topics/{topicName}`; `/` for an RPC operation. */
   readonly path: string
   readonly summary: string
   /** What a caller should know beyond the summary: effects, order, what is answered when. */
   readonly description?: string
-  /** File name in catalogue/ and resources/ (without `.ts`). */
+  /** File name in the product's folders of catalogue/ and resources/ (without `.ts`). */
   readonly family: string
   readonly ramAction: string
   readonly accessLevel: AccessLevel
-  readonly resource: ResourceKind
+  /** Which resource a RAM policy must name: a name of the product's `resources`. */
+  readonly resource: string
   readonly parameters: readonly Parameter[]
   /** Schema of the JSON body, or null when the operation takes none. */
   readonly body: JsonSchema | null
   /** Schema of the whole reply envelope, as the official SDK models it. */
   readonly output: JsonSchema
-  /** Error codes the operation can answer besides the front door's. */
+  /** Error codes the operation can answer besides those of api/. */
   readonly errors: readonly string[]
   /** `accessDeniedDetail` is modelled on this operation's reply. */
   readonly modelsAccessDenied: boolean

@@ -5,8 +5,8 @@
  * repeated flags make a list, `--body` gives the whole body as JSON and single flags go on top of it.
  * Text becomes the type that the operation's schema asks for.
  */
-import { operationNamed, operations } from '../catalogue/index.ts'
 import type { JsonSchema, Operation } from '../catalogue/operation.ts'
+import { rocketmq } from '../catalogue/rocketmq/index.ts'
 import type { Settings } from '../config.ts'
 import { CommandError, callOperation, findTarget, refusalText, UsageError } from './client.ts'
 import { bold, dim, table } from './terminal.ts'
@@ -18,7 +18,7 @@ export async function call(
   list: boolean,
 ): Promise<void> {
   if (list) {
-    process.stdout.write(`${table(['OPERATION', 'METHOD', 'PATH', ''], operations.map(row))}\n`)
+    process.stdout.write(`${table(['OPERATION', 'METHOD', 'PATH', ''], rocketmq.operations.map(row))}\n`)
     return
   }
   if (action === undefined || action === '--help' || action === '-h') {
@@ -26,7 +26,8 @@ export async function call(
     return
   }
   const operation =
-    operationNamed(action) ?? operations.find((known) => known.action.toLowerCase() === action.toLowerCase())
+    rocketmq.operationNamed(action) ??
+    rocketmq.operations.find((known) => known.action.toLowerCase() === action.toLowerCase())
   if (operation === undefined) throw new UsageError(unknownAction(action))
   if (args.includes('--help') || args.includes('-h')) {
     process.stdout.write(describe(operation))
@@ -56,7 +57,7 @@ const row = (operation: Operation): string[] => [operation.action, operation.met
 function unknownAction(action: string): string {
   const close = nearest(
     action,
-    operations.map((operation) => operation.action),
+    rocketmq.operations.map((operation) => operation.action),
   )
   const hint = close.length === 0 ? '"gantry call --list" shows all of them.' : `Did you mean ${close.join(', ')}?`
   return `The API has no operation ${action}. ${hint}`

@@ -6,8 +6,8 @@ import { readFileSync } from 'node:fs'
 import { request as httpRequest } from 'node:http'
 import path from 'node:path'
 import { readAccount } from '../account.ts'
-import { operationNamed } from '../catalogue/index.ts'
 import type { Operation } from '../catalogue/operation.ts'
+import { rocketmq } from '../catalogue/rocketmq/index.ts'
 import type { Settings } from '../config.ts'
 import { fillPath, requestTarget, signRequest } from '../iam/sign.ts'
 import { hostileHome } from '../ledger/home-trust.ts'
@@ -89,7 +89,7 @@ export function callOperation(
   action: string,
   input: Readonly<Record<string, unknown>>,
 ): Promise<Reply> {
-  const operation = operationNamed(action)
+  const operation = rocketmq.operationNamed(action)
   if (operation === undefined)
     throw new UsageError(`The API has no operation ${action}. "gantry call --list" shows all of them.`)
   const url = new URL(target.apiUrl)
@@ -102,6 +102,7 @@ export function callOperation(
     body,
     at: realClock.now(),
     nonce: realRandom.uuid(),
+    version: rocketmq.version,
   })
   return send(url, operation.method, requestPath, headers, body)
 }

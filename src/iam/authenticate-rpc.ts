@@ -6,7 +6,6 @@
  * The checks, their order and their codes are those of authenticate.ts.
  */
 import { ApiError } from '../catalogue/errors.ts'
-import type { Principal } from '../resources/handler.ts'
 import {
   type Authenticator,
   checkSecurityToken,
@@ -20,6 +19,7 @@ import {
 import { incompleteSignature, invalidSignatureMethod } from './authorization-header.ts'
 import { DATE_WINDOW_MS } from './nonces.ts'
 import { encodePercent } from './percent.ts'
+import type { Principal } from './principal.ts'
 import { parseIsoDate } from './request-date.ts'
 
 /** Decoded parameters by name; each name occurs once. */

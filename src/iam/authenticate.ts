@@ -19,7 +19,6 @@ import {
   verify,
 } from 'node:crypto'
 import { ApiError } from '../catalogue/errors.ts'
-import type { Principal } from '../resources/handler.ts'
 import {
   type Acs3Algorithm,
   type Acs3Authorization,
@@ -32,6 +31,7 @@ import {
 import { canonicalRequests, legacyStringsToSign, type SignedMessage, stringToSign } from './canonical.ts'
 import type { AccessKey, KeyRing } from './keys.ts'
 import { DATE_WINDOW_MS, type NonceStore } from './nonces.ts'
+import type { Principal } from './principal.ts'
 import { parseHttpDate, parseIsoDate } from './request-date.ts'
 
 export interface AuthenticRequest extends SignedMessage {

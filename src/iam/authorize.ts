@@ -7,8 +7,8 @@
  * diagnostic message.
  */
 import { type AccessDeniedDetail, ApiError } from '../catalogue/errors.ts'
-import type { Principal } from '../resources/handler.ts'
 import { type AccessRequest, type Decision, evaluate, type PolicyDocument } from './policy.ts'
+import type { Principal } from './principal.ts'
 
 export interface Policies {
   /** Documents attached to the caller: to the user, its groups or the role. */

@@ -9,9 +9,9 @@
 import { findAccessKey, findRamUser, openSecret, openToken } from '../ledger/access-keys.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { Row } from '../ledger/schema.ts'
-import type { Principal } from '../resources/handler.ts'
 import type { Clock } from '../world/world.ts'
 import type { AccessKey, KeyRing } from './keys.ts'
+import type { Principal } from './principal.ts'
 
 export interface LedgerKeyRing extends KeyRing {
   forget(accessKeyId: string): void

@@ -1,5 +1,5 @@
-/** What the front door knows of an access key, and who it stands for. */
-import type { Principal } from '../resources/handler.ts'
+/** What is known of an access key, and who it stands for. */
+import type { Principal } from './principal.ts'
 
 export interface AccessKey {
   readonly accessKeyId: string

@@ -1,12 +1,14 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
+import { rocketmqFacts } from '../catalogue/rocketmq/product.ts'
 import { evaluate, type PolicyDocument, policyProblems, type Statement } from './policy.ts'
 import { resourceName } from './resource-name.ts'
 import { matchesWildcard } from './wildcard.ts'
 
+const { resources } = rocketmqFacts
 const owner = { regionId: 'cn-hangzhou', accountId: '1000000000000001' }
 const input = { instanceId: 'rmq-cn-1', topicName: 'TopicA', consumerGroupId: 'GroupA' }
-const topic = resourceName('topic', owner, input)
+const topic = resourceName(resources.topic, owner, input)
 const everything: Statement = { Effect: 'Allow', Action: '*', Resource: '*' }
 
 const decide = (
@@ -22,10 +24,14 @@ describe('resource names', () => {
     ['instance', 'acs:rocketmq:cn-hangzhou:1000000000000001:instance/rmq-cn-1'],
     ['topic', 'acs:rocketmq:cn-hangzhou:1000000000000001:instance/rmq-cn-1/topic/TopicA'],
     ['group', 'acs:rocketmq:cn-hangzhou:1000000000000001:instance/rmq-cn-1/consumergroup/GroupA'],
-  ] as const)('%s', (kind, name) => expect(resourceName(kind, owner, input)).toBe(name))
+  ] as const)('%s', (kind, name) => expect(resourceName(resources[kind], owner, input)).toBe(name))
 
   it('takes resourceId where an operation has no instanceId', () =>
-    expect(resourceName('instance', owner, { resourceId: 'rmq-cn-2' })).toMatch(/:instance\/rmq-cn-2$/))
+    expect(resourceName(resources.instance, owner, { resourceId: 'rmq-cn-2' })).toMatch(/:instance\/rmq-cn-2$/))
+
+  it('takes nothing that an object has by nature, and no place out of an input', () => {
+    expect(resourceName('x/{constructor}/{a}/{b}', owner, { a: '{b}', b: 'y' })).toBe('x/*/{b}/y')
+  })
 })
 
 describe('a statement', () => {
@@ -53,7 +59,7 @@ describe('a statement', () => {
     expect(
       decide(
         { ...everything, Resource: 'acs:rocketmq:*:*:instance/*' },
-        { resource: resourceName('newInstance', owner, {}) },
+        { resource: resourceName(resources.newInstance, owner, {}) },
       ),
     ).toBe('Allow'))
 })

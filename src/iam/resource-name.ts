@@ -1,8 +1,7 @@
 /**
- * The ARN a RAM policy must name for a call: one per resource kind of the catalogue (api-semantics §1.6).
- * Pure.
+ * The ARN a RAM policy must name for a call, from the product's template for the kind of resource
+ * (`ProductFacts.resources` in catalogue/product.ts). Pure.
  */
-import type { ResourceKind } from '../catalogue/operation.ts'
 
 export interface ResourceOwner {
   readonly regionId: string
@@ -10,32 +9,15 @@ export interface ResourceOwner {
 }
 
 /**
- * `input` is the call's decoded input. An operation on one instance names it as `instanceId`, or, like
- * ChangeResourceGroup, as `resourceId`; without either the name covers all instances.
+ * `input` is the call's decoded input. A place `{a|b}` takes the first of its names that has a text there, and `*`,
+ * which stands for all, when none has.
  */
-export function resourceName(
-  kind: ResourceKind,
-  { regionId, accountId }: ResourceOwner,
-  input: Readonly<Record<string, unknown>>,
-): string {
-  const prefix = `acs:rocketmq:${regionId}:${accountId}:`
-  const instance = `${prefix}instance/${text(input['instanceId']) ?? text(input['resourceId']) ?? '*'}`
-  switch (kind) {
-    case 'any':
-      return '*'
-    case 'newInstance':
-      return `${prefix}Instance/*`
-    case 'anyInstance':
-      return `${prefix}instance/*`
-    case 'instance':
-      return instance
-    case 'topic':
-      return `${instance}/topic/${text(input['topicName']) ?? '*'}`
-    case 'group':
-      return `${instance}/consumergroup/${text(input['consumerGroupId']) ?? '*'}`
-  }
+export function resourceName(template: string, owner: ResourceOwner, input: Readonly<Record<string, unknown>>): string {
+  return template.replace(/\{([\w|]+)\}/g, (_, place: string) => {
+    if (place === 'regionId' || place === 'accountId') return owner[place]
+    const names = place.split('|')
+    return names.map((name) => (Object.hasOwn(input, name) ? input[name] : undefined)).find(isText) ?? '*'
+  })
 }
 
-function text(value: unknown): string | null {
-  return typeof value === 'string' && value !== '' ? value : null
-}
+const isText = (value: unknown): value is string => typeof value === 'string' && value !== ''

@@ -7,8 +7,6 @@ import { canonicalRequests, stringToSign } from './canonical.ts'
 import { encodePercent } from './percent.ts'
 import { formatIsoDate } from './request-date.ts'
 
-export const API_VERSION = '2022-08-01'
-
 export interface Credentials {
   readonly accessKeyId: string
   readonly accessKeySecret: string
@@ -28,8 +26,8 @@ export interface Unsigned {
   readonly at: number
   /** Unique per request. */
   readonly nonce: string
-  /** Defaults to 2022-08-01. */
-  readonly version?: string
+  /** Of the product that is called. */
+  readonly version: string
 }
 
 /** Answers all headers of the request, `host` and `authorization` included. */
@@ -40,7 +38,7 @@ export function signRequest(credentials: Credentials, request: Unsigned): Record
     host: request.host,
     accept: 'application/json',
     'x-acs-action': request.action,
-    'x-acs-version': request.version ?? API_VERSION,
+    'x-acs-version': request.version,
     'x-acs-date': formatIsoDate(request.at),
     'x-acs-signature-nonce': request.nonce,
     'x-acs-content-sha256': bodyDigest,

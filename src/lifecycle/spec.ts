@@ -1,12 +1,12 @@
 /**
  * From rows of the ledger to what an engine is told: `InstanceSpec`, `TopicSpec`, `GroupSpec`.
  *
- * The columns and their JSON hold the API's values after defaults (catalogue/instances.ts); here they
+ * The columns and their JSON hold the API's values after defaults (catalogue/rocketmq/instances.ts); here they
  * become what the data plane enforces. Nothing that the API accepted may be lost on the way. Passwords
  * arrive already opened and must never reach a log.
  */
-import { limits } from '../catalogue/limits.ts'
-import { specificationOfStored } from '../catalogue/specifications.ts'
+import { limits } from '../catalogue/rocketmq/limits.ts'
+import { specificationOfStored } from '../catalogue/rocketmq/specifications.ts'
 import type {
   AccountSpec,
   GroupSpec,

@@ -1,5 +1,5 @@
 /**
- * Small checks shared by the handlers. The front door has checked types, lengths, patterns and
+ * Small checks shared by the handlers. The pipeline of api/ has checked types, lengths, patterns and
  * enumerations against the catalogue; these are for the rules a schema cannot say.
  */
 import { invalid, missing } from '../catalogue/errors.ts'

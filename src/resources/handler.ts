@@ -2,21 +2,12 @@
  * A handler: what an operation does, over the ledger. Handlers write what is wanted and return; no
  * handler calls an engine to make something true, the loop does. They know nothing of HTTP.
  */
+import type { DataIn, InputIn } from '../catalogue/declare.ts'
+import type { Product } from '../catalogue/product.ts'
 import type { Engine, EngineCapabilities, InstanceUsage, TopicLag } from '../engines/engine.ts'
+import type { Principal } from '../iam/principal.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { World } from '../world/world.ts'
-
-/** Who is calling, as the front door established it. */
-export interface Principal {
-  readonly kind: 'account' | 'user' | 'role'
-  /** Main account id, digits. */
-  readonly accountId: string
-  /** Account id, RAM user id, or `roleId:session`. */
-  readonly id: string
-  readonly name: string
-  readonly arn: string
-  readonly accessKeyId: string
-}
 
 export interface Call {
   readonly requestId: string
@@ -55,17 +46,35 @@ export interface Services {
 }
 
 /**
- * `input` is the decoded and validated request: path, query and body members in one object, lists
- * and JSON texts already parsed. Answers the reply's `data`; throws `ApiError` to refuse.
+ * A handler of the operation `Action`. `input` is the decoded and validated request: path, query and body members in
+ * one object, lists and JSON texts already parsed. Answers the reply's `data`; throws `ApiError` to refuse.
  */
-export type Handler<Input = any, Data = unknown> = (
-  services: Services,
-  call: Call,
-  input: Input,
-) => Promise<Data | Noted<Data>>
+export interface HandlerOf<Action extends PropertyKey, Input, Data> {
+  (services: Services, call: Call, input: Input): Promise<Data | WithMessage<Data>>
+  /** In types only: tells apart the handlers of operations that take and answer the same. */
+  readonly '~action'?: Action
+}
+
+/** Exactly one handler, its own, for each operation of a product but those named in `NotYet`. */
+export type HandlersOf<Operations, NotYet = never> = {
+  readonly [Action in Exclude<keyof Operations, NotYet>]: HandlerOf<
+    Action,
+    InputIn<Operations, Action>,
+    DataIn<Operations, Action>
+  >
+}
+
+/** Handlers by action, as api/ looks them up. An operation that is absent answers 501. */
+export type Handlers = Readonly<Record<string, (services: Services, call: Call, input: any) => Promise<unknown>>>
+
+/** A product and what carries out its operations. */
+export interface ServedProduct {
+  readonly product: Product
+  readonly handlers: Handlers
+}
 
 /** `data` with a sentence for the reply's `message`, which says "Success" otherwise. */
-export class Noted<Data> {
+export class WithMessage<Data> {
   readonly data: Data
   readonly message: string
   constructor(data: Data, message: string) {
@@ -73,6 +82,3 @@ export class Noted<Data> {
     this.message = message
   }
 }
-
-/** action → handler. An operation that is absent answers 501. */
-export type Handlers = Readonly<Record<string, Handler>>

@@ -48,6 +48,7 @@ function signed(situation: Situation = {}): AuthenticRequest {
       body,
       at: situation.at ?? NOW,
       nonce: situation.nonce ?? 'nonce-1',
+      version: '2022-08-01',
     },
   )
   const map = new Map(Object.entries(headers).map(([name, value]) => [name, [value]]))
@@ -346,6 +347,7 @@ describe('worked examples', () => {
         body: null,
         at: NOW,
         nonce: '0123456789abcdef0123456789abcdef',
+        version: '2022-08-01',
       },
     )
     expect(headers['authorization']).toBe(v3.listInstances.authorization)

@@ -1,22 +1,22 @@
 /**
- * Whatever arrives, the front door answers in the vendor's shape with a refusal that is not its own fault, and goes
+ * Whatever arrives, the API answers in the vendor's shape with a refusal that is not its own fault, and goes
  * on. Requests are generated at three depths: random bytes, HTTP without a valid signature, and validly signed
  * calls of every operation with wild values. Handlers echo, so that what reaches them is part of the answer.
  */
 import { connect } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { operations } from '../../src/catalogue/index.ts'
+import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
 import { encodePercent } from '../../src/iam/percent.ts'
 import type { Handlers } from '../../src/resources/handler.ts'
-import { type Harness, type Reply, startFrontDoor } from './harness.ts'
+import { type Harness, type Reply, startApi } from './harness.ts'
 
 let door: Harness
 beforeAll(async () => {
   const handlers: Handlers = Object.fromEntries(
-    operations.map(({ action }) => [action, async (_s, _c, input) => input]),
+    rocketmq.operations.map(({ action }) => [action, async (_s, _c, input) => input]),
   )
-  door = await startFrontDoor({ handlers, limits: { headersMs: 500, requestMs: 1_000 } })
+  door = await startApi({ handlers, limits: { headersMs: 500, requestMs: 1_000 } })
 })
 afterAll(() => door.close())
 
@@ -50,7 +50,7 @@ const bodyFor = (names: readonly string[]) =>
 
 describe('garbage', () => {
   it('signed and aimed at every operation', async () => {
-    for (const operation of operations) {
+    for (const operation of rocketmq.operations) {
       const query = operation.parameters.filter((each) => each.in === 'query').map((each) => each.name)
       const members = Object.keys((operation.body?.['properties'] as object | undefined) ?? {})
       const call = fc.record({

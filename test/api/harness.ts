@@ -1,16 +1,18 @@
 /**
- * The front door on a random port, with keys in memory. Everything has a default, so that a test names only what
+ * The API on a random port, with keys in memory. Everything has a default, so that a test names only what
  * it is about.
  */
 import { request as httpRequest } from 'node:http'
-import type { Catalogue } from '../../src/api/pipeline.ts'
 import { type Api, type ApiLimits, createApi } from '../../src/api/server.ts'
+import { bssopenapi } from '../../src/catalogue/bssopenapi/index.ts'
+import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
 import { noPolicies, type Policies } from '../../src/iam/authorize.ts'
 import type { AccessKey, KeyRing } from '../../src/iam/keys.ts'
 import { memoryNonces, type NonceStore } from '../../src/iam/nonces.ts'
 import { requestTarget, signRequest } from '../../src/iam/sign.ts'
 import { type Log, silentLog } from '../../src/observability/log.ts'
-import type { Handlers, Services } from '../../src/resources/handler.ts'
+import { handlers as billingHandlers } from '../../src/resources/bssopenapi/index.ts'
+import type { Handlers, ServedProduct, Services } from '../../src/resources/handler.ts'
 import { realClock, realRandom } from '../../src/world/real.ts'
 import type { Clock } from '../../src/world/world.ts'
 import { ACCOUNT_ID, PERMANENT_KEY_ID, SECRET, testKey } from './captures.ts'
@@ -23,7 +25,8 @@ export interface HarnessOptions {
   readonly keyRing?: KeyRing
   readonly nonces?: NonceStore
   readonly policies?: Policies
-  readonly catalogue?: Catalogue
+  /** Instead of RocketMQ with `handlers` and the billing service. */
+  readonly products?: readonly ServedProduct[]
   readonly limits?: Partial<ApiLimits>
   /** Time as the API sees it; timers stay the machine's. Defaults to the machine's clock. */
   readonly now?: () => number
@@ -78,19 +81,18 @@ export interface Harness {
 /** The account's key `test-ak` / `test-sk`, and a RAM user's without any policy. */
 export const USER_KEY_ID = 'test-user-ak'
 
-export async function startFrontDoor(options: HarnessOptions = {}): Promise<Harness> {
+export async function startApi(options: HarnessOptions = {}): Promise<Harness> {
   const now = options.now ?? realClock.now
   const clock: Clock = { now, monotonic: realClock.monotonic, after: realClock.after }
   const keys = options.keys ?? [testKey(), userKey()]
   const api = createApi({
-    handlers: options.handlers ?? {},
+    products: options.products ?? [{ product: rocketmq, handlers: options.handlers ?? {} }, billing],
     services: { ...fakeServices(clock), ...options.services },
     keyRing: options.keyRing ?? memoryKeyRing(keys),
     nonces: options.nonces ?? memoryNonces(),
     policies: options.policies ?? noPolicies,
     log: options.log ?? silentLog,
     version: 'test',
-    ...(options.catalogue === undefined ? {} : { catalogue: options.catalogue }),
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   })
   const { port } = await api.listen('127.0.0.1', 0)
@@ -105,6 +107,8 @@ export async function startFrontDoor(options: HarnessOptions = {}): Promise<Harn
     close: () => api.close(),
   }
 }
+
+const billing: ServedProduct = { product: bssopenapi, handlers: billingHandlers }
 
 export function memoryKeyRing(keys: readonly AccessKey[]): KeyRing {
   const byId = new Map(keys.map((key) => [key.accessKeyId, key]))
@@ -143,7 +147,7 @@ export function toRawCall(endpoint: string, now: number, call: SignedCall): RawC
       body: text,
       at: call.at ?? now,
       nonce: call.nonce ?? realRandom.uuid(),
-      ...(call.version === undefined ? {} : { version: call.version }),
+      version: call.version ?? rocketmq.version,
     },
   )
   return { method: call.method, target, headers, body: text }
@@ -183,7 +187,7 @@ function parsed(text: string): any {
   }
 }
 
-/** Handlers of the real resources need a real ledger; those of the front door's tests must not touch one. */
+/** Handlers of the real resources need a real ledger; those of the API's tests must not touch one. */
 function fakeServices(clock: Clock): Services {
   const untouchable = new Proxy(
     {},

@@ -9,7 +9,7 @@ import { memoryNonces } from '../../src/iam/nonces.ts'
 import { encodePercent } from '../../src/iam/percent.ts'
 import { clean, instanceBody, START_MS, Subject, stop } from '../resources/harness.ts'
 import { PERMANENT_KEY_ID, readFixture, SECRET, testKey } from './captures.ts'
-import { type Harness, memoryKeyRing, startFrontDoor, USER_KEY_ID } from './harness.ts'
+import { type Harness, memoryKeyRing, startApi, USER_KEY_ID } from './harness.ts'
 
 const example = readFixture('worked-examples.json').legacyRpc as {
   params: Record<string, string>
@@ -72,7 +72,7 @@ describe('billing', () => {
 
   beforeEach(async () => {
     subject = await Subject.start()
-    door = await startFrontDoor({ services: { ledger: subject.ledger }, now: () => subject.clock.now() })
+    door = await startApi({ services: { ledger: subject.ledger }, now: () => subject.clock.now() })
   })
   afterEach(async () => {
     await door.close()
@@ -190,7 +190,8 @@ describe('billing', () => {
   })
 
   it('refuses a user without a policy, a wrong signature, a repeated parameter and a JSON body', async () => {
-    expect(await ask('SetRenewal', {}, { accessKeyId: USER_KEY_ID })).toMatchObject({
+    const renewal = { InstanceIDs: 'rmq-cn-none', RenewalStatus: 'ManualRenewal' }
+    expect(await ask('SetRenewal', renewal, { accessKeyId: USER_KEY_ID })).toMatchObject({
       status: 403,
       json: { Code: 'NoPermission', AccessDeniedDetail: { AuthAction: 'bssapi:SetRenewal' } },
     })

@@ -3,7 +3,7 @@ import { $OpenApiUtil } from '@alicloud/openapi-core'
 import * as RocketMQ from '@alicloud/rocketmq20220801'
 import { afterEach, describe, expect, it } from 'vitest'
 import { ApiError } from '../../src/catalogue/errors.ts'
-import { type Harness, type HarnessOptions, startFrontDoor, USER_KEY_ID } from './harness.ts'
+import { type Harness, type HarnessOptions, startApi, USER_KEY_ID } from './harness.ts'
 
 // CommonJS seen from ES modules: Node puts the class at the default export's default, vitest at the default export.
 type SdkClass = typeof RocketMQ.default.default
@@ -14,7 +14,7 @@ let door: Harness
 afterEach(() => door.close())
 
 async function client(options: HarnessOptions, config: Record<string, unknown> = {}): Promise<Client> {
-  door = await startFrontDoor(options)
+  door = await startApi(options)
   return new Sdk(
     new $OpenApiUtil.Config({
       accessKeyId: 'test-ak',

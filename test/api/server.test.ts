@@ -1,9 +1,9 @@
-/** The front door over real sockets: what clients send, what they get back, and what others do meanwhile. */
+/** The API over real sockets: what clients send, what they get back, and what others do meanwhile. */
 import { connect, type Socket } from 'node:net'
 import { afterEach, describe, expect, it } from 'vitest'
 import { etagOf } from '../../src/api/envelope.ts'
 import { ApiError } from '../../src/catalogue/errors.ts'
-import { operations } from '../../src/catalogue/index.ts'
+import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import { createLog } from '../../src/observability/log.ts'
 import type { Handlers } from '../../src/resources/handler.ts'
@@ -14,21 +14,21 @@ import {
   type HarnessOptions,
   memoryKeyRing,
   type SignedCall,
-  startFrontDoor,
+  startApi,
   toRawCall,
   USER_KEY_ID,
 } from './harness.ts'
 
 let door: Harness
 const open = async (options: HarnessOptions = {}) => {
-  door = await startFrontDoor(options)
+  door = await startApi(options)
   return door
 }
 afterEach(() => door?.close())
 
 /** A handler for every operation that answers what it was given. */
 const echo: Handlers = Object.fromEntries(
-  operations.map(({ action }) => [
+  rocketmq.operations.map(({ action }) => [
     action,
     async (_services, call, input) => ({ action, input, regionId: call.regionId }),
   ]),
@@ -195,7 +195,7 @@ describe('answers', () => {
 
   it('say 501 where there is no handler, and only to those who may', async () => {
     await open({ handlers: {} })
-    for (const operation of operations) {
+    for (const operation of rocketmq.operations) {
       const path = operation.path.replace(/\{\w+\}/g, 'x')
       const reply = await door.call({ method: operation.method, path })
       expect([reply.status, reply.json.Code, reply.json.Message]).toEqual([

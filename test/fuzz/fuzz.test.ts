@@ -6,8 +6,8 @@
 import { connect } from 'node:net'
 import fc from 'fast-check'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { operations } from '../../src/catalogue/index.ts'
-import { handlers } from '../../src/resources/index.ts'
+import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
+import { handlers } from '../../src/resources/rocketmq/index.ts'
 import { SECRET } from '../api/captures.ts'
 import { anyCall, type GeneratedCall } from './requests.ts'
 import { type Answer, bodyOf, FuzzSubject, signed, type Things } from './subject.ts'
@@ -165,7 +165,7 @@ function report(tallies: ReadonlyMap<string, Tally>, quietRounds: number): void 
 
 /** A generator whose requests are all refused for the same first reason would prove little. */
 function expectReach(tallies: ReadonlyMap<string, Tally>): void {
-  const short = operations.flatMap(({ action }) => {
+  const short = rocketmq.operations.flatMap(({ action }) => {
     const { accepted, refused } = tallies.get(action) ?? { accepted: 0, refused: 0 }
     const enough = refused > 5 && (accepted > 0 || !Object.hasOwn(handlers, action))
     return enough ? [] : [`${action}: ${accepted} accepted, ${refused} refused`]

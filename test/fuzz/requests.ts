@@ -3,8 +3,9 @@
  * near-valid input, mostly a valid signature, and at times bytes that no client should send.
  */
 import fc from 'fast-check'
-import { type Operation, operations, type Parameter } from '../../src/catalogue/index.ts'
-import { handlers } from '../../src/resources/index.ts'
+import type { Operation, Parameter } from '../../src/catalogue/operation.ts'
+import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
+import { handlers } from '../../src/resources/rocketmq/index.ts'
 import { type Fault, type Input, nearValid, oddText, oddValue, valid } from './near-valid.ts'
 
 /** A path segment: something of the ledger (by number, resolved when it is sent), or text. */
@@ -206,7 +207,7 @@ const stray: fc.Arbitrary<GeneratedCall> = fc.record({
   operation: fc.constant(null),
   method: fc.constantFrom('GET', 'POST', 'PATCH', 'DELETE', 'PUT', 'OPTIONS', 'TRACE', 'PROPFIND'),
   template: fc.oneof(
-    fc.constantFrom(...operations.map((each) => `${each.path.replace(/\{\w+\}/g, 'x')}/more`)),
+    fc.constantFrom(...rocketmq.operations.map((each) => `${each.path.replace(/\{\w+\}/g, 'x')}/more`)),
     fc.constantFrom(
       '/',
       '//',
@@ -241,7 +242,7 @@ const stray: fc.Arbitrary<GeneratedCall> = fc.record({
 
 /** Operations that work are thrown at more often: there is more behind them. */
 export const anyCall: fc.Arbitrary<GeneratedCall> = fc.oneof(
-  ...operations.map((operation) => ({
+  ...rocketmq.operations.map((operation) => ({
     weight: Object.hasOwn(handlers, operation.action) ? 6 : 1,
     arbitrary: callOf(operation),
   })),

@@ -1,5 +1,5 @@
 /**
- * The whole management server in this process: the real front door, the real handlers, a real ledger in a temporary
+ * The whole management server in this process: the real API, the real handlers, a real ledger in a temporary
  * home, the loop, and the engine in memory, so that thousands of requests cost seconds and what they wrote can be
  * looked at. Only the engine and the ports are not the real ones.
  */
@@ -19,7 +19,7 @@ import { openLedger } from '../../src/ledger/open.ts'
 import { createPortSource } from '../../src/lifecycle/ports.ts'
 import { createReconciler, type Reconciler } from '../../src/lifecycle/reconciler.ts'
 import { type Log, silentLog } from '../../src/observability/log.ts'
-import { handlers } from '../../src/resources/index.ts'
+import { products } from '../../src/resources/index.ts'
 import { realWorld } from '../../src/world/real.ts'
 import { ACCOUNT_ID, PERMANENT_KEY_ID, SECRET, testKey } from '../api/captures.ts'
 import { memoryKeyRing, USER_KEY_ID, userKey } from '../api/harness.ts'
@@ -71,7 +71,7 @@ export class FuzzSubject {
     const loop = createReconciler({ ledger, engine, world, log, ports, listenHost: '127.0.0.1' })
     await loop.start()
     const api = createApi({
-      handlers,
+      products,
       services: {
         world,
         ledger,
@@ -360,7 +360,7 @@ export function signed(port: number, request: Signable): Record<string, string> 
       body: request.body as unknown as string | null,
       at: request.at ?? Date.now(),
       nonce: crypto.randomUUID(),
-      ...(request.version === undefined ? {} : { version: request.version }),
+      version: request.version ?? '2022-08-01',
     },
   )
 }

@@ -1,7 +1,7 @@
 /** CreateInstance: every parameter, every rule between parameters, every default, and what is read back. */
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { allCombinations } from '../../src/catalogue/specifications.ts'
+import { allCombinations } from '../../src/catalogue/rocketmq/specifications.ts'
 import { clean, instanceBody, START_MS, Subject, stop } from './harness.ts'
 
 let subject: Subject

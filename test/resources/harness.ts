@@ -1,16 +1,16 @@
 /**
  * The operations over a real ledger in a temporary home, with a clock the test moves: a request is
- * decoded and validated by the catalogue, as at the front door, and handed to its handler. What the
+ * decoded and validated by the catalogue, as in the API, and handed to its handler. What the
  * loop would record is recorded by `applied`, so a test decides when an instance runs.
  */
 import { expect } from 'vitest'
 import { ApiError, invalid, missing } from '../../src/catalogue/errors.ts'
-import { operationNamed, read } from '../../src/catalogue/index.ts'
+import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
 import type { EngineCapabilities, InstanceUsage, TopicLag } from '../../src/engines/engine.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import type { Row } from '../../src/ledger/schema.ts'
-import type { Call, Services } from '../../src/resources/handler.ts'
-import { handlers } from '../../src/resources/index.ts'
+import type { Call, Handlers, Services } from '../../src/resources/handler.ts'
+import { handlers } from '../../src/resources/rocketmq/index.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import type { World } from '../../src/world/world.ts'
 import { type LedgerPlace, LedgerPlaces, type LedgerTarget, ledgerTargets } from '../support/ledger.ts'
@@ -93,16 +93,16 @@ export class Subject {
   }
 
   async call<T = any>(action: string, request: Request = {}): Promise<T> {
-    const operation = operationNamed(action)
+    const operation = rocketmq.operationNamed(action)
     if (operation === undefined) throw new Error(`no operation ${action}`)
-    const { input, problems } = read(operation, {
+    const { input, problems } = rocketmq.read(operation, {
       path: request.path ?? {},
       query: Object.entries(request.query ?? {}),
       body: request.body,
     })
     const [problem] = problems
     if (problem) throw (problem.kind === 'missing' ? missing : invalid)(problem.field, problem.rule)
-    const handler = handlers[action]
+    const handler = (handlers as Handlers)[action]
     if (handler === undefined) throw new Error(`no handler for ${action}`)
     return (await handler(this.#services(), this.#call(request), input)) as T
   }

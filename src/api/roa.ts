@@ -1,0 +1,33 @@
+/**
+ * ROA-style requests: method and path name the operation, path, query and a JSON body carry its parameters, headers
+ * carry version and signature.
+ */
+import { authenticate } from '../iam/authenticate.ts'
+import { parseQuery } from '../iam/percent.ts'
+import type { ServedProduct } from '../resources/handler.ts'
+import { successReply } from './envelope.ts'
+import { parseJsonBody } from './json.ts'
+import { headerOf } from './request.ts'
+import { createRouter } from './routing.ts'
+import type { Style } from './style.ts'
+
+export function roaStyle(products: readonly ServedProduct[]): Style {
+  const route = createRouter(products.filter(({ product }) => product.style === 'ROA'))
+  return {
+    address(request) {
+      const { served, operation, path } = route(request.method, request.rawPath)
+      return {
+        served,
+        operation,
+        version: headerOf(request, 'x-acs-version'),
+        authenticate: async (authenticator) => (await authenticate(authenticator, request, request.at)).principal,
+        raw: () => ({
+          path,
+          query: parseQuery(request.rawQuery),
+          body: request.body.length === 0 ? undefined : parseJsonBody(request.body),
+        }),
+        reply: (data, message) => successReply(request.requestId, data, message),
+      }
+    },
+  }
+}

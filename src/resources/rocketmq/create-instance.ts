@@ -1,0 +1,307 @@
+/**
+ * CreateInstance: from the request to the row that says what is wanted, and the call itself.
+ *
+ * `wantedInstance` is pure: every rule between parameters (api-semantics §2.3) and every default is
+ * decided there, before anything is written. So a refused request leaves no trace, and its `clientToken`
+ * stays unused. Where sources disagree, docs/decisions/0003-create-instance.md says what was chosen.
+ * Nothing here starts an instance: the loop does, and the reply does not wait for it.
+ */
+
+import { createHash } from 'node:crypto'
+import { ApiError, invalid, missing } from '../../catalogue/errors.ts'
+import type { InputOf } from '../../catalogue/rocketmq/index.ts'
+import { limits } from '../../catalogue/rocketmq/limits.ts'
+import { type Site, type Specification, specificationOf } from '../../catalogue/rocketmq/specifications.ts'
+import { insertAccount } from '../../ledger/accounts.ts'
+import { claimClientToken } from '../../ledger/client-tokens.ts'
+import { insertInstance, instanceIdTaken } from '../../ledger/instances.ts'
+import type { Reader } from '../../ledger/ledger.ts'
+import type { NewRow } from '../../ledger/schema.ts'
+import { type Billing, monthsOf, payAsYouGoPeriod, subscriptionPeriod } from '../../ledger/service-period.ts'
+import { putTags, type Tag } from '../../ledger/tags.ts'
+import type { Random } from '../../world/world.ts'
+import { causeOf, instanceResource } from '../change-names.ts'
+import { identifier, isBlank, shown } from '../check.ts'
+import type { Handler } from './handler.ts'
+import { checkAutoScaling, encryptionOf, type NamedEngine, publicWhitelistOf, traceOnOf } from './instance-rules.ts'
+import type { AclInfo, InternetInfo, NetworkInfo, ProductInfo } from './instance-values.ts'
+import { checkResourceGroupId, defaultResourceGroupId } from './resource-groups.ts'
+import { checkTags } from './tags.ts'
+
+export const createInstance: Handler<'CreateInstance'> = async (services, call, input) => {
+  const { world, ledger, settings, engine } = services
+  const { clientToken, ...parameters } = input
+  const { columns, tags } = wantedInstance(parameters, {
+    at: call.at,
+    regionId: call.regionId,
+    accountId: settings.accountId,
+    zoneMinutes: settings.timeZoneOffsetMinutes,
+    engine,
+  })
+  let isNew = true
+  const instanceId = await ledger.change(causeOf(call, 'CreateInstance'), async ({ tx, record }) => {
+    const make = async (): Promise<string> => {
+      const id = await freeInstanceId(tx, world.random)
+      await insertInstance(tx, { instance_id: id, ...columns, instance_name: input.instanceName || id })
+      await insertAccount(tx, ledger.secrets, defaultAccount(id, call.at, world.random))
+      await putTags(tx, { regionId: call.regionId, instanceId: id, at: call.at }, tags)
+      await record(instanceResource(id), { created: detailOf(columns, tags) })
+      return id
+    }
+    if (isBlank(clientToken)) return make()
+    const fingerprint = fingerprintOf(parameters)
+    const claim = { operation: 'CreateInstance', regionId: call.regionId, clientToken, fingerprint, at: call.at }
+    const outcome = await claimClientToken(tx, claim, make)
+    if (outcome.kind === 'mismatch') throw tokenMismatch(clientToken)
+    isNew = outcome.kind === 'made'
+    return outcome.result
+  })
+  if (isNew) services.wake(instanceId)
+  return instanceId
+}
+
+type Parameters = Omit<InputOf<'CreateInstance'>, 'clientToken'>
+
+export interface Circumstances {
+  readonly at: number
+  readonly regionId: string
+  readonly accountId: string
+  readonly zoneMinutes: number
+  readonly engine: NamedEngine
+}
+
+/** The row without its id and name, and the tags; throws `ApiError` for the first rule that is broken. */
+export function wantedInstance(
+  input: Parameters,
+  circumstances: Circumstances,
+): { readonly columns: Omit<NewRow<'instances'>, 'instance_id' | 'instance_name'>; readonly tags: Tag[] } {
+  const { at, regionId, accountId, zoneMinutes, engine } = circumstances
+  const { specification, commodityCode } = chosenSpecification(input, siteOf(regionId))
+  const networkInfo = networkOf(input.networkInfo, specification)
+  const productInfo = productOf(input.productInfo ?? {}, specification, engine)
+  const aclInfo: AclInfo = {
+    aclTypes: ['default'],
+    defaultVpcAuthFree: input.aclInfo?.defaultVpcAuthFree ?? false,
+  }
+  const billing = billingOf(input)
+  const paid = billing.period
+    ? subscriptionPeriod(at, { months: monthsOf(billing.period, billing.periodUnit ?? 'Month') }, zoneMinutes)
+    : payAsYouGoPeriod(at, zoneMinutes)
+  const columns = {
+    region_id: regionId,
+    remark: input.remark || null,
+    service_code: input.serviceCode,
+    series_code: input.seriesCode,
+    sub_series_code: input.subSeriesCode,
+    payment_type: input.paymentType,
+    commodity_code: commodityCode,
+    resource_group_id: isBlank(input.resourceGroupId)
+      ? defaultResourceGroupId(accountId)
+      : checkResourceGroupId(input.resourceGroupId),
+    product_info_json: JSON.stringify(productInfo),
+    network_info_json: JSON.stringify(networkInfo),
+    acl_info_json: JSON.stringify(aclInfo),
+    billing_json: JSON.stringify(billing),
+    maintain_time: limits.maintainTime.default,
+    create_time_ms: at,
+    update_time_ms: at,
+    start_time_ms: paid.startMs,
+    expire_time_ms: paid.expireMs,
+    release_time_ms: paid.releaseMs,
+    wanted: 'present' as const,
+    generation: 1,
+    revision: 1,
+    vpc_port: null,
+    internet_port: null,
+    applied_generation: 0,
+    applied_revision: 0,
+    failure: null,
+  }
+  return { columns, tags: checkTags('tags', input.tags ?? []) }
+}
+
+function chosenSpecification(input: Parameters, site: Site) {
+  const { msgProcessSpec, capacityType, provisionedCapacity } = input.productInfo ?? {}
+  const { seriesCode, subSeriesCode, paymentType, commodityCode } = input
+  const found = specificationOf(
+    { seriesCode, subSeriesCode, paymentType, commodityCode, msgProcessSpec, capacityType, provisionedCapacity },
+    site,
+  )
+  if (found.ok) return found
+  const { field, kind, rule } = found.problem
+  throw kind === 'missing' ? missing(field, rule) : invalid(field, rule)
+}
+
+/** The vendor's two sites share their regions; a region of the mainland is taken for the Chinese one. */
+const siteOf = (regionId: string): Site => (regionId.startsWith('cn-') ? 'cn' : 'intl')
+
+function productOf(
+  asked: NonNullable<Parameters['productInfo']>,
+  specification: Specification,
+  engine: NamedEngine,
+): ProductInfo {
+  if (!isBlank(asked.drReplicationMode)) {
+    throw invalid(
+      'productInfo.drReplicationMode',
+      `It is ${shown(asked.drReplicationMode)}; this server keeps one copy on one machine and replicates to no other zone. Leave it out.`,
+    )
+  }
+  const { capacityType, provisionedCapacity, msgProcessSpec } = specification
+  return {
+    ...(msgProcessSpec === null ? {} : { msgProcessSpec }),
+    sendReceiveRatio: asked.sendReceiveRatio ?? limits.sendReceiveRatio.default,
+    autoScaling: checkAutoScaling(asked.autoScaling ?? false, specification),
+    messageRetentionTime: asked.messageRetentionTime ?? limits.retentionHours.default,
+    ...encryptionOf(asked, specification, engine),
+    traceOn: traceOnOf(asked.traceOn ?? false, specification),
+    ...(capacityType === null ? {} : { capacityType }),
+    ...(provisionedCapacity === null ? {} : { provisionedCapacity }),
+  }
+}
+
+function networkOf(asked: Parameters['networkInfo'], specification: Specification): NetworkInfo {
+  const { vpcInfo, internetInfo } = asked
+  return {
+    vpcInfo: {
+      vpcId: identifier('networkInfo.vpcInfo.vpcId', vpcInfo.vpcId),
+      vSwitches: vSwitchesOf(vpcInfo, specification).map((vSwitchId) => ({ vSwitchId })),
+      ...(isBlank(vpcInfo.securityGroupIds)
+        ? {}
+        : { securityGroupIds: identifier('networkInfo.vpcInfo.securityGroupIds', vpcInfo.securityGroupIds) }),
+    },
+    internetInfo: internetOf(internetInfo),
+  }
+}
+
+/** In the order they were sent: clients compare. The older `vSwitchId` joins them by `|`. */
+function vSwitchesOf(vpcInfo: Parameters['networkInfo']['vpcInfo'], specification: Specification): string[] {
+  const field = 'networkInfo.vpcInfo.vSwitches'
+  const listed = (vpcInfo.vSwitches ?? []).map((each) => each.vSwitchId)
+  const joined = isBlank(vpcInfo.vSwitchId) ? [] : vpcInfo.vSwitchId.split('|')
+  if (listed.length > 0 && joined.length > 0 && listed.join('|') !== joined.join('|')) {
+    throw invalid('networkInfo.vpcInfo.vSwitchId', 'It differs from vSwitches, which replaces it; leave vSwitchId out.')
+  }
+  const ids = listed.length > 0 ? listed : joined
+  if (ids.length === 0) throw missing(field, 'An instance needs at least one vSwitch.')
+  for (const id of ids) {
+    identifier(field, id, 64)
+    if (id.includes('|')) throw invalid(field, `${shown(id)} holds "|"; each vSwitch is an entry of its own.`)
+  }
+  if (new Set(ids).size < ids.length) throw invalid(field, 'A vSwitch is there twice; name each one once.')
+  const { maximum, serverlessMinimum } = limits.vSwitches
+  if (ids.length > maximum) throw invalid(field, `There are ${ids.length}; at most ${maximum} are accepted.`)
+  if (specification.subSeriesCode === 'serverless' && ids.length < serverlessMinimum) {
+    throw invalid(field, `There is ${ids.length}; a serverless instance needs at least ${serverlessMinimum} vSwitches.`)
+  }
+  return ids
+}
+
+function internetOf(asked: Parameters['networkInfo']['internetInfo']): InternetInfo {
+  const { internetSpec, flowOutType, flowOutBandwidth } = asked
+  const needs = internetSpec === 'enable' ? 'payByBandwidth or payByTraffic' : 'uninvolved'
+  if ((flowOutType === 'uninvolved') === (internetSpec === 'enable')) {
+    throw invalid(
+      'networkInfo.internetInfo.flowOutType',
+      `It is ${shown(flowOutType)}; with internetSpec ${internetSpec} it must be ${needs}.`,
+    )
+  }
+  const field = 'networkInfo.internetInfo.flowOutBandwidth'
+  const { minimum, maximum } = limits.flowOutBandwidth
+  if (flowOutType === 'payByBandwidth' && flowOutBandwidth === undefined) {
+    throw missing(field, `With flowOutType payByBandwidth, send ${minimum} to ${maximum} Mbit/s.`)
+  }
+  if (flowOutType !== 'payByBandwidth' && flowOutBandwidth !== undefined) {
+    throw invalid(field, `It counts only with flowOutType payByBandwidth, and that is ${flowOutType}; leave it out.`)
+  }
+  return {
+    internetSpec,
+    flowOutType,
+    ...(flowOutBandwidth === undefined ? {} : { flowOutBandwidth }),
+    ipWhitelist: publicWhitelistOf(asked.ipWhitelist ?? [], internetSpec),
+  }
+}
+
+/** Of a subscription; with pay-as-you-go these members do not count, whatever they are (the vendor's page). */
+function billingOf(input: Parameters): Billing {
+  if (input.paymentType !== 'Subscription') return {}
+  const periodUnit = input.periodUnit ?? 'Month'
+  const { minimum, maximum } = limits.period[periodUnit]
+  if (input.period === undefined) {
+    throw missing('period', `A Subscription lasts ${minimum} to ${maximum} (periodUnit ${periodUnit}).`)
+  }
+  if (input.period < minimum || input.period > maximum) {
+    throw invalid(
+      'period',
+      `It is ${input.period}; accepted with periodUnit ${periodUnit}: whole numbers from ${minimum} to ${maximum}.`,
+    )
+  }
+  return {
+    period: input.period,
+    periodUnit,
+    autoRenew: input.autoRenew ?? false,
+    ...(input.autoRenew === true ? { autoRenewPeriod: input.autoRenewPeriod ?? 1 } : {}),
+  }
+}
+
+/** What the history keeps of a creation: what was chosen, none of it secret. */
+function detailOf(columns: ReturnType<typeof wantedInstance>['columns'], tags: readonly Tag[]) {
+  return {
+    seriesCode: columns.series_code,
+    subSeriesCode: columns.sub_series_code,
+    paymentType: columns.payment_type,
+    commodityCode: columns.commodity_code,
+    resourceGroupId: columns.resource_group_id,
+    productInfo: JSON.parse(columns.product_info_json) as unknown,
+    networkInfo: JSON.parse(columns.network_info_json) as unknown,
+    tags,
+  }
+}
+
+/** The same parameters give the same text, in whatever order they were sent. */
+const fingerprintOf = (parameters: Parameters): string =>
+  createHash('sha256')
+    .update(JSON.stringify(sorted(parameters)))
+    .digest('hex')
+
+function sorted(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(sorted)
+  if (typeof value !== 'object' || value === null) return value
+  const members = Object.entries(value).filter(([, each]) => each !== undefined)
+  return Object.fromEntries(members.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, each]) => [name, sorted(each)]))
+}
+
+const tokenMismatch = (clientToken: string): ApiError =>
+  new ApiError(
+    400,
+    'IdempotentParameterMismatch',
+    `The clientToken ${shown(clientToken)} was used within 24 hours for a request with other parameters. Send the same parameters again, or another token.`,
+    { field: 'clientToken' },
+  )
+
+/** The account of intelligent identification: 16 letters and digits each, as in a live answer. */
+const defaultAccount = (instanceId: string, at: number, random: Random) => ({
+  instance_id: instanceId,
+  username: randomText(random, ALPHANUMERIC, 16),
+  password: randomText(random, ALPHANUMERIC, 16),
+  account_type: 'DEFAULT' as const,
+  account_status: 'ENABLE' as const,
+  remark: null,
+  create_time_ms: at,
+  update_time_ms: at,
+})
+
+const ALPHANUMERIC = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
+const LOWER_ALPHANUMERIC = '0123456789abcdefghijklmnopqrstuvwxyz'
+
+function randomText(random: Random, alphabet: string, length: number): string {
+  return Array.from({ length }, () => alphabet[random.below(alphabet.length)]).join('')
+}
+
+/** `rmq-cn-` and 11 letters or digits, as every id of the vendor seen in public. */
+async function freeInstanceId(reader: Reader, random: Random): Promise<string> {
+  for (let attempt = 0; attempt < 10; attempt++) {
+    const instanceId = `rmq-cn-${randomText(random, LOWER_ALPHANUMERIC, 11)}`
+    if (!(await instanceIdTaken(reader, instanceId))) return instanceId
+  }
+  throw new Error('Ten random instance ids were all taken, which only a broken source of randomness explains.')
+}

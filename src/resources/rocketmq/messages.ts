@@ -1,0 +1,80 @@
+/** Messages as they lie in a topic: found by id, else by key, else by time, in order of their store time; and one of them whole. */
+
+import { invalid } from '../../catalogue/errors.ts'
+import { topicNotFound } from '../../catalogue/rocketmq/errors.ts'
+import { limits } from '../../catalogue/rocketmq/limits.ts'
+import type { MessageView } from '../../engines/engine.ts'
+import { dateText } from '../date-text.ts'
+import type { Call, Services } from '../handler.ts'
+import type { Handler } from './handler.ts'
+import { messageNotFound, type Place, skipOf, timeRange, topicPlace } from './message-query.ts'
+import { pageOf, pageReply } from './page.ts'
+
+export const listMessages: Handler<'ListMessages'> = async (services, call, input) => {
+  const { instanceId, topicName } = input
+  await topicPlace(services, call, input)
+  const page = pageOf(limits.pages.sizes.ListMessages, input)
+  const scroll = input.scrollId || null
+  if (scroll !== null && !/^\d{1,16}(\.\d{1,16}){0,1023}$/.test(scroll))
+    throw invalid('scrollId', 'It is not one that a reply of ListMessages gave.')
+  const found = await services.messages.findMessages(instanceId, {
+    topicName,
+    messageId: input.messageId || null,
+    messageKey: input.messageKey || null,
+    liteTopic: input.liteTopicName || null,
+    ...timeRange(services, input),
+    scroll,
+    skip: scroll === null ? skipOf(page) : 0,
+    limit: page.size,
+  })
+  if (found === null) throw topicNotFound(topicName)
+  const list = found.messages
+    .filter(({ liteTopic }) => !input.liteTopicName || liteTopic === input.liteTopicName)
+    .map((message) => messageView(services, call, input, message))
+  return { ...pageReply(page, found.total, list), ...(found.scroll === null ? {} : { scrollId: found.scroll }) }
+}
+
+export const getMessageDetail: Handler<'GetMessageDetail'> = async (services, call, input) => {
+  const { instanceId, topicName, messageId } = input
+  await topicPlace(services, call, input)
+  const query = { topicName, messageId, messageKey: null, ...timeRange(services, {}), scroll: null, skip: 0, limit: 1 }
+  const message = (await services.messages.findMessages(instanceId, query))?.messages[0]
+  if (message === undefined) throw messageNotFound(messageId)
+  return { ...messageView(services, call, input, message), systemProperties: systemProperties(message) }
+}
+
+/** A message as every operation shows it. */
+export function messageView(services: Services, call: Call, { instanceId, topicName }: Place, message: MessageView) {
+  const time = (ms: number): string => dateText(ms, services.settings.timeZoneOffsetMinutes)
+  return {
+    instanceId,
+    regionId: call.regionId,
+    topicName,
+    messageId: message.messageId,
+    ...(message.body === null ? {} : { body: message.body }),
+    bodySize: message.bodyBytes,
+    bornHost: message.bornHost,
+    bornTime: time(message.bornMs),
+    storeHost: message.storeHost,
+    storeTime: time(message.storeMs),
+    messageKeys: [...message.keys],
+    ...(message.tag === null ? {} : { messageTag: message.tag }),
+    messageType: message.messageType,
+    ...(message.messageGroup === null ? {} : { messageGroup: message.messageGroup }),
+    ...(message.liteTopic === null ? {} : { liteTopicName: message.liteTopic }),
+    userProperties: { ...message.userProperties },
+  }
+}
+
+/** Names as Apache's messages carry them. */
+function systemProperties(message: MessageView): Record<string, string> {
+  return {
+    UNIQ_KEY: message.messageId,
+    ...(message.tag === null ? {} : { TAGS: message.tag }),
+    ...(message.keys.length === 0 ? {} : { KEYS: message.keys.join(' ') }),
+    ...(message.messageGroup === null ? {} : { __SHARDINGKEY: message.messageGroup }),
+    ...(message.deliverAtMs === null ? {} : { TIMER_DELIVER_MS: String(message.deliverAtMs) }),
+    QUEUE_ID: String(message.queueId),
+    QUEUE_OFFSET: String(message.queueOffset),
+  }
+}
