@@ -1,6 +1,6 @@
 /**
  * Every status code of RocketMQ 5 in the situation that names it, from a real embedded instance, with a message that
- * names the rule: it is what a user sees in the exception (data-plane 8). Codes without a row say why there is none.
+ * names the rule: it is what a user sees in the exception (data-plane §8). Codes without a row say why there is none.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import * as gen from '../../src/grpc/gen/rocketmq.js'
@@ -439,7 +439,7 @@ const rows: readonly Row[] = [
   },
   {
     code: 'CONSUMER_GROUP_NOT_FOUND',
-    when: 'a group that nobody created subscribes to a lite topic (other groups are made by using them, data-plane 0 row 15)',
+    when: 'a group that nobody created subscribes to a lite topic (other groups are made by using them, data-plane §0 row 15)',
     says: /never created.*LITE_SELECTIVE/,
     async provoke({ client }) {
       const topic = await instance.topic('LITE')
@@ -473,7 +473,7 @@ const rows: readonly Row[] = [
 const without: Readonly<Partial<Record<CodeName, string>>> = {
   CODE_UNSPECIFIED: 'means nothing',
   ILLEGAL_ACCESS_POINT: 'one broker serves every access point; Apache never answers it either',
-  UNRECOGNIZED_CLIENT_TYPE: 'a client is registered from any request (data-plane 1.4, 1.13)',
+  UNRECOGNIZED_CLIENT_TYPE: 'a client is registered from any request (data-plane §1.4, §1.13)',
   FORBIDDEN: 'every queue is readable and writable',
   REQUEST_TIMEOUT: 'a deadline that passes is gRPC DEADLINE_EXCEEDED',
   PAYLOAD_TOO_LARGE: 'a body has its own code, a gRPC message ends with RESOURCE_EXHAUSTED',

@@ -1,6 +1,6 @@
 /**
  * What the broker says and asks over telemetry streams, and what clients send as metrics, from a real embedded
- * instance (data-plane 1.12, 9.1). The clock is moved; questions end five seconds later on it.
+ * instance (data-plane §1.12, §9.1). The clock is moved; questions end five seconds later on it.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import type { GroupSpec } from '../../src/engines/engine.ts'

@@ -1,5 +1,5 @@
 /**
- * Every limit a client can meet (data-plane 3.6, 1.5, 1.7, 2), on a real embedded instance: at the limit accepted, one
+ * Every limit a client can meet (data-plane §3.6, §1.5, §1.7, §2), on a real embedded instance: at the limit accepted, one
  * beyond refused with its code.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

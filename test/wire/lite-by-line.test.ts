@@ -1,5 +1,5 @@
 /**
- * Lite topics, frame by frame, as the official clients that have them ask for them (data-plane 5.7): Java, Go, Node.js,
+ * Lite topics, frame by frame, as the official clients that have them ask for them (data-plane §5.7): Java, Go, Node.js,
  * Python, C# and Rust send and have a push consumer; Java and Go have a simple one too. C++ has none.
  */
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'

@@ -1,6 +1,6 @@
 /**
  * Transactions over the wire, from a real embedded instance: what a producer of each language does and is asked
- * (data-plane 1.11, 1.12, 5.3). The clock is moved, so the minutes between checks cost nothing.
+ * (data-plane §1.11, §1.12, §5.3). The clock is moved, so the minutes between checks cost nothing.
  */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import * as gen from '../../src/grpc/gen/rocketmq.js'

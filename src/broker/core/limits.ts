@@ -76,11 +76,11 @@ export const limits = {
   transactionLifeMs: 4 * 3_600_000,
   /** Lite topics of an instance; for memory, about 1 KB each, and as much again for each group that reads one. */
   liteTopics: 100_000,
-  /** Lite topics one client subscribes to (Apache `lite.sub.client.quota`), and those of all clients together (§5.7). */
+  /** Lite topics one client subscribes to (Apache `lite.sub.client.quota`), and those of all clients together (data-plane §5.7). */
   liteSubscriptionsPerClient: 2_000,
   liteSubscriptions: 100_000,
   liteTopicNameBytes: 64,
-  /** Clients repeat their subscriptions every 30 s; one that does not for this long has none any more (§5.7). */
+  /** Clients repeat their subscriptions every 30 s; one that does not for this long has none any more (data-plane §5.7). */
   liteSilenceMs: 180_000,
   /** Lite topics that go away in one step. */
   liteTopicsPerStep: 256,

@@ -52,7 +52,7 @@ function queueIsUsable(language: Language, queue: gen.MessageQueue): boolean {
   }
 }
 
-/** §0 rows 3 to 5, 1.12, 2: whether the reply lets the client start, and what it makes of the back-off (ms before a second attempt). */
+/** data-plane §0 rows 3 to 5, §1.12, §2: whether the reply lets the client start, and what it makes of the back-off (ms before a second attempt). */
 export function acceptSettings(
   { language }: Personality,
   command: gen.TelemetryCommand | null,
@@ -105,7 +105,7 @@ export function acceptSettings(
   }
 }
 
-/** §0 row 8, 1.7: a finished poll, whatever it brought. */
+/** data-plane §0 row 8, §1.7: a finished poll, whatever it brought. */
 export function acceptPoll({ language }: Personality, polled: Polled): void {
   demand(polled.outcome.grpcStatus === 0, `${language}: the poll ended with gRPC status ${polled.outcome.grpcStatus}`)
   demand(polled.order[0] === 'status', `${language}: the stream does not begin with a status`)
@@ -125,7 +125,7 @@ export function acceptEmptyPoll(personality: Personality, polled: Polled): void 
   demand(polled.messages.length === 0, `${personality.language}: messages beside MESSAGE_NOT_FOUND`)
 }
 
-/** §0 row 9, 3.4: a delivered message as the client's code takes it apart. */
+/** data-plane §0 row 9, §3.4: a delivered message as the client's code takes it apart. */
 export function acceptMessage({ language, receiveLimit }: Personality, message: gen.Message, wireBytes: number): void {
   const system = message.systemProperties
   demand(system !== null, `${language}: no system properties`)

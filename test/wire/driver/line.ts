@@ -61,7 +61,7 @@ export class Line {
           port,
           host: '127.0.0.1',
           ALPNProtocols: [...tls.alpn],
-          // Every official client that defaults to TLS trusts whatever it meets (data-plane 11.2).
+          // Every official client that defaults to TLS trusts whatever it meets (data-plane §11.2).
           rejectUnauthorized: false,
           ...(tls.servername !== undefined && { servername: tls.servername }),
         },
