@@ -51,7 +51,7 @@ const token = (names: readonly string[]) => {
     [
       `(?<![\\w/-])(?<name>${names.join('|')})(?:\\.md)?(?=[\\s*/]+§)`,
       `(?<![\\w/-])(?<loose>${hyphenated.join('|')})(?:\\.md)? (?=\\d)`,
-      `§ ?(?<section>${number})(?:–(?<until>${number}))?(?: rows? (?<row>\\d+)(?: to (?<last>\\d+))?)?`,
+      `§ ?(?<section>${number})(?:–(?<until>${number}))?(?: rows? (?<row>\\d+)(?: (?<join>to|and) (?<last>\\d+))?)?`,
     ].join('|'),
     'g',
   )
@@ -66,6 +66,11 @@ const sectionsBetween = (from: string, until: string | undefined): string[] => {
   const parent = from.split('.').slice(0, -1)
   const last = (text: string) => Number(text.split('.').at(-1))
   return range(last(from), last(until)).map((each) => [...parent, each].join('.'))
+}
+
+const rowsOf = (row: string | undefined, join: string | undefined, last: string | undefined): number[] => {
+  if (row === undefined) return []
+  return join === 'and' ? [Number(row), Number(last)] : range(Number(row), Number(last ?? row))
 }
 
 /** What may stand between two sections of one document: "§2 and §3, §15". */
@@ -85,7 +90,7 @@ export const citationsOf = (
   let document = own
   let end = 0
   for (const match of file.text.matchAll(token(names))) {
-    const { name, loose, section, until, row, last } = match.groups!
+    const { name, loose, section, until, row, join, last } = match.groups!
     const where = at(file, match.index)
     const between = file.text.slice(end, match.index)
     end = match.index + match[0].length
@@ -102,7 +107,7 @@ export const citationsOf = (
         where,
         document,
         section: each,
-        rows: row === undefined ? [] : range(Number(row), Number(last ?? row)),
+        rows: rowsOf(row, join, last),
       })
   }
   return { citations, complaints }

@@ -31,7 +31,7 @@ const normal = gen.MessageType.NORMAL
 
 const quirks: readonly Quirk[] = [
   {
-    source: '0 row 1, 11.2',
+    source: 'data-plane §0 row 1, §11.2',
     name: 'reaches the one port with its ALPN, SNI, SETTINGS and windows',
     clients: languages,
     async run(bench) {
@@ -42,7 +42,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 2, 1.3',
+    source: 'data-plane §0 row 2, §1.3',
     name: 'gets a business error as a reply, with gRPC OK',
     clients: languages,
     async run(bench) {
@@ -54,7 +54,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 rows 3 to 5, 2',
+    source: 'data-plane §0 rows 3 to 5, §2',
     name: 'starts as a producer: route, settings with exponential back-off, and the stream stays open for the next settings',
     clients: languages,
     async run(bench) {
@@ -75,7 +75,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 rows 4 and 5, 2',
+    source: 'data-plane §0 rows 4 and 5, §2',
     name: "starts as a consumer and reads the group's pauses right, whichever strategy it understands",
     clients: languages,
     async run(bench) {
@@ -93,7 +93,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '2',
+    source: 'data-plane §2',
     name: 'finds in the reply what it had said: namespace, topics, filters, user agent, access point, timeout',
     clients: languages,
     async run(bench) {
@@ -117,7 +117,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 5',
+    source: 'data-plane §0 row 5',
     name: 'is known by its header even where its settings name no language',
     clients: ['node', 'python'],
     async run(bench) {
@@ -128,7 +128,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '11.3; rocketmq-client-nodejs 1.0.8, BaseClient.startup',
+    source: 'data-plane §11.3; rocketmq-client-nodejs 1.0.8, BaseClient.startup',
     name: 'hears its settings again after the last of its routes, before which it does not listen',
     clients: ['node'],
     async run(bench) {
@@ -146,7 +146,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 6, 6.1, 6.3',
+    source: 'data-plane §0 row 6, §6.1, §6.3',
     name: 'finds queue 0 on broker 0 at the address it dialled',
     clients: languages,
     async run(bench) {
@@ -162,7 +162,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '6.2, 11.2',
+    source: 'data-plane §6.2, §11.2',
     name: 'finds the name or the IPv6 address it dialled, a name alone; Node cannot dial IPv6 literals',
     clients: languages,
     async run(bench) {
@@ -183,7 +183,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 7',
+    source: 'data-plane §0 row 7',
     name: 'gets messages whatever queue ids it names',
     clients: languages,
     async run(bench) {
@@ -201,7 +201,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 rows 9 and 14, 1.5, 3.1, 3.4, 1.7',
+    source: 'data-plane §0 rows 9 and 14, §1.5, §3.1, §3.4, §1.7',
     name: 'sends, and receives what it can take apart, in its push poll and in its simple poll',
     clients: languages,
     async run(bench) {
@@ -233,7 +233,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 9',
+    source: 'data-plane §0 row 9',
     name: 'gets a born time, an encoding and a digest even for a message that came without',
     clients: languages,
     async run(bench) {
@@ -249,7 +249,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '3.4',
+    source: 'data-plane §3.4',
     name: 'gets a right digest whatever the sender claimed',
     clients: languages,
     async run(bench) {
@@ -262,7 +262,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 10',
+    source: 'data-plane §0 row 10',
     name: 'receives the largest body below 4 MiB less 16 KiB, with full properties, within its own limit',
     clients: ['node', 'csharp', 'rust'],
     async run(bench) {
@@ -274,7 +274,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 10',
+    source: 'data-plane §0 row 10',
     name: 'cannot read a body of 4 MiB: it never comes beside others, which arrive, and alone when there is nothing else',
     clients: ['node', 'csharp', 'rust'],
     async run(bench) {
@@ -304,7 +304,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 10',
+    source: 'data-plane §0 row 10',
     name: 'receives a body of 4 MiB',
     clients: ['java', 'go', 'python', 'cpp'],
     async run(bench) {
@@ -317,7 +317,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 12, 4.4, 11.1',
+    source: 'data-plane §0 row 12, §4.4, §11.1',
     name: 'holds a pushed message for five minutes by its heartbeats alone, and acknowledges it by the first handle',
     clients: languages,
     async run(bench) {
@@ -338,7 +338,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 12, 11.3',
+    source: 'data-plane §0 row 12, §11.3',
     name: 'may use the handle from before ChangeInvisibleDuration, and the new one',
     clients: ['csharp', 'java'],
     async run(bench) {
@@ -363,7 +363,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 13, 1.8',
+    source: 'data-plane §0 row 13, §1.8',
     name: 'reads INVALID_RECEIPT_HANDLE when it acknowledges too late, and gets the message again',
     clients: languages,
     async run(bench) {
@@ -381,7 +381,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.5, 11.3',
+    source: 'data-plane §1.5, §11.3',
     name: 'sends a batch in one call and gets an entry for each message, OK overall',
     clients: ['rust', 'java'],
     async run(bench) {
@@ -392,7 +392,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 15, 1.3',
+    source: 'data-plane §0 row 15, §1.3',
     name: 'fails at its start for an unknown topic, and works with a group nobody made',
     clients: languages,
     async run(bench) {
@@ -407,7 +407,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 16, 7.1',
+    source: 'data-plane §0 row 16, §7.1',
     name: 'signs in its own way: date form, hex case, what follows the access key',
     clients: languages,
     async run(bench) {
@@ -422,7 +422,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '7.1',
+    source: 'data-plane §7.1',
     name: 'reads UNAUTHORIZED in a reply, in a telemetry command, and in a poll that still ends whole',
     clients: languages,
     async run(bench) {
@@ -448,7 +448,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '7.1',
+    source: 'data-plane §7.1',
     name: 'sends its header with empty credentials where none are needed',
     clients: ['python'],
     async run(bench) {
@@ -459,7 +459,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 17, 1.10',
+    source: 'data-plane §0 row 17, §1.10',
     name: 'sends a message to the dead letters, C++ without a handle; again and for an unknown one is OK too',
     clients: languages,
     async run(bench) {
@@ -481,7 +481,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 18, 1.12',
+    source: 'data-plane §0 row 18, §1.12',
     name: 'lives without telemetry: lost and never reopened (C#), or reopened after five minutes (Python)',
     clients: ['csharp', 'python'],
     async run(bench) {
@@ -507,7 +507,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.4, 0 row 18',
+    source: 'data-plane §1.4, §0 row 18',
     name: 'may heartbeat, poll and leave before it ever opened telemetry',
     clients: languages,
     async run(bench) {
@@ -519,7 +519,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.12',
+    source: 'data-plane §1.12',
     name: 'opens its stream again with the same id while the old one lingers; its deliveries stay its own',
     clients: languages,
     async run(bench) {
@@ -541,7 +541,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.12',
+    source: 'data-plane §1.12',
     name: 'answers questions nobody asked, in the wrong field (Node), or with an unknown command, and keeps its stream',
     clients: ['node', 'java', 'go'],
     async run(bench) {
@@ -561,7 +561,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.12',
+    source: 'data-plane §1.12',
     name: 'gives its stream a deadline of an hour and opens another a second later; its deliveries stay its own',
     clients: ['cpp'],
     async run(bench) {
@@ -588,7 +588,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '11.1',
+    source: 'data-plane §11.1',
     name: 'says nothing for half an hour, after which it would close its idle channel itself; until then it is served',
     clients: ['java', 'go', 'node', 'python'],
     async run(bench) {
@@ -600,7 +600,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.13, 4.4',
+    source: 'data-plane §1.13, §4.4',
     name: 'leaves, and what it held comes to another after one second',
     clients: languages,
     async run(bench) {
@@ -616,7 +616,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '11.1, 4.4',
+    source: 'data-plane §11.1, §4.4',
     name: 'that vanishes without a word loses what it held within three minutes',
     clients: languages,
     async run(bench) {
@@ -635,7 +635,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.7, 10.4',
+    source: 'data-plane §1.7, §10.4',
     name: 'names no poll time and says in its settings how long a request may take: half of that is left of its deadline',
     clients: ['java', 'go'],
     async run(bench) {
@@ -651,7 +651,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.7',
+    source: 'data-plane §1.7',
     name: 'asks for renewal and a duration at once: the server renews',
     clients: ['cpp'],
     async run(bench) {
@@ -672,7 +672,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.9, 2',
+    source: 'data-plane §1.9, §2',
     name: 'gives a message back and gets it again after the pause, with the next attempt',
     clients: languages,
     async run(bench) {
@@ -689,7 +689,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 19, 3.4',
+    source: 'data-plane §0 row 19, §3.4',
     name: 'gets a compressed body back byte for byte, a zlib stream flagged GZIP (C++) too, with a digest of what is sent',
     clients: languages,
     async run(bench) {
@@ -707,7 +707,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '3.1',
+    source: 'data-plane §3.1',
     name: 'may set what only the server knows; the server ignores it',
     clients: languages,
     async run(bench) {
@@ -736,7 +736,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.2',
+    source: 'data-plane §1.2',
     name: 'is served without the headers some clients leave out, and whatever they say',
     clients: languages,
     async run(bench) {
@@ -767,7 +767,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.2',
+    source: 'data-plane §1.2',
     name: 'without a client id is told so, in every kind of call',
     clients: ['java', 'rust'],
     async run(bench) {
@@ -796,7 +796,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '11.1',
+    source: 'data-plane §11.1',
     name: 'pings as it likes: keepalive without calls (C++, Java), bandwidth probes (gRPC core), round trips (.NET)',
     clients: ['cpp', 'java', 'python', 'csharp'],
     async run(bench) {
@@ -807,7 +807,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '11.1',
+    source: 'data-plane §11.1',
     name: 'keeps hundreds of polls open on one connection beside its other calls',
     clients: ['rust', 'go', 'node'],
     async run(bench) {
@@ -821,7 +821,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 14, 1.5, 1.11, 5.3',
+    source: 'data-plane §0 row 14, §1.5, §1.11, §5.3',
     name: 'ends transactions in its own words: by the transaction id, with its source, UNKNOWN as it says it',
     clients: languages,
     async run(bench) {
@@ -847,7 +847,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.12, 5.3',
+    source: 'data-plane §1.12, §5.3',
     name: 'is asked about a transaction it forgot, on its stream, and answers with source 2',
     clients: languages,
     async run(bench) {
@@ -873,7 +873,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '5.1, 3.1 field 11 and 16',
+    source: 'data-plane §5.1, §3.1 field 11 and 16',
     name: 'gets a timed message never early, with the time it had asked for, whatever attempt it wrote',
     clients: languages,
     async run(bench) {
@@ -895,7 +895,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.14, 5.2',
+    source: 'data-plane §1.14, §5.2',
     name: 'takes a timed message back by the handle it was given, and hears its own message id',
     clients: languages.filter((language) => language !== 'rust'),
     async run(bench) {
@@ -912,7 +912,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '0 row 20, 4.3',
+    source: 'data-plane §0 row 20, §4.3',
     name: 'gets the whole range of an ordered batch again from the first message it did not acknowledge',
     clients: languages,
     async run(bench) {
@@ -931,7 +931,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '5.4, 5.5, e2e TagFilterTest and SqlFilterTest',
+    source: 'data-plane §5.4, §5.5, e2e TagFilterTest and SqlFilterTest',
     name: 'gets what its expression asks for, by tag and by SQL',
     clients: languages,
     async run(bench) {
@@ -958,7 +958,7 @@ const quirks: readonly Quirk[] = [
     },
   },
   {
-    source: '1.7',
+    source: 'data-plane §1.7',
     name: 'cancels a poll; the next one gets the message',
     clients: languages,
     async run(bench) {

@@ -5,7 +5,7 @@ import type { Language, Personality } from './personalities.ts'
 import { personalities } from './personalities.ts'
 
 export interface Quirk {
-  /** Sections of the data-plane reference. */
+  /** Where the rule stands: sections of docs/reference/data-plane.md, or the client's own source. */
   readonly source: string
   readonly name: string
   readonly clients: readonly Language[]
