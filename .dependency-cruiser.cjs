@@ -37,10 +37,21 @@ module.exports = {
     only(
       'wire-speaks-grpc',
       '^src/broker/protocols/grpc/',
-      '^src/(broker/protocols/grpc/|broker/broker\\.ts|grpc/|world/|engines/engine\\.ts|observability/)',
+      '^src/(broker/protocols/grpc/|broker/broker\\.ts|gateway/|grpc/|world/|engines/engine\\.ts|observability/)',
       'the wire sees the broker through broker.ts only',
     ),
-    only('grpc-is-general', '^src/grpc/', '^src/(grpc|world)/', 'the protocol, nothing about us'),
+    only(
+      'gateway-knows-no-protocol',
+      '^src/gateway/',
+      '^src/(gateway|world)/',
+      'what stands between a client and an instance knows neither a broker nor a protocol',
+    ),
+    only(
+      'grpc-is-general',
+      '^src/grpc/',
+      '^src/(grpc/|world/|gateway/protocol\\.ts)',
+      'a protocol of the gateway, nothing about us',
+    ),
     only('world-is-below', '^src/world/', '^src/world/'),
     only('ledger-is-below', '^src/ledger/', '^src/(ledger|world|catalogue)/'),
     only(

@@ -155,7 +155,8 @@ const round = (value) => Math.round(value * 10) / 10
 
 const serverSource = `
 import { writeFileSync } from 'node:fs'
-import { createGrpcHost } from ${JSON.stringify(path.join(root, 'src/grpc/host.ts'))}
+import { Gateway } from ${JSON.stringify(path.join(root, 'src/gateway/gateway.ts'))}
+import { GrpcProtocol } from ${JSON.stringify(path.join(root, 'src/grpc/protocol.ts'))}
 import { encodeFrame } from ${JSON.stringify(path.join(root, 'src/grpc/framing.ts'))}
 import { implement } from ${JSON.stringify(path.join(root, 'src/grpc/transport.ts'))}
 import { realClock } from ${JSON.stringify(path.join(root, 'src/world/real.ts'))}
@@ -176,7 +177,8 @@ handlers.sendMessage = (call, { messages }) => ({ status, entries: messages.map(
 handlers.receiveMessage = async (call) => {
   for (let i = 0; i < 200_000 && !call.signal.aborted; i++) if (!call.write({ message })) await call.drained()
 }
-const host = createGrpcHost({ services: [implement(gen.MessagingService, handlers)], clock: realClock, onError: console.error })
+const grpc = new GrpcProtocol({ services: [implement(gen.MessagingService, handlers)], clock: realClock, onError: console.error })
+const host = new Gateway({ protocols: [grpc], clock: realClock, onError: console.error })
 const { port } = await host.listen({ host: '127.0.0.1', port: 0, context: null })
 process.on('disconnect', () => process.exit())
 process.on('message', async ({ ports }) => {
@@ -192,7 +194,7 @@ process.on('message', async ({ ports }) => {
   }
   globalThis.gc()
   const { user, system } = process.cpuUsage()
-  process.send({ cpuMicros: user + system, ok: host.stats().endedCalls[0], rss: process.memoryUsage().rss })
+  process.send({ cpuMicros: user + system, ok: grpc.stats().endedCalls[0], rss: process.memoryUsage().rss })
 })
 process.send({ port })
 `

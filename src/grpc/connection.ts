@@ -10,13 +10,14 @@ import {
   type ServerHttp2Stream,
   type ServerOptions,
 } from 'node:http2'
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import type { ServedConnection, ServingConnection } from '../gateway/protocol.ts'
 import type { Clock } from '../world/world.ts'
 import { type CallHost, ServerCall, stopReading } from './call.ts'
 import type { Limits } from './limits.ts'
-import { type Connection, type Method, Status } from './transport.ts'
+import { type Method, Status } from './transport.ts'
 
-/** What all connections of a host share. */
+/** What all connections share. */
 export interface ConnectionHost {
   readonly clock: Clock
   readonly limits: Limits
@@ -50,38 +51,26 @@ export function http2Options(limits: Limits): ServerOptions & { streamResetBurst
   }
 }
 
-export class Http2Connection implements CallHost {
-  readonly connection: Connection
+export class Http2Connection implements CallHost, ServedConnection {
+  readonly connection: ServingConnection
   readonly #host: ConnectionHost
-  readonly #port: { readonly context: unknown }
   readonly #session: ServerHttp2Session
-  readonly #bytesRead: () => number
   readonly #calls = new Set<ServerCall>()
   #heldBytes = 0
   #bytesReadAtSweep = 0
   #pinged = false
 
   /**
-   * Takes over `socket`, whose unread bytes begin with the HTTP/2 preface. `onReady` is called when the client has
-   * acknowledged our SETTINGS; until then the caller bounds the time: Node 20 does not report a protocol error in
+   * Takes over `socket`, whose unread bytes begin with the HTTP/2 preface. The handshake is complete when the client has
+   * acknowledged our SETTINGS; until then the gateway bounds the time: Node 20 does not report a protocol error in
    * bytes that were read before it took over, and would leave such a connection open.
    */
-  constructor(
-    host: ConnectionHost,
-    port: { readonly context: unknown },
-    socket: Socket,
-    bytesRead: () => number,
-    connection: Connection,
-    options: ServerOptions,
-    onReady: () => void,
-  ) {
+  constructor(host: ConnectionHost, socket: Duplex, connection: ServingConnection, options: ServerOptions) {
     this.connection = connection
     this.#host = host
-    this.#port = port
-    this.#bytesRead = bytesRead
     this.#session = performServerHandshake(socket, options) as ServerHttp2Session
     this.#session.on('error', ignore)
-    this.#session.once('localSettings', onReady)
+    this.#session.once('localSettings', () => connection.established())
     this.#session.on('stream', (stream, headers) => this.#onStream(stream as ServerHttp2Stream, headers))
     this.#session.setLocalWindowSize(host.limits.connectionWindowBytes)
   }
@@ -95,7 +84,7 @@ export class Http2Connection implements CallHost {
   }
 
   get context(): unknown {
-    return this.#port.context
+    return this.connection.context
   }
 
   get calls(): number {
@@ -131,7 +120,7 @@ export class Http2Connection implements CallHost {
         call.end(Status.DEADLINE_EXCEEDED, `The request did not arrive within ${this.limits.requestMs} ms`)
       }
     }
-    const bytesRead = this.#bytesRead()
+    const bytesRead = this.connection.bytesRead()
     const silent = bytesRead === this.#bytesReadAtSweep
     this.#bytesReadAtSweep = bytesRead
     if (!silent) {

@@ -1,4 +1,4 @@
-/** Every bound of the gRPC host in one table. Times in milliseconds, sizes in bytes. */
+/** Every bound of gRPC in one table. Times in milliseconds, sizes in bytes. */
 export interface Limits {
   /** One message, after decompression. Larger ones end the call RESOURCE_EXHAUSTED. */
   readonly maxMessageBytes: number
@@ -13,14 +13,8 @@ export interface Limits {
   readonly writeHighWaterBytes: number
   /** Answers waiting for a client that reads slowly, of one connection; the call that crosses it is ended. */
   readonly maxUnsentBytes: number
-  /** From accepting a connection to its client having acknowledged our SETTINGS, TLS handshake included. */
-  readonly firstBytesMs: number
-  /** How long a connection may stay that is one too many. */
-  readonly surplusMs: number
   /** For the request of a unary or server-streaming call to arrive whole. */
   readonly requestMs: number
-  /** A connection silent for this long is pinged, and closed when it stays silent for as long again. */
-  readonly keepaliveMs: number
   /** Flow control: what a client may send ahead, per call and per connection. */
   readonly streamWindowBytes: number
   readonly connectionWindowBytes: number
@@ -37,10 +31,7 @@ export const defaultLimits: Limits = {
   maxHeldBytes: 256 * mib,
   writeHighWaterBytes: 256 * kib,
   maxUnsentBytes: 64 * mib,
-  firstBytesMs: 10_000,
-  surplusMs: 10_000,
   requestMs: 60_000,
-  keepaliveMs: 60_000,
   streamWindowBytes: 1 * mib,
   connectionWindowBytes: 8 * mib,
 }

@@ -2,7 +2,7 @@
  * What a gRPC service is to whoever implements one, whatever carries the calls: typed handlers, a call
  * with its metadata, deadline and cancellation, and errors as gRPC status codes.
  *
- * `host.ts` carries calls over our own HTTP/2 server; `test/grpc/reference.ts` over @grpc/grpc-js, and one
+ * `protocol.ts` carries calls over our own HTTP/2 server; `test/grpc/reference.ts` over @grpc/grpc-js, and one
  * suite runs over both. Nothing here knows RocketMQ.
  *
  *     const service = implement(MessagingService, { queryRoute: (call, request) => ({ … }), … })
@@ -10,6 +10,7 @@
  * An RPC without a handler does not compile. A handler that throws `RpcError` answers with that status; any
  * other throw is reported to the host's `onError` and answered INTERNAL without details.
  */
+import type { Connection } from '../gateway/protocol.ts'
 import type { Codec } from './protobuf.ts'
 
 /** gRPC status codes. */
@@ -56,7 +57,7 @@ export type Metadata = Readonly<Record<string, string | undefined>>
 /** Names in lower case; bytes only under names ending in `-bin`, text (visible ASCII) only under others. */
 export type MetadataInit = Readonly<Record<string, string | Uint8Array>>
 
-/** One call, as its handler sees it. `Context` is what the port was opened with. */
+/** One call, as its handler sees it. `Context` is what the endpoint was opened with. */
 export interface Call<Context = unknown> {
   readonly context: Context
   /** `/package.Service/Method` */
@@ -101,22 +102,7 @@ export interface BidiCall<Context, Out, In> extends WritableCall<Context, In> {
   readonly requests: AsyncIterable<Out>
 }
 
-/** The connection a call came over; the same object for every call of it, so it can key a WeakMap. */
-export interface Connection {
-  /** Unique within the process, from 1. */
-  readonly id: number
-  /** The client, as the socket or a trusted PROXY header says. */
-  readonly remoteAddress: string
-  readonly remotePort: number
-  /** Where the client arrived: the listening socket's address, or a trusted PROXY header's destination. */
-  readonly localAddress: string
-  readonly localPort: number
-  readonly encrypted: boolean
-  /** One more than there may be: it is closed soon, and calls on it are to be refused with that reason. May end by itself. */
-  readonly surplus: boolean
-  /** The client's end is gone for good. */
-  readonly closed: boolean
-}
+export type { Connection }
 
 export type MethodType =
   | {

@@ -7,7 +7,7 @@ import { createBrokerHost } from '../../src/engines/embedded/host.ts'
 import { connectToHost, serveHost } from '../../src/engines/embedded/link.ts'
 import { hostPlaces, processPlaces } from '../../src/engines/embedded/places.ts'
 import type { Launcher } from '../../src/engines/embedded/supervisor.ts'
-import { loadCertificate } from '../../src/grpc/certificate.ts'
+import { loadCertificate } from '../../src/gateway/certificate.ts'
 import { realWorld } from '../../src/world/real.ts'
 
 export function hostsInThisProcess(home: string): Launcher {
@@ -48,7 +48,7 @@ export function hostsInThisProcess(home: string): Launcher {
         ended,
         // It would be this process.
         kill: () => Promise.reject(new Error('A host in this process is not killed.')),
-        letGo: link.close,
+        disconnect: link.close,
       }
     },
     forget: async () => {},

@@ -3,17 +3,18 @@
  * called through the real `ServerCall` over streams in memory. Only nghttp2 and sockets are missing; `frames.ts` has
  * those.
  */
+
 import { EventEmitter } from 'node:events'
 import type { Broker } from '../../src/broker/broker.ts'
 import {
+  type BrokerEndpoint,
   ClientRegistry,
-  createBandwidth,
-  type InstanceDoor,
   messagingService,
   metricsService,
 } from '../../src/broker/protocols/grpc/index.ts'
 import { openBroker } from '../../src/broker/shell/open.ts'
 import type { MessageType } from '../../src/engines/engine.ts'
+import { createBandwidth } from '../../src/gateway/bandwidth.ts'
 import { type CallHost, ServerCall } from '../../src/grpc/call.ts'
 import { defaultLimits } from '../../src/grpc/limits.ts'
 import type { Method } from '../../src/grpc/transport.ts'
@@ -47,7 +48,7 @@ export class WireSubject {
     this.broker = broker
     this.clock = clock
     const clients = new ClientRegistry(broker, clock)
-    const door: InstanceDoor = {
+    const endpoint: BrokerEndpoint = {
       instanceId: 'rmq-cn-fuzz',
       broker,
       clients,
@@ -81,10 +82,10 @@ export class WireSubject {
         localAddress: '127.0.0.1',
         localPort: 7801,
         encrypted: false,
-        surplus: false,
+        overLimit: false,
         closed: false,
       },
-      context: door,
+      context: endpoint,
       hold: (bytes) => {
         this.heldBytes += bytes
         return this.heldBytes <= defaultLimits.maxHeldBytes

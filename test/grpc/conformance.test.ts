@@ -6,14 +6,14 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
-import { type LoadedCertificate, loadCertificate } from '../../src/grpc/certificate.ts'
-import { createGrpcHost } from '../../src/grpc/host.ts'
+import { type LoadedCertificate, loadCertificate } from '../../src/gateway/certificate.ts'
 import { binaryMetadata, RpcError, Status } from '../../src/grpc/transport.ts'
 import { realClock } from '../../src/world/real.ts'
 import {
   aborted,
   drain,
   event,
+  GrpcHost,
   type Implementation,
   NoteClient,
   type NoteHandlers,
@@ -35,7 +35,7 @@ const ours: Implementation = {
   name: 'our host',
   async open(service, limits) {
     const errors: unknown[] = []
-    const host = createGrpcHost({
+    const host = new GrpcHost({
       services: [service],
       tls,
       clock: realClock,

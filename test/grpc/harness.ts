@@ -12,10 +12,15 @@ import {
   Metadata,
   type ServiceError,
 } from '@grpc/grpc-js'
+import { Gateway, type ListenOptions, type OpenPort, type TlsKeys } from '../../src/gateway/gateway.ts'
+import type { GatewayLimits } from '../../src/gateway/limits.ts'
+import type { Protocol } from '../../src/gateway/protocol.ts'
 import type { Limits } from '../../src/grpc/limits.ts'
 import type { Codec } from '../../src/grpc/protobuf.ts'
+import { GrpcProtocol } from '../../src/grpc/protocol.ts'
 import type { Handlers, Service } from '../../src/grpc/transport.ts'
 import { implement } from '../../src/grpc/transport.ts'
+import type { Clock } from '../../src/world/world.ts'
 
 export interface Note {
   text: string
@@ -42,6 +47,36 @@ export type NoteHandlers = Handlers<typeof Notes, string>
 export function notes(handlers: Partial<NoteHandlers>): Service<string> {
   const all: NoteHandlers = { ask: (_call, request) => request, list: () => {}, chat: () => {}, ...handlers }
   return implement(Notes, all)
+}
+
+/** A gateway that speaks gRPC, and whatever else is given. */
+export class GrpcHost {
+  readonly gateway: Gateway<string>
+  readonly #grpc: GrpcProtocol<string>
+
+  constructor(options: {
+    readonly services: readonly Service<string>[]
+    readonly protocols?: readonly Protocol<string>[]
+    readonly tls?: TlsKeys
+    readonly clock: Clock
+    readonly limits?: Partial<Limits & GatewayLimits>
+    readonly onError: (error: unknown, where: string) => void
+  }) {
+    this.#grpc = new GrpcProtocol(options)
+    this.gateway = new Gateway({ ...options, protocols: [this.#grpc, ...(options.protocols ?? [])] })
+  }
+
+  listen(options: ListenOptions<string>): Promise<OpenPort<string>> {
+    return this.gateway.listen(options)
+  }
+
+  stats() {
+    return { ...this.gateway.stats(), ...this.#grpc.stats() }
+  }
+
+  close(options?: { readonly graceMs?: number }): Promise<void> {
+    return this.gateway.close(options)
+  }
 }
 
 /** What the suite asks of an implementation. */

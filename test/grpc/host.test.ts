@@ -10,14 +10,15 @@ import path from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import { type LoadedCertificate, loadCertificate } from '../../src/grpc/certificate.ts'
+import { type LoadedCertificate, loadCertificate } from '../../src/gateway/certificate.ts'
+import type { ListenOptions, OpenPort } from '../../src/gateway/gateway.ts'
+import type { GatewayLimits } from '../../src/gateway/limits.ts'
 import { encodeFrame } from '../../src/grpc/framing.ts'
-import { createGrpcHost, type GrpcHost, type PortHandle, type PortOptions } from '../../src/grpc/host.ts'
 import type { Limits } from '../../src/grpc/limits.ts'
 import { Status } from '../../src/grpc/transport.ts'
 import { realClock } from '../../src/world/real.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
-import { aborted, drain, event, NoteClient, type NoteHandlers, noteCodec, notes } from './harness.ts'
+import { aborted, drain, event, GrpcHost, NoteClient, type NoteHandlers, noteCodec, notes } from './harness.ts'
 
 let tls: LoadedCertificate
 let directory: string
@@ -28,7 +29,7 @@ beforeAll(async () => {
 afterAll(() => rmSync(directory, { recursive: true }))
 
 let clock: SimulatedClock
-let host: GrpcHost<string>
+let host: GrpcHost
 let errors: unknown[]
 const cleanups: (() => void)[] = []
 
@@ -42,7 +43,7 @@ afterEach(async () => {
 })
 
 /** Closing waits for the clock when a client does not go; here nobody is given time. */
-async function closeNow(target: GrpcHost<string>): Promise<void> {
+async function closeNow(target: GrpcHost): Promise<void> {
   const closed = target.close()
   let open = true
   void closed.then(() => {
@@ -56,9 +57,9 @@ async function closeNow(target: GrpcHost<string>): Promise<void> {
 
 async function serve(
   handlers: Partial<NoteHandlers> = {},
-  { limits = {}, ...port }: Partial<PortOptions<string>> & { limits?: Partial<Limits> } = {},
-): Promise<PortHandle<string>> {
-  host = createGrpcHost({ services: [notes(handlers)], tls, clock, limits, onError: (error) => errors.push(error) })
+  { limits = {}, ...port }: Partial<ListenOptions<string>> & { limits?: Partial<Limits & GatewayLimits> } = {},
+): Promise<OpenPort<string>> {
+  host = new GrpcHost({ services: [notes(handlers)], tls, clock, limits, onError: (error) => errors.push(error) })
   return host.listen({ host: '127.0.0.1', port: 0, context: 'ctx', ...port })
 }
 
@@ -171,17 +172,23 @@ describe('one port', () => {
     await new Promise((resolve) => slow.once('data', resolve))
   })
 
-  it('refuses TLS without HTTP/2', async () => {
+  it('refuses TLS for another protocol', async () => {
     const { port } = await serve(who)
-    for (const ALPNProtocols of [undefined, ['http/1.1']]) {
-      const socket = connectTls({
-        port,
-        host: '127.0.0.1',
-        rejectUnauthorized: false,
-        ...(ALPNProtocols && { ALPNProtocols }),
-      })
-      expect(await raw(port, socket).gone).toBe('')
-    }
+    const socket = connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false, ALPNProtocols: ['http/1.1'] })
+    expect(await raw(port, socket).gone).toBe('')
+  })
+
+  it('takes TLS whose handshake names no protocol, and looks at what is inside', async () => {
+    const { port } = await serve(who)
+    const dial = () => connectTls({ port, host: '127.0.0.1', rejectUnauthorized: false })
+    const answer = await answerOf(openCall(http2(port, dial())).end(frame('')))
+    expect(noteCodec.decode(answer.body.subarray(5)).text).toMatch(/true\]$/)
+    const http1 = raw(port, dial())
+    http1.write('GET / HTTP/1.1\r\nhost: a\r\n\r\n')
+    expect(await http1.gone).toMatch(/400 Bad Request(.|\s)*speaks gRPC/)
+    const noise = raw(port, dial())
+    noise.write(Buffer.from([0, 1, 2, 3]))
+    expect(await noise.gone).toBe('')
   })
 
   it.each([
@@ -324,7 +331,7 @@ describe('one port', () => {
     const other = mkdtempSync(path.join(tmpdir(), 'gantry-host-'))
     cleanups.push(() => rmSync(other, { recursive: true }))
     const next = await loadCertificate({ directory: other, hosts: [] })
-    host.setTls(next)
+    host.gateway.setTls(next)
     await client(port, { tls: next.cert }).ask({ text: '' })
     await expect(
       client(port, { tls: tls.cert }).ask({ text: '' }, { deadline: realClock.now() + 5000 }),

@@ -148,7 +148,7 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
       localAddress: '127.0.0.1',
       localPort: 0,
       encrypted: false,
-      surplus: false,
+      overLimit: false,
     }
     const abort = new AbortController()
     this.signal = abort.signal

@@ -7,7 +7,7 @@
  */
 import { chmodSync, closeSync, existsSync, unlinkSync, writeSync } from 'node:fs'
 import path from 'node:path'
-import { loadCertificate } from '../../grpc/certificate.ts'
+import { loadCertificate } from '../../gateway/certificate.ts'
 import { pause, realWorld } from '../../world/real.ts'
 import type { Cancel } from '../../world/world.ts'
 import { type FolderLock, type LockHolder, lockFolder } from './folder-lock.ts'

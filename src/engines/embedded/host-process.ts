@@ -212,7 +212,7 @@ function running(
   const ended = new Promise<Ending>((resolve) => {
     link.onClose(() => void ending().then(resolve))
   })
-  return { host: link.host, greeting, ended, kill, letGo: () => link.close() }
+  return { host: link.host, greeting, ended, kill, disconnect: () => link.close() }
 }
 
 function spawnProcess(options: HostProcessOptions, name: string, logFile: string): ChildProcess {

@@ -2,7 +2,7 @@
  * The broker host: the instances of one broker process, apart from the management API, so that messages
  * flow while the API is busy, restarting or down.
  *
- * An instance is a folder with its log, a broker over it, and one or two addresses ("doors"). The host
+ * An instance is a folder with its log, a broker over it, and one or two endpoints. The host
  * keeps no specification of its own: the loop brings it at each start. It opens a folder only under its
  * lock, so that no two processes ever write one log. Steps on one instance are serialised; every step
  * is idempotent, and a specification that is in force already changes nothing.
@@ -11,14 +11,12 @@ import path from 'node:path'
 import { isDeepStrictEqual } from 'node:util'
 import { type Broker, BrokerRefusal, type BrokerSettings } from '../../broker/broker.ts'
 import {
+  type BrokerEndpoint,
   ClientRegistry,
   connections,
   connectLiteConsumers,
   connectProducers,
-  createAuthenticator,
-  createBandwidth,
   findMessages,
-  type InstanceDoor,
   messagingService,
   metricsService,
   reconnect,
@@ -27,11 +25,14 @@ import {
   verifyMessage,
 } from '../../broker/protocols/grpc/index.ts'
 import { openBroker } from '../../broker/shell/open.ts'
-import { ConnectionRoom } from '../../grpc/connection-room.ts'
-import { createGrpcHost, type GrpcHost, type PortHandle } from '../../grpc/host.ts'
+import { addressFilter } from '../../gateway/address-filter.ts'
+import { createAuthenticator } from '../../gateway/authenticate.ts'
+import { createBandwidth } from '../../gateway/bandwidth.ts'
+import { ConnectionLimit } from '../../gateway/connection-limit.ts'
+import { Gateway, type OpenPort } from '../../gateway/gateway.ts'
+import { GrpcProtocol } from '../../grpc/protocol.ts'
 import type { World } from '../../world/world.ts'
 import { EngineError, type InstanceObservation, type InstanceSpec, type ListenSpec, madeByUseTold } from '../engine.ts'
-import { addressFilter } from './address-filter.ts'
 import type { FolderLock } from './folder-lock.ts'
 import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
 import { probeFolder, removeFolder } from './instance-folders.ts'
@@ -60,10 +61,10 @@ export interface BrokerHost extends HostApi {
   close(): Promise<void>
 }
 
-interface OpenDoor {
+interface OpenEndpoint {
   readonly listen: ListenSpec
-  readonly door: InstanceDoor
-  readonly port: PortHandle
+  readonly endpoint: BrokerEndpoint
+  readonly port: OpenPort
 }
 
 interface Hosted {
@@ -71,9 +72,9 @@ interface Hosted {
   readonly broker: Broker
   readonly lock: FolderLock
   readonly clients: ClientRegistry
-  readonly doors: Map<ListenSpec['kind'], OpenDoor>
+  readonly endpoints: Map<ListenSpec['kind'], OpenEndpoint>
   /** Connections of all its addresses count together. */
-  readonly room: ConnectionRoom
+  readonly connectionLimit: ConnectionLimit
   readonly trouble: Trouble
   readonly opening: number
   readonly report: (error: unknown) => void
@@ -85,8 +86,8 @@ interface Hosted {
 }
 
 const closeGraceMs = 2000
-/** Connections beyond the specification's that are let in for as long as it takes to tell them. */
-const anteroomConnections = 64
+/** Connections over the limit that are let in for as long as it takes to tell them. */
+const overflowConnections = 64
 
 export async function createBrokerHost(options: HostOptions): Promise<BrokerHost> {
   const { world, directory } = options
@@ -98,8 +99,13 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
   let openings = 0
   const startedAtMs = world.clock.now()
   const startedAt = world.clock.monotonic()
-  const grpc: GrpcHost<InstanceDoor> = createGrpcHost<InstanceDoor>({
+  const grpc = new GrpcProtocol<BrokerEndpoint>({
     services: [messagingService, metricsService],
+    clock: world.clock,
+    onError: options.report,
+  })
+  const gateway = new Gateway<BrokerEndpoint>({
+    protocols: [grpc],
     tls: options.tls,
     clock: world.clock,
     onError: options.report,
@@ -113,7 +119,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
 
   async function close(): Promise<void> {
     await Promise.all([...hosted.keys()].map((instanceId) => inTurn(instanceId, () => closeInstance(instanceId))))
-    await grpc.close()
+    await gateway.close()
   }
 
   async function closeInstance(instanceId: string): Promise<void> {
@@ -122,7 +128,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     hosted.delete(instanceId)
     // Ends waiting receives first, so that ports close with nothing under way.
     const closing = instance.broker.close()
-    await Promise.all([...instance.doors.values()].map(({ port }) => port.close({ graceMs: closeGraceMs })))
+    await Promise.all([...instance.endpoints.values()].map(({ port }) => port.close({ graceMs: closeGraceMs })))
     instance.clients.close()
     await closing
     await instance.lock.release()
@@ -166,8 +172,8 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       broker,
       lock,
       clients,
-      doors: new Map(),
-      room: new ConnectionRoom({ most: spec.maxConnections, anteroom: anteroomConnections }),
+      endpoints: new Map(),
+      connectionLimit: new ConnectionLimit({ most: spec.maxConnections, overflow: overflowConnections }),
       trouble,
       opening: ++openings,
       report,
@@ -179,31 +185,31 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     return instance
   }
 
-  async function openDoors(instance: Hosted, spec: InstanceSpec): Promise<void> {
+  async function openEndpoints(instance: Hosted, spec: InstanceSpec): Promise<void> {
     const failures: string[] = []
-    instance.room.most = spec.maxConnections
-    for (const [kind, { listen, port }] of instance.doors) {
+    instance.connectionLimit.most = spec.maxConnections
+    for (const [kind, { listen, port }] of instance.endpoints) {
       const wanted = spec.listen.find((candidate) => candidate.kind === kind)
       if (wanted?.port === listen.port && wanted.host === listen.host) continue
-      instance.doors.delete(kind)
+      instance.endpoints.delete(kind)
       await port.close({ graceMs: closeGraceMs })
     }
     for (const listen of spec.listen) {
-      const existing = instance.doors.get(listen.kind)
+      const existing = instance.endpoints.get(listen.kind)
       if (existing === undefined) {
-        const failure = await openDoor(instance, spec, listen)
+        const failure = await openEndpoint(instance, spec, listen)
         if (failure !== null) failures.push(failure)
       } else {
-        applyToDoor(existing.door, spec, listen)
+        applyToEndpoint(existing.endpoint, spec, listen)
         existing.port.update({ accept: acceptOf(spec, listen) })
-        instance.doors.set(listen.kind, { ...existing, listen })
+        instance.endpoints.set(listen.kind, { ...existing, listen })
       }
     }
     instance.failure = failures.length === 0 ? null : failures.join(' ')
   }
 
-  async function openDoor(instance: Hosted, spec: InstanceSpec, listen: ListenSpec): Promise<string | null> {
-    const door: InstanceDoor = {
+  async function openEndpoint(instance: Hosted, spec: InstanceSpec, listen: ListenSpec): Promise<string | null> {
+    const endpoint: BrokerEndpoint = {
       instanceId: spec.instanceId,
       broker: instance.broker,
       clients: instance.clients,
@@ -215,31 +221,31 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       inbound: createBandwidth(listen.bandwidthMbps, world.clock),
       report: instance.report,
     }
-    applyToDoor(door, spec, listen)
+    applyToEndpoint(endpoint, spec, listen)
     try {
-      const port = await grpc.listen({
+      const port = await gateway.listen({
         host: listen.host,
         port: listen.port,
-        context: door,
+        context: endpoint,
         accept: acceptOf(spec, listen),
-        room: instance.room,
+        connectionLimit: instance.connectionLimit,
       })
-      instance.doors.set(listen.kind, { listen, door, port })
+      instance.endpoints.set(listen.kind, { listen, endpoint, port })
       return null
     } catch (error) {
       return listenFailure(spec.instanceId, listen, error as NodeJS.ErrnoException)
     }
   }
 
-  function applyToDoor(door: InstanceDoor, spec: InstanceSpec, listen: ListenSpec): void {
-    const before = hosted.get(spec.instanceId)?.doors.get(listen.kind)?.listen
+  function applyToEndpoint(endpoint: BrokerEndpoint, spec: InstanceSpec, listen: ListenSpec): void {
+    const before = hosted.get(spec.instanceId)?.endpoints.get(listen.kind)?.listen
     const free = listen.kind === 'vpc' && spec.vpcAuthFree
-    door.authenticator = free ? null : createAuthenticator(spec.accounts)
-    door.serving = spec.serving
-    door.maxConnections = spec.maxConnections
+    endpoint.authenticator = free ? null : createAuthenticator(spec.accounts)
+    endpoint.serving = spec.serving
+    endpoint.maxConnections = spec.maxConnections
     if (before !== undefined && before.bandwidthMbps !== listen.bandwidthMbps) {
-      door.bandwidth = createBandwidth(listen.bandwidthMbps, world.clock)
-      door.inbound = createBandwidth(listen.bandwidthMbps, world.clock)
+      endpoint.bandwidth = createBandwidth(listen.bandwidthMbps, world.clock)
+      endpoint.inbound = createBandwidth(listen.bandwidthMbps, world.clock)
     }
   }
 
@@ -284,7 +290,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
         const instance = before ?? (await open(spec, storageKey))
         instance.ready = false
         instance.broker.configure(brokerSettings(spec))
-        await openDoors(instance, spec)
+        await openEndpoints(instance, spec)
         instance.spec = spec
         instance.ready = true
         return observation(instance)
@@ -359,7 +365,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     async usage({ instanceId }) {
       const instance = hosted.get(instanceId)
       if (instance === undefined) return null
-      const connections = [...instance.doors.values()].reduce((sum, { port }) => sum + port.connections(), 0)
+      const connections = [...instance.endpoints.values()].reduce((sum, { port }) => sum + port.connections(), 0)
       const groupsMadeByUse = madeByUse(instance).length
       const { storedBytes } = instance.broker.usage()
       // A ledger on the same full disk cannot be told why the instance is not what is wanted.
@@ -406,9 +412,9 @@ const brokerSettings = (spec: InstanceSpec): BrokerSettings => ({
 
 /** Without clients nobody makes a group, and an idle instance costs nothing. */
 function newsOf(instance: Hosted): HostGreeting['news'] {
-  const { instanceId, opening, trouble, doors } = instance
+  const { instanceId, opening, trouble, endpoints } = instance
   if (trouble.stopped !== null) return [{ instanceId, token: `${opening} stopped` }]
-  if ([...doors.values()].every(({ port }) => port.connections() === 0)) return []
+  if ([...endpoints.values()].every(({ port }) => port.connections() === 0)) return []
   const made = madeByUse(instance)
   return made.length === 0 ? [] : [{ instanceId, token: `${opening} ${made.length} ${made.at(-1)}` }]
 }

@@ -23,7 +23,7 @@ interface Fake extends RunningProcess {
   /** From now on it answers nothing, or answers again. */
   hang(hangs: boolean): void
   readonly shutDown: boolean
-  readonly letGone: boolean
+  readonly disconnected: boolean
 }
 
 interface BenchOptions {
@@ -54,7 +54,7 @@ function bench(options: BenchOptions = {}) {
     let heard: Array<() => void> | null = null
     const process = {
       shutDown: false,
-      letGone: false,
+      disconnected: false,
       ended,
       greeting: { pid: processes.length + 1 } as RunningProcess['greeting'],
       host: {
@@ -66,8 +66,8 @@ function bench(options: BenchOptions = {}) {
           return null
         },
       } as unknown as HostApi,
-      letGo() {
-        process.letGone = true
+      disconnect() {
+        process.disconnected = true
         end({ how: 'without saying how', said: [] })
       },
       async kill() {
@@ -371,7 +371,7 @@ describe('a process that hangs', () => {
     const process = (await b.supervisor.use()) as Fake
     process.hang(true)
     await b.clock.advance(11 * beatMs + goneLimitMs)
-    expect(process.letGone).toBe(true)
+    expect(process.disconnected).toBe(true)
     expect(b.events.slice(-2)).toEqual(['kill at 11000', 'end'])
   })
 })
@@ -423,7 +423,7 @@ describe('the end', () => {
     const b = bench({ found: true })
     const process = (await b.supervisor.adopt()) as Fake
     await b.supervisor.leave()
-    expect([process.shutDown, process.letGone]).toEqual([false, true])
+    expect([process.shutDown, process.disconnected]).toEqual([false, true])
   })
 
   it('of one that is used again while it ends is waited for', async () => {

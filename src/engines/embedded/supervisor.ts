@@ -37,7 +37,7 @@ export interface RunningProcess {
   /** Ends the process as the kernel does, by its number; rejects with a sentence where that is not possible from here. */
   kill(): Promise<void>
   /** Ends the link alone. */
-  letGo(): void
+  disconnect(): void
 }
 
 export interface Ending {
@@ -169,7 +169,7 @@ export class ProcessSupervisor {
   async leave(): Promise<void> {
     const process = await this.#leftOver()
     if (this.#isOwn) await this.#endOf(process)
-    else process?.letGo()
+    else process?.disconnect()
   }
 
   async #end(): Promise<void> {
@@ -281,7 +281,7 @@ export class ProcessSupervisor {
 
   /** The end that follows says the rest; where none does, the link is given up and the name stays taken until it is gone. */
   async #kill(process: RunningProcess): Promise<void> {
-    const cancel = this.#options.clock.after(goneLimitMs, () => process.letGo())
+    const cancel = this.#options.clock.after(goneLimitMs, () => process.disconnect())
     void process.ended.then(cancel)
     await process.kill().catch(this.#options.report)
   }

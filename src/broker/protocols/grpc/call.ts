@@ -2,35 +2,24 @@
  * One call on one instance's address: who calls (after the checks every RPC shares, in Apache's order:
  * credentials, client id, then the business of the RPC) and what it may use.
  */
+import { type Denial, deny, denyStopped, type Endpoint } from '../../../gateway/endpoint.ts'
 import type { Call } from '../../../grpc/transport.ts'
 import type { Clock } from '../../../world/world.ts'
 import { type Broker, BrokerRefusal } from '../../broker.ts'
-import type { Authenticator } from './authenticate.ts'
-import type { Bandwidth } from './bandwidth.ts'
 import type { ClientRegistry } from './client/clients.ts'
 import { Code } from './code.ts'
 
-/** One address of one instance: the context every port is opened with. Its owner may change it while it serves. */
-export interface InstanceDoor {
-  readonly instanceId: string
+/** An endpoint with what its calls are carried out with: the context its port is opened with. */
+export interface BrokerEndpoint extends Endpoint {
   readonly broker: Broker
   readonly clients: ClientRegistry
   readonly clock: Clock
-  /** Null where clients need no credentials. */
-  authenticator: Authenticator | null
-  /** False for an instance that is stopped (expired or overdue). */
-  serving: boolean
-  /** Connections there may be, over all addresses of the instance; for the refusal of one too many. */
-  maxConnections: number
-  /** What goes out, and what comes in: the vendor holds both to the bandwidth that was bought. */
-  bandwidth: Bandwidth
-  inbound: Bandwidth
   /** Where an unexpected failure is reported. */
   report(error: unknown): void
 }
 
 export interface WireCall {
-  readonly door: InstanceDoor
+  readonly endpoint: BrokerEndpoint
   readonly clientId: string
   /** `x-mq-language`, as sent. */
   readonly language: string | undefined
@@ -46,18 +35,14 @@ export interface WireCall {
 
 const maxClientIdLength = 1024
 
-/** Throws PAYMENT_REQUIRED, TOO_MANY_REQUESTS (one connection too many), UNAUTHORIZED or CLIENT_ID_REQUIRED. */
-export function enter(call: Call<InstanceDoor>, clientId: string = call.metadata['x-mq-client-id'] ?? ''): WireCall {
-  const door = call.context
+/** Throws PAYMENT_REQUIRED, TOO_MANY_REQUESTS (over the connection limit), UNAUTHORIZED or CLIENT_ID_REQUIRED. */
+export function openCall(
+  call: Call<BrokerEndpoint>,
+  clientId: string = call.metadata['x-mq-client-id'] ?? '',
+): WireCall {
   const { metadata, connection } = call
-  refuseWhenStopped(door)
-  if (connection.surplus) {
-    throw new BrokerRefusal(
-      Code.TOO_MANY_REQUESTS,
-      `Instance ${door.instanceId} has all ${door.maxConnections} connections its specification allows; close clients that are not needed, or choose a larger specification.`,
-    )
-  }
-  door.authenticator?.check(metadata['authorization'], metadata['x-mq-date-time'])
+  const { authorization, 'x-mq-date-time': dateTime } = metadata
+  refuse(deny(call.context, connection, { authorization, dateTime }))
   if (clientId.trim() === '')
     throw new BrokerRefusal(Code.CLIENT_ID_REQUIRED, 'The header x-mq-client-id is missing or blank.')
   if (clientId.length > maxClientIdLength) {
@@ -66,26 +51,32 @@ export function enter(call: Call<InstanceDoor>, clientId: string = call.metadata
       `The client id has ${clientId.length} characters; at most ${maxClientIdLength} are allowed.`,
     )
   }
-  return new EnteredCall(call, clientId)
+  return new OpenedCall(call, clientId)
 }
 
 /** Throws PAYMENT_REQUIRED; for calls that went on for a while, also after they began. */
-export function refuseWhenStopped(door: InstanceDoor): void {
-  if (door.serving) return
-  throw new BrokerRefusal(
-    Code.PAYMENT_REQUIRED,
-    `Instance ${door.instanceId} is stopped because its subscription expired; renew it to go on.`,
-  )
+export function refuseWhenStopped(endpoint: BrokerEndpoint): void {
+  refuse(denyStopped(endpoint))
+}
+
+const codes: Readonly<Record<Denial['why'], number>> = {
+  stopped: Code.PAYMENT_REQUIRED,
+  'over-limit': Code.TOO_MANY_REQUESTS,
+  unauthorized: Code.UNAUTHORIZED,
+}
+
+function refuse(denial: Denial | null): void {
+  if (denial !== null) throw new BrokerRefusal(codes[denial.why], denial.message)
 }
 
 /** Made for every call, so what most calls never ask for (an abort signal, above all) is made when it is asked for. */
-class EnteredCall implements WireCall {
-  readonly door: InstanceDoor
+class OpenedCall implements WireCall {
+  readonly endpoint: BrokerEndpoint
   readonly clientId: string
-  readonly #call: Call<InstanceDoor>
+  readonly #call: Call<BrokerEndpoint>
 
-  constructor(call: Call<InstanceDoor>, clientId: string) {
-    this.door = call.context
+  constructor(call: Call<BrokerEndpoint>, clientId: string) {
+    this.endpoint = call.context
     this.clientId = clientId
     this.#call = call
   }
@@ -112,6 +103,6 @@ class EnteredCall implements WireCall {
   }
 
   now(): number {
-    return this.door.clock.now()
+    return this.endpoint.clock.now()
   }
 }

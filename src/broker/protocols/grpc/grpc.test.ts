@@ -1,5 +1,7 @@
 /** The RPCs over a broker that records what it is asked: what is refused with which code, and what reaches it. */
+
 import { describe, expect, it } from 'vitest'
+import { createBandwidth } from '../../../gateway/bandwidth.ts'
 import * as gen from '../../../grpc/gen/rocketmq.js'
 import { SimulatedClock, settle } from '../../../world/simulated.ts'
 import {
@@ -11,7 +13,7 @@ import {
   type ReceiveRequest,
   type TopicView,
 } from '../../broker.ts'
-import { ClientRegistry, createBandwidth, type InstanceDoor, messagingService } from './index.ts'
+import { type BrokerEndpoint, ClientRegistry, messagingService } from './index.ts'
 import { encodeStored } from './message/message.ts'
 
 const normal: TopicView = { topicName: 'normal', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
@@ -42,7 +44,7 @@ class World {
   readonly reported: unknown[] = []
   deliveries: Delivery[] = []
   outcome: 'done' | 'expired' = 'done'
-  readonly door: InstanceDoor
+  readonly endpoint: BrokerEndpoint
 
   constructor() {
     const broker = {
@@ -74,7 +76,7 @@ class World {
       clientAlive: (clientId: string) => this.alive.push(clientId),
       clientGone: (clientId: string) => this.gone.push(clientId),
     } as unknown as Broker
-    this.door = {
+    this.endpoint = {
       instanceId: 'rmq-cn-test',
       broker,
       clients: new ClientRegistry(broker, this.clock),
@@ -98,7 +100,7 @@ class World {
     const ended = new AbortController()
     const method = messagingService.methods.find(({ type }) => type.path.endsWith(`/${path}`))!
     const call = {
-      context: this.door,
+      context: this.endpoint,
       metadata: { 'x-mq-client-id': 'client', ...more.metadata },
       connection: {
         id: 1,
@@ -164,8 +166,8 @@ describe('PullMessage', () => {
 
   it('gives a client nothing of an instance that was stopped while it waited', async () => {
     const world = new World()
-    ;(world.door.broker as any).pull = async () => {
-      world.door.serving = false
+    ;(world.endpoint.broker as any).pull = async () => {
+      world.endpoint.serving = false
       return pulled(1)
     }
     const written = await world.call('PullMessage', request, { remainingMs: 30_000 })
@@ -174,7 +176,7 @@ describe('PullMessage', () => {
 
   it('gives up a client that reads nothing for half a minute, and holds no timer then', async () => {
     const world = new World()
-    ;(world.door.broker as any).pull = async () => pulled(3)
+    ;(world.endpoint.broker as any).pull = async () => pulled(3)
     const written = world.call('PullMessage', request, { remainingMs: Number.POSITIVE_INFINITY, reads: false })
     await settle()
     expect(world.clock.pending).toBe(1)
@@ -561,14 +563,14 @@ describe('a client', () => {
 
   it('of a stopped instance is told to pay', async () => {
     const world = new World()
-    world.door.serving = false
+    world.endpoint.serving = false
     expect((await world.call('Heartbeat', {})).status.code).toBe(40200)
     expect((await world.call('Telemetry', {}))[0].status.code).toBe(40200)
   })
 
   it('never sees the text of an unexpected failure', async () => {
     const world = new World()
-    ;(world.door.broker as any).send = async () => {
+    ;(world.endpoint.broker as any).send = async () => {
       throw new Error('secret path')
     }
     const reply = await world.call('SendMessage', { messages: [message()] })

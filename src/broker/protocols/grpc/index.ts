@@ -8,7 +8,7 @@
 import type * as gen from '../../../grpc/gen/rocketmq.js'
 import { MessagingService } from '../../../grpc/gen/rocketmq.js'
 import { type Call, type Handlers, implement, type Service } from '../../../grpc/transport.ts'
-import { enter, type InstanceDoor, type WireCall } from './call.ts'
+import { type BrokerEndpoint, openCall, type WireCall } from './call.ts'
 import { heartbeat, notifyClientTermination } from './client/heartbeat.ts'
 import { queryAssignment, queryRoute } from './client/route.ts'
 import { telemetry } from './client/telemetry.ts'
@@ -21,9 +21,7 @@ import { sendMessage } from './producer/send.ts'
 import { endTransaction } from './producer/transaction.ts'
 import { statusOfError } from './status.ts'
 
-export { createAuthenticator } from './authenticate.ts'
-export { createBandwidth } from './bandwidth.ts'
-export type { InstanceDoor } from './call.ts'
+export type { BrokerEndpoint } from './call.ts'
 export { ClientRegistry } from './client/clients.ts'
 export { connections, reconnect, stackTrace, verifyMessage } from './client/commands.ts'
 export { metricsService } from './client/metrics.ts'
@@ -31,7 +29,7 @@ export { connectLiteConsumers } from './consumer/lite.ts'
 export { findMessages, traceMessage } from './message/inspect.ts'
 export { connectProducers } from './producer/transaction.ts'
 
-const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
+const handlers: Handlers<typeof MessagingService, BrokerEndpoint> = {
   queryRoute: reply(queryRoute),
   heartbeat: reply(heartbeat),
   sendMessage: reply(sendMessage),
@@ -53,14 +51,14 @@ const handlers: Handlers<typeof MessagingService, InstanceDoor> = {
 }
 
 /** The service to host on every instance's addresses. */
-export const messagingService: Service<InstanceDoor> = implement(MessagingService, handlers)
+export const messagingService: Service<BrokerEndpoint> = implement(MessagingService, handlers)
 
 function reply<Request, Response extends { status?: gen.StatusInit | null | undefined }>(
   handle: (call: WireCall, request: Request, connection: Call['connection']) => Response | Promise<Response>,
-): (call: Call<InstanceDoor>, request: Request) => Promise<Response | { status: gen.StatusInit }> {
+): (call: Call<BrokerEndpoint>, request: Request) => Promise<Response | { status: gen.StatusInit }> {
   return async (call, request) => {
     try {
-      return await handle(enter(call), request, call.connection)
+      return await handle(openCall(call), request, call.connection)
     } catch (error) {
       return { status: statusOfError(error, call.context.report) }
     }

@@ -8,7 +8,7 @@ import { statusOf } from '../status.ts'
 export function heartbeat(call: WireCall, request: gen.HeartbeatRequest): gen.HeartbeatResponseInit {
   const group = request.group?.name ?? ''
   if (group !== '') checkGroupName(group)
-  call.door.clients.alive(call.clientId)
+  call.endpoint.clients.alive(call.clientId)
   return { status: statusOf(Code.OK) }
 }
 
@@ -19,6 +19,6 @@ export function notifyClientTermination(
 ): gen.NotifyClientTerminationResponseInit {
   const group = request.group?.name ?? ''
   if (group !== '') checkGroupName(group)
-  call.door.clients.terminated(call.clientId)
+  call.endpoint.clients.terminated(call.clientId)
   return { status: statusOf(Code.OK) }
 }

@@ -13,7 +13,7 @@ import {
 } from '../../../../grpc/gen/otlp.js'
 import { type Call, implement, RpcError, type Service, Status } from '../../../../grpc/transport.ts'
 import { BrokerRefusal } from '../../../broker.ts'
-import { enter, type InstanceDoor } from '../call.ts'
+import { type BrokerEndpoint, openCall } from '../call.ts'
 import { Code } from '../code.ts'
 
 const statuses: ReadonlyMap<number, Status> = new Map([
@@ -22,16 +22,16 @@ const statuses: ReadonlyMap<number, Status> = new Map([
   [Code.TOO_MANY_REQUESTS, Status.RESOURCE_EXHAUSTED],
 ])
 
-export const metricsService: Service<InstanceDoor> = implement(MetricsService, {
-  export: (call: Call<InstanceDoor>, request: ExportMetricsServiceRequest) => take(call, request),
+export const metricsService: Service<BrokerEndpoint> = implement(MetricsService, {
+  export: (call: Call<BrokerEndpoint>, request: ExportMetricsServiceRequest) => take(call, request),
 })
 
-function take(call: Call<InstanceDoor>, request: ExportMetricsServiceRequest): ExportMetricsServiceResponseInit {
+function take(call: Call<BrokerEndpoint>, request: ExportMetricsServiceRequest): ExportMetricsServiceResponseInit {
   const { clients } = call.context
   const named = call.metadata['x-mq-client-id'] ?? ''
   const clientId = named.trim() === '' ? labelledClient(request) : named
   try {
-    enter(call, clientId)
+    openCall(call, clientId)
   } catch (error) {
     if (!(error instanceof BrokerRefusal)) throw error
     throw new RpcError(statuses.get(error.code) ?? Status.INVALID_ARGUMENT, error.message)

@@ -23,7 +23,7 @@ export function queryRoute(
   request: gen.QueryRouteRequest,
   connection: Connection,
 ): gen.QueryRouteResponseInit {
-  call.door.clients.routeAsked(call.clientId)
+  call.endpoint.clients.routeAsked(call.clientId)
   const topic = topicOf(call, request.topic)
   const endpoints = endpointsFor(request.endpoints, connection)
   return {
@@ -40,7 +40,7 @@ export function queryAssignment(
   const topic = topicOf(call, request.topic)
   const groupName = request.group?.name ?? ''
   checkGroupName(groupName)
-  const group = call.door.broker.useGroup(groupName)
+  const group = call.endpoint.broker.useGroup(groupName)
   const endpoints = endpointsFor(request.endpoints, connection)
   const ids = group.orderly ? Array.from({ length: topic.queues }, (_, id) => id) : [anyQueue]
   return {
@@ -54,11 +54,11 @@ export function topicOf(call: WireCall, resource: gen.Resource | null): TopicVie
   const name = resource?.name ?? ''
   checkTopicName(name)
   checkNamespace(resource?.resourceNamespace ?? '')
-  const topic = call.door.broker.topic(name)
+  const topic = call.endpoint.broker.topic(name)
   if (topic === null) {
     throw new BrokerRefusal(
       Code.TOPIC_NOT_FOUND,
-      `Topic ${quoted(name)} does not exist in instance ${call.door.instanceId}. Create it with CreateTopic first.`,
+      `Topic ${quoted(name)} does not exist in instance ${call.endpoint.instanceId}. Create it with CreateTopic first.`,
     )
   }
   return topic
@@ -75,7 +75,7 @@ function queue(
     topic: { resourceNamespace: resource?.resourceNamespace ?? '', name: topic.topicName },
     id,
     permission: gen.Permission.READ_WRITE,
-    broker: { name: call.door.instanceId, id: 0, endpoints },
+    broker: { name: call.endpoint.instanceId, id: 0, endpoints },
     acceptMessageTypes: [gen.MessageType[topic.messageType]],
   }
 }

@@ -9,7 +9,7 @@ import { hash } from 'node:crypto'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { type BidiCall, RpcError, Status } from '../../../../grpc/transport.ts'
 import { BrokerRefusal } from '../../../broker.ts'
-import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from '../call.ts'
+import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
 import { Code } from '../code.ts'
 import { checkGroupName, checkNamespace, checkTopicName } from '../message/validation.ts'
 import { statusOf, statusOfError } from '../status.ts'
@@ -19,7 +19,7 @@ import { endpointsFor } from './route.ts'
 import { mergeSettings } from './settings.ts'
 import { SettingsAgain } from './settings-resend.ts'
 
-type TelemetryCall = BidiCall<InstanceDoor, gen.TelemetryCommand, gen.TelemetryCommandInit>
+type TelemetryCall = BidiCall<BrokerEndpoint, gen.TelemetryCommand, gen.TelemetryCommandInit>
 
 const maxTopics = 4096
 /** Settings larger than this are answered, and not kept for telling the client of later changes. */
@@ -28,17 +28,17 @@ const maxKeptBytes = 256 * 1024
 export async function telemetry(call: TelemetryCall): Promise<void> {
   let wire: WireCall
   try {
-    wire = enter(call)
+    wire = openCall(call)
   } catch (error) {
     call.write({ status: statusOfError(error, call.context.report) })
     return
   }
-  const { clients } = wire.door
+  const { clients } = wire.endpoint
   const stream = new Stream(call, wire)
   clients.streamOpened(wire.clientId, stream)
   try {
     for await (const command of call.requests) {
-      refuseWhenStopped(wire.door)
+      refuseWhenStopped(wire.endpoint)
       clients.alive(wire.clientId)
       if (command.settings !== null) stream.answer(command.settings)
       else clients.answered(wire.clientId, command)
@@ -66,7 +66,7 @@ class Stream implements ClientStream {
   constructor(call: TelemetryCall, wire: WireCall) {
     this.#call = call
     this.#wire = wire
-    this.#again = wire.language === 'HTTP' ? new SettingsAgain(wire.door.clock, () => this.#repeat()) : null
+    this.#again = wire.language === 'HTTP' ? new SettingsAgain(wire.endpoint.clock, () => this.#repeat()) : null
   }
 
   write(command: gen.TelemetryCommandInit): boolean {
@@ -78,7 +78,7 @@ class Stream implements ClientStream {
   }
 
   answer(settings: gen.Settings): void {
-    const { clients } = this.#wire.door
+    const { clients } = this.#wire.endpoint
     const { clientId, language, version } = this.#wire
     try {
       const { topics, group, namespace } = declared(settings)
@@ -105,7 +105,7 @@ class Stream implements ClientStream {
       this.#keep(this.#given, merged)
       if (this.#told !== before) this.#call.write({ status: statusOf(Code.OK), settings: merged })
     } catch (error) {
-      this.#wire.door.report(error)
+      this.#wire.endpoint.report(error)
     }
   }
 
@@ -124,17 +124,17 @@ class Stream implements ClientStream {
       this.#keep(this.#given, merged)
       this.#call.write({ status: statusOf(Code.OK), settings: merged })
     } catch (error) {
-      this.#wire.door.report(error)
+      this.#wire.endpoint.report(error)
     }
   }
 
   #merged(settings: gen.Settings, group: string | null): gen.SettingsInit {
-    const { door, language } = this.#wire
-    return mergeSettings(settings, group === null ? null : door.broker.useGroup(group), {
+    const { endpoint, language } = this.#wire
+    return mergeSettings(settings, group === null ? null : endpoint.broker.useGroup(group), {
       language,
       // The access point itself takes metrics; clients dial it as they dial the rest.
       metricsAt: endpointsFor(settings.accessPoint, this.#call.connection),
-      authenticated: door.authenticator !== null,
+      authenticated: endpoint.authenticator !== null,
     })
   }
 

@@ -24,7 +24,7 @@ export async function ackMessage(call: WireCall, request: gen.AckMessageRequest)
       `The request acknowledges ${entries.length} messages; at most ${maxEntries} are allowed.`,
     )
   }
-  const outcomes = await call.door.broker.ack({
+  const outcomes = await call.endpoint.broker.ack({
     ...where,
     handles: entries.map((entry) => entry.receiptHandle),
     liteTopics: entries.map((entry) => entry.liteTopic || null),
@@ -54,7 +54,7 @@ export async function changeInvisibleDuration(
       `The invisible duration of ${invisibleMs} ms is not within 0 and ${longestInvisibleMs} ms.`,
     )
   }
-  const { outcome, handle } = await call.door.broker.changeInvisible({
+  const { outcome, handle } = await call.endpoint.broker.changeInvisible({
     ...where,
     handle: request.receiptHandle,
     invisibleMs,
@@ -70,7 +70,7 @@ export async function forwardToDeadLetterQueue(
   request: gen.ForwardMessageToDeadLetterQueueRequest,
 ): Promise<gen.ForwardMessageToDeadLetterQueueResponseInit> {
   const where = delivered(call, request)
-  await call.door.broker.forwardToDeadLetter({
+  await call.endpoint.broker.forwardToDeadLetter({
     ...where,
     handle: request.receiptHandle,
     messageId: request.messageId,
@@ -87,6 +87,6 @@ function delivered(
   const topic = request.topic?.name ?? ''
   checkTopicName(topic)
   checkGroupName(group)
-  call.door.clients.alive(call.clientId)
+  call.endpoint.clients.alive(call.clientId)
   return { group, topic, clientId: call.clientId }
 }

@@ -25,8 +25,8 @@ export async function syncLiteSubscription(
   const action = actions[request.action]
   if (action === undefined)
     throw new BrokerRefusal(Code.BAD_REQUEST, `There is no lite subscription action ${request.action}.`)
-  call.door.clients.alive(call.clientId)
-  await call.door.broker.syncLite({
+  call.endpoint.clients.alive(call.clientId)
+  await call.endpoint.broker.syncLite({
     group,
     topic: topicName,
     clientId: call.clientId,

@@ -6,7 +6,7 @@
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { WritableCall } from '../../../../grpc/transport.ts'
 import { BrokerRefusal, type Pulled } from '../../../broker.ts'
-import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from '../call.ts'
+import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
 import { maxReceiveBatch } from '../client/settings.ts'
 import { Code } from '../code.ts'
@@ -21,13 +21,13 @@ import { drainedInTime } from './stalled.ts'
 
 const { BEGINNING, END, TIMESTAMP } = gen.QueryOffsetPolicy
 
-type PullCall = WritableCall<InstanceDoor, gen.PullMessageResponseInit>
+type PullCall = WritableCall<BrokerEndpoint, gen.PullMessageResponseInit>
 
 /** A status, the messages, where to go on. Nothing is leased, so what a client does not read is missed by nobody. */
 export async function pullMessage(call: PullCall, request: gen.PullMessageRequest): Promise<void> {
   let pulled: Pulled
   try {
-    pulled = await pull(enter(call), request, call)
+    pulled = await pull(openCall(call), request, call)
     // The instance may have been stopped while the poll waited.
     refuseWhenStopped(call.context)
   } catch (error) {
@@ -57,17 +57,20 @@ function pull(wire: WireCall, request: gen.PullMessageRequest, call: PullCall): 
   const group = groupOf(request.group)
   const filter = parseFilter(request.filterExpression)
   const waitMs = pollTime(wire, request.longPollingTimeout)
-  wire.door.clients.alive(wire.clientId)
+  wire.endpoint.clients.alive(wire.clientId)
   const max = Math.min(Math.max(request.batchSize, 1), maxReceiveBatch)
   const budget = budgetOf(call)
-  return wire.door.broker.pull({ ...queue, group, offset: request.offset, filter, max, waitMs, budget }, call.signal)
+  return wire.endpoint.broker.pull(
+    { ...queue, group, offset: request.offset, filter, max, waitMs, budget },
+    call.signal,
+  )
 }
 
 export function getOffset(call: WireCall, request: gen.GetOffsetRequest): gen.GetOffsetResponseInit {
   const queue = queueOf(call, request.messageQueue)
   const group = groupOf(request.group)
-  call.door.clients.alive(call.clientId)
-  const offset = call.door.broker.committedOffset({ ...queue, group })
+  call.endpoint.clients.alive(call.clientId)
+  const offset = call.endpoint.broker.committedOffset({ ...queue, group })
   if (offset === null)
     throw new BrokerRefusal(
       Code.OFFSET_NOT_FOUND,
@@ -82,8 +85,8 @@ export async function updateOffset(
 ): Promise<gen.UpdateOffsetResponseInit> {
   const queue = queueOf(call, request.messageQueue)
   const group = groupOf(request.group)
-  call.door.clients.alive(call.clientId)
-  await call.door.broker.updateOffset({ ...queue, group, offset: request.offset })
+  call.endpoint.clients.alive(call.clientId)
+  await call.endpoint.broker.updateOffset({ ...queue, group, offset: request.offset })
   return { status: statusOf(Code.OK) }
 }
 
@@ -92,8 +95,11 @@ export async function queryOffset(
   request: gen.QueryOffsetRequest,
 ): Promise<gen.QueryOffsetResponseInit> {
   const queue = queueOf(call, request.messageQueue)
-  call.door.clients.alive(call.clientId)
-  return { status: statusOf(Code.OK), offset: await call.door.broker.queryOffset({ ...queue, at: placeOf(request) }) }
+  call.endpoint.clients.alive(call.clientId)
+  return {
+    status: statusOf(Code.OK),
+    offset: await call.endpoint.broker.queryOffset({ ...queue, at: placeOf(request) }),
+  }
 }
 
 function placeOf(request: gen.QueryOffsetRequest): 'beginning' | 'end' | number {

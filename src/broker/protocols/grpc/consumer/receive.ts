@@ -7,7 +7,7 @@
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { WritableCall } from '../../../../grpc/transport.ts'
 import { BrokerRefusal, type Delivery } from '../../../broker.ts'
-import { enter, type InstanceDoor, refuseWhenStopped, type WireCall } from '../call.ts'
+import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
 import { maxReceiveBatch } from '../client/settings.ts'
 import { Code } from '../code.ts'
@@ -34,18 +34,18 @@ const answerMarginMs = 200
 /** After a delivery that could not be written. */
 const giveBackMs = 1000
 
-type ReceiveCall = WritableCall<InstanceDoor, gen.ReceiveMessageResponseInit>
+type ReceiveCall = WritableCall<BrokerEndpoint, gen.ReceiveMessageResponseInit>
 
 export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMessageRequest): Promise<void> {
   let deliveries: readonly Delivery[] = []
   let status: gen.StatusInit
   let wire: WireCall | null = null
   try {
-    wire = enter(call)
+    wire = openCall(call)
     const taken = await take(wire, request, call)
     // The instance may have been stopped while the poll waited.
-    if (!wire.door.serving) await giveBack(wire, request, taken)
-    refuseWhenStopped(wire.door)
+    if (!wire.endpoint.serving) await giveBack(wire, request, taken)
+    refuseWhenStopped(wire.endpoint)
     deliveries = await readable(wire, request, taken)
     status = deliveries.length === 0 ? statusOf(Code.MESSAGE_NOT_FOUND, 'no new message') : statusOf(Code.OK)
   } catch (error) {
@@ -57,7 +57,7 @@ export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMess
 }
 
 async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: ReceiveCall): Promise<Delivery[]> {
-  const { door, clientId } = wire
+  const { endpoint, clientId } = wire
   const topic = topicOf(wire, request.messageQueue?.topic ?? null)
   const group = request.group?.name ?? ''
   checkGroupName(group)
@@ -65,9 +65,9 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: Re
   const invisibleMs = request.autoRenew ? renewedInvisibleMs : checkedInvisible(request.invisibleDuration)
   const waitMs = pollTime(wire, request.longPollingTimeout)
   // A group of lite consumers is made by the management API, which binds it to its topic.
-  if (topic.messageType !== 'LITE') door.broker.useGroup(group)
-  door.clients.alive(clientId)
-  return door.broker.receive(
+  if (topic.messageType !== 'LITE') endpoint.broker.useGroup(group)
+  endpoint.clients.alive(clientId)
+  return endpoint.broker.receive(
     {
       group,
       topic: topic.topicName,
@@ -91,7 +91,7 @@ async function readable(
   taken: readonly Delivery[],
 ): Promise<readonly Delivery[]> {
   if (allFit(wire.language, taken)) return taken
-  const { broker } = wire.door
+  const { broker } = wire.endpoint
   const isLite = broker.topic(request.messageQueue?.topic?.name ?? '')?.messageType === 'LITE'
   const inOrder = isLite || broker.group(request.group?.name ?? '')?.orderly === true
   // Lite topics cannot be told apart here: all of them are one lane.
@@ -147,10 +147,10 @@ async function giveBack(
   }
   for (const { handle } of deliveries) {
     try {
-      await wire.door.broker.changeInvisible({ ...where, handle, invisibleMs: giveBackMs })
+      await wire.endpoint.broker.changeInvisible({ ...where, handle, invisibleMs: giveBackMs })
     } catch (error) {
       // It stays invisible for its own time instead; nothing is lost.
-      wire.door.report(error)
+      wire.endpoint.report(error)
       return
     }
   }
@@ -198,8 +198,8 @@ export function pollTime(wire: WireCall, longPollingTimeout: gen.Duration | null
   )
 }
 
-const requestTimeoutMs = ({ door, clientId }: WireCall): number =>
-  door.clients.get(clientId)?.requestTimeoutMs ?? defaultRequestTimeoutMs
+const requestTimeoutMs = ({ endpoint, clientId }: WireCall): number =>
+  endpoint.clients.get(clientId)?.requestTimeoutMs ?? defaultRequestTimeoutMs
 
 /** Clients before 5.0.3 do not know ILLEGAL_POLLING_TIME. */
 function olderThan503(version: string | undefined): boolean {

@@ -19,6 +19,6 @@ export async function recallMessage(
     )
   }
   if (request.recallHandle === '') throw new BrokerRefusal(Code.BAD_REQUEST, 'The recall handle is empty.')
-  const { messageId } = await call.door.broker.recall({ topic: topic.topicName, handle: request.recallHandle })
+  const { messageId } = await call.endpoint.broker.recall({ topic: topic.topicName, handle: request.recallHandle })
   return { status: statusOf(Code.OK), messageId }
 }

@@ -37,7 +37,7 @@ export async function sendMessage(
   request: gen.SendMessageRequest,
 ): Promise<gen.SendMessageResponseInit> {
   const { storeHost } = call
-  const { broker, clients } = call.door
+  const { broker, clients } = call.endpoint
   const at = call.now()
   clients.alive(call.clientId)
   const messages = request.messages ?? []
@@ -53,7 +53,7 @@ export async function sendMessage(
   }
   for (const message of messages) checkType(message.systemProperties ?? noProperties, topic)
 
-  if (call.door.inbound.limited) await letIn(call, messages)
+  if (call.endpoint.inbound.limited) await letIn(call, messages)
   const outgoing = messages.map((message) => toOutgoing(message, topic, storeHost, at))
   const receipts = await broker.send({ topic: topicName, messages: outgoing, clientId: call.clientId })
   const ok = statusOf(Code.OK)
@@ -69,10 +69,10 @@ export async function sendMessage(
   }
 }
 
-async function letIn({ door, signal }: WireCall, messages: readonly gen.Message[]): Promise<void> {
+async function letIn({ endpoint, signal }: WireCall, messages: readonly gen.Message[]): Promise<void> {
   let bytes = 0
   for (const message of messages) bytes += message.body.length
-  await door.inbound.take(bytes, signal)
+  await endpoint.inbound.take(bytes, signal)
   if (signal.aborted)
     throw new BrokerRefusal(Code.TOO_MANY_REQUESTS, 'The client gave up before its bandwidth let the message in.')
 }

@@ -26,7 +26,7 @@ export async function endTransaction(
   call: WireCall,
   request: gen.EndTransactionRequest,
 ): Promise<gen.EndTransactionResponseInit> {
-  const { broker, clients } = call.door
+  const { broker, clients } = call.endpoint
   const topic = request.topic?.name ?? ''
   checkTopicName(topic)
   clients.alive(call.clientId)

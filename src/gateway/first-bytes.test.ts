@@ -1,8 +1,15 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type FirstBytes, maxFirstBytes, recognise } from './first-bytes.ts'
+import { type FirstBytes, maxFirstBytes, recognise as recogniseAmong, startsLike } from './first-bytes.ts'
 
 const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
+/** One that needs the whole preface to be sure, as HTTP/2 does. */
+const protocol = {
+  name: 'h2',
+  recognise: (first: Buffer) =>
+    startsLike(first, Buffer.from(preface)) ? (first.length < preface.length ? 'more' : 'yes') : 'no',
+} as const
+const recognise = (bytes: Buffer) => recogniseAmong(bytes, [protocol])
 const signature = '0d0a0d0a000d0a515549540a'
 
 function proxy2(command: number, family: number, body: string): Buffer {
@@ -21,9 +28,9 @@ const four = {
 const bodyFour = 'c0000207' + '0a000001' + 'c738' + '1f91'
 const bodySix = '20010db8000000000000000000000001' + '00000000000000000000000000000001' + 'c738' + '1f91'
 
-const known: [string, Buffer, FirstBytes][] = [
+const known: [string, Buffer, FirstBytes<typeof protocol>][] = [
   ['TLS', Buffer.from([0x16, 3]), { speaks: 'tls' }],
-  ['HTTP/2', Buffer.from(preface), { speaks: 'http2' }],
+  ['a protocol', Buffer.from(preface), { speaks: 'protocol', protocol }],
   ['HTTP/1', Buffer.from('GET '), { speaks: 'http1' }],
   ['HTTP/1 OPTIONS', Buffer.from('OPTIONS '), { speaks: 'http1' }],
   [

@@ -1,39 +1,42 @@
 /**
- * One listening port: who may connect and how many, and how it closes. What a connection speaks is `arrival.ts`'s.
+ * One listening port: who may connect and how many, and how it closes. What a connection speaks is found out in
+ * `inbound-connection.ts`.
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Cancel, Clock } from '../world/world.ts'
-import { Arrival, plainAddress } from './arrival.ts'
-import { ConnectionRoom } from './connection-room.ts'
-import type { Host } from './host.ts'
+import { ConnectionLimit } from './connection-limit.ts'
+import type { Gateway } from './gateway.ts'
+import { InboundConnection, plainAddress } from './inbound-connection.ts'
 
-export interface PortOptions<Context> extends PortPolicy<Context> {
+export interface ListenOptions<Context> extends ListenerPolicy<Context> {
   readonly host: string
   /** 0 takes a free one. */
   readonly port: number
 }
 
 /** What may change while a port is open. */
-export interface PortPolicy<Context> {
+export interface ListenerPolicy<Context> {
+  /** What the calls of its connections find: the endpoint. */
   readonly context: Context
   /** False closes the connection at once; asked again for open connections when the policy changes. Default: everyone. */
   readonly accept?: (remoteAddress: string) => boolean
   /** Connections open at a time, those that have not spoken yet included; more are closed at once. Default 10,000. */
   readonly maxConnections?: number
   /** Instead of `maxConnections`, and perhaps shared with other ports; fixed when the port is opened. */
-  readonly room?: ConnectionRoom
+  readonly connectionLimit?: ConnectionLimit
   /** Believe PROXY headers: whoever can connect can then claim any address. Default false: a header closes the connection. */
   readonly trustProxy?: boolean
 }
 
-export interface PortHandle<Context = any> {
+/** A port that is open. */
+export interface OpenPort<Context = any> {
   readonly port: number
   readonly host: string
-  update(policy: Partial<PortPolicy<Context>>): void
+  update(policy: Partial<ListenerPolicy<Context>>): void
   /** Open now, those that have not spoken yet included. */
   connections(): number
   /**
-   * Takes no more connections and calls, ends streams both ways with UNAVAILABLE, lets other calls finish for
+   * Takes no more connections and calls, ends calls that would never end by themselves, lets other calls finish for
    * `graceMs` (default 0) and then ends them too. Resolves when the last socket is closed; calling again may shorten the grace.
    */
   close(options?: { readonly graceMs?: number }): Promise<void>
@@ -43,18 +46,19 @@ const defaultMaxConnections = 10_000
 /** Time the last answers get to leave before sockets are destroyed. */
 const flushMs = 1000
 
-export class Port<Context> implements PortHandle<Context> {
-  readonly #host: Host<Context>
-  #policy: PortPolicy<Context>
+export class Listener<Context> implements OpenPort<Context> {
+  readonly #gateway: Gateway<Context>
+  #policy: ListenerPolicy<Context>
   readonly #server: Server
-  readonly #arrivals = new Set<Arrival>()
-  readonly #room: ConnectionRoom
+  readonly #connections = new Set<InboundConnection>()
+  readonly #limit: ConnectionLimit
   #closing: Closing | null = null
 
-  constructor(host: Host<Context>, policy: PortPolicy<Context>) {
-    this.#host = host
+  constructor(gateway: Gateway<Context>, policy: ListenerPolicy<Context>) {
+    this.#gateway = gateway
     this.#policy = policy
-    this.#room = policy.room ?? new ConnectionRoom({ most: policy.maxConnections ?? defaultMaxConnections })
+    this.#limit =
+      policy.connectionLimit ?? new ConnectionLimit({ most: policy.maxConnections ?? defaultMaxConnections })
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) =>
       this.#onSocket(socket),
     )
@@ -85,7 +89,7 @@ export class Port<Context> implements PortHandle<Context> {
       this.#server.listen({ host, port, backlog: 511 }, () => {
         this.#server.off('error', reject)
         // A listening socket reports what `accept` fails with (too many open files); the port stays open.
-        this.#server.on('error', (error) => this.#host.onError(error, `port ${this.#lastPort}`))
+        this.#server.on('error', (error) => this.#gateway.onError(error, `port ${this.#lastPort}`))
         this.#lastPort = this.port
         this.#lastHost = host
         resolve()
@@ -93,11 +97,11 @@ export class Port<Context> implements PortHandle<Context> {
     })
   }
 
-  update(policy: Partial<PortPolicy<Context>>): void {
+  update(policy: Partial<ListenerPolicy<Context>>): void {
     this.#policy = { ...this.#policy, ...policy }
-    if (policy.maxConnections !== undefined && !this.#policy.room) this.#room.most = policy.maxConnections
+    if (policy.maxConnections !== undefined && !this.#policy.connectionLimit) this.#limit.most = policy.maxConnections
     if (!policy.accept) return
-    for (const arrival of this.#arrivals) if (!this.accepts(arrival.remoteAddress)) arrival.destroy()
+    for (const connection of this.#connections) if (!this.accepts(connection.remoteAddress)) connection.destroy()
   }
 
   accepts(remoteAddress: string): boolean {
@@ -105,41 +109,40 @@ export class Port<Context> implements PortHandle<Context> {
   }
 
   connections(): number {
-    return this.#arrivals.size
+    return this.#connections.size
   }
 
   sweep(): number {
-    for (const arrival of this.#arrivals) arrival.http2?.sweep()
-    return this.#arrivals.size
+    for (const connection of this.#connections) connection.served?.sweep()
+    return this.#connections.size
   }
 
-  /** Whether it is one too many, and will be closed soon. */
-  isSurplus(arrival: Arrival): boolean {
-    return this.#room.waits(arrival)
+  isOverLimit(connection: InboundConnection): boolean {
+    return this.#limit.isOver(connection)
   }
 
-  forget(arrival: Arrival): void {
-    this.#room.leave(arrival)
-    this.#arrivals.delete(arrival)
-    if (this.#arrivals.size === 0) this.#closing?.emptied()
+  forget(connection: InboundConnection): void {
+    this.#limit.leave(connection)
+    this.#connections.delete(connection)
+    if (this.#connections.size === 0) this.#closing?.emptied()
   }
 
   close({ graceMs = 0 }: { readonly graceMs?: number } = {}): Promise<void> {
-    this.#closing ??= new Closing(this.#host.clock, () => this.#host.ports.delete(this))
+    this.#closing ??= new Closing(this.#gateway.clock, () => this.#gateway.listeners.delete(this))
     if (!this.#closing.started) {
       this.#server.close()
-      for (const arrival of this.#arrivals) arrival.drain()
+      for (const connection of this.#connections) connection.drain()
     }
     this.#closing.begin(
       graceMs,
       () => {
-        for (const arrival of this.#arrivals) arrival.endCalls()
+        for (const connection of this.#connections) connection.endCalls()
       },
       () => {
-        for (const arrival of this.#arrivals) arrival.destroy()
+        for (const connection of this.#connections) connection.destroy()
       },
     )
-    if (this.#arrivals.size === 0) this.#closing.emptied()
+    if (this.#connections.size === 0) this.#closing.emptied()
     return this.#closing.done
   }
 
@@ -149,20 +152,20 @@ export class Port<Context> implements PortHandle<Context> {
       this.#refuse(socket)
       return
     }
-    const arrival = new Arrival(this.#host, this, socket, address)
-    if (!this.#room.enter(arrival)) {
-      arrival.destroy()
-      this.#host.refused++
+    const connection = new InboundConnection(this.#gateway, this, socket, address)
+    if (!this.#limit.enter(connection)) {
+      connection.destroy()
+      this.#gateway.refused++
       return
     }
-    if (this.isSurplus(arrival)) arrival.limitStay()
-    this.#host.accepted++
-    this.#arrivals.add(arrival)
-    this.#host.keepSweeping()
+    if (this.isOverLimit(connection)) connection.limitStay()
+    this.#gateway.accepted++
+    this.#connections.add(connection)
+    this.#gateway.keepSweeping()
   }
 
   #refuse(socket: Socket): void {
-    this.#host.refused++
+    this.#gateway.refused++
     socket.on('error', ignore)
     socket.destroy()
   }

@@ -6,48 +6,55 @@
  * case; `Credential` counts up to its first `/` (Go and C++ append more).
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import type { AccountSpec } from '../../../engines/engine.ts'
-import { BrokerRefusal } from '../../broker.ts'
-import { Code } from './code.ts'
+
+export interface Account {
+  readonly username: string
+  readonly secret: string
+  readonly enabled: boolean
+}
 
 export interface Authenticator {
-  /** Throws UNAUTHORIZED with what was wrong, never with a secret. */
-  check(authorization: string | undefined, dateTime: string | undefined): void
+  /** Null when they are right; else a sentence that says what was wrong, never with a secret. */
+  check(authorization: string | undefined, dateTime: string | undefined): string | null
 }
 
 /** Verified pairs kept, so that a client's unary calls within one second cost one HMAC. */
 const rememberedPairs = 1024
 
-export function createAuthenticator(accounts: readonly AccountSpec[]): Authenticator {
+export function createAuthenticator(accounts: readonly Account[]): Authenticator {
   const byName = new Map(accounts.map((account) => [account.username, account]))
   const verified = new Set<string>()
 
   return {
     check(authorization, dateTime) {
       if (authorization === undefined || authorization === '') {
-        throw unauthorized('This address needs credentials: give the client the instance account (GetInstanceAccount).')
+        return 'This address needs credentials: give the client the instance account (GetInstanceAccount).'
       }
       const pair = `${dateTime}\n${authorization}`
-      if (verified.has(pair)) return
-      verify(byName, authorization, dateTime)
+      if (verified.has(pair)) return null
+      const wrong = verify(byName, authorization, dateTime)
+      if (wrong !== null) return wrong
       if (verified.size >= rememberedPairs) verified.clear()
       verified.add(pair)
+      return null
     },
   }
 }
 
-function verify(accounts: ReadonlyMap<string, AccountSpec>, authorization: string, dateTime: string | undefined): void {
+function verify(
+  accounts: ReadonlyMap<string, Account>,
+  authorization: string,
+  dateTime: string | undefined,
+): string | null {
   const fields = parseAuthorization(authorization)
   const credential = fields.get('Credential')
   const signature = fields.get('Signature')
   if (credential === undefined || signature === undefined) {
-    throw unauthorized(
-      'The authorization header needs "MQv2-HMAC-SHA1 Credential=…, SignedHeaders=x-mq-date-time, Signature=…".',
-    )
+    return 'The authorization header needs "MQv2-HMAC-SHA1 Credential=…, SignedHeaders=x-mq-date-time, Signature=…".'
   }
-  if (dateTime === undefined || dateTime === '') throw unauthorized('The header x-mq-date-time is missing.')
+  if (dateTime === undefined || dateTime === '') return 'The header x-mq-date-time is missing.'
   const username = credential.split('/', 1)[0]!.trim()
-  if (username === '') throw unauthorized('The authorization header names no user.')
+  if (username === '') return 'The authorization header names no user.'
   const account = accounts.get(username)
   // An unknown user costs the same as a wrong signature and reads the same.
   const expected = createHmac('sha1', account?.secret ?? 'no such account')
@@ -57,11 +64,9 @@ function verify(accounts: ReadonlyMap<string, AccountSpec>, authorization: strin
   const given = Buffer.from(/^[0-9a-fA-F]{40}$/.test(signature) ? signature : '', 'hex')
   const same = given.length === expected.length && timingSafeEqual(given, expected)
   if (account === undefined || !same) {
-    throw unauthorized(
-      `The user ${JSON.stringify(username.slice(0, 64))} is unknown or the signature does not match its password.`,
-    )
+    return `The user ${JSON.stringify(username.slice(0, 64))} is unknown or the signature does not match its password.`
   }
-  if (!account.enabled) throw unauthorized(`The account ${JSON.stringify(username)} is disabled.`)
+  return account.enabled ? null : `The account ${JSON.stringify(username)} is disabled.`
 }
 
 function parseAuthorization(header: string): Map<string, string> {
@@ -74,5 +79,3 @@ function parseAuthorization(header: string): Map<string, string> {
   }
   return fields
 }
-
-const unauthorized = (message: string): BrokerRefusal => new BrokerRefusal(Code.UNAUTHORIZED, message)

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest'
-import { SimulatedClock, settle } from '../../../world/simulated.ts'
+import { SimulatedClock, settle } from '../world/simulated.ts'
 import { createBandwidth } from './bandwidth.ts'
 
 const never = new AbortController().signal

@@ -1,15 +1,20 @@
 /**
- * What a new connection speaks, told by its first bytes: TLS, cleartext HTTP/2, or a HAProxy PROXY header (version 1
- * or 2) in front of either. Pure: bytes in, an answer or "more" out; `more` is never given beyond `maxFirstBytes`.
+ * What a new connection speaks, told by its first bytes: TLS, one of the protocols, or a HAProxy PROXY header (version 1
+ * or 2) in front of either. Pure: bytes in, an answer or "more" out; whoever asks stops at `maxFirstBytes`.
  *
  * The PROXY header's forms are those of HAProxy's proxy-protocol.txt. Apache's proxy accepts them as well.
  */
 import { isIP } from 'node:net'
+import type { Recognition } from './protocol.ts'
 
-export type FirstBytes =
+interface Recognising {
+  recognise(first: Buffer): Recognition
+}
+
+export type FirstBytes<Protocol> =
   | { readonly speaks: 'more' }
   | { readonly speaks: 'tls' }
-  | { readonly speaks: 'http2' }
+  | { readonly speaks: 'protocol'; readonly protocol: Protocol }
   /** `length` bytes of header; `addresses` is null when the proxy speaks for itself (health checks). */
   | { readonly speaks: 'proxy'; readonly length: number; readonly addresses: ProxyAddresses | null }
   | { readonly speaks: 'http1' }
@@ -25,21 +30,32 @@ export interface ProxyAddresses {
 /** Enough for a version 2 header with every extension in use; longer ones are refused. */
 export const maxFirstBytes = 4096
 
-const http2Preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n')
 const proxy1 = Buffer.from('PROXY ')
 const proxy2 = Buffer.from('\r\n\r\n\0\r\nQUIT\n')
 const maxProxy1Bytes = 107
 const http1 = /^(?:GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS|TRACE|CONNECT) /
 
-export function recognise(bytes: Buffer): FirstBytes {
+export function recognise<P extends Recognising>(bytes: Buffer, protocols: readonly P[]): FirstBytes<P> {
   if (bytes.length === 0) return more
   if (bytes[0] === 0x16) {
     if (bytes.length < 2) return more
-    return { speaks: bytes[1] === 0x03 ? 'tls' : 'unknown' }
+    if (bytes[1] === 0x03) return { speaks: 'tls' }
   }
-  if (startsLike(bytes, http2Preface)) return bytes.length < http2Preface.length ? more : { speaks: 'http2' }
   if (startsLike(bytes, proxy1)) return recogniseProxy1(bytes)
   if (startsLike(bytes, proxy2)) return recogniseProxy2(bytes)
+  return recogniseProtocol(bytes, protocols)
+}
+
+/** The same without TLS and PROXY headers, for what is inside TLS. */
+export function recogniseProtocol<P extends Recognising>(bytes: Buffer, protocols: readonly P[]): FirstBytes<P> {
+  if (bytes.length === 0) return more
+  let undecided = false
+  for (const protocol of protocols) {
+    const recognition = protocol.recognise(bytes)
+    if (recognition === 'yes') return { speaks: 'protocol', protocol }
+    if (recognition === 'more') undecided = true
+  }
+  if (undecided) return more
   const text = bytes.toString('latin1', 0, 8)
   if (http1.test(text)) return { speaks: 'http1' }
   return /^[A-Z]{1,7}$/.test(text) ? more : unknown
@@ -49,12 +65,12 @@ const more = { speaks: 'more' } as const
 const unknown = { speaks: 'unknown' } as const
 
 /** True when `bytes` begins with `pattern`, or is the beginning of it. */
-function startsLike(bytes: Buffer, pattern: Buffer): boolean {
+export function startsLike(bytes: Buffer, pattern: Buffer): boolean {
   const length = Math.min(bytes.length, pattern.length)
   return bytes.compare(pattern, 0, length, 0, length) === 0
 }
 
-function recogniseProxy1(bytes: Buffer): FirstBytes {
+function recogniseProxy1(bytes: Buffer): FirstBytes<never> {
   const end = bytes.subarray(0, maxProxy1Bytes).indexOf('\r\n')
   if (end < 0) return bytes.length < maxProxy1Bytes ? more : unknown
   const length = end + 2
@@ -80,7 +96,7 @@ function isPort(text: string): boolean {
   return /^(?:0|[1-9]\d{0,4})$/.test(text) && Number(text) <= 65535
 }
 
-function recogniseProxy2(bytes: Buffer): FirstBytes {
+function recogniseProxy2(bytes: Buffer): FirstBytes<never> {
   if (bytes.length < 16) return more
   const length = 16 + bytes.readUInt16BE(14)
   const version = bytes[12]! >> 4

@@ -2,7 +2,7 @@
  * Keeps what goes through a public address in one direction under its bought bandwidth (`flowOutBandwidth`,
  * Mbit/s): a bucket of one second's worth, refilled continuously. Waiting is bounded by the caller's signal.
  */
-import type { Clock } from '../../../world/world.ts'
+import type { Clock } from '../world/world.ts'
 
 export interface Bandwidth {
   /** False when everything passes at once, and nobody needs to ask. */

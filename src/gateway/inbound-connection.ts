@@ -1,0 +1,216 @@
+/**
+ * A connection from `accept` to its end: its first bytes, perhaps a PROXY header, perhaps TLS, then the protocol that
+ * recognises what follows.
+ *
+ * The bytes looked at are put back before the next reader takes the socket over. Until a protocol has it, a connection
+ * costs its socket and one timer, and has a bounded time. Inside TLS the protocol is the one agreed on in the handshake
+ * (ALPN); when the client named none, the first bytes inside are looked at as outside.
+ */
+import type { Socket } from 'node:net'
+import type { TLSSocket } from 'node:tls'
+import type { Cancel } from '../world/world.ts'
+import { maxFirstBytes, type ProxyAddresses, recognise, recogniseProtocol } from './first-bytes.ts'
+import type { Gateway } from './gateway.ts'
+import type { Listener } from './listener.ts'
+import type { Protocol, ServedConnection, ServingConnection } from './protocol.ts'
+
+export class InboundConnection implements ServingConnection {
+  readonly id: number
+  remoteAddress: string
+  /** Known once a protocol serves it. */
+  remotePort = 0
+  localAddress = ''
+  localPort = 0
+  encrypted = false
+  /** Null until a protocol serves it. */
+  served: ServedConnection | null = null
+  readonly #gateway: Gateway<any>
+  readonly #listener: Listener<any>
+  readonly #socket: Socket
+  /** What is read from: the socket, and inside TLS what it carries. */
+  #reading: Socket
+  #seen: Buffer = Buffer.alloc(0)
+  #proxied: ProxyAddresses | null = null
+  #proxySeen = false
+  #cancelTimer: Cancel | null
+  #cancelHandshake: Cancel | null = null
+  #cancelOverflow: Cancel | null = null
+  #draining = false
+
+  constructor(gateway: Gateway<any>, listener: Listener<any>, socket: Socket, remoteAddress: string) {
+    this.id = gateway.nextConnectionId()
+    this.#gateway = gateway
+    this.#listener = listener
+    this.#socket = socket
+    this.#reading = socket
+    this.remoteAddress = remoteAddress
+    this.#cancelTimer = gateway.clock.after(gateway.limits.firstBytesMs, () => this.destroy())
+    socket.on('error', ignore)
+    socket.on('close', () => this.#onClose())
+    this.#readFirstBytes(socket)
+  }
+
+  get context(): unknown {
+    return this.#listener.context
+  }
+
+  get overLimit(): boolean {
+    return this.#listener.isOverLimit(this)
+  }
+
+  get closed(): boolean {
+    return this.#socket.destroyed
+  }
+
+  bytesRead(): number {
+    return this.#socket.bytesRead
+  }
+
+  established(): void {
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
+  }
+
+  destroy(): void {
+    this.served?.destroy()
+    this.#socket.destroy()
+  }
+
+  /** Over the connection limit: closed after `overflowMs` unless a slot frees up. */
+  limitStay(): void {
+    this.#cancelOverflow = this.#gateway.clock.after(this.#gateway.limits.overflowMs, () => {
+      if (this.overLimit) this.destroy()
+    })
+  }
+
+  drain(): void {
+    this.#draining = true
+    if (this.served) this.served.drain()
+    else this.#socket.destroy()
+  }
+
+  endCalls(): void {
+    this.served?.endCalls()
+  }
+
+  #readFirstBytes(socket: Socket): void {
+    this.#reading = socket
+    socket.on('data', this.#onData)
+    socket.on('end', this.#onEnd)
+  }
+
+  readonly #onEnd = () => this.#socket.destroy()
+
+  readonly #onData = (chunk: Buffer) => {
+    this.#seen = this.#seen.length === 0 ? chunk : Buffer.concat([this.#seen, chunk])
+    this.#decide()
+  }
+
+  #decide(): void {
+    const { protocols } = this.#gateway
+    const first = this.encrypted ? recogniseProtocol(this.#seen, protocols) : recognise(this.#seen, protocols)
+    switch (first.speaks) {
+      case 'more':
+        if (this.#seen.length > maxFirstBytes) this.destroy()
+        return
+      case 'tls':
+        this.#startTls()
+        return
+      case 'protocol':
+        this.#serve(first.protocol, this.#handOver())
+        return
+      case 'proxy':
+        this.#onProxyHeader(first)
+        return
+      case 'http1':
+        this.#reading.off('data', this.#onData)
+        this.#reading.resume()
+        this.#reading.end(http1Answer(protocols))
+        return
+      case 'unknown':
+        this.destroy()
+        return
+    }
+  }
+
+  #onProxyHeader(header: { length: number; addresses: ProxyAddresses | null }): void {
+    // A second header could overwrite what the trusted proxy said.
+    if (!this.#listener.trustProxy || this.#proxySeen) {
+      this.destroy()
+      return
+    }
+    this.#proxySeen = true
+    this.#proxied = header.addresses
+    if (header.addresses) this.remoteAddress = plainAddress(header.addresses.sourceAddress)!
+    this.#seen = this.#seen.subarray(header.length)
+    this.#decide()
+  }
+
+  /** The socket with its first bytes put back, for the next reader to start from. */
+  #handOver(): Socket {
+    const socket = this.#reading
+    socket.off('data', this.#onData)
+    socket.off('end', this.#onEnd)
+    socket.pause()
+    socket.unshift(this.#seen)
+    this.#seen = Buffer.alloc(0)
+    return socket
+  }
+
+  #startTls(): void {
+    this.#cancelHandshake = this.#gateway.startTls(this.#handOver(), (secure) => this.#onSecure(secure))
+    if (!this.#cancelHandshake) this.destroy()
+  }
+
+  #onSecure(secure: TLSSocket): void {
+    this.#cancelHandshake?.()
+    secure.on('error', () => this.destroy())
+    this.encrypted = true
+    const name = secure.alpnProtocol
+    if (!name) {
+      this.#readFirstBytes(secure)
+      return
+    }
+    // The handshake agrees on names of the protocols only.
+    this.#serve(this.#gateway.protocols.find(({ alpn }) => alpn.includes(name))!, secure)
+  }
+
+  #serve(protocol: Protocol, socket: Socket): void {
+    // With a trusted proxy the client is known only now.
+    const refused = this.#listener.trustProxy && !this.#listener.accepts(this.remoteAddress)
+    if (this.#socket.destroyed || socket.destroyed || this.#draining || refused) {
+      this.destroy()
+      return
+    }
+    this.#describe()
+    this.served = protocol.serve(socket, this)
+  }
+
+  #describe(): void {
+    const { remotePort, localAddress, localPort } = this.#socket
+    this.remotePort = this.#proxied?.sourcePort ?? remotePort ?? 0
+    this.localAddress = plainAddress(this.#proxied?.destinationAddress ?? localAddress) ?? ''
+    this.localPort = this.#proxied?.destinationPort ?? localPort ?? 0
+  }
+
+  #onClose(): void {
+    this.established()
+    this.#cancelHandshake?.()
+    this.#cancelOverflow?.()
+    this.served?.destroy()
+    this.#listener.forget(this)
+  }
+}
+
+function http1Answer(protocols: readonly Protocol[]): string {
+  const names = protocols.map(({ name }) => name).join(' and ')
+  return `HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-type: text/plain\r\n\r\nThis port speaks ${names}, not HTTP/1.\n`
+}
+
+/** An IPv4 address that arrived over a dual-stack socket is written as IPv4. */
+export function plainAddress(address: string | undefined): string | null {
+  if (address === undefined) return null
+  return address.startsWith('::ffff:') && address.includes('.') ? address.slice(7) : address
+}
+
+function ignore(): void {}
