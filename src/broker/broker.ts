@@ -163,6 +163,8 @@ export interface BrokerSettings {
   readonly elasticity?: Elasticity | null
   /** Consumer groups there may be, those made by use included; absent: as many as the broker bears. */
   readonly maxGroups?: number
+  /** Why no messages are taken for now, as a sentence for producers; absent or null: they are. */
+  readonly sendPause?: string | null
 }
 
 export interface TopicView {

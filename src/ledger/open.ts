@@ -23,6 +23,7 @@ import type { Cause, ChangeContext, Ledger, Reader, Writer } from './ledger.ts'
 import { type Migration, migrate, migrations } from './migrations.ts'
 import type { Schema } from './schema.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
+import { SpaceReserve } from './space-reserve.ts'
 import { LEDGER_FILE, openSqliteStore, type SqliteDriverName } from './sqlite.ts'
 import { refuseChangeInsideChange, refuseReadInsideChange, type Store, TRACKING_IS_FREE } from './store.ts'
 
@@ -57,7 +58,10 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     )
     // Said only now: a database that is not ours or is damaged is the better reason.
     if (secrets === null) throw lostKey(home)
-    const ledger = ledgerOver(store, secrets)
+    const reserve = options.databaseUrl === null ? new SpaceReserve(home, world) : null
+    // Not waited for: a start does not need it.
+    void reserve?.fill()
+    const ledger = ledgerOver(store, secrets, reserve)
     await checkKeyFile(store, secrets)
     log.info(
       { database: store.name, migrations: applied, ms: Math.round(world.clock.monotonic() - started) },
@@ -84,8 +88,11 @@ async function openStore(options: OpenLedgerOptions): Promise<Store> {
   })
 }
 
+/** What gives space back, or records that it was given: these may use the reserve of a full disk. */
+const freesSpace = ({ action }: Cause): boolean => /^Delete/.test(action) || action === 'Reconcile'
+
 /** A `Ledger` over any store. */
-export function ledgerOver(store: Store, secrets: Secrets): Ledger {
+export function ledgerOver(store: Store, secrets: Secrets, reserve: SpaceReserve | null = null): Ledger {
   const reads: DatabaseConnection = {
     executeQuery: async (query) => {
       refuseReadInsideChange()
@@ -103,12 +110,23 @@ export function ledgerOver(store: Store, secrets: Secrets): Ledger {
     secrets,
     change: async (cause, work) => {
       refuseChangeInsideChange()
-      return store.write((connection) => {
-        const tx: Writer = new Transaction<Schema>(bound(prototype, store, connection))
-        return work(contextOf(tx, cause))
-      })
+      const write = () =>
+        store.write((connection) => {
+          const tx: Writer = new Transaction<Schema>(bound(prototype, store, connection))
+          return work(contextOf(tx, cause))
+        })
+      try {
+        return await write()
+      } catch (error) {
+        const isFull = error instanceof LedgerError && error.code === 'storage'
+        if (!isFull || !freesSpace(cause) || !(await reserve?.release())) throw error
+        return write()
+      }
     },
-    close: () => store.close(),
+    close: async () => {
+      await reserve?.close()
+      await store.close()
+    },
   }
 }
 

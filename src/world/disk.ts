@@ -17,6 +17,13 @@ export interface DiskFile {
   close(): Promise<void>
 }
 
+/** Bytes of the file system that a folder lies in. */
+export interface DiskSpace {
+  readonly totalBytes: number
+  /** What this user may still write. */
+  readonly freeBytes: number
+}
+
 export interface Disk {
   /** `create` fails with EEXIST when the file is there; `read` and `write` with ENOENT when it is not. */
   open(path: string, mode: 'read' | 'write' | 'create'): Promise<DiskFile>
@@ -31,4 +38,6 @@ export interface Disk {
   /** Replaces `to` atomically. */
   rename(from: string, to: string): Promise<void>
   syncDirectory(directory: string): Promise<void>
+  /** Null where nobody knows. */
+  space(directory: string): Promise<DiskSpace | null>
 }

@@ -33,6 +33,11 @@ export function createRealDisk(): Disk {
     removeDirectory: (directory) => fs.promises.rm(directory, { recursive: true, force: true }),
     rename: (from, to) => fs.promises.rename(from, to),
     syncDirectory,
+    space: async (directory) => {
+      const { bsize, blocks, bavail } = await fs.promises.statfs(directory)
+      // Some file systems without a size of their own (overlays, FUSE) answer zero.
+      return blocks === 0 ? null : { totalBytes: blocks * bsize, freeBytes: bavail * bsize }
+    },
   }
 }
 

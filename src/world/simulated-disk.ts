@@ -10,10 +10,10 @@
  * A `datasync` that fails leaves the bytes readable and forgets that they were never written, as Linux
  * does: a later `datasync` succeeds and does not save them.
  */
-import type { Disk, DiskFile } from './disk.ts'
+import type { Disk, DiskFile, DiskSpace } from './disk.ts'
 import type { Clock, Random } from './world.ts'
 
-export type DiskOperation = keyof DiskFile | Exclude<keyof Disk, 'open'> | 'open'
+export type DiskOperation = keyof DiskFile | Exclude<keyof Disk, 'open' | 'space'> | 'open'
 
 export interface DiskFault {
   readonly operation: DiskOperation
@@ -69,6 +69,11 @@ export class SimulatedDisk implements Disk {
     const inside = `${directory}/`
     const folders = [...this.#folders.keys()].filter((path) => path.startsWith(inside))
     return [...new Set([...files, ...folders.map((path) => path.slice(inside.length).split('/')[0]!)])].sort()
+  }
+
+  async space(): Promise<DiskSpace | null> {
+    const totalBytes = this.#options.capacityBytes
+    return totalBytes === undefined ? null : { totalBytes, freeBytes: Math.max(0, totalBytes - this.usedBytes) }
   }
 
   /** Survives a power cut at once, as on the real disk, which syncs the parents itself. */
@@ -131,6 +136,7 @@ export class SimulatedDisk implements Disk {
       removeDirectory: (directory) => alive(() => this.removeDirectory(directory)),
       rename: (from, to) => alive(() => this.rename(from, to)),
       syncDirectory: (directory) => alive(() => this.syncDirectory(directory)),
+      space: () => alive(() => this.space()),
     }
   }
 

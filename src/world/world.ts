@@ -7,7 +7,7 @@
  */
 import type { Disk } from './disk.ts'
 
-export type { Disk, DiskFile } from './disk.ts'
+export type { Disk, DiskFile, DiskSpace } from './disk.ts'
 
 /** Stops a timer; calling it twice, or after the timer ran, does nothing. */
 export type Cancel = () => void

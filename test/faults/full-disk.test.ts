@@ -83,8 +83,11 @@ describe.skipIf(!canMount)(`a full disk${whyNoMount}`, () => {
         (answer: any) => answer.body.message !== 'Success',
         'the reason is told',
       )
+      // Whichever comes first: the log meets the full disk, or the look at the disk forestalls it.
       expect(told.body.message).toMatch(
-        new RegExp(`Instance ${instanceId} takes no messages: .*The disk is full: free some space; the instance then`),
+        new RegExp(
+          `Instance ${instanceId} takes no messages(: .*The disk is full: free some space; the instance then| for now: the disk of this server is nearly full)`,
+        ),
       )
       free()
       await until(
@@ -110,6 +113,87 @@ describe.skipIf(!canMount)(`a full disk${whyNoMount}`, () => {
       const { received } = await receiveMany(consumer, sent.size)
       await consumer.shutdown()
       expect([...sent.keys()].filter((id) => !received.has(id))).toEqual([])
+    }))
+
+  it('has sends refused before the ledger has no room, with a status that clients try again, and without a path', () =>
+    onSmallDisk('48m', async (mount, home) => {
+      const server = await home.start(env)
+      const client = sdkClient(server.ready)
+      const { instanceId, endpoint } = await runningInstance(client, { topic: 'full', group: 'full-group' })
+      const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['full'], maxAttempts: 1 }))
+      await producer.startup()
+      const sent = await sendMany(producer, 'full', 5, 1, 'before')
+      const free = mount.fill(1024 * 1024)
+      const refused: any = await until(
+        () =>
+          producer.send({ topic: 'full', tag: 'one', body: Buffer.from('late') }).then(
+            (receipt: { messageId: string }) => {
+              sent.set(receipt.messageId, 'late')
+              return null
+            },
+            (error: unknown) => error,
+          ),
+        (answer) => answer !== null,
+        'a send is refused',
+      )
+      expect(String(refused.message)).toMatch(/takes no messages for now: the disk of this server is nearly full/)
+      expect(String(refused.message)).not.toContain(mount.folder)
+      const told = (await client.getInstance(instanceId)).body
+      expect([told.data.status, told.message]).toEqual([
+        'RUNNING',
+        expect.stringMatching(/disk of this server is nearly full/),
+      ])
+      // The ledger is not their share, and what gives space back goes on.
+      await client.createTopic(instanceId, 'another', new sdk.CreateTopicRequest({ messageType: 'NORMAL' }))
+      const consumer = new rocketmq.SimpleConsumer(
+        clientOptions(endpoint, {
+          consumerGroup: 'full-group',
+          subscriptions: new Map([['full', '*']]),
+          awaitDuration: 5000,
+        }),
+      )
+      await consumer.startup()
+      const { received } = await receiveMany(consumer, sent.size)
+      await consumer.shutdown()
+      expect([...sent.keys()].filter((id) => !received.has(id))).toEqual([])
+      free()
+      await until(
+        () => producer.send({ topic: 'full', tag: 'one', body: Buffer.from('again') }).catch(() => null),
+        (answer) => answer !== null,
+        'sends go on by themselves',
+      )
+      await producer.shutdown()
+    }))
+
+  it('is emptied by DeleteInstance, also when not a byte is left', () =>
+    onSmallDisk('48m', async (mount, home) => {
+      const server = await home.start(env)
+      const client = sdkClient(server.ready)
+      const { instanceId, endpoint } = await runningInstance(client, { topic: 'full', group: 'full-group' })
+      const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['full'], maxAttempts: 1 }))
+      await producer.startup()
+      const body = Buffer.alloc(256 * 1024, 'x')
+      for (let index = 0; index < 40; index++) await producer.send({ topic: 'full', tag: 'big', body })
+      await producer.shutdown().catch(() => {})
+      mount.fill()
+      // Whatever room pages of the ledger still have is used up, too.
+      await refusalOf(async () => {
+        for (let index = 0; index < 2_000; index++)
+          await client.createTopic(instanceId, `topic-${index}`, new sdk.CreateTopicRequest({ messageType: 'NORMAL' }))
+      })
+      const before = mount.freeBytes()
+      await client.deleteInstance(instanceId)
+      await until(
+        () => client.getInstance(instanceId).catch((error: any) => error.statusCode),
+        (answer) => answer === 404,
+        'the instance is gone',
+      )
+      await until(
+        async () => mount.freeBytes(),
+        (bytes) => bytes > before + 8 * 1024 * 1024,
+        'its space is free',
+      )
+      await runningInstance(client, { topic: 'next', group: 'next-group' })
     }))
 
   it('refuses a start in a sentence', () =>

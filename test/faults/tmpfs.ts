@@ -9,6 +9,7 @@ export interface Mount {
   readOnly(): void
   /** Fills the rest of it with one file; answers what frees the space again. */
   fill(leaveBytes?: number): () => void
+  freeBytes(): number
   remove(): void
 }
 
@@ -32,6 +33,10 @@ export function mountTmpfs(size: string): Mount {
         if ((error as NodeJS.ErrnoException).code !== 'ENOSPC') throw error
       }
       return () => rmSync(file)
+    },
+    freeBytes() {
+      const { bavail, bsize } = statfsSync(folder)
+      return bavail * bsize
     },
     remove() {
       // Lazily: a process that is about to end may still hold a file.

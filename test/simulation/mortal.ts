@@ -33,6 +33,7 @@ export class Mortal {
       removeDirectory: (directory) => this.#alive(() => disk.removeDirectory(directory)),
       rename: (from, to) => this.#alive(() => disk.rename(from, to)),
       syncDirectory: (directory) => this.#alive(() => disk.syncDirectory(directory)),
+      space: (directory) => this.#alive(() => disk.space(directory)),
     }
   }
 

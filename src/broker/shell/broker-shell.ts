@@ -148,6 +148,7 @@ export class BrokerShell implements Broker {
       stopped: () => writing.stopped,
       failed: () => this.#journal.failed !== null,
       retentionMs: () => this.#settings.retentionMs,
+      sendPause: () => this.#settings.sendPause ?? null,
       session: () => this.#session,
       nextSession: () => this.#nextSession(),
       attend: (subscription: Subscription) => this.#attend(subscription),

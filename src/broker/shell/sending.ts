@@ -18,6 +18,8 @@ export interface SendingContext {
   readonly timers: Pick<Timers, 'decideSend' | 'sent'>
   readonly transactions: Pick<TransactionShell, 'send'>
   readonly lite: Pick<LiteShell, 'send'>
+  /** Why no messages are taken for now; null when they are. */
+  sendPause(): string | null
   now(): number
   commit(events: readonly BrokerEvent[]): void
   durable(): Promise<void>
@@ -35,6 +37,8 @@ export class Sending {
     const { state, throughput, timers, transactions, lite } = this.#context
     const topic = state.topics.get(request.topic)
     if (!topic) throw refuse(topicNotFound(request.topic))
+    const pause = this.#context.sendPause()
+    if (pause !== null) throw refuse({ code: codes.tooManyRequests, message: pause })
     if (request.messages.length > limits.messagesPerSend)
       throw refuse({
         code: codes.badRequest,

@@ -33,6 +33,7 @@ import { Gateway, type OpenPort } from '../../gateway/gateway.ts'
 import { GrpcProtocol } from '../../grpc/protocol.ts'
 import type { World } from '../../world/world.ts'
 import { EngineError, type InstanceObservation, type InstanceSpec, type ListenSpec, madeByUseTold } from '../engine.ts'
+import { DiskMarks } from './disk-marks.ts'
 import type { FolderLock } from './folder-lock.ts'
 import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
 import { probeFolder, removeFolder } from './instance-folders.ts'
@@ -111,6 +112,20 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
     onError: options.report,
   })
 
+  const marks = new DiskMarks({
+    ...{ disk: world.disk, clock: world.clock, directory, report: options.report },
+    instances: () =>
+      [...hosted.values()].map(({ instanceId, broker }) => ({ instanceId, storedBytes: broker.usage().storedBytes })),
+    changed: (instanceId) => {
+      const instance = hosted.get(instanceId)
+      if (instance !== undefined) configure(instance, instance.spec)
+    },
+  })
+
+  function configure(instance: Hosted, spec: InstanceSpec): void {
+    instance.broker.configure({ ...brokerSettings(spec), sendPause: marks.reasonFor(instance.instanceId) })
+  }
+
   function present(instanceId: string): Hosted {
     const found = hosted.get(instanceId)
     if (found === undefined) throw new EngineError('absent', `The broker process does not hold instance ${instanceId}.`)
@@ -118,6 +133,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
   }
 
   async function close(): Promise<void> {
+    marks.close()
     await Promise.all([...hosted.keys()].map((instanceId) => inTurn(instanceId, () => closeInstance(instanceId))))
     await gateway.close()
   }
@@ -289,7 +305,8 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
           return observation(before)
         const instance = before ?? (await open(spec, storageKey))
         instance.ready = false
-        instance.broker.configure(brokerSettings(spec))
+        configure(instance, spec)
+        marks.start()
         await openEndpoints(instance, spec)
         instance.spec = spec
         instance.ready = true
@@ -369,7 +386,7 @@ export async function createBrokerHost(options: HostOptions): Promise<BrokerHost
       const groupsMadeByUse = madeByUse(instance).length
       const { storedBytes } = instance.broker.usage()
       // A ledger on the same full disk cannot be told why the instance is not what is wanted.
-      const remark = instance.trouble.stopped ?? instance.trouble.damage
+      const remark = instance.trouble.stopped ?? marks.reasonFor(instanceId) ?? instance.trouble.damage
       return { instanceId, storedBytes, connections, groupsMadeByUse, remark }
     },
 

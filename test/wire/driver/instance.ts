@@ -216,6 +216,7 @@ class WatchedDisk implements Disk {
   unlink = (name: string) => this.#watch(() => this.#disk.unlink(name))
   removeDirectory = (directory: string) => this.#watch(() => this.#disk.removeDirectory(directory))
   rename = (from: string, to: string) => this.#watch(() => this.#disk.rename(from, to))
+  space = (directory: string) => this.#disk.space(directory)
   syncDirectory = (directory: string) => this.#watch(() => this.#disk.syncDirectory(directory))
 
   async #watch<T>(task: () => Promise<T>): Promise<T> {

@@ -64,6 +64,7 @@ function slowly(real: Disk): Disk {
     removeDirectory: (directory) => real.removeDirectory(directory),
     rename: (from, to) => real.rename(from, to),
     syncDirectory: (directory) => real.syncDirectory(directory),
+    space: (directory) => real.space(directory),
   }
 }
 let slow = false
