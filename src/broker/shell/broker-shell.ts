@@ -64,6 +64,7 @@ import { Throughput } from './throughput.ts'
 import type { SteadyTime } from './time.ts'
 import { Timers } from './timers.ts'
 import { TransactionShell } from './transactions.ts'
+import { turnBudgetOf } from './turn-budget.ts'
 import { groupView, topicView, type Usage, usageOf } from './views.ts'
 import { Writing } from './writing.ts'
 
@@ -128,6 +129,7 @@ export class BrokerShell implements Broker {
       onVisible: (topics) => this.#wakeTopics(topics),
       onFailure: (error) => this.#stop(error),
     })
+    const turns = turnBudgetOf(clock)
     const closed = () => this.#closed !== null
     const now = () => time.now()
     const writing = new Writing({ journal: this.#journal, now, closed, report })
@@ -141,7 +143,7 @@ export class BrokerShell implements Broker {
     })
     /** What nearly every room uses; each declares how much of it. */
     const common = {
-      ...{ state, clock, log, index, report, now, closed },
+      ...{ state, clock, turns, log, index, report, now, closed },
       commit: (events: readonly BrokerEvent[]) => writing.commit(events),
       tryCommit: (events: readonly BrokerEvent[]) => writing.tryCommit(events),
       durable: () => writing.durable(),
@@ -183,7 +185,7 @@ export class BrokerShell implements Broker {
       ...{ ...common, subscriptions, throughput, delivering },
       readAhead: new ReadAhead(index, now),
       sqlEvaluation: new SqlEvaluation({
-        ...{ clock, now },
+        ...{ clock, now, turns },
         lookup: (queueKey, from, count) => index.lookup(queueKey, from, count),
         readMany: (positions) => log.readMany(positions),
       }),

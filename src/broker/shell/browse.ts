@@ -13,6 +13,7 @@ import type { BrokerState, LiteTopic, Queue, Topic } from '../core/state.ts'
 import type { SegmentLog } from '../log/contract.ts'
 import { isDamage } from '../log/errors.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
+import type { TurnBudget } from './turn-budget.ts'
 
 /** Messages one call looks at, and bytes it reads, before it says where it stopped. */
 const messagesPerCall = 50_000
@@ -30,6 +31,7 @@ export interface BrowseContext {
   readonly state: BrokerState
   readonly log: SegmentLog
   readonly index: PersistentQueueIndex
+  readonly turns: TurnBudget
   report(error: unknown): void
 }
 
@@ -49,6 +51,7 @@ async function browseQueues(context: BrowseContext, topic: Topic, request: Brows
   let looked = 0
   let bytes = 0
   while (found.length < request.limit && looked < messagesPerCall && bytes < bytesPerCall) {
+    if (context.turns.isSpent) await context.turns.pause()
     const batch = await nextEntries(
       context,
       cursors,
@@ -101,6 +104,7 @@ async function browseLite(context: BrowseContext, topic: Topic, request: BrowseR
   for (const lite of wanted) {
     const key = lite.firstQueueKey
     if (key < fromKey) continue
+    if (context.turns.isSpent) await context.turns.pause()
     const page = (next: readonly number[]): BrowsePage => ({ messages: found.slice(request.skip), total, next })
     if (found.length >= most || looked >= messagesPerCall || topics++ >= liteTopicsPerCall) return page([key, 0])
     const after = key === fromKey ? [offset] : null
@@ -119,6 +123,7 @@ async function countLite(
 ): Promise<number> {
   let total = 0
   for (const { queues } of wanted.slice(0, liteTopicsPerCall)) {
+    if (context.turns.isSpent) await context.turns.pause()
     const { first, end } = await cursorOf(context, queues[0], { ...request, after: null })
     total += Math.max(0, end - first)
   }

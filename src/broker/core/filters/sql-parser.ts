@@ -4,6 +4,7 @@
  */
 import type { Property } from './sql.ts'
 import { named, SqlError, sqlLimits } from './sql-error.ts'
+import { containing } from './sql-search.ts'
 import type { Token } from './sql-tokens.ts'
 import { compare, compareFloats, floatOf, RAISED, type Raised, type Value, type Whole, wholeOf } from './sql-values.ts'
 
@@ -24,6 +25,7 @@ export class Parser {
   readonly #tokens: readonly Token[]
   #at = 0
   #terms = 0
+  #comparisons = 0
   #nested = 0
 
   constructor(tokens: readonly Token[]) {
@@ -157,6 +159,7 @@ export class Parser {
   // What the operators do --------------------------------------------------------------------------
 
   #equal(left: Node, right: Node): Node {
+    this.#countComparison(right.position)
     for (const side of [left, right])
       if (side.kind === 'constant' && side.value === null)
         throw new SqlError('NULL is compared with IS NULL and IS NOT NULL only', side.position)
@@ -178,6 +181,7 @@ export class Parser {
   }
 
   #isNull(left: Node, wanted: boolean): Node {
+    this.#countComparison(left.position)
     return this.#node(left.position, [left], (property) => {
       const value = left.evaluate(property)
       return value === RAISED ? RAISED : (value === null) === wanted
@@ -185,6 +189,7 @@ export class Parser {
   }
 
   #ordered(left: Node, operator: keyof typeof ORDERS, right: Node): Node {
+    this.#countComparison(right.position)
     for (const side of [left, right]) checkOrdered(side)
     const holds = ORDERS[operator]
     return this.#node(left.position, [left, right], (property) => {
@@ -222,6 +227,7 @@ export class Parser {
   }
 
   #in(left: Node, not: boolean): Node {
+    this.#countComparison(left.position)
     if (left.kind !== 'property') throw new SqlError('IN needs a property on its left', left.position)
     this.#expect('(')
     const texts = new Set([this.#quoted()])
@@ -234,12 +240,14 @@ export class Parser {
   }
 
   /** An empty pattern, and what is not a text, is found nowhere and missed nowhere: FALSE for both forms. */
-  #search(left: Node, found: (text: string, pattern: string) => boolean, pattern: string, not: boolean): Node {
+  #search(left: Node, search: (pattern: string) => (text: string) => boolean, pattern: string, not: boolean): Node {
+    this.#countComparison(left.position)
+    const found = search(pattern)
     return this.#node(left.position, [left], (property) => {
       if (pattern === '') return false
       const value = left.evaluate(property)
       if (value === RAISED) return RAISED
-      return typeof value === 'string' && found(value, pattern) !== not
+      return typeof value === 'string' && found(value) !== not
     })
   }
 
@@ -288,6 +296,15 @@ export class Parser {
       throw new SqlError(`The expression has more than ${sqlLimits.terms} terms`, position)
   }
 
+  /** Each is work for every message that is evaluated; what stands between them is not. */
+  #countComparison(position: number): void {
+    if (++this.#comparisons > sqlLimits.comparisons)
+      throw new SqlError(
+        `The expression has more than ${sqlLimits.comparisons} comparisons; write a list of values as IN ('a', 'b')`,
+        position,
+      )
+  }
+
   #nest(token: Token, read: () => Node): Node {
     if (++this.#nested > sqlLimits.depth) throw tooDeep(token.position)
     const node = read()
@@ -330,9 +347,9 @@ export class Parser {
 const NEGATABLE: ReadonlySet<string> = new Set(['CONTAINS', 'STARTSWITH', 'ENDSWITH', 'BETWEEN', 'IN'])
 
 const SEARCHES = {
-  CONTAINS: (text: string, pattern: string) => text.includes(pattern),
-  STARTSWITH: (text: string, pattern: string) => text.startsWith(pattern),
-  ENDSWITH: (text: string, pattern: string) => text.endsWith(pattern),
+  CONTAINS: containing,
+  STARTSWITH: (pattern: string) => (text: string) => text.startsWith(pattern),
+  ENDSWITH: (pattern: string) => (text: string) => text.endsWith(pattern),
 } as const
 
 const ORDERS = {

@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { compileSql, SqlError, sqlLimits } from './sql.ts'
+import { containing } from './sql-search.ts'
 
 /** Properties of the message that the tables speak of; `gone` is not among them. */
 const message: Readonly<Record<string, string>> = {
@@ -259,6 +260,8 @@ describe('an expression', () => {
 })
 
 describe('an expression that is too much', () => {
+  const comparisons = (count: number) => Array.from({ length: count }, () => 'a=1').join(' OR ')
+
   it.each([
     ['long', `a = '${'x'.repeat(sqlLimits.characters)}'`],
     ['deep in brackets', `${'('.repeat(100_0)}TRUE${')'.repeat(100_0)}`],
@@ -267,7 +270,30 @@ describe('an expression that is too much', () => {
     ['deep to the left', `a${' = a'.repeat(1000)}`],
     ['rich in terms', Array.from({ length: 2_000 }, () => 'a=1').join(' OR ')],
     ['rich in texts', `a IN (${Array.from({ length: 4_090 }, () => "''").join(',')})`],
+    ['rich in comparisons', comparisons(sqlLimits.comparisons + 1)],
+    ['rich in searches', Array.from({ length: 257 }, () => "a CONTAINS 'b'").join(' OR ')],
+    ['rich in ranges', Array.from({ length: 129 }, () => 'a BETWEEN 1 AND 2').join(' OR ')],
+    ['rich in questions', Array.from({ length: 257 }, () => 'a IS NULL').join(' OR ')],
   ])('%s is refused', (_, text) => expect(positionOf(text)).not.toBeNull())
+
+  it('may have as many comparisons as its limit says, and long lists', () => {
+    expect(positionOf(comparisons(sqlLimits.comparisons))).toBeNull()
+    expect(positionOf(`a IN (${Array.from({ length: 1_000 }, (_, i) => `'${i}'`).join(',')})`)).toBeNull()
+    expect(() => compileSql(comparisons(257))).toThrow(
+      "more than 256 comparisons; write a list of values as IN ('a', 'b')",
+    )
+  })
+
+  it('is searched for in a text as the engine would, however long', () => {
+    const letters = (maxLength: number) => fc.string({ unit: fc.constantFrom('a', 'b'), maxLength })
+    fc.assert(
+      fc.property(letters(400), letters(60), (text, pattern) => {
+        expect(containing(pattern)(text)).toBe(text.includes(pattern))
+        const part = text.slice(3, 103)
+        expect(containing(part)(text)).toBe(true)
+      }),
+    )
+  })
 
   it('is compiled or refused quickly, whatever its text', () => {
     const nasty = [

@@ -7,7 +7,7 @@
  * Apache's evaluator is odd we are odd alike, and the line says so: a filter that is tried here must do the
  * same in production.
  *
- * Bounded in length, depth and terms, and linear in all of them: there is nothing that backtracks. Words and signs are
+ * Bounded in length, depth, terms and comparisons, and linear in all of them: there is nothing that backtracks. Words and signs are
  * told apart in `sql-tokens.ts`, read and made into functions in `sql-parser.ts`, compared in `sql-values.ts`.
  */
 import { SqlError, sqlLimits } from './sql-error.ts'

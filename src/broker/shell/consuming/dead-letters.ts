@@ -11,10 +11,12 @@ import type { BrokerState, Lease, Subscription } from '../../core/state.ts'
 import type { SegmentLog } from '../../log/contract.ts'
 import { isDamage } from '../../log/errors.ts'
 import { messageOf } from '../records.ts'
+import type { TurnBudget } from '../turn-budget.ts'
 
 export interface DeadLettersContext {
   readonly state: BrokerState
   readonly log: Pick<SegmentLog, 'read'>
+  readonly turns: TurnBudget
   now(): number
   commit(events: readonly BrokerEvent[]): void
   tryCommit(events: readonly BrokerEvent[]): boolean
@@ -35,11 +37,15 @@ export class DeadLetters {
 
   /** Everything of the subscription that is out of retries. */
   async moveAllToDeadLetter(subscription: Subscription): Promise<void> {
+    const { turns } = this.#context
     if (this.#moving.has(subscription)) return
     this.#moving.add(subscription)
     try {
       for (let lease = subscription.exhausted.first; lease; lease = subscription.exhausted.first) {
+        // What is in memory is read without a pause.
+        if (turns.isSpent) await turns.pause()
         if (this.#context.stopped()) return
+        if (lease.phase !== 'exhausted') continue
         try {
           await this.moveToDeadLetter(lease)
         } catch (error) {

@@ -15,10 +15,12 @@ import { units } from '../../core/throttle.ts'
 import type { SegmentLog } from '../../log/contract.ts'
 import { messageOf } from '../records.ts'
 import { Semaphore } from '../semaphore.ts'
+import type { TurnBudget } from '../turn-budget.ts'
 
 export interface DeliveringContext {
   readonly state: BrokerState
   readonly log: Pick<SegmentLog, 'read' | 'readMany'>
+  readonly turns: TurnBudget
   now(): number
   tryCommit(events: readonly BrokerEvent[]): boolean
   spend(subscription: Subscription, units: number, at: number): void
@@ -51,19 +53,30 @@ export class Delivering {
     return this.#reads.run(() => this.#read(taker, leased))
   }
 
-  /** What matches the filter by its exact tag; the group is done with the rest. */
+  /** The messages that match, an expression being asked of each. One that could not be read before was not asked yet. */
+  async evaluate(filter: Filter, messages: readonly MessageEvent[]): Promise<ReadonlySet<MessageEvent>> {
+    const { turns } = this.#context
+    const matched = new Set<MessageEvent>()
+    for (const message of messages) {
+      if (turns.isSpent) await turns.pause()
+      if (matches(filter, message)) matched.add(message)
+    }
+    return matched
+  }
+
+  /** What matches (by its exact tag, or as the expression said); the group is done with the rest. */
   wanted(
     subscription: Subscription,
-    filter: Filter,
     leased: DeliveryEvent,
     messages: readonly MessageEvent[],
+    isMatch: (message: MessageEvent) => boolean,
   ): Delivery[] {
     const deliveries: Delivery[] = []
     const unwanted: MessageName[] = []
     let extra = 0
     messages.forEach((message, i) => {
       const entry = leased.entries[i]!
-      if (matches(filter, message)) deliveries.push(deliveryOf(subscription, leased, entry, message))
+      if (isMatch(message)) deliveries.push(deliveryOf(subscription, leased, entry, message))
       else if (isHeld(subscription, leased, entry)) unwanted.push(nameOf(entry))
       extra += units(message.bodyBytes) - 1
     })

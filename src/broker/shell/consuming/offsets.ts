@@ -23,6 +23,7 @@ import { messageOf } from '../records.ts'
 import { refuse, topicNotFound } from '../refusals.ts'
 import { Semaphore } from '../semaphore.ts'
 import type { Throughput } from '../throughput.ts'
+import type { TurnBudget } from '../turn-budget.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 /** What offsets may use of the shell around them. */
@@ -31,6 +32,7 @@ export interface OffsetsContext {
   readonly clock: Clock
   readonly index: PersistentQueueIndex
   readonly log: SegmentLog
+  readonly turns: TurnBudget
   /** The broker's own time, which never goes back. */
   now(): number
   retentionMs(): number
@@ -227,7 +229,7 @@ export class Offsets {
     from: number,
     request: PullRequest,
   ): Promise<{ messages: Array<{ offset: number; event: MessageEvent }>; next: number }> {
-    const { index, log } = this.#context
+    const { index, log, turns } = this.#context
     const max = Math.min(Math.max(request.max, 1), limits.messagesPerReceive)
     const count = Math.min(queue.visible - from, request.filter === null ? max : limits.scanStep)
     const found = await index.lookup(queue.key, from, count)
@@ -246,6 +248,8 @@ export class Offsets {
       }
       const portion = wanted.slice(done, done + some)
       for (const record of await log.readMany(portion.map((i) => found.position(i)))) {
+        // An expression is asked of each, and may take milliseconds for one.
+        if (turns.isSpent) await turns.pause()
         const offset = found.from + wanted[done++]!
         const event = messageOf(record)
         bytes += record.length

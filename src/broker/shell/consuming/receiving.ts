@@ -10,8 +10,8 @@ import type { Delivery, ReceiveBudget, ReceiveRequest } from '../../broker.ts'
 import { decideOrderlyTake, isRepeat } from '../../core/consuming/orderly.ts'
 import { decideTake, type Taken } from '../../core/consuming/take.ts'
 import { enter, leaveQueue, makeWaiter, reenter, refuseWaiter } from '../../core/consuming/waiters.ts'
-import type { BrokerEvent, DeliveryEvent } from '../../core/events.ts'
-import { type SqlFilter, sqlOf } from '../../core/filters/filter.ts'
+import type { BrokerEvent, DeliveryEvent, MessageEvent } from '../../core/events.ts'
+import { matches, type SqlFilter, sqlOf } from '../../core/filters/filter.ts'
 import { limits } from '../../core/limits.ts'
 import { type Refusal, tooMuchUnread } from '../../core/refusal.ts'
 import type { BrokerState, Subscription, Topic, Waiter } from '../../core/state.ts'
@@ -219,11 +219,9 @@ export class Receiving {
       void this.#deliver(poll, taken.leased)
       return true
     }
-    if (sql && taken.unevaluated.length > 0) this.#evaluate(subscription, sqlEvaluation.judge(taken.unevaluated, sql))
-    else if (sql && taken.missing !== null)
-      this.#evaluate(subscription, this.#evaluateQueues(subscription, sql, poll.max))
+    if (sql) this.#evaluateFor(poll, sql, taken)
     else if (taken.missing !== null) this.load(subscription, taken.missing)
-    else if (taken.unfinished) this.#serveLater(subscription, at)
+    if (taken.unfinished && !this.#loading.has(subscription)) this.#serveLater(subscription, at)
     return false
   }
 
@@ -233,6 +231,8 @@ export class Receiving {
     try {
       const messages = await delivering.read(poll, leased)
       await subscriptions.settled(subscription.group)
+      const matched = sqlOf(poll.filter) ? await delivering.evaluate(poll.filter, messages) : null
+      const isMatch = (message: MessageEvent) => (matched ? matched.has(message) : matches(poll.filter, message))
       if (messages.length < leased.entries.length) delivering.giveBack(subscription, leased, messages.length)
       if (messages.length === 0 && leased.entries.length > 0) {
         this.#fail(poll, tooMuchUnread)
@@ -243,7 +243,7 @@ export class Receiving {
         this.#answer(poll, [])
         return
       }
-      const deliveries = delivering.wanted(subscription, poll.filter, leased, messages)
+      const deliveries = delivering.wanted(subscription, leased, messages, isMatch)
       if (deliveries.length === 0) this.#waitOn(poll)
       else this.#answer(poll, deliveries)
     } catch (error) {
@@ -296,15 +296,18 @@ export class Receiving {
   }
 
   /** What an expression says is known from the messages alone; the subscription is served when they were asked. */
-  #evaluate(subscription: Subscription, work: Promise<void>): void {
-    this.#evaluating.add(subscription)
-    this.#resume(subscription, work)
-  }
-
-  #evaluateQueues(subscription: Subscription, filter: SqlFilter, max: number): Promise<void> {
+  #evaluateFor({ subscription, max }: Poll, filter: SqlFilter, { unevaluated, missing }: Taken): void {
+    if (unevaluated.length === 0 && missing === null) return
+    const { sqlEvaluation } = this.#context
     const isWanted = () =>
       !this.#context.closed() && !subscription.removed && subscription.waiters.first?.filter === filter
-    return this.#context.sqlEvaluation.evaluate(subscription, filter, max, isWanted)
+    this.#evaluating.add(subscription)
+    this.#resume(
+      subscription,
+      unevaluated.length > 0
+        ? sqlEvaluation.judge(unevaluated, filter, isWanted)
+        : sqlEvaluation.evaluate(subscription, filter, max, isWanted),
+    )
   }
 
   #resume(subscription: Subscription, work: Promise<void>): void {

@@ -5,7 +5,8 @@
  * A queue is evaluated in portions, bounded in messages and bytes, until one holds a match; what was passed over
  * on the way is remembered as one stretch, so a million messages that do not match cost their subscription and
  * nothing in the log. Only the latest expression of each subscription is remembered, for it is the rule that
- * a group's members use one.
+ * a group's members use one. Between two messages the turn of the event loop may end: an expression at its limit
+ * takes milliseconds for one message at its limit.
  */
 import type { Clock } from '../../../world/world.ts'
 import type { Entries } from '../../core/consuming/take.ts'
@@ -13,6 +14,7 @@ import type { SqlFilter } from '../../core/filters/filter.ts'
 import { limits } from '../../core/limits.ts'
 import type { Lease, Queue, Subscription } from '../../core/state.ts'
 import { messageOf } from '../records.ts'
+import type { TurnBudget } from '../turn-budget.ts'
 import { IdleMemory } from './idle-memory.ts'
 
 /** Payload bytes read at a time. */
@@ -20,6 +22,7 @@ const PORTION_BYTES = 4 * 2 ** 20
 
 export interface SqlEvaluationContext {
   readonly clock: Clock
+  readonly turns: TurnBudget
   now(): number
   lookup(queueKey: number, from: number, count: number): Promise<Entries> | Entries
   readMany(positions: readonly number[]): Promise<Uint8Array[]>
@@ -99,10 +102,9 @@ export class SqlEvaluation {
       const found = await this.#context.lookup(queue.key, at, Math.min(queue.visible - at, limits.scanStep))
       if (found.count === 0 && found.from <= at)
         throw new Error(`Queue ${queue.key} has no entry for its offset ${at}.`)
-      const passes = await this.#ask(
-        filter,
-        Array.from({ length: found.count }, (_, i) => found.position(i)),
-      )
+      const positions = Array.from({ length: found.count }, (_, i) => found.position(i))
+      const passes = await this.#ask(filter, positions, isWanted)
+      if (passes === null) return passed
       for (const one of passes) passed += one
       if (passed > 0) entries = evaluated(found, passes)
       else at = found.from + found.count
@@ -117,11 +119,10 @@ export class SqlEvaluation {
   }
 
   /** Asks of messages that were delivered before. */
-  async judge(leases: readonly Lease[], filter: SqlFilter): Promise<void> {
-    const passes = await this.#ask(
-      filter,
-      leases.map((lease) => lease.position),
-    )
+  async judge(leases: readonly Lease[], filter: SqlFilter, isWanted: () => boolean): Promise<void> {
+    const positions = leases.map((lease) => lease.position)
+    const passes = await this.#ask(filter, positions, isWanted)
+    if (passes === null) return
     leases.forEach((lease, i) => {
       if (passes[i] === 1) lease.matchedBy = filter
       else lease.refusedBy = filter
@@ -132,13 +133,19 @@ export class SqlEvaluation {
     this.#evaluated.delete(subscription)
   }
 
-  async #ask(filter: SqlFilter, positions: readonly number[]): Promise<Uint8Array> {
+  /** 1 for each message that matches; null when nobody wanted to know any more. */
+  async #ask(filter: SqlFilter, positions: readonly number[], isWanted: () => boolean): Promise<Uint8Array | null> {
+    const { turns } = this.#context
     const passes = new Uint8Array(positions.length)
     let bytes = 0
     // The size of a message shows when it is read: a few first, then by the size of those.
     for (let next: number = limits.messagesReadFirst, done = 0; done < positions.length; ) {
       const records = await this.#read(positions.slice(done, done + next))
       for (const record of records) {
+        if (turns.isSpent) {
+          await turns.pause()
+          if (!isWanted()) return null
+        }
         bytes += record?.length ?? 0
         passes[done++] = record === null || filter.passes(messageOf(record).payload) ? 1 : 0
       }

@@ -26,14 +26,14 @@ export type Reading = (payload: Uint8Array) => (name: string) => string | null
 /** How to read these names from kept messages. */
 export function readerOf(names: ReadonlySet<string>): Reading {
   const system = [...names].filter((name) => Object.hasOwn(fromSystem, name))
-  const user = [...names]
-    .filter((name) => !Object.hasOwn(fromSystem, name))
-    .map((name) => ({ name, bytes: Buffer.from(name) }))
+  const user = new Set([...names].filter((name) => !Object.hasOwn(fromSystem, name)))
+  /** In bytes. A key of another length need not be read. */
+  const lengths = new Set([...user].map((name) => Buffer.byteLength(name)))
   return (payload) => {
     const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
     const systemEnd = systemStart + kept.readUInt32BE(1)
     const found = new Map<string, string>()
-    if (user.length > 0) findUser(kept, systemEnd, user, found)
+    if (user.size > 0) findUser(kept, systemEnd, { names: user, lengths }, found)
     if (system.length > 0) {
       const properties = gen.SystemProperties.decode(kept.subarray(systemStart, systemEnd))
       for (const name of system) {
@@ -53,7 +53,7 @@ const valueTag = (2 << 3) | 2
 function findUser(
   kept: Buffer,
   from: number,
-  wanted: readonly { readonly name: string; readonly bytes: Buffer }[],
+  wanted: { readonly names: ReadonlySet<string>; readonly lengths: ReadonlySet<number> },
   found: Map<string, string>,
 ): void {
   const place = { at: from }
@@ -72,9 +72,9 @@ function findUser(
         else if (field === valueTag) [valueAt, valueEnd] = [place.at, fieldEnd]
         place.at = fieldEnd
       }
-      for (const { name, bytes } of wanted) {
-        if (bytes.length !== keyEnd - keyAt || bytes.compare(kept, keyAt, keyEnd) !== 0) continue
-        found.set(name, kept.toString('utf8', valueAt, valueEnd))
+      if (wanted.lengths.has(keyEnd - keyAt)) {
+        const key = kept.toString('utf8', keyAt, keyEnd)
+        if (wanted.names.has(key)) found.set(key, kept.toString('utf8', valueAt, valueEnd))
       }
     }
     place.at = end
