@@ -12,6 +12,8 @@ import type { Settings } from '../config.ts'
 import { fillPath, requestTarget, signRequest } from '../iam/sign.ts'
 import { hostileHome } from '../ledger/home-trust.ts'
 import { realClock, realRandom } from '../world/real.ts'
+import { CommandError, LateError, UnreachableError, UsageError } from './errors.ts'
+import { shown } from './safe-text.ts'
 
 export interface Target {
   readonly apiUrl: string
@@ -25,40 +27,34 @@ export interface Reply {
   readonly body: Record<string, unknown>
 }
 
-/** A command that cannot go on, with the sentence the user sees. */
-export class CommandError extends Error {
-  override readonly name = 'CommandError'
-}
-
-/** A wrong command line: exit status 2. */
-export class UsageError extends Error {
-  override readonly name = 'UsageError'
-}
-
 const callLimitMs = 30_000
 const replyLimitBytes = 64 * 1024 * 1024
 
-/** Which server to talk to. Throws `CommandError` when none runs on this home. */
+/** Which server to talk to. Throws `UnreachableError` when none runs on this home. */
 export function findTarget(settings: Settings, env: NodeJS.ProcessEnv = process.env): Target {
-  const hostile = hostileHome(settings.home)
-  // Its keys and its address may be anybody's.
-  if (hostile !== null) throw new CommandError(hostile)
+  refuseHostileHome(settings.home)
   const account = readAccount(settings.home)
   const accessKeyId = settings.accessKeyId ?? account?.accessKeyId
   const accessKeySecret = settings.accessKeySecret ?? account?.accessKeySecret
   const running = readServerFile(settings.home)
   const apiUrl = given(env.GANTRY_API_URL) ?? running?.apiUrl
   if (apiUrl === undefined || apiUrl === '') {
-    throw new CommandError(
-      `No Gantry server runs on ${settings.home}. Start one with "gantry up", or name its home with --home.`,
+    throw new UnreachableError(
+      `No Gantry server runs on ${shown(settings.home)}. Start one with "gantry up", or name its home with --home.`,
     )
   }
   if (accessKeyId === undefined || accessKeySecret === undefined) {
     throw new CommandError(
-      `The home ${settings.home} holds no keys for ${apiUrl}; set GANTRY_ACCESS_KEY_ID and GANTRY_ACCESS_KEY_SECRET.`,
+      `The home ${shown(settings.home)} holds no keys for ${apiUrl}; set GANTRY_ACCESS_KEY_ID and GANTRY_ACCESS_KEY_SECRET.`,
     )
   }
   return { apiUrl, region: running?.region ?? settings.region, accessKeyId, accessKeySecret }
+}
+
+/** Throws `CommandError` for a home in which others could have put something: its keys, address and locks may be anybody's. */
+export function refuseHostileHome(home: string): void {
+  const hostile = hostileHome(home)
+  if (hostile !== null) throw new CommandError(shown(hostile))
 }
 
 /** Whether `findTarget` would find a server: one named by the environment, or one that says it runs on the home. */
@@ -118,8 +114,33 @@ export async function callData<Data>(
   return body.data as Data
 }
 
+/** A refusal in the server's words: the vendor's code, the sentence, the request, and where a command helps, which. */
 export function refusalText(action: string, status: number, body: Readonly<Record<string, unknown>>): string {
-  return `${action} was refused: ${body.Code ?? body.code ?? status}\n  ${body.Message ?? body.message ?? ''}\n  request id ${body.RequestId ?? body.requestId ?? 'unknown'}`
+  const code = String(body.Code ?? body.code ?? status)
+  const remedy = remedies[code]
+  return [
+    `${action} was refused: ${shown(code)}`,
+    `  ${shown(String(body.Message ?? body.message ?? ''))}`,
+    `  request id ${shown(String(body.RequestId ?? body.requestId ?? 'unknown'))}`,
+    ...(remedy === undefined ? [] : [`  ${remedy}`]),
+  ].join('\n')
+}
+
+/** What a person may do next, where the server's sentence cannot know that there are commands. */
+const remedies: Readonly<Record<string, string>> = {
+  'Instance.NotFound': '"gantry list instances" shows those that exist.',
+  'Topic.NotFound': '"gantry list topics INSTANCE" shows those that exist.',
+  'ConsumerGroup.NotFound': '"gantry list groups INSTANCE" shows those that exist.',
+  'Message.NotFound': '"gantry messages INSTANCE TOPIC" shows those that are stored.',
+  'InstanceStatus.Error': '"gantry get instance INSTANCE" shows its state and the reason.',
+  'QuotaExceeded.Topic': 'Delete a topic, or create an instance of a larger specification.',
+  'QuotaExceeded.ConsumerGroup': 'Delete a group, or create an instance of a larger specification.',
+  SignatureDoesNotMatch:
+    "The key of this command is not the server's: check GANTRY_ACCESS_KEY_ID and GANTRY_ACCESS_KEY_SECRET, and --home.",
+  'InvalidAccessKeyId.NotFound':
+    "The key of this command is not the server's: check GANTRY_ACCESS_KEY_ID and GANTRY_ACCESS_KEY_SECRET, and --home.",
+  InvalidTimeStampExpired: 'The clocks of this machine and of the server differ; set them.',
+  NotImplemented: '"gantry call --list" marks what this version does not carry out.',
 }
 
 function place(operation: Operation, input: Readonly<Record<string, unknown>>): { path: string; body: string | null } {
@@ -181,8 +202,8 @@ function send(
             resolve({ status: response.statusCode ?? 0, body: JSON.parse(Buffer.concat(chunks).toString('utf8')) })
           } catch {
             reject(
-              new CommandError(
-                `${url.origin} answered HTTP ${response.statusCode} without JSON; is it a Gantry server?`,
+              new UnreachableError(
+                `${url.origin} answered HTTP ${response.statusCode} without JSON; is it a Gantry server? Check GANTRY_API_URL and --home.`,
               ),
             )
           }
@@ -190,15 +211,30 @@ function send(
       },
     )
     request.once('timeout', () =>
-      request.destroy(new CommandError(`${url.origin} did not answer within ${callLimitMs / 1000} s.`)),
+      request.destroy(
+        new LateError(
+          `${url.origin} did not answer within ${callLimitMs / 1000} s. "gantry doctor" may say why; what was asked may still happen.`,
+        ),
+      ),
     )
     request.once('error', (error: NodeJS.ErrnoException) => {
-      reject(
-        error.code === 'ECONNREFUSED'
-          ? new CommandError(`Nobody listens on ${url.origin}. Start the server with "gantry up".`)
-          : error,
-      )
+      reject(error instanceof CommandError ? error : new UnreachableError(unreachableText(url, error)))
     })
     request.end(bytes ?? undefined)
   })
+}
+
+function unreachableText({ origin, hostname }: URL, { code, message }: NodeJS.ErrnoException): string {
+  switch (code) {
+    case 'ECONNREFUSED':
+      return `Nobody listens on ${origin}. Start the server with "gantry up".`
+    case 'ENOTFOUND':
+    case 'EAI_AGAIN':
+      return `The host name ${hostname} has no address here; check GANTRY_API_URL.`
+    case 'ECONNRESET':
+    case 'EPIPE':
+      return `${origin} closed the connection before it answered; "gantry doctor" may say why.`
+    default:
+      return `${origin} cannot be reached (${shown(message)}).`
+  }
 }

@@ -4,8 +4,10 @@
  */
 import { createRequire } from 'node:module'
 import { realClock } from '../world/real.ts'
-import { CommandError } from './client.ts'
-import { shownMs, step } from './terminal.ts'
+import { type Connection, started, stopped } from './connect.ts'
+import { CommandError, LateError } from './errors.ts'
+import { shownMs, step } from './output.ts'
+import { shown } from './safe-text.ts'
 
 /** One topic and one group a kind, so that no consumer waits on a topic that has nothing for it. */
 export const kinds = {
@@ -26,9 +28,10 @@ const invisibleMs = 15_000
 const limitMs = 30_000
 const commitCode = 1
 
-export async function showKinds(common: Readonly<Record<string, unknown>>): Promise<void> {
+export async function showKinds(connection: Connection): Promise<void> {
   const { Producer, SimpleConsumer } = createRequire(import.meta.url)('rocketmq-client-nodejs')
   const { ordered, delayed, transactional } = kinds
+  const common = connection.options
   const producer = new Producer({
     ...common,
     topics: [ordered.topicName, delayed.topicName, transactional.topicName],
@@ -47,7 +50,7 @@ export async function showKinds(common: Readonly<Record<string, unknown>>): Prom
     transactional: consumerOf(transactional),
   }
   await step('connect for ordered, delayed and transactional messages', () =>
-    Promise.all([producer, ...Object.values(consumers)].map((client) => client.startup())),
+    Promise.all([producer, ...Object.values(consumers)].map((client) => started(client, connection))),
   )
   try {
     const dueMs = await sendDelayed(producer)
@@ -67,7 +70,7 @@ export async function showKinds(common: Readonly<Record<string, unknown>>): Prom
       (lateMs) => `${shownMs(lateMs)} after it was due`,
     )
   } finally {
-    await Promise.all([producer, ...Object.values(consumers)].map((client) => client.shutdown()))
+    await stopped(producer, ...Object.values(consumers))
   }
 }
 
@@ -77,7 +80,8 @@ async function exchangeOrdered(producer: any, consumer: any): Promise<string[]> 
     await producer.send({ topic: topicName, messageGroup: 'order-1', body: Buffer.from(body) })
   }
   const received = await receive(consumer, orderedBodies.length)
-  if (received.join() !== orderedBodies.join()) throw new CommandError(`The order was broken: ${received.join(', ')}.`)
+  if (received.join() !== orderedBodies.join())
+    throw new CommandError(`The order was broken: ${shown(received.join(', '))}.`)
   return received
 }
 
@@ -90,7 +94,7 @@ async function exchangeTransactional(producer: any, consumer: any): Promise<stri
   }
   const received = await receive(consumer, 1)
   if (received.join() !== 'the one with commit') {
-    throw new CommandError(`What was rolled back was delivered: ${received.join(', ')}.`)
+    throw new CommandError(`What was rolled back was delivered: ${shown(received.join(', '))}.`)
   }
   return received
 }
@@ -119,7 +123,7 @@ async function receive(consumer: any, count: number): Promise<string[]> {
   const bodies: string[] = []
   while (bodies.length < count) {
     if (realClock.monotonic() > end) {
-      throw new CommandError(`Only ${bodies.length} of ${count} messages arrived within ${limitMs / 1000} s.`)
+      throw new LateError(`Only ${bodies.length} of ${count} messages arrived within ${limitMs / 1000} s.`)
     }
     for (const message of await consumer.receive(32, invisibleMs)) {
       bodies.push(message.body.toString())

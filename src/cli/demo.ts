@@ -5,10 +5,13 @@
 import { createRequire } from 'node:module'
 import type { Settings } from '../config.ts'
 import { pause, realClock } from '../world/real.ts'
-import { CommandError, findTarget, isTargetKnown, type Target, UsageError } from './client.ts'
+import { findTarget, isTargetKnown, type Target } from './client.ts'
+import { type Connection, connectionTo, started as startedClient, stopped } from './connect.ts'
 import { kinds, showKinds } from './demo-kinds.ts'
+import { CommandError, exitCodes, LateError, UsageError } from './errors.ts'
+import { out, say, shownMs, step, tellSteps } from './output.ts'
 import { instanceRequest } from './resources.ts'
-import { bold, dim, shownMs, step } from './terminal.ts'
+import { bold, dim, shown } from './safe-text.ts'
 import { startThrowawayServer } from './throwaway.ts'
 import { untilGone, untilRunning } from './waiting.ts'
 
@@ -33,6 +36,7 @@ export async function demo(settings: Settings, options: DemoOptions): Promise<vo
   if (!Number.isInteger(count) || count < 1 || count > mostMessages) {
     throw new UsageError(`--messages takes a whole number from 1 to ${mostMessages}.`)
   }
+  tellSteps()
   if (!options.start || isTargetKnown(settings)) {
     await demoOn(findTarget(settings), count, options.keep)
     return
@@ -52,7 +56,7 @@ export async function demo(settings: Settings, options: DemoOptions): Promise<vo
 
 async function demoOn(target: Target, count: number, keep: boolean): Promise<void> {
   const started = realClock.monotonic()
-  process.stderr.write(`${bold('Gantry demo', process.stderr)} against ${target.apiUrl}\n`)
+  say(`${bold('Gantry demo')} against ${shown(target.apiUrl)}`)
 
   const { sdk, client } = await step('load the official SDK and client', async () => loadSdk(target))
   const creating = client.createInstance(new sdk.CreateInstanceRequest(demoInstance(sdk)))
@@ -63,12 +67,16 @@ async function demoOn(target: Target, count: number, keep: boolean): Promise<voi
     (id) => id,
   )
   try {
-    const instance = await step(
+    await step(
       'waiting until the instance runs',
       () => untilRunning(target, instanceId),
       (found) => found.status,
     )
-    const endpoint = instance.networkInfo!.endpoints[0]!.endpointUrl
+    const connection = await step(
+      'GetInstanceAccount',
+      () => connectionTo(target, instanceId),
+      ({ options }) => `clients connect as ${options.sessionCredentials?.accessKey ?? 'anybody'}`,
+    )
     await step(`CreateTopic ${topicNames.join(', ')}`, () =>
       Promise.all(
         places.map(({ topicName, messageType }) =>
@@ -82,15 +90,15 @@ async function demoOn(target: Target, count: number, keep: boolean): Promise<voi
       ),
     )
     await step('waiting for the topics and the groups', () => untilChildrenRun(client, instanceId))
-    await exchange(endpoint, count)
-    await showKinds(clientOptions(endpoint))
+    await exchange(connection, count)
+    await showKinds(connection)
   } finally {
     made.leave()
-    if (keep) process.stderr.write(dim(`Kept: gantry get instance ${instanceId}\n`, process.stderr))
+    if (keep) say(dim(`Kept: gantry get instance ${shown(instanceId)}`))
     else await removeInstance(target, client, instanceId)
   }
-  process.stdout.write(
-    `${count} messages sent and received through a new instance in ${shownMs(Math.round(realClock.monotonic() - started))}.\n`,
+  out(
+    `${count} messages sent and received through a new instance in ${shownMs(Math.round(realClock.monotonic() - started))}.`,
   )
 }
 
@@ -99,25 +107,25 @@ async function removeInstance(target: Target, client: any, instanceId: string): 
     await step('DeleteInstance', () => client.deleteInstance(instanceId))
     await step('waiting until it is gone', () => untilGone(target, instanceId))
   } catch (error) {
-    process.stderr.write(`The demo's instance may still be there: gantry delete instance ${instanceId}\n`)
+    say(`The demo's instance may still be there: gantry delete instance ${shown(instanceId)}`)
     throw error
   }
 }
 
 /** An interrupted demo takes its instance away, also one whose creation was under way, and exits as shells expect. */
 function cleanUpOnSignal(target: Target, client: any, creating: Promise<any>, keep: boolean): { leave(): void } {
-  const signals = { SIGINT: 130, SIGTERM: 143 } as const
+  const signals = { SIGINT: exitCodes.interrupted, SIGTERM: exitCodes.terminated } as const
   let interrupted = false
   const interrupt = async (signal: keyof typeof signals): Promise<void> => {
     // The terminal and whoever started us may both pass on one Ctrl-C; a bounded clean-up needs no second word.
     if (interrupted) return
     interrupted = true
-    process.stderr.write('\nInterrupted.\n')
+    say('\nInterrupted.')
     const instanceId: string | null = await creating.then(
       (answer) => answer.body.data,
       () => null,
     )
-    if (instanceId !== null && keep) process.stderr.write(`Kept: gantry get instance ${instanceId}\n`)
+    if (instanceId !== null && keep) say(`Kept: gantry get instance ${shown(instanceId)}`)
     // What went wrong was said already.
     else if (instanceId !== null) await removeInstance(target, client, instanceId).catch(() => {})
     process.exit(signals[signal])
@@ -134,9 +142,9 @@ function cleanUpOnSignal(target: Target, client: any, creating: Promise<any>, ke
   }
 }
 
-async function exchange(endpoint: string, count: number): Promise<void> {
+async function exchange(connection: Connection, count: number): Promise<void> {
   const { Producer, SimpleConsumer } = createRequire(import.meta.url)('rocketmq-client-nodejs')
-  const common = clientOptions(endpoint)
+  const common = connection.options
   const producer = new Producer({ ...common, topics: [topicName] })
   const consumer = new SimpleConsumer({
     ...common,
@@ -144,8 +152,8 @@ async function exchange(endpoint: string, count: number): Promise<void> {
     subscriptions: new Map([[topicName, '*']]),
     awaitDuration: 5000,
   })
-  await step(`connect rocketmq-client-nodejs to ${endpoint}`, () =>
-    Promise.all([producer.startup(), consumer.startup()]),
+  await step(`connect rocketmq-client-nodejs to ${common.endpoints}`, () =>
+    Promise.all([producer, consumer].map((client) => startedClient(client, connection))),
   )
   try {
     const sent = await step(
@@ -171,25 +179,21 @@ async function exchange(endpoint: string, count: number): Promise<void> {
       (received) => `${received} received, each once`,
     )
   } finally {
-    await Promise.all([producer.shutdown(), consumer.shutdown()])
+    await stopped(producer, consumer)
   }
 }
-
-const quiet = { info() {}, warn() {}, error() {}, debug() {} }
-const clientOptions = (endpoint: string) => ({ endpoints: endpoint, namespace: '', logger: quiet })
 
 async function receiveAll(consumer: any, sent: ReadonlySet<string>): Promise<number> {
   const end = realClock.monotonic() + receiveLimitMs
   const received = new Set<string>()
   while (received.size < sent.size) {
     if (realClock.monotonic() > end)
-      throw new CommandError(
-        `Only ${received.size} of ${sent.size} messages arrived within ${receiveLimitMs / 1000} s.`,
-      )
+      throw new LateError(`Only ${received.size} of ${sent.size} messages arrived within ${receiveLimitMs / 1000} s.`)
     for (const message of await consumer.receive(32, 15_000)) {
       if (!sent.has(message.messageId))
-        throw new CommandError(`A message arrived that was not sent: ${message.messageId}.`)
-      if (received.has(message.messageId)) throw new CommandError(`A message arrived twice: ${message.messageId}.`)
+        throw new CommandError(`A message arrived that was not sent: ${shown(message.messageId)}.`)
+      if (received.has(message.messageId))
+        throw new CommandError(`A message arrived twice: ${shown(message.messageId)}.`)
       received.add(message.messageId)
       await consumer.ack(message)
     }
@@ -206,7 +210,7 @@ async function untilChildrenRun(client: any, instanceId: string): Promise<void> 
     ])
     if (found.every(({ body }) => body.data.status === 'RUNNING')) return
     if (realClock.monotonic() > end)
-      throw new CommandError('The topics and the groups are still being made; "gantry doctor" may say why.')
+      throw new LateError('The topics and the groups are still being made; "gantry doctor" may say why.')
     await pause(15)
   }
 }
@@ -238,7 +242,6 @@ function demoInstance(sdk: any): Record<string, unknown> {
       }),
       internetInfo: new sdk.CreateInstanceRequestNetworkInfoInternetInfo(request.networkInfo.internetInfo),
     }),
-    aclInfo: new sdk.CreateInstanceRequestAclInfo(request.aclInfo),
   }
 }
 

@@ -11,10 +11,12 @@ import { hostileHome } from '../ledger/home-trust.ts'
 import { keyProblem } from '../ledger/key-check.ts'
 import { realClock, realWorld } from '../world/real.ts'
 import { callOperation, findTarget, readServerFile } from './client.ts'
+import { exitCodes } from './errors.ts'
+import { columnsOf, type OutputOptions, print } from './output.ts'
 import { processFacts, titleOf } from './processes.ts'
-import { dim, green, red } from './terminal.ts'
+import { dim, green, red, shown, wrapped } from './safe-text.ts'
 
-interface Finding {
+export interface Finding {
   readonly ok: boolean
   readonly what: string
   /** How to mend it, when it is not. */
@@ -25,7 +27,7 @@ const smallestFreeBytes = 512 * 1024 * 1024
 const fewFiles = 4096
 const oldestNode = [20, 15] as const
 
-export async function doctor(settings: Settings): Promise<void> {
+export async function doctor(settings: Settings, options: OutputOptions): Promise<void> {
   const brokers = await lookAtProcesses(settings.home, realClock)
   const findings = [
     nodeVersion(),
@@ -41,12 +43,27 @@ export async function doctor(settings: Settings): Promise<void> {
     ...(await instanceStates(settings, brokers)),
     ...damages(brokers),
   ]
-  for (const { ok, what, mend } of findings) {
-    process.stdout.write(`${ok ? green('✓') : red('✗')} ${what}\n${mend === undefined || ok ? '' : `  ${mend}\n`}`)
-  }
+  const plain = findings.map(({ ok, what, mend }) => ({ ok, what, ...(ok || mend === undefined ? {} : { mend }) }))
+  // In a pipe a finding is one line, for whoever searches it.
+  const columns = process.stdout.isTTY === true ? columnsOf() : Number.POSITIVE_INFINITY
+  print(plain, options, () => findingsText(findings, columns))
+  if (findings.some(({ ok }) => !ok)) process.exitCode = exitCodes.refused
+}
+
+/** A line for each finding, wrapped to the columns, and under what is wrong how to mend it. */
+export function findingsText(findings: readonly Finding[], columns: number): string {
+  const block = (text: string, first: string): string =>
+    wrapped(shown(text), columns - 2)
+      .map((line, index) => `${index === 0 ? first : ' '} ${line}`)
+      .join('\n')
+  const lines = findings.flatMap(({ ok, what, mend }) => [
+    block(what, ok ? green('✓') : red('✗')),
+    ...(mend === undefined || ok ? [] : [block(mend, ' ')]),
+  ])
   const wrong = findings.filter(({ ok }) => !ok).length
-  process.stdout.write(wrong === 0 ? dim('Nothing is wrong.\n') : `${wrong} thing${wrong === 1 ? '' : 's'} to mend.\n`)
-  if (wrong > 0) process.exitCode = 1
+  return [...lines, wrong === 0 ? dim('Nothing is wrong.') : `${wrong} thing${wrong === 1 ? '' : 's'} to mend.`].join(
+    '\n',
+  )
 }
 
 function nodeVersion(): Finding {

@@ -1,8 +1,10 @@
 /** `gantry env`: export lines for a shell; `eval "$(gantry env)"`. */
 import type { Settings } from '../config.ts'
 import { findTarget } from './client.ts'
+import { type OutputOptions, print } from './output.ts'
+import { isPlain, shown } from './safe-text.ts'
 
-export function env(settings: Settings): void {
+export function env(settings: Settings, options: OutputOptions): void {
   const target = findTarget(settings)
   const endpoint = new URL(target.apiUrl).host
   const groups: ReadonlyArray<readonly [string, ReadonlyArray<readonly [string, string]>]> = [
@@ -35,8 +37,13 @@ export function env(settings: Settings): void {
     `# ${title}`,
     ...pairs.map(([name, value]) => `export ${name}=${shellQuoted(value)}`),
   ])
-  process.stdout.write(`${lines.join('\n')}\n`)
+  print(Object.fromEntries(groups.flatMap(([, pairs]) => pairs)), options, () => lines.join('\n'))
 }
 
-const shellQuoted = (value: string): string =>
-  /^[\w@%+=:,./-]+$/.test(value) ? value : `'${value.replaceAll("'", `'\\''`)}'`
+/** A word of a POSIX shell; what a terminal must not be given is written as bash, zsh and ksh write it, `$'\u001b'`. */
+export function shellQuoted(value: string): string {
+  if (/^[\w@%+=:,./-]+$/.test(value)) return value
+  if (isPlain(value)) return `'${value.replaceAll("'", `'\\''`)}'`
+  const text = shown(value.replaceAll('\\', '\\\\').replaceAll("'", "\\'"))
+  return `$'${text.replace(/\\u\{([0-9a-f]+)\}/g, (_, code: string) => `\\U${code.padStart(8, '0')}`)}'`
+}

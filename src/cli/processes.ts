@@ -2,17 +2,17 @@
 import type { Settings } from '../config.ts'
 import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/look.ts'
 import { realClock } from '../world/real.ts'
-import { table } from './terminal.ts'
+import { type OutputOptions, print } from './output.ts'
+import { table } from './tables.ts'
 
 /** `gantry list processes`. */
-export async function listProcesses(settings: Settings, options: { json?: boolean }): Promise<void> {
+export async function listProcesses(settings: Settings, options: OutputOptions): Promise<void> {
   const seen = await lookAtProcesses(settings.home, realClock)
-  process.stdout.write(
-    options.json === true
-      ? `${JSON.stringify(seen.map(plain), null, 2)}\n`
-      : `${table(['PROCESS', 'PID', 'INSTANCES', 'UP', 'RESTARTS', 'STATE'], seen.map(row))}\n`,
-  )
+  print(seen.map(plain), options, () => processTable(seen))
 }
+
+export const processTable = (seen: readonly ProcessSeen[]): string =>
+  table(['PROCESS', 'PID', 'INSTANCES', 'UP', 'RESTARTS', 'STATE'], seen.map(row))
 
 /** The facts of the process that holds the instance, for `gantry get instance`; none when this home knows of none. */
 export async function processOfInstance(
@@ -65,7 +65,7 @@ function row({ name, greeting, silent, record, instances }: ProcessSeen): string
 
 const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
 
-function shownDuration(ms: number): string {
+export function shownDuration(ms: number): string {
   const seconds = Math.round(ms / 1000)
   if (seconds < 120) return `${seconds} s`
   if (seconds < 2 * 3600) return `${Math.round(seconds / 60)} min`

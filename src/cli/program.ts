@@ -4,6 +4,14 @@
  */
 import { Command, CommanderError } from 'commander'
 import { type Flags, readSettings, SettingError, type Settings, settingRules } from '../config.ts'
+import { command, homeOption } from './command.ts'
+import { CommandError, exitCodes, Interrupted } from './errors.ts'
+import { outText, sayText, watchOutput } from './output.ts'
+import { addMessageCommands, addResourceCommands } from './resource-commands.ts'
+import { shown, wrapped } from './safe-text.ts'
+
+/** Widest line of a help text. */
+const helpColumns = 100
 
 const about = `Gantry: a self-hosted ApsaraMQ for RocketMQ 5.x.
 
@@ -13,26 +21,31 @@ official clients use.`
 
 const examples = `
 Start here:
-  gantry up                          start the server; Ctrl-C stops it
-  eval "$(gantry env)"               point SDKs, the aliyun CLI and Terraform at it
-  gantry demo                        an instance, a topic, a group, and messages through it
+  gantry up                                start the server; Ctrl-C stops it
+  eval "$(gantry env)"                     point SDKs, the aliyun CLI and Terraform at it
+  gantry demo                              an instance, a topic, a group, and messages through it
 
 Then:
-  gantry create instance orders      make an instance and wait until it runs
-  gantry create topic <id> events
-  gantry list instances
-  gantry call GetInstance --instanceId <id>
+  gantry create instance orders            an instance, which "orders" names from now on
+  gantry create topic orders events
+  gantry send orders events "hello"
+  gantry receive orders events --group readers
+  gantry call GetInstance --instanceId rmq-cn-...
 
-Settings: a flag beats the environment (GANTRY_HOME, GANTRY_PORT, …), which beats
-gantry.yaml in the home. "gantry up --help" lists them.`
+Settings: a flag beats the environment (GANTRY_HOME, GANTRY_PORT, ...), which beats
+gantry.yaml in the home. "gantry up --help" lists them.
 
-/** Runs one command; the exit status is 0, 1 for a failure with its sentence, 2 for a wrong command line. */
+Data goes to stdout (-o table, json or yaml), everything else to stderr. Exit status: 0 done,
+1 refused, 2 a wrong command line, 3 no server answers, 4 not done in time, 130 Ctrl-C.`
+
+/** Runs one command. What the exit statuses mean is in errors.ts. */
 export async function runCommandLine(argv: readonly string[]): Promise<void> {
-  const program = createProgram()
+  watchOutput()
   try {
-    await program.parseAsync(argv as string[])
+    await createProgram().parseAsync(argv as string[])
   } catch (error) {
-    process.exitCode = await complain(error)
+    if (error instanceof Interrupted) process.exit(error.exitCode)
+    process.exitCode = complain(error)
   }
 }
 
@@ -42,248 +55,162 @@ export function createProgram(): Command {
     .version(process.env.GANTRY_VERSION ?? '0.0.0-source', '-V, --version')
     .addHelpText('after', examples)
     .exitOverride()
+    .configureOutput({ writeOut: outText, writeErr: sayText })
+    .configureHelp({ helpWidth: helpColumns, subcommandTerm })
     .showHelpAfterError('(gantry --help shows the commands)')
     .helpCommand(false)
-    .option(settingRules.home.flag!, 'the home of every command; may stand before or after its name')
-    .hook('preAction', (_program, command) => {
-      // Given before the command's name, it is the program's; the command has it as its own.
-      const { home } = program.opts<Flags>()
-      if (home !== undefined) command.setOptionValue('home', home)
+    .enablePositionalOptions()
+    .addOption(homeOption())
+    .hook('preAction', (_program, called) => {
+      // Given before the command's name it belongs to the program, or to a family of commands.
+      for (let outer = called.parent; outer !== null; outer = outer.parent) {
+        const { home } = outer.opts<Flags>()
+        if (home !== undefined && called.opts<Flags>().home === undefined) called.setOptionValue('home', home)
+      }
     })
 
-  homeOption(program.command('up'))
-    .description('run the server in the foreground')
-    .option(settingRules.host.flag!, shown('host'))
-    .option(settingRules.port.flag!, shown('port'))
-    .option(settingRules.region.flag!, shown('region'))
-    .option(settingRules.brokerProcesses.flag!, shown('brokerProcesses'))
-    .option(settingRules.logLevel.flag!, shown('logLevel'))
-    .option('--json', 'print one line of JSON when ready, instead of the card')
-    .addHelpText(
-      'after',
-      `\nSettings without a flag (or as members of gantry.yaml in the home):\n${settingsWithoutFlag()}\n${exampleLines('gantry up', 'gantry up --home ./gantry-home --port 0 --json', 'GANTRY_ACCESS_KEY_ID=test-key GANTRY_ACCESS_KEY_SECRET=test-secret gantry up')}`,
-    )
-    .action(async (options: Flags & { json?: boolean }) => {
-      await (await import('./up.ts')).up(settingsOf(options), { json: options.json === true })
-    })
-
-  homeOption(program.command('env'))
-    .description('print export lines that point SDKs, the aliyun CLI and Terraform at the running server')
-    .addHelpText('after', exampleLines('eval "$(gantry env)"'))
-    .action(async (options: Flags) => (await import('./env.ts')).env(settingsOf(options)))
-
-  homeOption(program.command('demo'))
-    .description('the main job, visibly: instance, topic, group, then messages through the official client')
-    .option('--messages <n>', 'how many messages to send', '10')
-    .option('--keep', 'leave the instance there afterwards')
-    .option('--start', 'when no server runs, start one for the demo and take it away afterwards')
-    .addHelpText('after', exampleLines('gantry demo', 'gantry demo --messages 1000 --keep', 'gantry demo --start'))
-    .action(async (options: Flags & { messages: string; keep?: boolean; start?: boolean }) => {
-      await (await import('./demo.ts')).demo(settingsOf(options), {
-        messages: options.messages,
-        keep: options.keep === true,
-        start: options.start === true,
-      })
-    })
-
-  addResourceCommands(program)
-
-  homeOption(program.command('call [action]'))
-    .description('call any operation of the API, signed')
-    .usage('ACTION [--parameter value] [--body JSON]')
-    .option('--list', 'list all operations')
-    .allowUnknownOption()
-    .allowExcessArguments()
-    .helpOption(false)
-    .addHelpText('after', '')
-    .action(async (action: string | undefined, options: Flags & { list?: boolean }, command: Command) => {
-      await (await import('./call.ts')).call(
-        settingsOf(options),
-        action,
-        command.args.slice(action === undefined ? 0 : 1),
-        options.list === true,
-      )
-    })
-
-  homeOption(program.command('doctor'))
-    .description('what is wrong with this machine or this home, and how to mend it')
-    .addHelpText(
-      'after',
-      `\nChanges nothing. Exit status 1 when there is something to mend.\n${exampleLines('gantry doctor')}`,
-    )
-    .action(async (options: Flags) => (await import('./doctor.ts')).doctor(settingsOf(options)))
-
-  for (const command of program.commands) explainMistakes(command, `gantry ${command.name()}`)
+  addServerCommands(program)
+  addResourceCommands(program, settingsOf)
+  addMessageCommands(program, settingsOf)
+  addCall(program)
+  addHelp(program)
+  for (const each of program.commands) explainMistakes(each, `gantry ${each.name()}`)
   return program
 }
 
+function addServerCommands(program: Command): void {
+  command(program, {
+    usage: 'up',
+    about: 'run the server in the foreground',
+    output: false,
+    options: [
+      { flags: settingRules.host.flag!, help: described('host') },
+      { flags: settingRules.port.flag!, help: described('port') },
+      { flags: settingRules.region.flag!, help: described('region') },
+      { flags: settingRules.brokerProcesses.flag!, help: described('brokerProcesses') },
+      {
+        flags: settingRules.logLevel.flag!,
+        help: described('logLevel'),
+        values: ['debug', 'info', 'warn', 'error', 'silent'],
+      },
+      { flags: '--json', help: 'print one line of JSON when ready, instead of the card' },
+    ],
+    notes: `Settings without a flag (or as members of gantry.yaml in the home):\n${settingsWithoutFlag()}`,
+    examples: [
+      'gantry up',
+      'gantry up --home ./gantry-home --port 0 --json',
+      'GANTRY_ACCESS_KEY_ID=test-key GANTRY_ACCESS_KEY_SECRET=test-secret gantry up',
+    ],
+  }).action(async (options: Flags & { json?: boolean }) => {
+    await (await import('./up.ts')).up(settingsOf(options), { json: options.json === true })
+  })
+  command(program, {
+    usage: 'env',
+    about: 'print export lines that point SDKs, the aliyun CLI and Terraform at the running server',
+    examples: ['eval "$(gantry env)"', 'gantry env -o json'],
+  }).action(async (options) => (await import('./env.ts')).env(settingsOf(options), options))
+  command(program, {
+    usage: 'demo',
+    about: 'the main job, visibly: instance, topic, group, then messages through the official client',
+    output: false,
+    options: [
+      { flags: '--messages <n>', help: 'how many messages to send', fallback: '10' },
+      { flags: '--keep', help: 'leave the instance there afterwards' },
+      { flags: '--start', help: 'when no server runs, start one for the demo and take it away afterwards' },
+    ],
+    examples: ['gantry demo', 'gantry demo --messages 1000 --keep', 'gantry demo --start'],
+  }).action(async (options: Flags & { messages: string; keep?: boolean; start?: boolean }) => {
+    await (await import('./demo.ts')).demo(settingsOf(options), {
+      messages: options.messages,
+      keep: options.keep === true,
+      start: options.start === true,
+    })
+  })
+  command(program, {
+    usage: 'stop',
+    about: 'stop the server of the home cleanly, with its broker processes',
+    options: [{ flags: '--timeout <time>', help: 'how long to wait until it is gone', fallback: '40s' }],
+    notes: 'Exit status 0 also when no server runs; 4 when it is still stopping at the end of the time.',
+    examples: ['gantry stop', 'gantry stop --home ./gantry-home --timeout 2m'],
+  }).action(async (options) => (await import('./stop.ts')).stop(settingsOf(options), options))
+  command(program, {
+    usage: 'logs',
+    about: 'show what the server and the broker processes of the home wrote',
+    options: [
+      { flags: '--follow', help: 'go on with what is written, until Ctrl-C' },
+      { flags: '--lines <n>', help: 'how many lines of what is there', fallback: '100' },
+      { flags: '--instance <id>', help: 'only lines about this instance' },
+      { flags: '--process <name>', help: 'only "server", or a broker process ("gantry list processes")' },
+      { flags: '--level <level>', help: 'this level and above', values: ['debug', 'info', 'warn', 'error'] },
+    ],
+    notes:
+      'The server writes server.log in the home, 16 MiB and the 16 MiB before; a broker process brokers/NAME.log.\nWith -o json each line is one JSON object.',
+    examples: ['gantry logs', 'gantry logs --follow --level warn', 'gantry logs --instance rmq-cn-... --lines 20'],
+  }).action(async (options) => (await import('./logs.ts')).logs(settingsOf(options), options))
+  command(program, {
+    usage: 'doctor',
+    about: 'what is wrong with this machine or this home, and how to mend it',
+    notes: 'Changes nothing. Exit status 1 when there is something to mend.',
+    examples: ['gantry doctor', 'gantry doctor -o json'],
+  }).action(async (options) => (await import('./doctor.ts')).doctor(settingsOf(options), options))
+}
+
+function addCall(program: Command): void {
+  command(program, {
+    usage: 'call [action]',
+    about: 'call any operation of the API, signed',
+    output: false,
+    options: [{ flags: '--list', help: 'list all operations; marks those that are not carried out' }],
+    examples: ['gantry call --list', 'gantry call CreateTopic --help'],
+  })
+    .usage('ACTION [--parameter value] [--body JSON]')
+    .option('-o, --output <format>', 'how data is printed; json for a reply, table for --list')
+    .allowUnknownOption()
+    .allowExcessArguments()
+    // Behind the action's name everything is the action's.
+    .passThroughOptions()
+    .helpOption(false)
+    .action(async (action: string | undefined, options, called: Command) => {
+      const { call, callUsage } = await import('./call.ts')
+      if (action === '--help' || action === '-h') outText(callUsage)
+      else {
+        const behind = called.args.slice(action === undefined ? 0 : 1)
+        await call((own) => settingsOf({ ...options, ...own }), action, behind, options)
+      }
+    })
+}
+
+function addHelp(program: Command): void {
+  command(program, {
+    usage: 'help [command...]',
+    about: 'show how a command is used',
+    output: false,
+    examples: ['gantry help create topic', 'gantry help call CreateInstance'],
+  }).action(async (path: string[]) => (await import('./help.ts')).help(createProgram(), path))
+}
+
+/** `send <instance> <topic> [body]`: that a command has options goes without saying. */
+const subcommandTerm = (each: Command): string => `${each.name()} ${each.usage().replace(/\[options\] ?/, '')}`.trim()
+
 /** A wrong command line is answered with how the command is used. */
-function explainMistakes(command: Command, name: string): void {
-  command.showHelpAfterError(`Usage: ${name} ${command.usage()}\n("${name} --help" tells more)`)
-  for (const inner of command.commands) explainMistakes(inner, `${name} ${inner.name()}`)
+function explainMistakes(each: Command, name: string): void {
+  each.showHelpAfterError(`Usage: ${name} ${each.usage()}\n("${name} --help" tells more)`)
+  for (const inner of each.commands) explainMistakes(inner, `${name} ${inner.name()}`)
 }
 
-function addResourceCommands(program: Command): void {
-  const load = () => import('./resources.ts')
-
-  const create = program
-    .command('create')
-    .description('make an instance, a topic or a consumer group')
-    .addHelpText(
-      'after',
-      exampleLines(
-        'gantry create instance orders',
-        'gantry create topic rmq-cn-… events',
-        'gantry create group rmq-cn-… readers',
-      ),
-    )
-  homeOption(create.command('instance [name]'))
-    .description('make an instance and wait until it runs')
-    .option('--series <code>', 'standard, professional or ultimate', 'standard')
-    .option('--sub-series <code>', 'cluster_ha, single_node or serverless', 'cluster_ha')
-    .option('--spec <code>', 'msgProcessSpec; by default the smallest of the series')
-    .option('--retention <hours>', 'how long messages are kept')
-    .option('--internet', 'give it a public endpoint too')
-    .option('--auth', 'make clients on the VPC endpoint show credentials')
-    .option('--no-wait', 'print the id at once; do not wait until it runs')
-    .option('--json', 'print the instance as JSON')
-    .addHelpText(
-      'after',
-      exampleLines(
-        'gantry create instance orders',
-        'gantry create instance big --series professional --spec rmq.p2.4xlarge --retention 48',
-        'gantry create instance --json | jq -r .instanceId',
-      ),
-    )
-    .action(async (name: string | undefined, options) =>
-      (await load()).createInstance(settingsOf(options), name, options),
-    )
-  homeOption(create.command('topic <instance> <name>'))
-    .description('make a topic')
-    .option('--type <type>', 'NORMAL, FIFO, DELAY, TRANSACTION, PRIORITY or LITE', 'NORMAL')
-    .option('--remark <text>', 'a remark')
-    .addHelpText(
-      'after',
-      exampleLines('gantry create topic rmq-cn-… events', 'gantry create topic rmq-cn-… steps --type FIFO'),
-    )
-    .action(async (instance: string, name: string, options) =>
-      (await load()).createTopic(settingsOf(options), instance, name, options),
-    )
-  homeOption(create.command('group <instance> <id>'))
-    .description('make a consumer group')
-    .option('--order <order>', 'Concurrently or Orderly', 'Concurrently')
-    .option('--retries <n>', 'retries before the dead letters', '16')
-    .addHelpText(
-      'after',
-      exampleLines(
-        'gantry create group rmq-cn-… readers --retries 3',
-        'gantry create group rmq-cn-… in-order --order Orderly',
-      ),
-    )
-    .action(async (instance: string, id: string, options) =>
-      (await load()).createGroup(settingsOf(options), instance, id, options),
-    )
-
-  const list = program
-    .command('list')
-    .description('list instances, topics, consumer groups or broker processes')
-    .addHelpText('after', exampleLines('gantry list instances', 'gantry list topics rmq-cn-…'))
-  homeOption(list.command('instances'))
-    .description('list the instances')
-    .addHelpText('after', exampleLines('gantry list instances', 'gantry list instances --filter ord --json'))
-    .option('--filter <text>', 'part of the id or the name')
-    .option('--json', 'print the data as JSON')
-    .action(async (options) => (await load()).listInstances(settingsOf(options), options))
-  homeOption(list.command('processes'))
-    .description("list the broker processes of this machine's home")
-    .addHelpText('after', exampleLines('gantry list processes'))
-    .option('--json', 'print the data as JSON')
-    .action(async (options) => (await import('./processes.ts')).listProcesses(settingsOf(options), options))
-  homeOption(list.command('topics <instance>'))
-    .description('list the topics of an instance')
-    .addHelpText(
-      'after',
-      exampleLines('gantry list topics rmq-cn-…', 'gantry list topics rmq-cn-… --filter ord --json'),
-    )
-    .option('--filter <text>', 'part of the name')
-    .option('--json', 'print the data as JSON')
-    .action(async (instance: string, options) => (await load()).listTopics(settingsOf(options), instance, options))
-  homeOption(list.command('groups <instance>'))
-    .description('list the consumer groups of an instance')
-    .addHelpText(
-      'after',
-      exampleLines('gantry list groups rmq-cn-…', 'gantry list groups rmq-cn-… --filter ord --json'),
-    )
-    .option('--filter <text>', 'part of the id')
-    .option('--json', 'print the data as JSON')
-    .action(async (instance: string, options) => (await load()).listGroups(settingsOf(options), instance, options))
-
-  const get = program
-    .command('get')
-    .description('show one instance, topic or consumer group')
-    .addHelpText('after', exampleLines('gantry get instance rmq-cn-…'))
-  homeOption(get.command('instance <id>'))
-    .description('show an instance and its endpoints')
-    .addHelpText('after', exampleLines('gantry get instance rmq-cn-…', 'gantry get instance rmq-cn-… --json'))
-    .option('--json', 'print the data as JSON')
-    .action(async (id: string, options) => (await load()).getInstance(settingsOf(options), id, options))
-  homeOption(get.command('topic <instance> <name>'))
-    .description('show a topic as JSON')
-    .addHelpText('after', exampleLines('gantry get topic rmq-cn-… events'))
-    .action(async (instance: string, name: string, options) =>
-      (await load()).show(settingsOf(options), 'GetTopic', { instanceId: instance, topicName: name }),
-    )
-  homeOption(get.command('group <instance> <id>'))
-    .description('show a consumer group as JSON')
-    .addHelpText('after', exampleLines('gantry get group rmq-cn-… readers'))
-    .action(async (instance: string, id: string, options) =>
-      (await load()).show(settingsOf(options), 'GetConsumerGroup', { instanceId: instance, consumerGroupId: id }),
-    )
-
-  const remove = program
-    .command('delete')
-    .description('delete an instance, a topic or a consumer group')
-    .addHelpText('after', exampleLines('gantry delete instance rmq-cn-…'))
-  homeOption(remove.command('instance <id>'))
-    .description('delete an instance with its messages')
-    .option('--no-wait', 'do not wait until it is gone')
-    .addHelpText('after', exampleLines('gantry delete instance rmq-cn-…'))
-    .action(async (id: string, options) => (await load()).deleteInstance(settingsOf(options), id, options))
-  homeOption(remove.command('topic <instance> <name>'))
-    .description('delete a topic with its messages')
-    .addHelpText('after', exampleLines('gantry delete topic rmq-cn-… events'))
-    .action(async (instance: string, name: string, options) =>
-      (await load()).remove(settingsOf(options), 'DeleteTopic', `topic ${name}`, {
-        instanceId: instance,
-        topicName: name,
-      }),
-    )
-  homeOption(remove.command('group <instance> <id>'))
-    .description('delete a consumer group')
-    .addHelpText('after', exampleLines('gantry delete group rmq-cn-… readers'))
-    .action(async (instance: string, id: string, options) =>
-      (await load()).remove(settingsOf(options), 'DeleteConsumerGroup', `consumer group ${id}`, {
-        instanceId: instance,
-        consumerGroupId: id,
-      }),
-    )
-}
-
-const homeOption = (command: Command): Command =>
-  command.option(settingRules.home.flag!, `${settingRules.home.help} (default: ~/.gantry)`).exitOverride()
-
-const exampleLines = (...lines: readonly string[]): string =>
-  `\nExamples:\n${lines.map((line) => `  ${line}`).join('\n')}`
-
-const shown = (key: keyof Settings): string => `${settingRules[key].help} (default: ${settingRules[key].fallback})`
+const described = (key: keyof Settings): string => `${settingRules[key].help} (default: ${settingRules[key].fallback})`
 
 function settingsWithoutFlag(): string {
   const rules = Object.values(settingRules).filter((rule) => rule.flag === null)
   const widest = Math.max(...rules.map((rule) => rule.env.length))
-  return rules.map((rule) => `  ${rule.env.padEnd(widest)}  ${rule.help}`).join('\n')
+  return rules
+    .map((rule) => wrapped(rule.help, helpColumns - widest - 4).join(`\n${' '.repeat(widest + 4)}`))
+    .map((text, index) => `  ${rules[index]!.env.padEnd(widest)}  ${text}`)
+    .join('\n')
 }
 
-function settingsOf(options: Flags): Settings {
+/** Settings with what the command line says. Throws `SettingError`. */
+export function settingsOf(options: Flags): Settings {
   const flags = Object.fromEntries(
     Object.keys(settingRules)
       .filter((key) => options[key as keyof Settings] !== undefined)
@@ -292,24 +219,25 @@ function settingsOf(options: Flags): Settings {
   return readSettings(flags, process.env)
 }
 
-async function complain(error: unknown): Promise<number> {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2
-  const named = error instanceof Error ? error : new Error(String(error))
-  if (error instanceof SettingError) {
-    process.stderr.write(`gantry: ${named.message}\n`)
-    return 2
-  }
-  if (named.name === 'UsageError') {
-    process.stderr.write(`gantry: ${named.message}\n`)
-    return 2
-  }
-  // A stack is for the unexpected: what the system refused (with a syscall) and what we refuse are sentences.
-  const expected = ['CommandError', 'HomeError', 'EngineError', 'LedgerError']
-  const system = (named as NodeJS.ErrnoException).syscall !== undefined
-  const detail = expected.includes(named.name) || system ? systemSentence(named) : (named.stack ?? named.message)
-  process.stderr.write(`gantry: ${detail}\n`)
-  return 1
+/** Says what went wrong and answers the exit status. */
+function complain(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? exitCodes.done : exitCodes.usage
+  sayText(`${complaint(error)}\n`)
+  if (error instanceof SettingError) return exitCodes.usage
+  return error instanceof CommandError ? error.exitCode : exitCodes.refused
 }
+
+/** A sentence; a stack only for what nobody expected. */
+export function complaint(error: unknown): string {
+  const named = error instanceof Error ? error : new Error(String(error))
+  const expected = ['HomeError', 'EngineError', 'LedgerError', 'SettingError']
+  const system = (named as NodeJS.ErrnoException).syscall !== undefined
+  if (named instanceof CommandError) return `gantry: ${named.message}`
+  if (expected.includes(named.name)) return `gantry: ${lineByLine(named.message)}`
+  return `gantry: ${system ? shown(systemSentence(named)) : lineByLine(named.stack ?? named.message)}`
+}
+
+const lineByLine = (text: string): string => text.split('\n').map(shown).join('\n')
 
 function systemSentence(error: Error): string {
   const { code, syscall, port, address, hostname } = error as NodeJS.ErrnoException & {

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { realClock } from '../world/real.ts'
-import { CommandError } from './client.ts'
+import { CommandError } from './errors.ts'
 
 export interface ThrowawayServer {
   readonly apiUrl: string

@@ -3,7 +3,12 @@ import type { Settings } from '../config.ts'
 import { createLog } from '../observability/log.ts'
 import { type RunningServer, startServer } from '../server.ts'
 import { realClock } from '../world/real.ts'
-import { bold, dim, facts, shownMs } from './terminal.ts'
+import { shellQuoted } from './env.ts'
+import { createLogFile, type LogFile } from './log-file.ts'
+import { logText, readLine } from './log-lines.ts'
+import { out, outText, say, sayText, shownMs } from './output.ts'
+import { bold, dim, safeJson, safeJsonText, shown } from './safe-text.ts'
+import { facts } from './tables.ts'
 
 const stopLimitMs = 30_000
 /** One Ctrl-C may arrive twice: from the terminal, and from npm or a shell that passes it on. */
@@ -11,12 +16,19 @@ const sameSignalMs = 1_000
 
 export async function up(settings: Settings, options: { json: boolean }): Promise<void> {
   if (!isLoopback(settings.host)) {
-    process.stderr.write(`Listening on ${settings.host}: others on the network can reach this server.\n`)
+    say(`Listening on ${shown(settings.host)}: others on the network can reach this server.`)
   }
-  const log = createLog({ clock: realClock, level: settings.logLevel })
+  const log = createLog({
+    clock: realClock,
+    level: settings.logLevel,
+    to: logStream(createLogFile(settings.home), process.stderr.isTTY === true),
+  })
   const asked = stopAsked()
   const server = await startServer(settings, log)
-  if (!asked.already()) process.stdout.write(options.json ? readyLine(settings, server) : card(settings, server))
+  if (!asked.already()) {
+    if (options.json) out(safeJson(readyEvent(settings, server), 0))
+    else outText(card(settings, server))
+  }
   await asked.wait
   await server.stop()
   process.exit(0)
@@ -30,13 +42,13 @@ function stopAsked(): { readonly wait: Promise<void>; already(): boolean } {
       const now = realClock.monotonic()
       if (askedAt !== null) {
         if (now - askedAt < sameSignalMs) return
-        process.stderr.write('Stopping at once; what was acknowledged is kept.\n')
+        say('Stopping at once; what was acknowledged is kept.')
         process.exit(1)
       }
       askedAt = now
-      if (signal === 'SIGINT') process.stderr.write('\nStopping… (Ctrl-C again stops at once)\n')
+      if (signal === 'SIGINT') say('\nStopping… (Ctrl-C again stops at once)')
       realClock.after(stopLimitMs, () => {
-        process.stderr.write(`Not everything stopped within ${stopLimitMs / 1000} s; leaving it.\n`)
+        say(`Not everything stopped within ${stopLimitMs / 1000} s; leaving it.`)
         process.exit(1)
       })
       resolve()
@@ -46,8 +58,19 @@ function stopAsked(): { readonly wait: Promise<void>; already(): boolean } {
   return { wait, already: () => askedAt !== null }
 }
 
-function readyLine(settings: Settings, { apiUrl, account, startupMs }: RunningServer): string {
-  return `${JSON.stringify({
+/** Lines for whoever reads stderr (people on a terminal, else machines), and for `gantry logs`. */
+function logStream(file: LogFile, forPeople: boolean): { write(line: string): void } {
+  return {
+    write(written) {
+      const line = safeJsonText(written)
+      file.write(line)
+      sayText(forPeople ? `${logText(readLine('server', line.trimEnd()))}\n` : line)
+    },
+  }
+}
+
+function readyEvent(settings: Settings, { apiUrl, account, startupMs }: RunningServer): object {
+  return {
     event: 'ready',
     apiUrl,
     // The console is not part of this version.
@@ -59,12 +82,16 @@ function readyLine(settings: Settings, { apiUrl, account, startupMs }: RunningSe
     home: settings.home,
     pid: process.pid,
     startupMs,
-  })}\n`
+  }
 }
 
-function card(settings: Settings, { apiUrl, account, startupMs }: RunningServer): string {
+/** What a person sees when the server is ready. */
+export function card(
+  settings: Pick<Settings, 'home' | 'region'>,
+  { apiUrl, account, startupMs }: Pick<RunningServer, 'apiUrl' | 'account' | 'startupMs'>,
+): string {
   const where = facts([
-    ['API', `${bold(apiUrl)}  ${dim('RocketMQ 2022-08-01, plain HTTP')}`],
+    ['API', `${apiUrl}  RocketMQ 2022-08-01, plain HTTP`],
     ['Region', settings.region],
     ['Account', account.accountId],
     ['AccessKey id', account.accessKeyId],
@@ -73,7 +100,7 @@ function card(settings: Settings, { apiUrl, account, startupMs }: RunningServer)
   ])
   const homeFlag =
     process.env.GANTRY_HOME === undefined && settings.home !== `${process.env.HOME}/.gantry`
-      ? ` --home ${settings.home}`
+      ? ` --home ${shellQuoted(settings.home)}`
       : ''
   const next = facts([
     [`gantry demo${homeFlag}`, 'an instance, a topic, a group, and messages through the official client'],

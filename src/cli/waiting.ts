@@ -1,6 +1,7 @@
 /** Waiting for the loop: polls an instance until it is what the command wants, within a bound. */
 import { pause, realClock } from '../world/real.ts'
-import { CommandError, callData, callOperation, refusalText, type Target } from './client.ts'
+import { callData, callOperation, refusalText, type Target } from './client.ts'
+import { CommandError, LateError } from './errors.ts'
 
 export interface InstanceShown {
   readonly instanceId: string
@@ -18,6 +19,7 @@ export interface InstanceShown {
     readonly endpoints: ReadonlyArray<{ readonly endpointType: string; readonly endpointUrl: string }>
   }
   readonly accountInfo?: { readonly username: string }
+  readonly aclInfo?: { readonly defaultVpcAuthFree?: boolean }
 }
 
 const firstPauseMs = 15
@@ -34,18 +36,23 @@ export async function untilGone(target: Target, instanceId: string): Promise<voi
   await poll(target, instanceId, (found) => found === null)
 }
 
-/** A topic or a consumer group, by the operation that reads it. */
+/** A topic or a consumer group, by the operation that reads it; answers it as it runs. */
 export async function untilPartRuns(
   target: Target,
   action: 'GetTopic' | 'GetConsumerGroup',
   input: Readonly<Record<string, string>>,
-): Promise<void> {
+): Promise<Readonly<Record<string, unknown>>> {
+  let found: Readonly<Record<string, unknown>> = {}
   await repeatedly(
-    async () => (await callData<{ status: string }>(target, action, input)).status === 'RUNNING',
+    async () => {
+      found = await callData<Record<string, unknown>>(target, action, input)
+      return found.status === 'RUNNING'
+    },
     () => {
-      throw new CommandError(`It is still being made after ${limitMs / 1000} s. "gantry doctor" may say why.`)
+      throw new LateError(`It is still being made after ${limitMs / 1000} s. "gantry doctor" may say why.`)
     },
   )
+  return found
 }
 
 async function poll(
@@ -62,7 +69,7 @@ async function poll(
       return done(found)
     },
     () => {
-      throw new CommandError(
+      throw new LateError(
         `Instance ${instanceId} is still ${found?.status ?? 'absent'} after ${limitMs / 1000} s. "gantry doctor" may say why.`,
       )
     },

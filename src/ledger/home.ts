@@ -52,12 +52,12 @@ export async function acquireHome(home: string, options: AcquireOptions = {}): P
   }
 }
 
-/** The server that holds the home now, or null; changes nothing. For `gantry doctor`. */
-export async function homeHolder(home: string): Promise<{ readonly pid: number; readonly host: string } | null> {
+/** The server that holds the home now, or null; changes nothing. For `gantry doctor` and `gantry stop`. */
+export async function homeHolder(home: string): Promise<ProcessIdentity | null> {
   if (!(await isFolder(home))) return null
   const highest = await highestLock(home)
   const record = highest === 0 ? null : await readLock(home, highest)
-  return record !== null && (await isHeld(record, home)) ? { pid: record.pid, host: record.host } : null
+  return record !== null && (await isHeld(record, home)) ? record : null
 }
 
 function refuseHostile(home: string): void {

@@ -5,6 +5,10 @@ import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parse as parseYaml } from 'yaml'
+import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
+import type { InstanceShown } from '../../src/cli/waiting.ts'
+import { handlers } from '../../src/resources/rocketmq/index.ts'
 import { brokerPid, cleanEnv, gantry, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
 import { type Run, run } from './run.ts'
 
@@ -27,7 +31,7 @@ async function succeeds(...args: string[]): Promise<Run> {
   return done
 }
 
-async function fails(code: 1 | 2, says: RegExp, ...args: string[]): Promise<void> {
+async function fails(code: 1 | 2 | 3, says: RegExp, ...args: string[]): Promise<void> {
   const done = await on(...args)
   expect(done.stderr).toMatch(says)
   expect(done.code, done.stderr).toBe(code)
@@ -40,24 +44,47 @@ describe('create, list, get, delete', () => {
 
   it('makes an instance and shows where to connect', async () => {
     const { stdout, stderr } = await succeeds('create', 'instance', 'orders')
+    expect(stderr, 'progress is for terminals').toBe('')
     instanceId = /^instance +(\S+)$/m.exec(stdout)![1]!
     expect(stdout).toMatch(/^name +orders$/m)
     expect(stdout).toMatch(/^status +RUNNING$/m)
     expect(stdout).toMatch(/^TCP_VPC +127\.0\.0\.1:\d+$/m)
-    expect(stderr).toMatch(/✓ CreateInstance .*rmq-/)
+  })
+
+  it('follows the API’s default on passwords, and says where the account is', async () => {
+    expect((await succeeds('get', 'instance', 'orders')).stdout).toMatch(
+      new RegExp(`^password +gantry accounts ${instanceId} --show-password$`, 'm'),
+    )
+    const hidden = (await succeeds('accounts', instanceId)).stdout
+    expect(hidden).toMatch(/^user +\S{16}\npassword +hidden; --show-password shows it\nstatus +ENABLE\n$/)
+    const account = JSON.parse((await succeeds('accounts', 'orders', '-o', 'json')).stdout)
+    expect(account).toEqual({
+      username: expect.stringMatching(/^\w{16}$/),
+      password: expect.stringMatching(/^\w{16}$/),
+      accountStatus: 'ENABLE',
+    })
+    expect((await succeeds('accounts', 'orders', '--show-password')).stdout).toMatch(
+      new RegExp(`^password +${account.password}$`, 'm'),
+    )
+    const free = JSON.parse(
+      (await succeeds('create', 'instance', 'free', '--vpc-auth-free', '-o', 'json')).stdout,
+    ) as InstanceShown
+    expect(free.aclInfo).toMatchObject({ defaultVpcAuthFree: true })
+    expect((await succeeds('get', 'instance', 'free')).stdout).toMatch(/^password +not asked for on TCP_VPC$/m)
+    await succeeds('delete', 'instance', 'free')
   })
 
   it('makes a topic and a group that can be used at once', async () => {
     await succeeds('create', 'topic', instanceId, 'events', '--remark', 'what happens')
     await succeeds('create', 'group', instanceId, 'readers', '--retries', '3')
-    const topic = JSON.parse((await succeeds('get', 'topic', instanceId, 'events')).stdout)
+    const topic = JSON.parse((await succeeds('get', 'topic', instanceId, 'events', '-o', 'json')).stdout)
     expect(topic).toMatchObject({
       topicName: 'events',
       messageType: 'NORMAL',
       remark: 'what happens',
       status: 'RUNNING',
     })
-    const group = JSON.parse((await succeeds('get', 'group', instanceId, 'readers')).stdout)
+    const group = JSON.parse((await succeeds('get', 'group', 'orders', 'readers', '-o', 'json')).stdout)
     expect(group).toMatchObject({
       consumerGroupId: 'readers',
       consumeRetryPolicy: { maxRetryTimes: 3 },
@@ -65,8 +92,55 @@ describe('create, list, get, delete', () => {
     })
   })
 
+  it('changes what is named and nothing else', async () => {
+    await succeeds('update', 'topic', 'orders', 'events', '--max-send-tps', '500')
+    const topic = parseYaml((await succeeds('get', 'topic', 'orders', 'events', '-o', 'yaml')).stdout)
+    expect(topic).toMatchObject({ remark: 'what happens', maxSendTps: 500 })
+    const group = JSON.parse(
+      (
+        await succeeds(
+          ...['update', 'group', 'orders', 'readers', '--retry-policy', 'FixedRetryPolicy', '--retry-interval', '30'],
+          ...['-o', 'json'],
+        )
+      ).stdout,
+    )
+    expect(group.consumeRetryPolicy).toEqual({
+      retryPolicy: 'FixedRetryPolicy',
+      maxRetryTimes: 3,
+      fixedIntervalRetryTime: 30,
+    })
+    await succeeds('update', 'group', 'orders', 'readers', '--retry-policy', 'DefaultRetryPolicy', '--retries', '5')
+    const changed = await succeeds('get', 'group', 'orders', 'readers')
+    expect(changed.stdout).toMatch(/^consumeRetryPolicy\.maxRetryTimes +5$/m)
+    const instance = JSON.parse(
+      (await succeeds('update', 'instance', 'orders', '--retention', '48', '--remark', 'two days', '-o', 'json'))
+        .stdout,
+    )
+    expect(instance).toMatchObject({
+      instanceName: 'orders',
+      remark: 'two days',
+      productInfo: { messageRetentionTime: 48 },
+    })
+    await fails(2, /Say what to change; "gantry update topic --help"/, 'update', 'topic', 'orders', 'events')
+    await fails(
+      2,
+      /--vpc-auth-free takes true or false, not "yes"/,
+      'update',
+      'instance',
+      'orders',
+      '--vpc-auth-free=yes',
+    )
+  })
+
+  it('takes the name of an instance for its id while only one has it', async () => {
+    await fails(1, /No instance has the id or the name "nobody"/, 'list', 'topics', 'nobody')
+    const twin = JSON.parse((await succeeds('create', 'instance', 'orders', '-o', 'json')).stdout) as InstanceShown
+    await fails(1, /2 instances have the name "orders"; say which by its id: rmq-\S+, rmq-\S+\./, 'lag', 'orders', 'g')
+    await succeeds('delete', 'instance', twin.instanceId)
+  })
+
   it('lists in columns that line up, and as JSON', async () => {
-    const second = JSON.parse((await succeeds('create', 'instance', '订单-队列', '--json')).stdout)
+    const second = JSON.parse((await succeeds('create', 'instance', '订单-队列', '-o', 'json')).stdout)
     const { stdout } = await succeeds('list', 'instances')
     const lines = stdout.trimEnd().split('\n')
     expect(lines).toHaveLength(3)
@@ -76,7 +150,7 @@ describe('create, list, get, delete', () => {
       const wide = line.replace(/[\u4e00-\u9fff]/g, '##')
       for (const column of columns) expect(wide.slice(column - 2, column + 1)).toMatch(/^ {2}\S$/)
     }
-    const json = JSON.parse((await succeeds('list', 'instances', '--json')).stdout)
+    const json = JSON.parse((await succeeds('list', 'instances', '-o', 'json')).stdout)
     expect(json.map((each: any) => each.instanceName).sort()).toEqual(['orders', '订单-队列'])
     const filtered = await succeeds('list', 'instances', '--filter', 'ord')
     expect(filtered.stdout.trimEnd().split('\n')).toHaveLength(2)
@@ -95,7 +169,7 @@ describe('create, list, get, delete', () => {
     expect((await succeeds('list', 'processes')).stdout).toMatch(
       new RegExp(`^PROCESS +PID +INSTANCES +UP +RESTARTS +STATE\n1 +${pid} +1 +\\d+ s +0 +running\n$`),
     )
-    expect(JSON.parse((await succeeds('list', 'processes', '--json')).stdout)).toEqual([
+    expect(JSON.parse((await succeeds('list', 'processes', '-o', 'json')).stdout)).toEqual([
       {
         name: '1',
         pid,
@@ -114,7 +188,7 @@ describe('create, list, get, delete', () => {
     await succeeds('delete', 'instance', instanceId)
     await fails(
       1,
-      /GetInstance was refused: Instance\.NotFound\n {2}The instance cannot be found.*\n {2}request id [0-9A-F-]{36}/,
+      /GetInstance was refused: Instance\.NotFound\n {2}The instance cannot be found.*\n {2}request id [0-9A-F-]{36}\n {2}"gantry list instances" shows those that exist\.\n/,
       'get',
       'instance',
       instanceId,
@@ -218,20 +292,73 @@ describe('call', () => {
     [['call', 'GetInstance', '--body', '{}'], /GetInstance takes no body/],
     [['call', 'GetInstance', 'rmq-1'], /"rmq-1" is not a parameter; write --name value/],
     [['call', 'CreateInstance', '--__proto__.x', '1'], /--__proto__\.x is not a parameter name/],
+    [['call', 'CreateTopic', '--topicName'], /--topicName has no value; write --topicName VALUE/],
+    [['call', 'CreateTopic', '--topicName', '--instanceId', 'rmq-1'], /--topicName has no value/],
+    [['call', 'CreateTopic', '--instanceId', 'rmq-1', '--topicName', '-o', 'json'], /"json" is not a parameter/],
+    [['call', 'CreateInstance', '--autoRenew'], /--autoRenew has no value/],
+    [['call', 'GetTopic', '--topicName', 'a', '--topicName', 'b'], /--topicName is given twice; only lists/],
+    [['call', 'GetTopic', '-o', 'xml'], /--output takes table, json, yaml, not "xml"/],
   ] as [string[], RegExp][])('%j is a wrong command line', async (args, says) => {
     await fails(2, says, ...args)
   })
 
-  it('explains itself: all operations, and the parameters of one', async () => {
-    const list = (await succeeds('call', '--list')).stdout
-    expect(list.trimEnd().split('\n')).toHaveLength(71)
-    expect(list).toMatch(/^CreateInstance +POST +\/instances +Create an instance$/m)
-    const one = (await run(['call', 'CreateTopic', '--help'])).stdout
-    expect(one).toMatch(/CreateTopic {2}POST \/instances\/\{instanceId\}\/topics\/\{topicName\}/)
-    expect(one).toMatch(/--messageType +NORMAL\|FIFO\|DELAY\|TRANSACTION\|LITE\|PRIORITY +required/)
+  it('takes a value that begins with dashes behind an equals sign, and prints the data as a table', async () => {
+    await succeeds('create', 'instance', 'dashes')
+    await succeeds('create', 'topic', 'dashes', 't')
+    const [{ instanceId }] = JSON.parse(
+      (await succeeds('list', 'instances', '--filter', 'dashes', '-o', 'json')).stdout,
+    ) as [InstanceShown]
+    await succeeds('call', 'UpdateTopic', '--instanceId', instanceId, '--topicName', 't', '--remark=--x')
+    const table = await succeeds('call', 'ListTopics', '--instanceId', instanceId, '-o', 'table')
+    expect(table.stdout).toMatch(/^instanceId +topicName .*\n.* t .*--x/)
+    await succeeds('delete', 'instance', instanceId)
+  })
+
+  it('lists all operations and marks those that are not carried out', async () => {
+    const { stdout, stderr } = await succeeds('call', '--list')
+    const lines = stdout.trimEnd().split('\n')
+    expect(lines).toHaveLength(rocketmq.operations.length + 1)
+    for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(100)
+    expect(stdout).toMatch(/^CreateInstance +yes +Create an instance$/m)
+    const marked = lines.filter((line) => / 501 /.test(line)).map((line) => line.split(' ')[0])
+    expect(marked.sort()).toEqual(
+      rocketmq.operations
+        .map(({ action }) => action)
+        .filter((action) => !Object.hasOwn(handlers, action))
+        .sort(),
+    )
+    expect(stderr).toMatch(/501: part of the API that this version does not carry out/)
+    const json = JSON.parse((await succeeds('call', '--list', '-o', 'json')).stdout)
+    expect(json).toContainEqual({
+      action: 'CreateInstance',
+      method: 'POST',
+      path: '/instances',
+      summary: 'Create an instance',
+      carriedOut: true,
+    })
+  })
+
+  it('explains an operation; its example runs as a shell takes it', async () => {
     expect((await run(['call', '--help'])).stdout).toMatch(
       /gantry call --list[\s\S]*--productInfo\.messageRetentionTime/,
     )
+    const { stdout } = await run(['call', 'CreateInstance', '--help'])
+    expect((await run(['help', 'call', 'createinstance'])).stdout).toBe(stdout)
+    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(100)
+    expect(stdout).toMatch(/^CreateInstance {2}POST \/instances$/m)
+    expect(stdout).toMatch(/^\* --seriesCode +standard \| professional/m)
+    expect(stdout).toMatch(/--productInfo\.messageRetentionTime\n +integer, 24 to 720\. Hours a message/)
+    expect(stdout).toMatch(/rocketmq:CreateInstance on acs:rocketmq:REGION:ACCOUNT:Instance\/\*/)
+    expect(stdout).toMatch(/InvalidMsgProcessSpec +400 The specification is unknown/)
+    const example = /^Example\n([\s\S]*?)\n\n/m.exec(stdout)![1]!
+    const made = await promisify(execFile)(
+      'sh',
+      ['-ec', `gantry() { "${process.execPath}" "${gantry}" "$@"; }\n${example}`],
+      {
+        env: cleanEnv({ GANTRY_HOME: home.home }),
+      },
+    )
+    await succeeds('delete', 'instance', JSON.parse(made.stdout).data)
   })
 })
 
@@ -419,7 +546,7 @@ describe('without a server', () => {
     async (args) => {
       const none = path.join(path.dirname(home.home), 'nobody')
       const done = await run([...args, '--home', none])
-      expect([done.code, done.stdout]).toEqual([1, ''])
+      expect([done.code, done.stdout]).toEqual([3, ''])
       expect(done.stderr).toBe(
         `gantry: No Gantry server runs on ${none}. Start one with "gantry up", or name its home with --home.\n`,
       )
@@ -431,7 +558,7 @@ describe('without a server', () => {
     try {
       await (await killed.start({ env: { GANTRY_FIRST_INSTANCE_PORT: '24895' } })).kill()
       const done = await run(['list', 'instances', '--home', killed.home])
-      expect(done.code).toBe(1)
+      expect(done.code).toBe(3)
       expect(done.stderr).toMatch(
         /^gantry: Nobody listens on http:\/\/127\.0\.0\.1:\d+\. Start the server with "gantry up"\.\n$/,
       )
@@ -449,7 +576,13 @@ describe('without a server', () => {
 
 describe('help', () => {
   it.each([
-    [[], ['up', 'env', 'demo', 'create', 'list', 'get', 'delete', 'call', 'doctor', 'eval "$(gantry env)"']],
+    [
+      [],
+      [
+        ...['up', 'env', 'demo', 'stop', 'logs', 'doctor', 'create', 'list', 'get', 'update', 'delete', 'accounts'],
+        ...['send', 'receive', 'messages', 'lag', 'call', 'help', 'eval "$(gantry env)"'],
+      ],
+    ],
     [
       ['up'],
       [
@@ -469,7 +602,7 @@ describe('help', () => {
     [['create'], ['instance', 'topic', 'group', 'Examples:']],
     [
       ['create', 'instance'],
-      ['--series', '--spec', '--retention', '--internet', '--auth', '--no-wait', '--json', 'Examples:'],
+      ['--series', '--spec', '--retention', '--internet', '--vpc-auth-free', '--no-wait', '--output', 'Examples:'],
     ],
     [
       ['create', 'topic'],
@@ -482,20 +615,20 @@ describe('help', () => {
     [['list'], ['instances', 'topics', 'groups', 'Examples:']],
     [
       ['list', 'instances'],
-      ['--filter', '--json', 'Examples:'],
+      ['--filter', '--output', 'Examples:'],
     ],
     [
       ['list', 'topics'],
-      ['--filter', '--json', 'Examples:'],
+      ['--filter', '--output', 'Examples:'],
     ],
     [
       ['list', 'groups'],
-      ['--filter', '--json', 'Examples:'],
+      ['--filter', '--output', 'Examples:'],
     ],
     [['get'], ['instance', 'topic', 'group', 'Examples:']],
     [
       ['get', 'instance'],
-      ['--json', 'Examples:'],
+      ['--output', 'Examples:'],
     ],
     [['get', 'topic'], ['Examples:']],
     [['get', 'group'], ['Examples:']],
@@ -512,11 +645,11 @@ describe('help', () => {
     const { code, stdout, stderr } = await run([...command, '--help'])
     expect([code, stderr]).toEqual([0, ''])
     for (const word of words) expect(stdout).toContain(word)
-    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThan(140)
+    for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(100)
   })
 
   it.each([
-    [['get', 'instance'], /missing required argument 'id'\nUsage: gantry get instance \[options\] <id>/],
+    [['get', 'instance'], /missing required argument 'instance'\nUsage: gantry get instance \[options\] <instance>/],
     [
       ['create', 'topic', 'rmq-1'],
       /missing required argument 'name'\nUsage: gantry create topic \[options\] <instance> <name>/,

@@ -1,0 +1,144 @@
+/** `gantry messages`: what lies in a topic, found by id, by key or by time. Looking changes nothing and delivers nothing. */
+import type { Settings } from '../config.ts'
+import { instanceIdOf, wholeNumber } from './arguments.ts'
+import { callData, findTarget, type Target } from './client.ts'
+import { UsageError } from './errors.ts'
+import { type OutputOptions, print, say } from './output.ts'
+import { given } from './resources.ts'
+import { bold, clipped, dim, shown, shownLines } from './safe-text.ts'
+import { facts, table } from './tables.ts'
+
+export interface MessagesOptions extends OutputOptions {
+  readonly id?: string
+  readonly key?: string
+  readonly start?: string
+  readonly end?: string
+  readonly liteTopic?: string
+  readonly limit: string
+}
+
+/** A message as ListMessages and GetMessageDetail answer it. */
+export interface StoredMessage {
+  readonly topicName: string
+  readonly messageId: string
+  readonly body?: string
+  readonly bodySize?: number
+  readonly bornHost?: string
+  readonly bornTime?: string
+  readonly storeTime?: string
+  readonly messageKeys?: readonly string[]
+  readonly messageTag?: string
+  readonly messageType?: string
+  readonly messageGroup?: string
+  readonly liteTopicName?: string
+  readonly userProperties?: Readonly<Record<string, string>>
+  readonly systemProperties?: Readonly<Record<string, string>>
+}
+
+const largestPage = 100
+const previewColumns = 48
+const bodyLines = 40
+const bodyColumns = 400
+
+export async function messages(
+  settings: Settings,
+  instance: string,
+  topicName: string,
+  options: MessagesOptions,
+): Promise<void> {
+  const limit = wholeNumber('--limit', options.limit, 1, 10_000)
+  if (options.id !== undefined && options.key !== undefined)
+    throw new UsageError('--id and --key are two ways to find a message; give one of them.')
+  const target = findTarget(settings)
+  const place = { instanceId: await instanceIdOf(target, instance), topicName }
+  if (options.id !== undefined) {
+    const found = await callData<StoredMessage>(target, 'GetMessageDetail', { ...place, messageId: options.id })
+    print([found], options, () => messageCard(found))
+    return
+  }
+  const { found, more } = await findMessages(target, place, options, limit)
+  print(found, options, () => messageTable(found))
+  if (more)
+    say(`There are more; --limit ${Math.min(limit * 10, 10_000)} shows more, --start and --end narrow the time.`)
+}
+
+async function findMessages(
+  target: Target,
+  place: Readonly<Record<string, string>>,
+  options: MessagesOptions,
+  limit: number,
+): Promise<{ readonly found: readonly StoredMessage[]; readonly more: boolean }> {
+  const found: StoredMessage[] = []
+  let scrollId: string | undefined
+  do {
+    const page: { list: readonly StoredMessage[]; scrollId?: string } = await callData(target, 'ListMessages', {
+      ...place,
+      ...given({
+        messageKey: options.key,
+        startTime: options.start,
+        endTime: options.end,
+        liteTopicName: options.liteTopic,
+        scrollId,
+      }),
+      pageNumber: 1,
+      pageSize: Math.min(largestPage, limit),
+    })
+    found.push(...page.list)
+    scrollId = page.scrollId
+  } while (scrollId !== undefined && found.length < limit)
+  return { found: found.slice(0, limit), more: scrollId !== undefined || found.length > limit }
+}
+
+export const messageTable = (found: readonly StoredMessage[]): string =>
+  table(
+    ['MESSAGE', 'STORED', 'TAG', 'KEYS', 'GROUP', 'BYTES', 'BODY'],
+    found.map((message) => [
+      message.messageId,
+      message.storeTime ?? '',
+      message.messageTag ?? '',
+      (message.messageKeys ?? []).join(' '),
+      message.messageGroup ?? message.liteTopicName ?? '',
+      String(message.bodySize ?? ''),
+      clipped(shown(message.body ?? ''), previewColumns),
+    ]),
+  )
+
+export function messageCard(message: StoredMessage): string {
+  const properties = Object.entries(message.userProperties ?? {})
+  return cardText(
+    message.messageId,
+    [
+      ['topic', message.topicName],
+      ['type', message.messageType],
+      ['tag', message.messageTag],
+      ['keys', message.messageKeys?.join(' ')],
+      ['message group', message.messageGroup],
+      ['lite topic', message.liteTopicName],
+      ['born', [message.bornTime, message.bornHost].filter(Boolean).join(' on ')],
+      ['stored', message.storeTime],
+      ...properties.map(([name, value]) => [`property ${name}`, value] as const),
+      ...Object.entries(message.systemProperties ?? {}).map(([name, value]) => [`system ${name}`, value] as const),
+    ],
+    message.body ?? '',
+    message.bodySize,
+  )
+}
+
+/** A message for people: its id, what is known of it, and the body, line by line behind a bar. */
+export function cardText(
+  id: string,
+  pairs: ReadonlyArray<readonly [string, string | undefined]>,
+  body: string,
+  sizeBytes: number | undefined,
+): string {
+  const known = pairs.filter((pair): pair is readonly [string, string] => pair[1] !== undefined && pair[1] !== '')
+  const lines = shownLines(body)
+  const shownBody = lines.slice(0, bodyLines).map((line) => `  ${dim('|')} ${clipped(line, bodyColumns)}`)
+  const cut = lines.length > bodyLines || lines.some((line) => line.length > bodyColumns)
+  return [
+    bold(shown(id)),
+    facts(known).replace(/^/gm, '  '),
+    `  ${dim('body')}  ${sizeBytes ?? Buffer.byteLength(body)} bytes${cut ? '; cut here, -o json shows all of it' : ''}`,
+    ...(body === '' ? [] : shownBody),
+  ].join('\n')
+}
