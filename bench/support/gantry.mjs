@@ -102,6 +102,17 @@ function brokerPidOf(source, home) {
   return JSON.parse(readlinkSync(path.join(folder, newest))).pid
 }
 
+/** Of every broker process of the home. */
+export function brokerPids(home) {
+  const locks = path.join(home, 'brokers', 'locks')
+  return readdirSync(locks)
+    .filter((name) => name.startsWith('process '))
+    .map((name) => path.join(locks, name))
+    .map(
+      (folder) => JSON.parse(readlinkSync(path.join(folder, String(Math.max(...readdirSync(folder).map(Number)))))).pid,
+    )
+}
+
 async function readyLine(child) {
   let text = ''
   child.stdout.setEncoding('utf8')
