@@ -26,7 +26,7 @@ export function hostileHome(home: string, uid: number | null = process.getuid?.(
   if (given.isSymbolicLink() && !isTrusted(given, uid))
     return `The home ${home} is a symbolic link of another user (${ownerOf(given)}); name the folder itself with --home.`
   const folder = realOf(home)
-  // A file in its place, or a link to nothing, is told by whoever makes the home.
+  // A file in its place, or a link to nothing, is reported by the code that makes the home.
   const stats = folder === null ? null : look(folder)
   if (folder === null || stats === null || !stats.isDirectory()) return null
   return hostileFolder(folder, stats, uid) ?? hostileParent(folder, uid) ?? hostileEntry(folder, uid)

@@ -5,7 +5,7 @@
  * the highest; if its holder is gone it makes the next one, which only one can do, and then looks
  * again that nothing higher appeared meanwhile. The highest file is never removed, only superseded
  * or rewritten as released, so two starters that both find a dead holder cannot both win, and no
- * lock has to be broken. A lock is forgotten with its process: kill -9 leaves nothing to clean up.
+ * lock has to be removed by force. A lock ends with its process: kill -9 leaves nothing to clean up.
  *
  * Nothing in a home that is not ours is ever changed.
  */
@@ -22,7 +22,7 @@ export { HomeError } from './errors.ts'
 
 export interface HeldHome {
   readonly home: string
-  /** Lets another server have the home; fine when called twice. */
+  /** Releases the home for another server; may be called twice. */
   release(): Promise<void>
 }
 
@@ -131,7 +131,7 @@ async function lockHome(home: string, options: AcquireOptions): Promise<HeldHome
       await removeOlder(home, number)
       return heldHome(home, number, record, server)
     }
-    // Somebody was faster: see who. Ours, if it was made, is below theirs and counts for nothing.
+    // Another starter took a higher number first: find out which. A file of ours, if made, is below it and has no effect.
     await stopListening(server)
   }
   throw new HomeError(`The home ${home} is being taken by too many starters at once; try again.`)

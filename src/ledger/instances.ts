@@ -67,7 +67,7 @@ export async function changeInstance(
     .execute()
 }
 
-/** Something in the instance (a topic, a group) is wanted otherwise: the loop must look. */
+/** Marks that something in the instance (a topic, a group) changed, so that the loop looks at it. */
 export async function touchInstance(writer: Writer, instanceId: string): Promise<void> {
   await writer
     .updateTable('instances')
@@ -76,7 +76,7 @@ export async function touchInstance(writer: Writer, instanceId: string): Promise
     .execute()
 }
 
-/** Nobody wants the instance any more; its row stays until the loop has seen the engine let go of it. */
+/** Marks the instance as no longer wanted; its row stays until the loop has observed that the engine removed it. */
 export async function unwantInstance(writer: Writer, row: InstanceRow, at: number): Promise<void> {
   await writer
     .updateTable('instances')
@@ -164,7 +164,7 @@ export const RENEW_LIMIT = 1_000
 /**
  * Renews the subscriptions with `autoRenew` whose time has come at `at` (nine days before they expire, or later
  * if the server was away), and answers their ids: the loop must be woken for each, since one may have stopped
- * meanwhile. Renewing twice at the same time does nothing the second time.
+ * meanwhile. A second call at the same time changes nothing.
  */
 export async function renewDueSubscriptions(writer: Writer, at: number, zoneMinutes: number): Promise<string[]> {
   const due = await writer

@@ -77,7 +77,7 @@ export async function keyProblem(place: KeyPlace): Promise<string | null> {
       await store.close()
     }
   } catch {
-    // A key that cannot be read and a database that cannot be opened are said by others.
+    // An unreadable key and an unusable database are reported by the code that opens them.
     return null
   } finally {
     await rm(copy, { recursive: true, force: true })

@@ -5,7 +5,7 @@
  * is recorded with it. The work may run twice when PostgreSQL asks for it, so it must have no effect
  * outside the transaction. It runs alone, so it must be short, and it must wait for nothing but its
  * own queries: a read through `read`, or another change, would wait for it (store.ts). Its first failed
- * statement is its end. Per-resource queries live in files named after the resource
+ * statement ends it. Per-resource queries live in files named after the resource
  * (instances.ts, topics.ts, …) and take a `Reader` or a `Writer` first.
  */
 import type { Kysely, Transaction } from 'kysely'

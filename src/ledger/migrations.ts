@@ -107,7 +107,7 @@ function createMigrationTable(dialect: 'sqlite' | 'postgres'): string {
   return `create table schema_migrations (version ${whole} primary key, name ${text} not null, at_ms ${whole} not null)${table}`
 }
 
-/** The few words in which the databases differ. */
+/** Type names in which the databases differ. */
 function words(dialect: 'sqlite' | 'postgres') {
   return dialect === 'sqlite'
     ? {
@@ -184,7 +184,7 @@ function first(dialect: 'sqlite' | 'postgres'): readonly string[] {
     // ListInstances: a page is a range of this index, and its filters and total are answered from the index alone.
     `create index instances_by_region on instances
       (region_id, wanted, create_time_ms, instance_id, instance_name, series_code, resource_group_id)`,
-    // The loop's work list: only rows that want looking at are in it.
+    // The loop's work list: only rows that the loop has to look at are in it.
     `create index instances_pending on instances (instance_id) where applied_revision < revision`,
     `create index instances_by_expiry on instances (expire_time_ms)`,
     `create index instances_by_release on instances (release_time_ms)`,

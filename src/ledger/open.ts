@@ -1,6 +1,6 @@
 /**
  * Opens the ledger: picks the database, brings its schema up to date, checks that the key file
- * belongs to it, and hands out a `Ledger`.
+ * belongs to it, and returns a `Ledger`.
  *
  * The caller holds the home's lock (home.ts) first: this removes what a killed WebAssembly SQLite
  * left behind, and nobody else may have the file open. Whatever is wrong with the file or the server
@@ -41,7 +41,7 @@ export interface OpenLedgerOptions {
   readonly log: LedgerLog
   /** For tests: another SQLite driver than the one this Node gets. */
   readonly sqliteDriver?: SqliteDriverName
-  /** Refuses at once a read or a change that a change waits for, instead of when its time is over; by default where that is free. */
+  /** Refuses at once a read or a change that would wait for the change it is called in; by default from Node 24 on, where tracking costs nothing. */
   readonly track?: boolean
   /** For tests: another list of migrations. */
   readonly migrations?: readonly Migration[]
@@ -56,7 +56,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     const applied = await store.migrate((connection) =>
       migrate(connection, store.dialect, world.clock.now(), options.migrations ?? migrations),
     )
-    // Said only now: a database that is not ours or is damaged is the better reason.
+    // Reported only now: a foreign or damaged database is the more useful reason.
     if (secrets === null) throw lostKey(home)
     const reserve = options.databaseUrl === null ? new SpaceReserve(home, world) : null
     // Not waited for: a start does not need it.

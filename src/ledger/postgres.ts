@@ -6,8 +6,8 @@
  * were alone. SERIALIZABLE transactions were tried instead: 16 in flight on small tables starved each
  * other (ten attempts were not enough), where the lock carries 600 changes a second.
  *
- * Reads use the other connections and wait for no change. The pool is bounded, and so is everything
- * one waits for. The URL's password reaches no log and no message.
+ * Reads use the other connections and wait for no change. The pool is bounded, and every wait
+ * has a limit. The URL's password reaches no log and no message.
  */
 import {
   type CompiledQuery,
@@ -69,7 +69,7 @@ export async function openPostgresStore(options: {
   return new PostgresStore(pool, name, options)
 }
 
-/** Acknowledged must mean durable; a server told otherwise is refused, or at least named. */
+/** What is acknowledged must be durable: a server configured otherwise is refused, or named in the log. */
 async function refuseForgetfulServer(pool: Pool, name: string, log: { warn(fields: object, message: string): void }) {
   const { rows } = await pool.query(
     "select current_setting('synchronous_commit') as commit, current_setting('fsync') as fsync, current_schema() as schema",
@@ -171,7 +171,7 @@ class PostgresStore implements Store {
     }
   }
 
-  /** Spreads those who met, so that they do not meet again. */
+  /** A random pause before another attempt, so that two conflicting changes do not conflict again. */
   #pause(attempt: number): Promise<void> {
     const delayMs = 1 + this.#world.random.below(Math.min(2 ** attempt, 64))
     return new Promise((resolve) => {
@@ -313,7 +313,7 @@ function nameOf(databaseUrl: string): string {
     const url = new URL(databaseUrl.replace(/^(postgres(?:ql)?:\/\/[^/?#]*@)\//, '$1local-socket/'))
     if (/^postgres(ql)?:$/.test(url.protocol)) return `${url.searchParams.get('host') ?? url.host}${url.pathname}`
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new HomeError('GANTRY_DATABASE_URL is not a URL like postgres://user:password@host:5432/database.')
 }

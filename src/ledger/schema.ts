@@ -127,18 +127,18 @@ export interface ConsumerGroupTable {
   applied_generation: number
 }
 
-/** A wanted move of a group's reading of a topic; the loop deletes the row once the engine has carried it out. */
 /** Ports of instances that are gone, and since when; at most one row a port of the machine. */
 export interface RestingPortTable {
   port: number
   since_ms: number
 }
 
+/** A wanted move of a group's offsets in a topic; the loop deletes the row once the engine has carried it out. */
 export interface OffsetResetTable {
   instance_id: string
   consumer_group_id: string
   topic_name: string
-  /** Tells this reset from every other: the engine carries it out once, however often it is told. */
+  /** Identifies the reset: the engine carries it out once, however often it receives it. */
   reset_id: string
   /** To the first message stored at this time or later; null to the end. */
   to_ms: number | null

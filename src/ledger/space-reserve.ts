@@ -2,7 +2,7 @@
  * A file of the home that only takes up space, so that a full disk can still be emptied: DeleteInstance is a change
  * of the ledger, and SQLite cannot write one where there is no byte left. When such a change meets a full disk, the
  * file goes, the change is made, and the file comes back once there is room. Only changes that give space back may
- * have it, or clients would eat it by creating things.
+ * use it, so that clients cannot use it up by creating resources.
  */
 import { open, rename, rm } from 'node:fs/promises'
 import path from 'node:path'
@@ -69,7 +69,7 @@ export class SpaceReserve {
       }
       await rename(fresh, this.#file)
     } catch {
-      // No room now, which is when it would be needed least: what is there is somebody's to use.
+      // No space for it now: tried again later.
       await rm(fresh, { force: true }).catch(() => {})
       this.#later()
     }

@@ -83,7 +83,7 @@ function openNative(path: string): SqliteBinding {
   }
 }
 
-/** Node warns once that its SQLite is experimental; that is our choice, not news for whoever starts a server. */
+/** Node warns once that its SQLite is experimental; the choice is deliberate, so the warning is suppressed. */
 function requireQuietly(name: string): unknown {
   const emitWarning = process.emitWarning
   process.emitWarning = ((warning: string | Error, ...rest: never[]) => {

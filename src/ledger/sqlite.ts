@@ -3,8 +3,8 @@
  *
  * Changes that arrive while the event loop turns once, or while the last commit ran, share one
  * commit (each in its own savepoint), because a commit costs a sync of the disk and nothing else
- * costs as much. No one hears of a change, nor of a refusal that may rest on a neighbour's work,
- * before the commit is durable. Reads run between transactions, never inside one.
+ * costs as much. The result of a change is returned after its commit is durable, and so is a refusal that may
+ * depend on another change of the same batch. Reads run between transactions, never inside one.
  *
  * The driver is synchronous, so a commit holds the thread for the length of one disk sync.
  */
@@ -187,7 +187,7 @@ export class SqliteStore implements Store {
     } catch (error) {
       this.#rollBackQuietly()
       const failure = storageError(error)
-      // A batch that could not even begin still answers whoever is first in line.
+      // A batch that could not begin still answers the first waiting change.
       if (taken.length === 0) taken.push(...this.#waiting.splice(0, MAX_BATCH))
       for (const change of taken) change.reject(failure)
     } finally {
@@ -207,7 +207,7 @@ export class SqliteStore implements Store {
       this.#binding.exec('release change')
       return { ok: true, result }
     } catch (error) {
-      // A full disk or a failed write ends the transaction by itself, and the neighbours' work with it.
+      // A full disk or a failed write ends the transaction, and with it the other changes of the batch.
       if (!this.#binding.inTransaction) throw error
       this.#binding.exec('rollback to change')
       this.#binding.exec('release change')

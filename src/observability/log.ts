@@ -2,7 +2,7 @@
  * The log: one JSON object a line, with fields chosen by whoever writes and never a secret, a signature, a header,
  * a body or a query string. Errors are written as `err` with their whole chain of causes.
  *
- * Members that could hold a secret by mistake are blanked by name as a last net, not as a licence.
+ * Members whose names suggest a secret are blanked as well; callers must still not pass one.
  */
 import { type DestinationStream, destination, pino } from 'pino'
 import type { Clock } from '../world/world.ts'

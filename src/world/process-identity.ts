@@ -29,7 +29,7 @@ export async function describeSelf(): Promise<ProcessIdentity> {
 
 /**
  * Whether the process lives, as seen by `own`. `socket` is a path on which it listens while it lives, asked where its
- * number says nothing here; null when it has none. A process nobody can judge counts as living.
+ * number says nothing here; null when it has none. A process whose state cannot be determined counts as living.
  */
 export async function isAlive(
   identity: ProcessIdentity,
@@ -49,7 +49,7 @@ export async function isAlive(
   return identity.host === own.host && identity.namespace === own.namespace ? pidExists(identity.pid) : true
 }
 
-/** Whether the number means the same process here as there, so that a signal would reach it and nobody else. */
+/** Whether the number means the same process here as there, so that a signal reaches that process and no other. */
 export const isJudgedBy = (identity: ProcessIdentity, own: ProcessIdentity): boolean =>
   identity.host === own.host && identity.boot === own.boot && identity.namespace === own.namespace
 

@@ -2,8 +2,8 @@
  * The machine's disk behind the `Disk` interface: node:fs, asynchronous on libuv's thread pool.
  *
  * Plain descriptors with callbacks. They cost what `FileHandle` costs (measured: write and fdatasync
- * within the noise of each other), but nothing closes them behind our back and `writev` is direct. A
- * descriptor that is not closed stays open until the process ends: whoever opens closes. Files are made for
+ * within the noise of each other), but the garbage collector never closes them and `writev` is direct. A
+ * descriptor that is not closed stays open until the process ends: the caller that opens one closes it. Files are made for
  * the owner alone (0600, folders 0700), because they hold customers' messages. Nothing here retries: an error
  * that the machine reports goes to the caller.
  */
@@ -47,7 +47,7 @@ const flags = {
   create: fs.constants.O_RDWR | fs.constants.O_CREAT | fs.constants.O_EXCL,
 } as const
 
-/** A symbolic link in place of a file fails with ELOOP: it would have a file elsewhere overwritten. Windows has no such flag. */
+/** Fails with ELOOP on a symbolic link, which would redirect a write to a file elsewhere. Windows has no such flag. */
 function noFollow(): number {
   return fs.constants.O_NOFOLLOW ?? 0
 }
@@ -104,7 +104,7 @@ class RealFile implements DiskFile {
     })
   }
 
-  /** Closing twice is fine; a descriptor number is never handed back twice, for it may belong to another file by then. */
+  /** May be called twice: the descriptor is closed once only, because its number may belong to another file afterwards. */
   close(): Promise<void> {
     if (this.#closed) return Promise.resolve()
     this.#closed = true

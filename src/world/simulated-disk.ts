@@ -1,11 +1,11 @@
 /**
- * A disk in memory that can lose power and go wrong, all decided by a seed.
+ * A disk in memory with power cuts and faults, all decided by a seed.
  *
  * Each file has what readers see and what a power cut leaves. A write changes the first; `datasync`
  * makes the second equal. A name that was made, renamed or removed survives once its folder is synced.
- * `powerCut()` lets chance keep part of what was not synced: nothing, everything, a beginning, or any
- * sectors of it, torn at any byte; of a folder's changes a beginning survives or any of them, for most
- * file systems journal those in order and none promises to. Files opened before the cut are dead after it.
+ * `powerCut()` keeps a random part of what was not synced: nothing, everything, a beginning, or any
+ * sectors of it, torn at any byte; of a folder's changes a beginning or any subset, because most
+ * file systems journal those in order and none promises to. Files opened before the cut fail every call after it.
  *
  * A `datasync` that fails leaves the bytes readable and forgets that they were never written, as Linux
  * does: a later `datasync` succeeds and does not save them.
@@ -116,11 +116,11 @@ export class SimulatedDisk implements Disk {
     folder.sync()
   }
 
-  // The test's side ----------------------------------------------------------------------------
+  // For tests ----------------------------------------------------------------------------------
 
   /**
-   * The disk as one run of the machine sees it: every call after the next power cut fails. Give this
-   * to code that may still be at work when the power is cut, for a real cut ends the process too.
+   * The disk as one run of the machine sees it: every call after the next power cut fails. For
+   * code that may still be running when the power is cut: a real cut ends the process too.
    */
   boot(): Disk {
     const cuts = this.#cuts
@@ -140,7 +140,7 @@ export class SimulatedDisk implements Disk {
     }
   }
 
-  /** The machine loses power and comes back: chance decides what unsynced work survived. */
+  /** The machine loses power and comes back: a random part of the unsynced work survives. */
   powerCut(): void {
     this.#cuts++
     for (const folder of this.#folders.values()) folder.powerCut(this.#options.random)
@@ -176,9 +176,9 @@ export class SimulatedDisk implements Disk {
     return used
   }
 
-  // The files' side ----------------------------------------------------------------------------
+  // For open files -----------------------------------------------------------------------------
 
-  /** Takes its time; fails when told to. */
+  /** Waits for the operation's latency; fails when a fault is set for it. */
   async #call(operation: DiskOperation, path: string): Promise<void> {
     await this.pass(operation, path)
     const fault = this.faultFor(operation, path)

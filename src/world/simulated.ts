@@ -1,16 +1,15 @@
 /**
  * A clock that moves only when a test moves it, and randomness that a seed repeats.
  *
- * Tasks run in the order of their times, one after another, with the promises each one settles
- * given room to run before the next; so a whole broker lives through an hour in milliseconds and
- * the same seed gives the same hour.
+ * Tasks run in the order of their times, one after another; the promises that one settles run before the
+ * next. An hour of a whole broker takes milliseconds, and the same seed repeats it.
  */
 import type { Cancel, Clock, Random } from './world.ts'
 
-/** 2026-01-01T00:00:00Z: a date with nothing special about it. */
+/** 2026-01-01T00:00:00Z. */
 const START_MS = Date.UTC(2026, 0, 1)
 
-/** Tasks at one moment after which a program is held to wait for itself for ever. */
+/** Tasks at one moment after which the program counts as looping without end. */
 const STILL = 100_000
 
 interface Task {
@@ -93,7 +92,7 @@ export class SimulatedClock implements Clock {
   }
 }
 
-/** Gives promise chains room to run: every turn of the event loop drains all microtasks. */
+/** Lets promise chains run: every turn of the event loop drains all microtasks. */
 export async function settle(turns = 3): Promise<void> {
   for (let turn = 0; turn < turns; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
 }
@@ -105,7 +104,7 @@ export class SimulatedRandom implements Random {
     this.#state = (seed ^ 0x9e3779b9) >>> 0
   }
 
-  /** mulberry32: small, fast, and good enough to choose among a simulation's ways. */
+  /** mulberry32: small, fast, and good enough for the choices of a simulation. */
   #next(): number {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0
     let mixed = this.#state

@@ -1,5 +1,5 @@
 /**
- * The world as the rest of Gantry may see it: time, chance and disk arrive as parameters.
+ * The interfaces through which the rest of Gantry reaches the machine: clock and randomness, passed as parameters.
  *
  * `real.ts` is the only file that reads the machine's clock or its randomness; tests hand in
  * `simulated.ts` and move the clock themselves. Nothing else may call `Date.now`, `Math.random`,
