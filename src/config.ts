@@ -22,6 +22,7 @@ export interface Settings {
   readonly accessKeyId: string | null
   readonly accessKeySecret: string | null
   readonly timeZoneOffsetMinutes: number
+  readonly requireContentMd5: boolean
   readonly readsPerSecond: number | null
   readonly writesPerSecond: number | null
   /** Broker processes that share the instances; Platinum instances have their own besides. */
@@ -60,6 +61,11 @@ function oneOf<const T extends string>(values: readonly T[]): (value: string) =>
     if (found === undefined) throw new Error(`must be one of ${values.join(', ')}`)
     return found
   }
+}
+
+function trueOrFalse(value: string): boolean {
+  if (value !== 'true' && value !== 'false') throw new Error('must be true or false')
+  return value === 'true'
 }
 
 function matching(pattern: RegExp, rule: string): (value: string) => string {
@@ -153,6 +159,13 @@ export const settingRules = {
     'zone of the date texts in replies, minutes east of UTC',
     480,
     wholeNumber(-840, 840),
+  ),
+  requireContentMd5: rule<boolean>(
+    'requireContentMd5',
+    null,
+    'refuse bodies signed in the legacy way without Content-MD5; Terraform and SDKs in v2 mode send none, the aliyun CLI does',
+    false,
+    trueOrFalse,
   ),
   readsPerSecond: rule(
     'readsPerSecond',

@@ -178,6 +178,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
       },
       keyRing: ledgerKeyRing({ ledger, accountId: account.accountId, clock }),
       nonces,
+      requireContentMd5: settings.requireContentMd5,
       policies: noPolicies,
       limits: { readsPerSecond: settings.readsPerSecond, writesPerSecond: settings.writesPerSecond },
       log,

@@ -8,10 +8,12 @@
  */
 import { ApiError, invalid, missing, notImplemented } from '../catalogue/errors.ts'
 import type { Problem } from '../catalogue/index.ts'
-import type { Authenticator } from '../iam/authenticate.ts'
+import { type Authenticator, nonceUsed } from '../iam/authenticate.ts'
 import { authorize, type Policies } from '../iam/authorize.ts'
+import type { Principal } from '../iam/principal.ts'
 import { resourceName } from '../iam/resource-name.ts'
 import { LedgerError } from '../ledger/errors.ts'
+import type { OneUse } from '../ledger/ledger.ts'
 import type { Log } from '../observability/log.ts'
 import { type Call, type ServedProduct, type Services, WithMessage } from '../resources/handler.ts'
 import { conditionContext } from './condition-context.ts'
@@ -98,11 +100,30 @@ async function carryOut(parts: Parts, request: ApiRequest, record: AccessRecord)
   const regionId = regionOf(hostName, services.settings.regionIds)
   checkForm(request)
   const addressed = (isRpc(request) ? parts.rpc : parts.roa).address(request)
+  record.action = addressed.operation.action
+  const { principal, once } = await addressed.authenticate(parts.authenticator)
+  record.caller = principal.arn
+  try {
+    return await carryOutFor({ principal, once, hostName, regionId }, parts, request, addressed)
+  } finally {
+    // A handler that has not ended in time is over for its caller: what it still does is refused as made before.
+    parts.authenticator.nonces.release(once)
+  }
+}
+
+interface Caller {
+  readonly principal: Principal
+  readonly once: OneUse
+  /** Under which the caller reached us. */
+  readonly hostName: string | null
+  readonly regionId: string
+}
+
+/** The steps once the caller is known. */
+async function carryOutFor(caller: Caller, parts: Parts, request: ApiRequest, addressed: Addressed): Promise<ApiReply> {
+  const { principal, once, hostName, regionId } = caller
   const { operation, served } = addressed
   const { product, handlers } = served
-  record.action = operation.action
-  const principal = await addressed.authenticate(parts.authenticator)
-  record.caller = principal.arn
   checkVersion(addressed)
   const handler = Object.hasOwn(handlers, operation.action) ? handlers[operation.action] : undefined
   const input = readInput(addressed, { judge: handler !== undefined })
@@ -114,8 +135,8 @@ async function carryOut(parts: Parts, request: ApiRequest, record: AccessRecord)
   parts.throttle(principal.accountId, operation.accessLevel)
   if (handler === undefined) throw notImplemented(operation.action)
   const reachedHost = hostName ?? request.localAddress ?? '127.0.0.1'
-  const call: Call = { requestId: request.requestId, regionId, at: request.at, principal, reachedHost }
-  const answer = await withinLimit(parts, handler(services, call, input))
+  const call: Call = { requestId: request.requestId, regionId, at: request.at, principal, once, reachedHost }
+  const answer = await withinLimit(parts, handler(parts.services, call, input))
   return answer instanceof WithMessage ? addressed.reply(answer.data, answer.message) : addressed.reply(answer)
 }
 
@@ -226,6 +247,7 @@ function refuse(log: Log, request: ApiRequest, record: AccessRecord, regionId: s
 function asApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown
   if (thrown instanceof LedgerError) {
+    if (thrown.code === 'repeated') return nonceUsed()
     if (thrown.code === 'value') return invalid('request', 'It contains a value that cannot be stored.')
     if (thrown.code !== 'misuse') return serviceUnavailable('Nothing was changed.', thrown)
   }

@@ -9,7 +9,7 @@ import { successReply } from './envelope.ts'
 import { parseJsonBody } from './json.ts'
 import { headerOf } from './request.ts'
 import { createRouter } from './routing.ts'
-import type { Style } from './style.ts'
+import { expectedOf, type Style } from './style.ts'
 
 export function roaStyle(products: readonly ServedProduct[]): Style {
   const route = createRouter(products.filter(({ product }) => product.style === 'ROA'))
@@ -20,7 +20,7 @@ export function roaStyle(products: readonly ServedProduct[]): Style {
         served,
         operation,
         version: headerOf(request, 'x-acs-version'),
-        authenticate: async (authenticator) => (await authenticate(authenticator, request, request.at)).principal,
+        authenticate: (authenticator) => authenticate(authenticator, request, expectedOf(operation), request.at),
         raw: () => ({
           path,
           query: parseQuery(request.rawQuery),

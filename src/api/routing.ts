@@ -7,7 +7,7 @@
  */
 import { ApiError } from '../catalogue/errors.ts'
 import type { Operation } from '../catalogue/operation.ts'
-import { decodePercent } from '../iam/percent.ts'
+import { readPath } from '../iam/canonical.ts'
 import type { ServedProduct } from '../resources/handler.ts'
 
 export interface Route {
@@ -45,7 +45,7 @@ export function createRouter(products: readonly ServedProduct[]): Router {
         `This http method is not supported. Use one of ${METHODS.join(', ')}.`,
       )
     }
-    const segments = rawPath.split('/').slice(1)
+    const segments = readPath(rawPath).slice(1)
     const found = segments.length > MAX_SEGMENTS ? null : walk(root, segments, 0, [], method)
     if (found === null) {
       throw new ApiError(404, 'InvalidApi.NotFound', 'Specified api is not found, please check your url and method.')
@@ -83,7 +83,7 @@ function walk(
     const leaf = node.operations.get(method)
     return leaf === undefined ? null : { leaf, places }
   }
-  const segment = decodePercent(segments[at]!)
+  const segment = segments[at]!
   const literal = node.literals.get(segment)
   const found = literal === undefined ? null : walk(literal, segments, at + 1, places, method)
   if (found !== null) return found

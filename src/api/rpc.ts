@@ -12,7 +12,7 @@ import type { ServedProduct } from '../resources/handler.ts'
 import { rpcReply } from './envelope.ts'
 import { isStorable } from './json.ts'
 import { type ApiRequest, headerOf } from './request.ts'
-import type { Style } from './style.ts'
+import { expectedOf, type Style } from './style.ts'
 
 /** No ROA operation is at `/`, so whatever names an action there is RPC. */
 export function isRpc(request: ApiRequest): boolean {
@@ -35,9 +35,9 @@ export function rpcStyle(products: readonly ServedProduct[]): Style {
         served,
         operation,
         version,
-        authenticate: async (authenticator) =>
+        authenticate: (authenticator) =>
           bySignedHeaders
-            ? (await authenticate(authenticator, request, request.at)).principal
+            ? authenticate(authenticator, request, expectedOf(operation), request.at)
             : authenticateRpc(authenticator, request.method, parameters, request.at),
         raw: () => ({ path: {}, query: ownParameters(operation, parameters) }),
         reply: (data) => rpcReply(request.requestId, data, served.product.rpcReply ?? 'data'),

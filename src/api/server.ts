@@ -69,6 +69,8 @@ export interface ApiOptions {
   readonly services: Services
   readonly keyRing: KeyRing
   readonly nonces: NonceStore
+  /** Refuse bodies of the legacy scheme without Content-MD5. */
+  readonly requireContentMd5?: boolean
   readonly policies?: Policies
   readonly limits?: Partial<ApiLimits>
   readonly log: Log
@@ -96,7 +98,11 @@ export function createApi(options: ApiOptions): Api {
   const handler = createApiHandler({
     products: options.products,
     services: options.services,
-    authenticator: { keyRing: options.keyRing, nonces: options.nonces },
+    authenticator: {
+      keyRing: options.keyRing,
+      nonces: options.nonces,
+      requireContentMd5: options.requireContentMd5 ?? false,
+    },
     policies: options.policies ?? noPolicies,
     rates: limits,
     inFlight: limits.inFlight,

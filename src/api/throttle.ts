@@ -5,6 +5,7 @@
 import { ApiError } from '../catalogue/errors.ts'
 import type { AccessLevel } from '../catalogue/operation.ts'
 import type { Clock } from '../world/world.ts'
+import { isReadOnly } from './style.ts'
 
 export interface Rates {
   readonly readsPerSecond: number | null
@@ -25,8 +26,7 @@ export function createThrottle(rates: Rates, clock: Clock): (accountId: string, 
   const reads = bucketsOf(rates.readsPerSecond, clock)
   const writes = bucketsOf(rates.writesPerSecond, clock)
   return (accountId, level) => {
-    const isRead = level === 'get' || level === 'list' || level === 'none'
-    const waitMs = (isRead ? reads : writes)(accountId)
+    const waitMs = (isReadOnly(level) ? reads : writes)(accountId)
     if (waitMs > 0) throw throttledUser(waitMs)
   }
 }

@@ -7,19 +7,20 @@
  */
 import { ApiError } from '../catalogue/errors.ts'
 import {
+  type Authenticated,
   type Authenticator,
   checkSecurityToken,
   expiredDate,
   findActiveKey,
   hmacVerifier,
   MAX_NONCE_LENGTH,
+  shareOwner,
   signatureDoesNotMatch,
   spendNonce,
 } from './authenticate.ts'
 import { incompleteSignature, invalidSignatureMethod } from './authorization-header.ts'
 import { DATE_WINDOW_MS } from './nonces.ts'
 import { encodePercent } from './percent.ts'
-import type { Principal } from './principal.ts'
 import { parseIsoDate } from './request-date.ts'
 
 /** Decoded parameters by name; each name occurs once. */
@@ -27,11 +28,11 @@ export type RpcParameters = ReadonlyMap<string, string>
 
 /** Throws `ApiError` to refuse; `now` is milliseconds since the epoch. */
 export async function authenticateRpc(
-  { keyRing, nonces }: Authenticator,
+  { keyRing, nonces }: Pick<Authenticator, 'keyRing' | 'nonces'>,
   method: string,
   parameters: RpcParameters,
   now: number,
-): Promise<Principal> {
+): Promise<Omit<Authenticated, 'scheme'>> {
   const accessKeyId = mandatory(parameters, 'AccessKeyId')
   const signature = mandatory(parameters, 'Signature')
   const timestamp = mandatory(parameters, 'Timestamp')
@@ -46,8 +47,10 @@ export async function authenticateRpc(
       `Specified signature is not matched with our calculation. server string to sign is:${text}`,
     )
   }
-  await spendNonce(nonces, key.accessKeyId, nonce, dateMs, now)
-  return key.principal
+  const { principal } = key
+  const owner = shareOwner(principal)
+  const once = await spendNonce(nonces, { accessKeyId: key.accessKeyId, owner, nonce, dateMs, now })
+  return { principal, once }
 }
 
 /** Method, the path `/` and all parameters but the signature, sorted; the parameters are encoded twice. */

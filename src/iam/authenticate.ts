@@ -2,7 +2,7 @@
  * Who is calling? Verifies the signature of a request and answers the principal, or refuses with the gateway's
  * codes in the gateway's order (auth-and-wire §1.6): credentials present, form of the header, mandatory headers,
  * access key, security token, date, signature, nonce. The nonce comes last because only a verified request may
- * use one up.
+ * use one up. A request of the legacy scheme without a nonce (the aliyun CLI sends none) is known by its signature.
  *
  * Two schemes are in daily use and both are complete here: ACS3 (HMAC-SHA256, HMAC-SM3, RSA-SHA256) and the legacy
  * `acs AK:signature`. Every operation of this API is declared with auth type AK, so bearer and id tokens are refused.
@@ -19,6 +19,7 @@ import {
   verify,
 } from 'node:crypto'
 import { ApiError } from '../catalogue/errors.ts'
+import type { OneUse } from '../ledger/ledger.ts'
 import {
   type Acs3Algorithm,
   type Acs3Authorization,
@@ -30,7 +31,8 @@ import {
 } from './authorization-header.ts'
 import { canonicalRequests, legacyStringsToSign, type SignedMessage, stringToSign } from './canonical.ts'
 import type { AccessKey, KeyRing } from './keys.ts'
-import { DATE_WINDOW_MS, type NonceStore } from './nonces.ts'
+import { DATE_WINDOW_MS, type NonceStore, type NonceUse, oneUseOf } from './nonces.ts'
+import { parseQuery } from './percent.ts'
 import type { Principal } from './principal.ts'
 import { parseHttpDate, parseIsoDate } from './request-date.ts'
 
@@ -41,17 +43,29 @@ export interface AuthenticRequest extends SignedMessage {
 export interface Authenticator {
   readonly keyRing: KeyRing
   readonly nonces: NonceStore
+  /** Refuse bodies of the legacy scheme without Content-MD5: nothing else in that scheme signs a body. */
+  readonly requireContentMd5: boolean
+}
+
+/** What is known of the call before its caller is. */
+export interface Expected {
+  /** The operation changes nothing, so carrying it out twice does no harm. */
+  readonly readOnly: boolean
+  /** Names of query parameters that mean something to the operation. */
+  readonly queryNames: readonly string[]
 }
 
 export interface Authenticated {
   readonly principal: Principal
   readonly scheme: Authorization['scheme']
+  readonly once: OneUse
 }
 
 /** Throws `ApiError` to refuse; `now` is milliseconds since the epoch. */
 export async function authenticate(
-  { keyRing, nonces }: Authenticator,
+  { keyRing, nonces, requireContentMd5 }: Authenticator,
   request: AuthenticRequest,
+  expected: Expected,
   now: number,
 ): Promise<Authenticated> {
   const authorization = readAuthorization(request)
@@ -60,10 +74,21 @@ export async function authenticate(
   checkSecurityToken(key, signed.securityToken, now)
   const dateMs = checkDate(signed.date, authorization.scheme, now)
   if (authorization.scheme === 'acs3') verifyAcs3(request, authorization, key)
-  else verifyLegacy(request, authorization, key)
-  if (signed.nonce !== null) await spendNonce(nonces, key.accessKeyId, signed.nonce, dateMs, now)
-  return { principal: key.principal, scheme: authorization.scheme }
+  else {
+    verifyLegacy(request, authorization, key)
+    checkLegacyForm(request, expected, { requireContentMd5 })
+  }
+  const { principal } = key
+  const use = { accessKeyId: key.accessKeyId, owner: shareOwner(principal), dateMs, now }
+  const once =
+    signed.nonce === null
+      ? await spendSignature(nonces, use, authorization.signature, expected)
+      : await spendNonce(nonces, { ...use, nonce: signed.nonce })
+  return { principal, scheme: authorization.scheme, once }
 }
+
+/** All temporary keys of a role share its part of the memory, whatever their sessions are called. */
+export const shareOwner = (principal: Principal): string => principal.id.split(':')[0]!
 
 interface SignedParts {
   readonly date: string
@@ -86,6 +111,11 @@ function readAuthorization(request: AuthenticRequest): Authorization {
 
 /** Mandatory headers, and that those which matter are under the signature. */
 function readSignedParts(request: AuthenticRequest, authorization: Authorization): SignedParts {
+  for (const [name, values] of request.headers) {
+    if (values.length > 1 && (name.startsWith('x-acs-') || SENT_ONCE.includes(name))) {
+      throw incompleteSignature(`The header ${name.slice(0, 60)} was sent more than once.`)
+    }
+  }
   const nonce = single(request, 'x-acs-signature-nonce')
   const securityToken = single(request, 'x-acs-security-token')
   if (nonce !== null && (nonce === '' || nonce.length > MAX_NONCE_LENGTH)) {
@@ -116,6 +146,9 @@ function readSignedParts(request: AuthenticRequest, authorization: Authorization
   }
   return { date, nonce, securityToken }
 }
+
+/** Two readers of a header that is sent twice could pick different ones. So it is with every `x-acs-` header. */
+const SENT_ONCE = ['host', 'date', 'accept', 'content-type', 'content-md5']
 
 /** "Every common header that is present has to be signed" (auth-and-wire §1.2). */
 const MUST_BE_SIGNED = [
@@ -253,19 +286,68 @@ export function signatureDoesNotMatch(message: string): ApiError {
   return new ApiError(400, 'SignatureDoesNotMatch', message)
 }
 
-export async function spendNonce(
-  nonces: NonceStore,
-  accessKeyId: string,
-  nonce: string,
-  dateMs: number,
-  now: number,
-): Promise<void> {
-  const verdict = await nonces.use({ accessKeyId, nonce, dateMs, now })
-  if (verdict === 'used') {
-    throw new ApiError(400, 'SignatureNonceUsed', 'Specified signature nonce was used already.')
-  }
-  if (verdict === 'stale') throw expiredDate('Send it with the current time.')
+/** Answers what the ledger stores with the change of this request. */
+export async function spendNonce(nonces: NonceStore, use: NonceUse): Promise<OneUse> {
+  const verdict = await nonces.use(use)
+  if (verdict.kind === 'fresh') return verdict.use
+  throw verdict.kind === 'used' ? nonceUsed() : expiredDate('Send it with the current time.')
 }
+
+export const nonceUsed = (what = ''): ApiError =>
+  new ApiError(400, 'SignatureNonceUsed', `Specified signature nonce was used already. ${what}`.trimEnd())
+
+/**
+ * The aliyun CLI sends no nonce and a date in whole seconds, so two equal commands of one second are one request,
+ * byte for byte. Reads may repeat for this long; a change is made once.
+ */
+const READ_REPEATS_MS = 5_000
+
+async function spendSignature(
+  nonces: NonceStore,
+  use: Omit<NonceUse, 'nonce'>,
+  signature: string,
+  { readOnly }: Expected,
+): Promise<OneUse> {
+  // One text for one signature: base64 can spell the last byte in several ways. No nonce of a header has a line break.
+  const nonce = `\n${Buffer.from(signature, 'base64').toString('base64')}`
+  const verdict = await nonces.use({ ...use, nonce })
+  if (verdict.kind === 'fresh') return verdict.use
+  if (verdict.kind === 'stale') throw expiredDate('Send it with the current time.')
+  if (readOnly && verdict.agoMs <= READ_REPEATS_MS) return oneUseOf({ ...use, nonce })
+  throw nonceUsed('The same request was signed twice within a second; send it again, or with x-acs-signature-nonce.')
+}
+
+/**
+ * What the legacy scheme leaves open, once the caller is known. Its query is signed decoded, so that `a=1&b=2` may
+ * be two parameters or one: a value is refused when a part of it could be read as a parameter of the operation. Its
+ * body is signed by Content-MD5 alone, which the CLI sends and Terraform and the SDKs do not
+ * (docs/decisions/legacy-signatures.md).
+ */
+function checkLegacyForm(
+  request: AuthenticRequest,
+  { queryNames }: Expected,
+  { requireContentMd5 }: { requireContentMd5: boolean },
+): void {
+  for (const [name, value] of parseQuery(request.rawQuery)) {
+    if (/[&=]/.test(name)) throw ambiguousQuery(name, 'A name of the query holds "&" or "=".')
+    for (const part of value.split('&').slice(1)) {
+      const other = part.split('=')[0]!.replace(/\.\d+$/, '')
+      if (queryNames.includes(other)) throw ambiguousQuery(name, `A part of it reads as the parameter ${other}.`)
+    }
+  }
+  if (requireContentMd5 && request.body.length > 0 && !request.headers.has('content-md5')) {
+    throw new ApiError(
+      400,
+      'MissingContentMD5',
+      'Content-MD5 is mandatory for a body that is signed with the legacy scheme on this server. Send it, or sign with ACS3-HMAC-SHA256.',
+    )
+  }
+}
+
+const ambiguousQuery = (name: string, what: string): ApiError =>
+  incompleteSignature(
+    `The legacy signature cannot tell the query parameter ${name.slice(0, 60)} from others. ${what} Sign with ACS3-HMAC-SHA256.`,
+  )
 
 function missingHeader(name: string, header: string): never {
   throw new ApiError(400, `Missing${name}`, `${name} is mandatory for this action. Send the header ${header}.`)

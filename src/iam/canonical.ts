@@ -4,7 +4,9 @@
  *
  * Clients disagree in details (auth-and-wire §1.2 and §2), so each function answers every candidate that some
  * official client may have signed, the likeliest first; a verifier accepts the request when any of them verifies.
- * All candidates of one request mean the same request: they differ in encoding, never in content.
+ * All candidates of one request mean the same request: they differ in encoding, never in content. A candidate that,
+ * sent as a path, would be routed otherwise than the request's own is left out: else a signature for one resource
+ * would be good for another.
  *
  * Pure: no Node, no clock, no hashing of its own. The digest is handed in.
  */
@@ -58,7 +60,7 @@ export function legacyStringsToSign(message: SignedMessage): string[] {
     pairs.map(([name, value]) => (value === '' ? name : `${name}=${value}`)).join('&'),
     pairs.map(([name, value]) => `${name}=${value}`).join('&'),
   ]
-  const paths = [message.rawPath, decodePercent(message.rawPath)]
+  const paths = sameReading(message.rawPath, [message.rawPath, decodePercent(message.rawPath)])
   return distinct(
     paths.flatMap((path) => queries.map((query) => `${head}\n${acsHeaders}${path}${query === '' ? '' : `?${query}`}`)),
   )
@@ -78,7 +80,7 @@ export function canonicalQuery(rawQuery: string): string {
  */
 function pathCandidates(rawPath: string): string[] {
   const path = rawPath === '' ? '/' : rawPath
-  return distinct([
+  return sameReading(path, [
     path,
     path.replaceAll('+', '%20').replaceAll('*', '%2A').replaceAll('%7E', '~'),
     path
@@ -87,6 +89,18 @@ function pathCandidates(rawPath: string): string[] {
       .join('/'),
   ])
 }
+
+/** Those of the paths that routing reads as it reads `rawPath`: segment by segment, each decoded once (api/routing.ts). */
+function sameReading(rawPath: string, paths: readonly string[]): string[] {
+  const meaning = readPath(rawPath)
+  return distinct(paths).filter((path) => {
+    const segments = readPath(path)
+    return segments.length === meaning.length && segments.every((segment, at) => segment === meaning[at])
+  })
+}
+
+/** Decoded segments of a path. An encoded slash stays inside its segment; a plus and a dot are only characters. */
+export const readPath = (rawPath: string): string[] => rawPath.split('/').map(decodePercent)
 
 function canonicalValue(values: readonly string[]): string {
   return values.length === 1

@@ -5,7 +5,7 @@ import { insertAccessKey, insertRamUser, setAccessKeyStatus } from '../ledger/ac
 import type { Ledger } from '../ledger/ledger.ts'
 import { SimulatedClock } from '../world/simulated.ts'
 import { CACHE_MS, ledgerKeyRing } from './key-ring.ts'
-import { openLedgerNonces } from './ledger-nonces.ts'
+import { type LedgerNonces, openLedgerNonces } from './ledger-nonces.ts'
 import { DATE_WINDOW_MS } from './nonces.ts'
 
 const places = new LedgerPlaces()
@@ -92,8 +92,12 @@ for (const target of ledgerTargets) {
     })
 
     describe('the store of nonces', () => {
-      const use = (nonces: Awaited<ReturnType<typeof openLedgerNonces>>, nonce: string, dateMs = clock.now()) =>
-        nonces.use({ accessKeyId: 'ak', nonce, dateMs, now: clock.now() })
+      /** A request that changes nothing, from its check to its end. */
+      const use = async (nonces: LedgerNonces, nonce: string, dateMs = clock.now()) => {
+        const verdict = await nonces.use({ owner: 'o', accessKeyId: 'ak', nonce, dateMs, now: clock.now() })
+        if (verdict.kind === 'fresh') nonces.release(verdict.use)
+        return verdict.kind
+      }
       const stored = async () => (await ledger.read.selectFrom('used_nonces').selectAll().execute()).length
 
       it('refuses a replay after a restart', async () => {
@@ -132,6 +136,47 @@ for (const target of ledgerTargets) {
         await use(later, 'new')
         await later.close()
         expect(await stored()).toBe(1)
+      })
+
+      it('stores the nonce of a change with the change, once', async () => {
+        const nonces = await openLedgerNonces({ ledger, clock })
+        const taken = { owner: 'o', accessKeyId: 'ak', nonce: 'n', dateMs: clock.now(), now: clock.now() }
+        const verdict = await nonces.use(taken)
+        if (verdict.kind !== 'fresh') throw new Error(verdict.kind)
+        const once = verdict.use
+        const put = (key: string) =>
+          ledger.change({ ...aCause, once }, ({ tx }) => tx.insertInto('meta').values({ key, value: '' }).execute())
+        await expect(
+          ledger.change({ ...aCause, once }, () => Promise.reject(new Error('refused by the handler'))),
+        ).rejects.toThrow('refused by the handler')
+        expect([await stored(), once.stored]).toEqual([0, false])
+        await put('first')
+        expect([await stored(), once.stored]).toEqual([1, true])
+        // Another change of the same request is part of it; the same bytes in another process are not.
+        await put('second')
+        once.stored = false
+        await expect(put('third')).rejects.toMatchObject({ code: 'repeated' })
+        const kept = await ledger.read.selectFrom('meta').select('key').where('value', '=', '').execute()
+        expect(kept.map(({ key }) => key).sort()).toEqual(['first', 'second'])
+        once.stored = true
+        nonces.release(once)
+        await nonces.close()
+        expect(await stored()).toBe(1)
+      })
+
+      it('removes expired nonces as fast as they come', async () => {
+        const nonces = await openLedgerNonces({ ledger, clock })
+        for (let i = 0; i < 12_000; i++) await use(nonces, `n${i}`)
+        await nonces.close()
+        await clock.advance(2 * DATE_WINDOW_MS)
+        const later = await openLedgerNonces({ ledger, clock, flushDelayMs: 10 })
+        for (let i = 0; i < 4; i++) {
+          await use(later, `m${i}`)
+          await clock.advance(10)
+          await later.written()
+        }
+        expect(await stored()).toBeLessThan(10)
+        await later.close()
       })
 
       it('tells of a failed write, goes on answering and tries again', async () => {

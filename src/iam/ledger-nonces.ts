@@ -1,17 +1,22 @@
 /**
  * A nonce store that remembers across restarts: the memory of nonces.ts in front, the ledger's `used_nonces` behind.
  *
- * The ledger is written in batches, off the request's path. It is read only for requests dated so early that a
- * nonce of the previous run could be theirs; with clocks in step that is nobody. A kill -9 forgets at most the
- * batch being gathered (`flushDelayMs`); an orderly stop forgets nothing.
+ * The nonce of a request that changes something is written by the ledger in the transaction of that change
+ * (`Cause.once`), so the same signed bytes are never carried out twice, not even across kill -9. The others are
+ * written in batches, off the request's path, once their request is over; a kill -9 forgets at most the batch being
+ * gathered (`flushDelayMs`), and a replay of those changes nothing. An orderly stop forgets nothing.
+ *
+ * The ledger is read only for requests dated so early that a nonce of the previous run could be theirs; with clocks in
+ * step that is nobody.
  */
-import { createHash } from 'node:crypto'
 import type { Ledger } from '../ledger/ledger.ts'
-import { insertNonces, pruneNonces } from '../ledger/nonces.ts'
+import { insertNonces, NONCE_PRUNE_LIMIT, pruneNonces } from '../ledger/nonces.ts'
 import type { Cancel, Clock } from '../world/world.ts'
-import { DATE_WINDOW_MS, NonceMemory, type NonceStore, nonceKey } from './nonces.ts'
+import { NonceMemory, type NonceStore, verdictOf } from './nonces.ts'
 
 export interface LedgerNonces extends NonceStore {
+  /** Resolves when the batches begun so far are written. */
+  written(): Promise<void>
   /** Writes what is gathered; call before the ledger closes. */
   close(): Promise<void>
 }
@@ -37,24 +42,24 @@ export async function openLedgerNonces(options: Options): Promise<LedgerNonces> 
   let pending = new Map<string, number>()
   let timer: Cancel | null = null
   let writing: Promise<void> = Promise.resolve()
-  let cleanedAt = Number.NEGATIVE_INFINITY
+  let cleanAfterMs = Number.NEGATIVE_INFINITY
   let closed = false
 
   const flush = (): Promise<void> => {
     timer?.()
     timer = null
     const batch = pending
-    if (batch.size === 0) return writing
+    if (batch.size === 0 && clock.now() < cleanAfterMs) return writing
     pending = new Map()
     writing = writing.then(() => write(batch))
     return writing
   }
   const write = async (batch: Map<string, number>): Promise<void> => {
     const now = clock.now()
-    const clean = now - cleanedAt >= CLEANING_INTERVAL_MS
     try {
-      await save(ledger, batch, now, clean)
-      if (clean) cleanedAt = now
+      const removed = await save(ledger, batch, now, now >= cleanAfterMs)
+      // With more to remove, the next batch removes more: rows go as fast as they come.
+      if (removed !== null) cleanAfterMs = removed < NONCE_PRUNE_LIMIT ? now + CLEANING_INTERVAL_MS : now
     } catch (error) {
       for (const [key, expireTimeMs] of batch) if (expireTimeMs > now) pending.set(key, expireTimeMs)
       options.onError?.(error)
@@ -67,26 +72,22 @@ export async function openLedgerNonces(options: Options): Promise<LedgerNonces> 
 
   return {
     async use(use) {
-      const key = nonceKey(use)
-      const verdict = memory.use(key, use.dateMs, use.now)
-      if (verdict !== 'fresh') return verdict
-      const expireTimeMs = use.dateMs + DATE_WINDOW_MS
-      const stored = digestOf(key)
-      if (expireTimeMs <= horizonMs && (await isStored(ledger, stored))) return 'used'
-      pending.set(stored, expireTimeMs)
-      schedule()
-      return 'fresh'
+      const verdict = verdictOf(memory, use)
+      if (verdict.kind !== 'fresh') return verdict
+      const { key, expireTimeMs } = verdict.use
+      const isUsed = expireTimeMs <= horizonMs && (await isStored(ledger, key))
+      return isUsed ? { kind: 'used', agoMs: Number.POSITIVE_INFINITY } : verdict
     },
+    release({ key, expireTimeMs, stored }) {
+      if (!stored) pending.set(key, expireTimeMs)
+      if (!stored || clock.now() >= cleanAfterMs) schedule()
+    },
+    written: () => writing,
     async close() {
       closed = true
       await flush()
     },
   }
-}
-
-/** The row's key has one length whatever the client sends, and tells nothing about the access key. */
-function digestOf(key: string): string {
-  return createHash('sha256').update(key).digest('base64url')
 }
 
 async function newestExpiry(ledger: Ledger): Promise<number> {
@@ -106,11 +107,12 @@ async function isStored(ledger: Ledger, key: string): Promise<boolean> {
   return row !== undefined
 }
 
-async function save(ledger: Ledger, batch: Map<string, number>, now: number, clean: boolean): Promise<void> {
+/** Answers how many expired ones were removed, null when none were looked for. */
+function save(ledger: Ledger, batch: Map<string, number>, now: number, clean: boolean): Promise<number | null> {
   const rows = [...batch].map(([nonce_key, expire_time_ms]) => ({ nonce_key, expire_time_ms }))
   const cause = { at: now, requestId: 'none', principal: 'system', action: 'RememberNonces' }
-  await ledger.change(cause, async ({ tx }) => {
+  return ledger.change(cause, async ({ tx }) => {
     await insertNonces(tx, rows)
-    if (clean) await pruneNonces(tx, now)
+    return clean ? pruneNonces(tx, now) : null
   })
 }

@@ -20,6 +20,8 @@ export type LedgerErrorCode =
   | 'misuse'
   /** A value that not every database can store exactly: a NUL, half a surrogate pair, a fraction, a Date. */
   | 'value'
+  /** The request that asks for this change has made one before. */
+  | 'repeated'
   /** The ledger is closed. */
   | 'closed'
 

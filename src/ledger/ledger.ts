@@ -17,11 +17,22 @@ export type Reader = Kysely<Schema>
 
 export interface Writer extends Transaction<Schema> {}
 
+/** What made a signed request unique: it may cause one change. */
+export interface OneUse {
+  /** Of `used_nonces`. */
+  readonly key: string
+  readonly expireTimeMs: number
+  /** True once a committed change has stored it. */
+  stored: boolean
+}
+
 export interface Cause {
   readonly at: number
   readonly requestId: string
   readonly principal: string
   readonly action: string
+  /** Stored in the same transaction; a change whose use is stored already is refused as `repeated`. */
+  readonly once?: OneUse
 }
 
 export interface ChangeContext {

@@ -1,8 +1,10 @@
 /**
  * Signature nonces on disk, so that a replay is refused after a restart too. What is asked on every
- * request lives in memory (iam/nonces.ts); this is its store, written in batches (iam/ledger-nonces.ts).
+ * request lives in memory (iam/nonces.ts); this is its store, written with the change of a request, or in batches
+ * when it changed nothing (iam/ledger-nonces.ts).
  */
-import type { Writer } from './ledger.ts'
+import { LedgerError } from './errors.ts'
+import type { OneUse, Writer } from './ledger.ts'
 import type { Row } from './schema.ts'
 
 /** Rows of one insert; SQLite takes 32,766 parameters a statement. */
@@ -29,6 +31,12 @@ export async function insertNonces(tx: Writer, nonces: readonly NonceRow[]): Pro
     for (const { nonce_key } of part) if (!fresh.delete(nonce_key)) known.add(nonce_key)
   }
   return known
+}
+
+/** Stores what may be used once; refuses with `LedgerError` `repeated` when it is stored already. */
+export async function insertOneUse(tx: Writer, { key, expireTimeMs }: OneUse): Promise<void> {
+  const known = await insertNonces(tx, [{ nonce_key: key, expire_time_ms: expireTimeMs }])
+  if (known.size > 0) throw new LedgerError('repeated', 'The request was carried out before; nothing was changed.')
 }
 
 /** Removes at most `NONCE_PRUNE_LIMIT` nonces whose time is over at `at`; answers how many. */

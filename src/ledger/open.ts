@@ -21,6 +21,7 @@ import { LedgerError } from './errors.ts'
 import { checkKeyFile, keyIsLost, lostKey } from './key-check.ts'
 import type { Cause, ChangeContext, Ledger, Reader, Writer } from './ledger.ts'
 import { type Migration, migrate, migrations } from './migrations.ts'
+import { insertOneUse } from './nonces.ts'
 import type { Schema } from './schema.ts'
 import { openSecrets, type Secrets } from './secrets.ts'
 import { SpaceReserve } from './space-reserve.ts'
@@ -110,11 +111,17 @@ export function ledgerOver(store: Store, secrets: Secrets, reserve: SpaceReserve
     secrets,
     change: async (cause, work) => {
       refuseChangeInsideChange()
-      const write = () =>
-        store.write((connection) => {
+      const { once } = cause
+      const storesUse = once !== undefined && !once.stored
+      const write = async () => {
+        const result = await store.write(async (connection) => {
           const tx: Writer = new Transaction<Schema>(bound(prototype, store, connection))
+          if (storesUse) await insertOneUse(tx, once)
           return work(contextOf(tx, cause))
         })
+        if (storesUse) once.stored = true
+        return result
+      }
       try {
         return await write()
       } catch (error) {

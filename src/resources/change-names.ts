@@ -2,6 +2,9 @@
  * What a change is recorded against, in the ledger's history. The loop looks its own entries up under
  * the same names, so they are part of the ledger's contract.
  */
+import type { Cause } from '../ledger/ledger.ts'
+import type { Call } from './handler.ts'
+
 export const instanceResource = (instanceId: string): string => `instance/${instanceId}`
 export const topicResource = (instanceId: string, topicName: string): string =>
   `instance/${instanceId}/topic/${topicName}`
@@ -9,7 +12,10 @@ export const groupResource = (instanceId: string, consumerGroupId: string): stri
   `instance/${instanceId}/consumergroup/${consumerGroupId}`
 
 /** Who makes a change, with which call and when. */
-export const causeOf = (
-  call: { readonly at: number; readonly requestId: string; readonly principal: { readonly arn: string } },
-  action: string,
-) => ({ at: call.at, requestId: call.requestId, principal: call.principal.arn, action })
+export const causeOf = (call: Pick<Call, 'at' | 'requestId' | 'principal' | 'once'>, action: string): Cause => ({
+  at: call.at,
+  requestId: call.requestId,
+  principal: call.principal.arn,
+  action,
+  once: call.once,
+})

@@ -6,7 +6,7 @@ import type { DataIn, InputIn } from '../catalogue/declare.ts'
 import type { Product } from '../catalogue/product.ts'
 import type { Engine, EngineCapabilities, InstanceUsage, TopicLag } from '../engines/engine.ts'
 import type { Principal } from '../iam/principal.ts'
-import type { Ledger } from '../ledger/ledger.ts'
+import type { Ledger, OneUse } from '../ledger/ledger.ts'
 import type { World } from '../world/world.ts'
 
 export interface Call {
@@ -15,6 +15,8 @@ export interface Call {
   readonly regionId: string
   readonly at: number
   readonly principal: Principal
+  /** Stored with the change that this call makes, so that the same signed bytes make it once. */
+  readonly once: OneUse
   /** Host name under which the caller reached the API, to advertise endpoints it can dial. */
   readonly reachedHost: string
 }

@@ -71,9 +71,37 @@ function legacy(tamper: (headers: Map<string, string[]>) => void = () => {}, pat
   return request
 }
 
-async function outcome(request: AuthenticRequest, keys: readonly AccessKey[] = [testKey()], nonces = memoryNonces()) {
+interface Circumstances {
+  readonly readOnly?: boolean
+  readonly queryNames?: readonly string[]
+  readonly requireContentMd5?: boolean
+  readonly now?: number
+}
+
+/** Signed as the literal text of the target says; `headers` beside the usual ones. */
+function legacySigned(target: string, extra: Record<string, string>): AuthenticRequest {
+  const headers = new Map([
+    ['accept', ['application/json']],
+    ['date', ['Fri, 02 Jan 2026 03:04:05 GMT']],
+    ['x-acs-version', ['2022-08-01']],
+    ...Object.entries(extra).map(([name, value]): [string, string[]] => [name, [value]]),
+  ])
+  const [rawPath, rawQuery] = splitTarget(target)
+  const request = { method: 'GET', rawPath, rawQuery, headers, body: Buffer.alloc(0) }
+  const [text] = legacyStringsToSign(request)
+  headers.set('authorization', [`acs test-ak:${createHmac('sha1', SECRET).update(text!).digest('base64')}`])
+  return request
+}
+
+async function outcome(
+  request: AuthenticRequest,
+  keys: readonly AccessKey[] = [testKey()],
+  nonces = memoryNonces(),
+  { readOnly = false, queryNames = [], requireContentMd5 = false, now = NOW }: Circumstances = {},
+) {
   try {
-    await authenticate({ keyRing: memoryKeyRing(keys), nonces }, request, NOW)
+    const authenticator = { keyRing: memoryKeyRing(keys), nonces, requireContentMd5 }
+    await authenticate(authenticator, request, { readOnly, queryNames }, now)
     return { code: 'accepted', status: 200, message: '' }
   } catch (error) {
     if (error instanceof ApiError) return { code: error.code, status: error.httpStatus, message: error.message }
@@ -291,6 +319,124 @@ describe('the legacy scheme', () => {
     const answer = await outcome(request)
     expect(answer.code).toBe(code)
     if (message !== undefined) expect(answer.message).toMatch(message)
+  })
+})
+
+describe('the legacy scheme without a nonce, as the CLI signs', () => {
+  it('carries out a change once: its signature is remembered as long as its date is accepted', async () => {
+    const nonces = memoryNonces()
+    const send = (now = NOW, request = legacy()) => outcome(request, [testKey()], nonces, { now })
+    expect((await send()).code).toBe('accepted')
+    expect(await send()).toMatchObject({
+      code: 'SignatureNonceUsed',
+      message: expect.stringContaining('send it again'),
+    })
+    expect((await send(NOW + 15 * MINUTE)).code).toBe('SignatureNonceUsed')
+    expect((await send(NOW + 15 * MINUTE + 1_000)).code).toBe('InvalidTimeStamp.Expired')
+    expect(
+      (
+        await send(
+          NOW,
+          legacy(() => {}, '/regions'),
+        )
+      ).code,
+    ).toBe('accepted')
+  })
+
+  it('knows a signature in every spelling of its base64', async () => {
+    const nonces = memoryNonces()
+    const request = legacy()
+    const signature = request.headers.get('authorization')![0]!
+    // The last character before the padding carries two bits that mean nothing.
+    const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'
+    const last = alphabet.indexOf(signature.at(-2)!)
+    const respelled = `${signature.slice(0, -2)}${alphabet[last ^ 1]}=`
+    expect((await outcome(request, [testKey()], nonces)).code).toBe('accepted')
+    expect((await outcome(legacy(set('authorization', respelled)), [testKey()], nonces)).code).toBe(
+      'SignatureNonceUsed',
+    )
+    const unpadded = legacy(set('authorization', signature.replace(/=+$/, '')))
+    expect((await outcome(unpadded, [testKey()], nonces)).code).toBe('SignatureNonceUsed')
+  })
+
+  it('lets equal reads of one second pass, and no replay of them later', async () => {
+    const nonces = memoryNonces()
+    const send = (now: number) => outcome(legacy(), [testKey()], nonces, { readOnly: true, now })
+    expect((await send(NOW)).code).toBe('accepted')
+    expect((await send(NOW + 1_000)).code).toBe('accepted')
+    expect((await send(NOW + 6_000)).code).toBe('SignatureNonceUsed')
+  })
+})
+
+describe('a body in the legacy scheme', () => {
+  const body = Buffer.from('{"remark":"a"}')
+  const md5 = createHash('md5').update(body).digest('base64')
+  const withBody = (headers: Record<string, string>) => ({
+    ...legacySigned('/instances', { 'x-acs-signature-nonce': 'n', ...headers }),
+    body,
+  })
+  it.each<[string, Record<string, string>, boolean, string]>([
+    ['without Content-MD5, as Terraform and SDKs in v2 mode send it', {}, false, 'accepted'],
+    ['without Content-MD5, where it is demanded', {}, true, 'MissingContentMD5'],
+    ['with the right Content-MD5', { 'content-md5': md5 }, true, 'accepted'],
+    [
+      'with the Content-MD5 of another body',
+      { 'content-md5': 'jj4/5llHPxSa0jlR22cNJw==' },
+      false,
+      'ContentMD5NotMatched',
+    ],
+  ])('%s', async (_, headers, requireContentMd5, code) => {
+    const answer = await outcome(withBody(headers), [testKey()], memoryNonces(), { requireContentMd5 })
+    expect(answer.code).toBe(code)
+  })
+})
+
+describe('one reading of path and query for signing and for routing', () => {
+  const names = ['filter', 'pageSize', 'seriesCodes']
+  /** A signature made for one target, sent with another. */
+  const moved = async (signedTarget: string, sentTarget: string) => {
+    const [rawPath, rawQuery] = splitTarget(sentTarget)
+    const request = { ...legacySigned(signedTarget, {}), rawPath, rawQuery }
+    return (await outcome(request, [testKey()], memoryNonces(), { queryNames: names })).code
+  }
+  it.each<[string, string, string, string]>([
+    ['a name typed with a slash and sent encoded', '/a/x/y', '/a/x%2Fy', 'SignatureDoesNotMatch'],
+    ['an encoded slash, signed as sent', '/a/x%2Fy', '/a/x%2Fy', 'accepted'],
+    ['an encoded slash, sent bare', '/a/x%2Fy', '/a/x/y', 'SignatureDoesNotMatch'],
+    ['an escape that was typed', '/a/%41', '/a/%2541', 'SignatureDoesNotMatch'],
+    ['a blank typed and sent encoded, as the CLI does', '/a/x y', '/a/x%20y', 'accepted'],
+    ['percent signs typed and sent encoded, as the CLI does', '/a/%RETRY%g', '/a/%25RETRY%25g', 'accepted'],
+    ['a dot segment', '/a/b', '/a/./b', 'SignatureDoesNotMatch'],
+    ['a dot segment, signed as sent', '/a/../b', '/a/../b', 'accepted'],
+    ['an encoded dot segment', '/a/../b', '/a/%2e%2e/b', 'accepted'],
+    ['an empty segment', '/a/b', '/a//b', 'SignatureDoesNotMatch'],
+    ['two parameters sent as one', '/a?filter=x&pageSize=9', '/a?filter=x%26pageSize%3D9', 'IncompleteSignature'],
+    ['one parameter sent as two', '/a?filter=x%26pageSize%3D9', '/a?filter=x&pageSize=9', 'accepted'],
+    [
+      'one parameter that reads as two',
+      '/a?filter=x%26pageSize%3D9',
+      '/a?filter=x%26pageSize%3D9',
+      'IncompleteSignature',
+    ],
+    [
+      'a part that reads as an item of a list',
+      '/a?filter=x%26seriesCodes.1',
+      '/a?filter=x%26seriesCodes.1',
+      'IncompleteSignature',
+    ],
+    ['an ampersand that reads as nothing, as clients send it', '/a?filter=a%20b%26c', '/a?filter=a+b%26c', 'accepted'],
+    ['a name with an equals sign', '/a?filter%3Dx=y', '/a?filter%3Dx=y', 'IncompleteSignature'],
+    ['a plus for a blank', '/a?filter=a%20b', '/a?filter=a+b', 'accepted'],
+    ['a plus for a plus', '/a?filter=a%2Bb', '/a?filter=a+b', 'SignatureDoesNotMatch'],
+    ['equal names in another order', '/a?filter=x&filter=y', '/a?filter=y&filter=x', 'SignatureDoesNotMatch'],
+  ])('%s', async (_, signedTarget, sentTarget, code) => expect(await moved(signedTarget, sentTarget)).toBe(code))
+
+  it('refuses a header that counts and is sent twice', async () => {
+    for (const name of ['x-acs-version', 'content-type', 'accept', 'x-acs-anything']) {
+      const twice = (headers: Map<string, string[]>) => void headers.set(name, ['a', 'b'])
+      expect((await outcome(legacy(twice))).code, name).toBe('IncompleteSignature')
+      expect((await outcome(signed({ tamper: twice }))).code, name).toBe('IncompleteSignature')
+    }
   })
 })
 

@@ -50,7 +50,9 @@ describe('requests of official clients, replayed', () => {
     else expect(reply.json.Code).toMatch(/^(Missing|Invalid)[A-Z]/)
     const again = await replay(capture)
     const hasNonce = capture.headers.some(([header]) => header.toLowerCase() === 'x-acs-signature-nonce')
-    expect(again.json.Code ?? 'none').toBe(hasNonce ? 'SignatureNonceUsed' : (reply.json.Code ?? 'none'))
+    // The CLI sends none: a change is known by its signature, and an equal read of the same second is let through.
+    const isKnown = hasNonce || capture.method !== 'GET'
+    expect(again.json.Code ?? 'none').toBe(isKnown ? 'SignatureNonceUsed' : (reply.json.Code ?? 'none'))
   })
 
   it('decodes what they encode in their own ways', async () => {

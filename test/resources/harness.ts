@@ -224,6 +224,7 @@ export class Subject {
         arn: `acs:ram::${ACCOUNT_ID}:root`,
         accessKeyId: 'LTAI',
       },
+      once: { key: `once-${this.#requests}`, expireTimeMs: this.clock.now(), stored: false },
       reachedHost: request.reachedHost ?? 'api.example',
     }
   }
