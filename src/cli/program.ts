@@ -182,6 +182,16 @@ function addCall(program: Command): void {
 
 function addHelp(program: Command): void {
   command(program, {
+    usage: 'completion <shell>',
+    about: 'print a script with which a shell completes commands, options, operations and parameters',
+    output: false,
+    examples: [
+      'eval "$(gantry completion bash)"                      # in ~/.bashrc',
+      'eval "$(gantry completion zsh)"                       # in ~/.zshrc, after compinit',
+      'gantry completion fish > ~/.config/fish/completions/gantry.fish',
+    ],
+  }).action(async (shell: string) => (await import('./completion.ts')).completion(createProgram(), shell))
+  command(program, {
     usage: 'help [command...]',
     about: 'show how a command is used',
     output: false,

@@ -580,7 +580,7 @@ describe('help', () => {
       [],
       [
         ...['up', 'env', 'demo', 'stop', 'logs', 'doctor', 'create', 'list', 'get', 'update', 'delete', 'accounts'],
-        ...['send', 'receive', 'messages', 'lag', 'call', 'help', 'eval "$(gantry env)"'],
+        ...['send', 'receive', 'messages', 'lag', 'call', 'completion', 'help', 'eval "$(gantry env)"'],
       ],
     ],
     [

@@ -297,13 +297,13 @@ async function brokerOf(home: TestHome, server: TestServer): Promise<number> {
   return (await brokerPid(home.home))!
 }
 
-/** Content and mode of everything in a home but what every start touches: its lock and the broker processes' logs. */
+/** Content and mode of everything in a home but what every start touches: its lock and the logs. */
 function filesOf(home: string, without: readonly string[]): Record<string, string> {
   const files: Record<string, string> = {}
   for (const entry of readdirSync(home, { recursive: true, withFileTypes: true })) {
     const file = path.join(entry.parentPath, entry.name)
     const name = path.relative(home, file)
-    if (/^(lock\.|brokers\/1\.log)/.test(name) || without.includes(name) || !entry.isFile()) continue
+    if (/^(lock\.|server\.log|brokers\/1\.log)/.test(name) || without.includes(name) || !entry.isFile()) continue
     // A log that a database keeps beside itself is there or not, as long as it holds nothing.
     if (/-(wal|shm)$/.test(name) && statSync(file).size === 0) continue
     const digest = createHash('sha256').update(readFileSync(file)).digest('hex')
