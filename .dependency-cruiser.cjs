@@ -1,10 +1,20 @@
-// The arrows of ARCHITECTURE.md, checked: what may import what.
-const only = (name, from, to, comment) => ({
+// What may import what: a rule for each row of scripts/arrows.cjs, and the rules that are not about folders.
+const arrows = require('./scripts/arrows.cjs')
+
+const escaped = (place) => place.replace(/\./g, '\\.')
+/** `src/world/` and what is below, `src/broker/broker.ts`, `src/catalogue/*.ts`. */
+const pattern = (place) =>
+  place.endsWith('*.ts') ? `^${escaped(place.slice(0, -'*.ts'.length))}[^/]+\\.ts$` : `^${escaped(place)}`
+
+const rule = ({ name, folder, except, may, because }) => ({
   name,
-  comment,
+  comment: because,
   severity: 'error',
-  from: { path: from, pathNot: '\\.test\\.ts$' },
-  to: { path: '^src/', pathNot: to },
+  from: { path: pattern(folder), pathNot: ['\\.test\\.ts$', ...(except ? [pattern(except)] : [])] },
+  to: {
+    path: except ? ['^src/(?!engines/)', pattern(except)] : '^src/',
+    pathNot: [...(except ? [] : [pattern(folder)]), ...may.map(pattern)],
+  },
 })
 
 module.exports = {
@@ -15,74 +25,7 @@ module.exports = {
       from: { path: '^src/', pathNot: 'generated|gen/' },
       to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
     },
-    only(
-      'catalogue-is-pure',
-      '^src/catalogue/',
-      '^src/catalogue/',
-      'the catalogue says what the API is, and nothing else',
-    ),
-    only(
-      'core-is-pure',
-      '^src/broker/core/',
-      '^src/broker/core/',
-      'the broker core knows neither gRPC, HTTP, disk nor ledger',
-    ),
-    only('log-is-below', '^src/broker/log/', '^src/(broker/log|world)/', 'the log knows records, not messages'),
-    only(
-      'shell-joins-core-and-log',
-      '^src/broker/shell/',
-      '^src/(broker/(shell|core|log)/|broker/broker\\.ts|world/|engines/engine\\.ts|observability/)',
-      'the shell knows no gRPC',
-    ),
-    only(
-      'wire-speaks-grpc',
-      '^src/broker/protocols/grpc/',
-      '^src/(broker/protocols/grpc/|broker/broker\\.ts|gateway/|grpc/|world/|engines/engine\\.ts|observability/)',
-      'the wire sees the broker through broker.ts only',
-    ),
-    only(
-      'gateway-knows-no-protocol',
-      '^src/gateway/',
-      '^src/(gateway|world)/',
-      'what stands between a client and an instance knows neither a broker nor a protocol',
-    ),
-    only(
-      'grpc-is-general',
-      '^src/grpc/',
-      '^src/(grpc/|world/|gateway/protocol\\.ts)',
-      'a protocol of the gateway, nothing about us',
-    ),
-    only('world-is-below', '^src/world/', '^src/world/'),
-    only('ledger-is-below', '^src/ledger/', '^src/(ledger|world|catalogue)/'),
-    only(
-      'iam-knows-no-http-and-no-product',
-      '^src/iam/',
-      '^src/(iam|world|catalogue/[^/]+\\.ts|ledger)/?',
-      'who calls and what they may do is asked of every product alike',
-    ),
-    only(
-      'resources-call-no-engine',
-      '^src/resources/',
-      '^src/(resources|ledger|catalogue|world|lifecycle/status\\.ts|iam/principal\\.ts|engines/engine\\.ts)/?',
-      'no handler calls an engine to make something true; the loop does',
-    ),
-    only(
-      'loop-sees-engines-through-the-seam',
-      '^src/lifecycle/',
-      '^src/(lifecycle|ledger|world|catalogue|engines/engine\\.ts|observability)/?',
-    ),
-    only(
-      'only-embedded-knows-the-broker',
-      '^src/engines/(?!embedded/)',
-      '^src/(engines/(?!embedded/)|world/)',
-      'only engines/embedded knows that we have a broker',
-    ),
-    only(
-      'api-is-on-top',
-      '^src/api/',
-      '^src/(api|iam|resources/handler\\.ts|catalogue/[^/]+\\.ts|ledger|world|observability)/?',
-      'one pipeline for every product: it is handed the products and knows none',
-    ),
+    ...arrows.filter(({ may }) => may !== undefined).map(rule),
     {
       name: 'shared-catalogue-knows-no-product',
       comment: 'what all products share stands beside their folders',
