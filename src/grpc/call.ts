@@ -11,8 +11,10 @@ import { encodeFrame, frameHeader, MessageReader } from './framing.ts'
 import { inflate } from './inflate.ts'
 import type { Limits } from './limits.ts'
 import { addMetadata, encodeStatusMessage, parseTimeout } from './metadata.ts'
+import { TooManyValues } from './protobuf.ts'
 import { type RequestMessage, RequestQueue } from './request-queue.ts'
 import {
+  type Admission,
   type BidiCall,
   type Connection,
   type Metadata,
@@ -90,6 +92,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       this.end(Status.INTERNAL, `grpc-timeout ${JSON.stringify(timeout)} is malformed`)
       return
     }
+    if (method.admit !== null && !this.#admitted(method.admit)) return
     stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     stream.on('end', () => this.#onRequestEnd())
     if (method.type.kind === 'bidi') {
@@ -220,6 +223,22 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   /** The request's value; throws RpcError when it is not what it should be. */
   async decode(message: RequestMessage): Promise<unknown> {
     return this.#parse(message.compressed ? await this.#inflate(message.bytes) : message.bytes)
+  }
+
+  /** False when the call was refused by its headers, and has ended: what else comes of its request is thrown away. */
+  #admitted(admit: Admission<unknown>): boolean {
+    let refusal: ReturnType<Admission<unknown>>
+    try {
+      refusal = admit(this)
+    } catch (error) {
+      this.#fail(error, true)
+      return false
+    }
+    if (refusal === null) return true
+    this.#started = true
+    if (this.kind !== 'unary') for (const reply of refusal.replies) this.write(reply)
+    this.#answer(refusal.replies[0])
+    return false
   }
 
   #onData(chunk: Buffer): void {
@@ -428,6 +447,12 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       return this.#method.type.request.decode(bytes)
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : 'unreadable'
+      if (cause instanceof TooManyValues) {
+        throw new RpcError(
+          Status.RESOURCE_EXHAUSTED,
+          `The request of ${this.path} is too large: ${why}; send less at a time`,
+        )
+      }
       throw new RpcError(Status.INTERNAL, `The request of ${this.path} is not the message it should be: ${why}`)
     }
   }

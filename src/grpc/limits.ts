@@ -1,4 +1,4 @@
-/** Every bound of gRPC in one table. Times in milliseconds, sizes in bytes. */
+/** Every bound of gRPC in one table, but that on the values of one message (`maxMessageValues` of protobuf.ts). Times in milliseconds, sizes in bytes. */
 export interface Limits {
   /** One message, after decompression. Larger ones end the call RESOURCE_EXHAUSTED. */
   readonly maxMessageBytes: number

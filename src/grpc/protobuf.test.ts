@@ -1,6 +1,18 @@
 import protobuf from 'protobufjs/minimal.js'
 import { describe, expect, it } from 'vitest'
-import { Code, Endpoints, GetOffsetResponse, Message, SendMessageRequest, Timestamp } from './gen/index.ts'
+import {
+  Code,
+  Endpoints,
+  GetOffsetResponse,
+  Message,
+  type MessageInit,
+  MessageQueue,
+  SendMessageRequest,
+  SyncLiteSubscriptionRequest,
+  Timestamp,
+} from './gen/index.ts'
+import { HistogramDataPoint } from './gen/otlp.js'
+import { maxMessageValues, TooManyValues } from './protobuf.ts'
 
 describe('64 bit integers are numbers', () => {
   const values = [
@@ -40,6 +52,54 @@ describe('64 bit integers are numbers', () => {
   it('leaves the shared protobufjs as it was', () => {
     expect(protobuf.util.Long).toBeTruthy()
     expect(protobuf.Reader.create(Buffer.from([1])).int64()).toBeTypeOf('object')
+  })
+})
+
+describe('what one message may hold', () => {
+  const bytes = (count: number, ...each: number[]) => Buffer.alloc(count * each.length, Buffer.from(each))
+  const inside = (tag: number, body: Buffer) => Buffer.concat([protobufLength(tag, body.length), body])
+  const protobufLength = (tag: number, length: number) =>
+    Buffer.from(protobuf.Writer.create().uint32(tag).uint32(length).finish())
+  const many = maxMessageValues + 1
+
+  it.each<[string, { decode(bytes: Uint8Array): unknown }, (count: number) => Buffer]>([
+    ['empty messages', SendMessageRequest, (count) => bytes(count, 0x0a, 0)],
+    ['entries of a map', SendMessageRequest, (count) => inside(0x0a, bytes(count - 1, 0x12, 0))],
+    ['texts', SyncLiteSubscriptionRequest, (count) => bytes(count, 0x22, 0)],
+    ['one field again and again', Timestamp, (count) => bytes(count, 0x08, 1)],
+    ['fields nobody knows', Timestamp, (count) => bytes(count, 0x78, 1)],
+    ['enums packed into one field', MessageQueue, (count) => inside(0x2a, bytes(count - 1, 1))],
+    ['doubles packed into one field', HistogramDataPoint, (count) => inside(0x3a, Buffer.alloc(8 * (count - 1)))],
+    [
+      '64 bit integers packed into one field',
+      HistogramDataPoint,
+      (count) => inside(0x32, Buffer.alloc(8 * (count - 1))),
+    ],
+  ])('is counted: %s', (_, type, of) => {
+    expect(() => type.decode(of(maxMessageValues))).not.toThrow()
+    expect(() => type.decode(of(many))).toThrow(TooManyValues)
+  })
+
+  it('is enough for a thousand messages with ten properties each', () => {
+    const message: MessageInit = {
+      topic: { name: 'orders', resourceNamespace: 'space' },
+      userProperties: Object.fromEntries(Array.from({ length: 10 }, (_, n) => [`key-${n}`, 'value'])),
+      systemProperties: {
+        tag: 'a',
+        keys: ['k'],
+        messageId: '01',
+        bodyDigest: { type: 1, checksum: 'FF' },
+        bodyEncoding: 1,
+        messageType: 1,
+        bornTimestamp: { seconds: 1, nanos: 1 },
+        bornHost: 'host',
+        queueId: 1,
+        traceContext: 'x',
+      },
+      body: Buffer.alloc(10),
+    }
+    const request = SendMessageRequest.encode({ messages: Array.from({ length: 1024 }, () => message) }).finish()
+    expect(SendMessageRequest.decode(request).messages).toHaveLength(1024)
   })
 })
 

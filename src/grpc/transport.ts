@@ -150,9 +150,17 @@ export type Handlers<Type extends ServiceType, Context> = {
   readonly [Name in keyof Type['methods']]: Handler<Type['methods'][Name], Context>
 }
 
+/**
+ * Asked as soon as a call's headers are here, before a byte of its request is read: null lets it in. Otherwise the call
+ * is answered with `replies`, the messages of its response (exactly one unless that is a stream), and ends OK; or with the
+ * status of an `RpcError` it throws. Its request is then never kept, inflated or decoded.
+ */
+export type Admission<Context> = (call: Call<Context>) => { readonly replies: readonly unknown[] } | null
+
 /** A method with its handler, types erased: what a host routes to. */
 export interface Method<Context> {
   readonly type: MethodType
+  readonly admit: Admission<Context> | null
   readonly handle: (call: BidiCall<Context, unknown, unknown>, request?: unknown) => unknown
 }
 
@@ -162,13 +170,18 @@ export interface Service<Context> {
   readonly methods: readonly Method<Context>[]
 }
 
-/** `handlers` is best declared as `Handlers<typeof MessagingService, Context>`: that fixes the context's type. */
+/**
+ * `handlers` is best declared as `Handlers<typeof MessagingService, Context>`: that fixes the context's type. `admit`
+ * is asked before each; null lets every call in.
+ */
 export function implement<Type extends ServiceType, Context>(
   type: Type,
   handlers: Handlers<Type, Context>,
+  admit: Admission<Context> | null = null,
 ): Service<Context> {
   const methods = Object.entries(type.methods).map(([name, method]) => ({
     type: method,
+    admit,
     handle: (handlers as Record<string, unknown>)[name] as Method<Context>['handle'],
   }))
   return { typeName: type.typeName, methods }

@@ -65,6 +65,7 @@ export class WireSubject {
         method.type.path,
         {
           type: method.type,
+          admit: method.admit as Method<any>['admit'],
           handle: (call, request) => {
             if (method.type.kind !== 'bidi') this.#unzipping.delete(call)
             return method.handle(call as never, request)

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type LoadedCertificate, loadCertificate } from '../../src/gateway/certificate.ts'
-import { binaryMetadata, RpcError, Status } from '../../src/grpc/transport.ts'
+import { type Admission, binaryMetadata, RpcError, Status } from '../../src/grpc/transport.ts'
 import { realClock } from '../../src/world/real.ts'
 import {
   aborted,
@@ -65,9 +65,9 @@ describe.each([ours, reference])('$name', (implementation) => {
 
   async function serve(
     handlers: Partial<NoteHandlers>,
-    options: Parameters<Implementation['open']>[1] = {},
+    { admit = null, ...options }: Parameters<Implementation['open']>[1] & { admit?: Admission<string> | null } = {},
   ): Promise<NoteClient> {
-    running = await implementation.open(notes(handlers), options)
+    running = await implementation.open(notes(handlers, admit), options)
     return connect()
   }
   function connect(options: ConstructorParameters<typeof NoteClient>[1] = {}): NoteClient {
@@ -260,6 +260,25 @@ describe.each([ours, reference])('$name', (implementation) => {
     await running.close()
     await Promise.all(gone)
     await Promise.all(pending)
+  })
+
+  it('refuses by the headers, with messages or with a status', async () => {
+    const client = await serve(
+      { ask: () => expect.fail('its handler ran'), list: () => expect.fail(), chat: () => expect.fail() },
+      {
+        admit: ({ metadata }) => {
+          if (metadata['x-status']) throw new RpcError(Status.UNAUTHENTICATED, 'Who are you')
+          return { replies: [{ text: 'no' }] }
+        },
+      },
+    )
+    expect(await client.ask({ text: 'let me in' })).toEqual({ text: 'no' })
+    expect(await drain(client.list({ text: '' }))).toEqual({ notes: [{ text: 'no' }], code: 0, details: '' })
+    expect(await drain(client.chat())).toEqual({ notes: [{ text: 'no' }], code: 0, details: '' })
+    await expect(client.ask({ text: '' }, { metadata: { 'x-status': '1' } })).rejects.toMatchObject({
+      code: Status.UNAUTHENTICATED,
+      details: 'Who are you',
+    })
   })
 
   it('streams answers in order, with a status', async () => {

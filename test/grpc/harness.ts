@@ -18,7 +18,7 @@ import type { Protocol } from '../../src/gateway/protocol.ts'
 import type { Limits } from '../../src/grpc/limits.ts'
 import type { Codec } from '../../src/grpc/protobuf.ts'
 import { GrpcProtocol } from '../../src/grpc/protocol.ts'
-import type { Handlers, Service } from '../../src/grpc/transport.ts'
+import type { Admission, Handlers, Service } from '../../src/grpc/transport.ts'
 import { implement } from '../../src/grpc/transport.ts'
 import type { Clock } from '../../src/world/world.ts'
 
@@ -44,9 +44,9 @@ export const Notes = {
 export type NoteHandlers = Handlers<typeof Notes, string>
 
 /** Handlers a test does not give answer at once. */
-export function notes(handlers: Partial<NoteHandlers>): Service<string> {
+export function notes(handlers: Partial<NoteHandlers>, admit: Admission<string> | null = null): Service<string> {
   const all: NoteHandlers = { ask: (_call, request) => request, list: () => {}, chat: () => {}, ...handlers }
-  return implement(Notes, all)
+  return implement(Notes, all, admit)
 }
 
 /** A gateway that speaks gRPC, and whatever else is given. */

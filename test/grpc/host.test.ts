@@ -15,7 +15,7 @@ import type { ListenOptions, OpenPort } from '../../src/gateway/gateway.ts'
 import type { GatewayLimits } from '../../src/gateway/limits.ts'
 import { encodeFrame } from '../../src/grpc/framing.ts'
 import type { Limits } from '../../src/grpc/limits.ts'
-import { Status } from '../../src/grpc/transport.ts'
+import { type Admission, Status } from '../../src/grpc/transport.ts'
 import { realClock } from '../../src/world/real.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import { aborted, drain, event, GrpcHost, NoteClient, type NoteHandlers, noteCodec, notes } from './harness.ts'
@@ -57,9 +57,22 @@ async function closeNow(target: GrpcHost): Promise<void> {
 
 async function serve(
   handlers: Partial<NoteHandlers> = {},
-  { limits = {}, ...port }: Partial<ListenOptions<string>> & { limits?: Partial<Limits & GatewayLimits> } = {},
+  {
+    limits = {},
+    admit = null,
+    ...port
+  }: Partial<ListenOptions<string>> & {
+    limits?: Partial<Limits & GatewayLimits>
+    admit?: Admission<string> | null
+  } = {},
 ): Promise<OpenPort<string>> {
-  host = new GrpcHost({ services: [notes(handlers)], tls, clock, limits, onError: (error) => errors.push(error) })
+  host = new GrpcHost({
+    services: [notes(handlers, admit)],
+    tls,
+    clock,
+    limits,
+    onError: (error) => errors.push(error),
+  })
   return host.listen({ host: '127.0.0.1', port: 0, context: 'ctx', ...port })
 }
 
@@ -550,6 +563,33 @@ describe('a call', () => {
     stream.resume()
     await answerOf(stream)
     expect(host.stats().endedCalls[Status.RESOURCE_EXHAUSTED]).toBe(1)
+  })
+
+  it.each<[string, boolean, Buffer]>([
+    ['that never ends', false, Buffer.concat([Buffer.from([0, 0, 255, 255, 255]), Buffer.alloc(900_000)])],
+    ['that would be too large', true, Buffer.from([0, 255, 255, 255, 255])],
+    ['that is no gzip', true, Buffer.from([1, 0, 0, 0, 1, 0])],
+    ['that is no message', true, Buffer.from([0, 0, 0, 0, 1, 0x7b])],
+  ])('that is refused by its headers is answered at once, whatever its request: one %s', async (_, ends, request) => {
+    let asked = 0
+    const { port } = await serve(
+      { ask: () => expect.fail('its handler ran') },
+      {
+        admit: () => {
+          asked++
+          return { replies: [{ text: 'who are you' }] }
+        },
+      },
+    )
+    const stream = openCall(http2(port), { 'grpc-encoding': 'gzip' })
+    const answer = answerOf(stream)
+    stream.write(request)
+    if (ends) stream.end()
+    const { body, ...seen } = await answer
+    expect(seen).toMatchObject({ ...grpcStatus(0), resetCode: 0 })
+    expect(noteCodec.decode(body.subarray(5))).toEqual({ text: 'who are you' })
+    expect(asked).toBe(1)
+    expect(host.stats()).toMatchObject({ calls: 0, heldBytes: 0 })
   })
 
   it('may hold so many bytes of requests with its neighbours on a connection', async () => {

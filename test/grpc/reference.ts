@@ -98,7 +98,9 @@ async function run(
   onError: (error: unknown, where: string) => void,
 ): Promise<unknown> {
   try {
-    const value = await method.handle(call, request)
+    const refusal = method.admit?.(call) ?? null
+    if (refusal !== null && method.type.kind !== 'unary') for (const reply of refusal.replies) call.write(reply)
+    const value = refusal === null ? await method.handle(call, request) : refusal.replies[0]
     if (method.type.kind === 'unary') encoder(method.type.response)(value)
     call.handlerDone = true
     return value

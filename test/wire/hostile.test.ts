@@ -124,6 +124,32 @@ const attacks: readonly Attack[] = [
     },
   },
   {
+    // 16 KiB that become 8.4 million objects when they are decoded.
+    name: 'a compressed bomb of empty fields: from a stranger it is not read, from a client it is counted',
+    growthBytes: 200 * mib,
+    async run() {
+      const bomb = gzipSync(Buffer.alloc(16 * mib - 16, Buffer.from([0x0a, 0])))
+      expect(bomb.length).toBeLessThan(20_000)
+      const statusOf = async (client: DriverClient) => {
+        const call = client.open('sendMessage', 60_000)
+        call.send(bomb, true)
+        call.end()
+        const reply = await call.next()
+        const { grpcStatus, grpcMessage } = await call.ended
+        return [grpcStatus, reply === null ? grpcMessage : gen.SendMessageResponse.decode(reply).status!.code]
+      }
+      const stranger = await dial({ 'grpc-encoding': 'gzip' }, undefined, broker.guardedPort)
+      for (let tries = 0; tries < 5; tries++) expect(await statusOf(stranger)).toEqual([0, 40100])
+      const client = await dial({ 'grpc-encoding': 'gzip' })
+      for (let tries = 0; tries < 5; tries++) {
+        expect(await statusOf(client)).toEqual([
+          8,
+          expect.stringMatching(/more than 65536 values; send less at a time/),
+        ])
+      }
+    },
+  },
+  {
     name: 'a consumer that never reads while thousands of messages wait',
     growthBytes: 800 * mib,
     async run() {
@@ -478,9 +504,13 @@ async function startHealthy(): Promise<Healthy> {
   }
 }
 
-async function dial(headers: Record<string, string> = {}, clientId?: string): Promise<DriverClient> {
+async function dial(
+  headers: Record<string, string> = {},
+  clientId?: string,
+  port: number = broker.port,
+): Promise<DriverClient> {
   const client = await DriverClient.dial('node', {
-    port: broker.port,
+    port,
     tls: false,
     clock: realClock,
     headers,

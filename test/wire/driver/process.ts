@@ -65,6 +65,11 @@ export class BrokerProcess {
     return this.spec.listen[0]!.port
   }
 
+  /** The endpoint that asks for credentials. */
+  get guardedPort(): number {
+    return this.spec.listen[1]!.port
+  }
+
   get alive(): boolean {
     return this.#child.exitCode === null && this.#child.signalCode === null
   }

@@ -35,14 +35,17 @@ export interface WireCall {
 
 const maxClientIdLength = 1024
 
-/** Throws PAYMENT_REQUIRED, TOO_MANY_REQUESTS (over the connection limit), UNAUTHORIZED or CLIENT_ID_REQUIRED. */
-export function openCall(
-  call: Call<BrokerEndpoint>,
-  clientId: string = call.metadata['x-mq-client-id'] ?? '',
-): WireCall {
-  const { metadata, connection } = call
-  const { authorization, 'x-mq-date-time': dateTime } = metadata
-  refuse(deny(call.context, connection, { authorization, dateTime }))
+/**
+ * What every RPC asks of a call's headers, in Apache's order, before its request is read. Throws PAYMENT_REQUIRED,
+ * TOO_MANY_REQUESTS (over the connection limit) or UNAUTHORIZED.
+ */
+export function checkCaller(call: Call<BrokerEndpoint>): void {
+  const { authorization, 'x-mq-date-time': dateTime } = call.metadata
+  refuse(deny(call.context, call.connection, { authorization, dateTime }))
+}
+
+/** Throws CLIENT_ID_REQUIRED, or BAD_REQUEST for one that is too long. */
+export function checkClientId(clientId: string): void {
   if (clientId.trim() === '')
     throw new BrokerRefusal(Code.CLIENT_ID_REQUIRED, 'The header x-mq-client-id is missing or blank.')
   if (clientId.length > maxClientIdLength) {
@@ -51,7 +54,14 @@ export function openCall(
       `The client id has ${clientId.length} characters; at most ${maxClientIdLength} are allowed.`,
     )
   }
-  return new OpenedCall(call, clientId)
+}
+
+export const clientIdOf = (call: Call<BrokerEndpoint>): string => call.metadata['x-mq-client-id'] ?? ''
+
+/** A call whose headers were found right. Throws PAYMENT_REQUIRED when the instance was stopped while its request came. */
+export function openCall(call: Call<BrokerEndpoint>): WireCall {
+  refuseWhenStopped(call.context)
+  return new OpenedCall(call, clientIdOf(call))
 }
 
 /** Throws PAYMENT_REQUIRED; for calls that went on for a while, also after they began. */

@@ -93,13 +93,14 @@ class World {
   call(
     path: string,
     request: unknown,
-    more: { metadata?: Record<string, string>; remainingMs?: number; surplus?: boolean; reads?: boolean } = {},
+    more: { metadata?: Record<string, string>; remainingMs?: number; overLimit?: boolean; reads?: boolean } = {},
   ): Promise<any> {
     const written: any[] = []
     const { reads = true } = more
     const ended = new AbortController()
     const method = messagingService.methods.find(({ type }) => type.path.endsWith(`/${path}`))!
     const call = {
+      path: method.type.path,
       context: this.endpoint,
       metadata: { 'x-mq-client-id': 'client', ...more.metadata },
       connection: {
@@ -110,7 +111,7 @@ class World {
         closed: false,
         remotePort: 1,
         encrypted: false,
-        surplus: more.surplus === true,
+        overLimit: more.overLimit === true,
       },
       remainingMs: () => more.remainingMs ?? 3000,
       signal: ended.signal,
@@ -128,6 +129,8 @@ class World {
       })(),
     } as any
     const decoded = method.type.request.decode(method.type.request.encode(request).finish())
+    const refusal = method.admit?.(call) ?? null
+    if (refusal !== null) return Promise.resolve(method.type.kind === 'unary' ? refusal.replies[0] : refusal.replies)
     return Promise.resolve(method.handle(call, method.type.kind === 'bidi' ? undefined : decoded)).then((reply) =>
       method.type.kind === 'unary' ? reply : written,
     )

@@ -7,15 +7,15 @@
 
 import type * as gen from '../../../grpc/gen/rocketmq.js'
 import { MessagingService } from '../../../grpc/gen/rocketmq.js'
-import { type Call, type Handlers, implement, type Service } from '../../../grpc/transport.ts'
-import { type BrokerEndpoint, openCall, type WireCall } from './call.ts'
+import { type Admission, type Call, type Handlers, implement, type Service } from '../../../grpc/transport.ts'
+import { type BrokerEndpoint, checkCaller, checkClientId, clientIdOf, openCall, type WireCall } from './call.ts'
 import { heartbeat, notifyClientTermination } from './client/heartbeat.ts'
 import { queryAssignment, queryRoute } from './client/route.ts'
 import { telemetry } from './client/telemetry.ts'
 import { ackMessage, changeInvisibleDuration, forwardToDeadLetterQueue } from './consumer/acknowledge.ts'
 import { syncLiteSubscription } from './consumer/lite.ts'
 import { getOffset, pullMessage, queryOffset, updateOffset } from './consumer/pull.ts'
-import { receiveMessage } from './consumer/receive.ts'
+import { receiveEnd, receiveMessage } from './consumer/receive.ts'
 import { recallMessage } from './producer/recall.ts'
 import { sendMessage } from './producer/send.ts'
 import { endTransaction } from './producer/transaction.ts'
@@ -50,8 +50,22 @@ const handlers: Handlers<typeof MessagingService, BrokerEndpoint> = {
   queryOffset: reply(queryOffset),
 }
 
-/** The service to host on every instance's addresses. */
-export const messagingService: Service<BrokerEndpoint> = implement(MessagingService, handlers)
+/** The service to host on every instance's addresses. Who calls is asked before the request is read. */
+export const messagingService: Service<BrokerEndpoint> = implement(MessagingService, handlers, admit)
+
+/** Every response has a status, also the first message of a stream, so that one refusal fits them all. */
+function admit(call: Call<BrokerEndpoint>): ReturnType<Admission<BrokerEndpoint>> {
+  try {
+    checkCaller(call)
+    checkClientId(clientIdOf(call))
+    return null
+  } catch (error) {
+    const status = { status: statusOfError(error, call.context.report) }
+    return { replies: call.path === receivePath ? [status, receiveEnd(call)] : [status] }
+  }
+}
+
+const receivePath = MessagingService.methods.receiveMessage.path
 
 function reply<Request, Response extends { status?: gen.StatusInit | null | undefined }>(
   handle: (call: WireCall, request: Request, connection: Call['connection']) => Response | Promise<Response>,

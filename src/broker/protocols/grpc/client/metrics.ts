@@ -13,7 +13,7 @@ import {
 } from '../../../../grpc/gen/otlp.js'
 import { type Call, implement, RpcError, type Service, Status } from '../../../../grpc/transport.ts'
 import { BrokerRefusal } from '../../../broker.ts'
-import { type BrokerEndpoint, openCall } from '../call.ts'
+import { type BrokerEndpoint, checkCaller, checkClientId, clientIdOf, refuseWhenStopped } from '../call.ts'
 import { Code } from '../code.ts'
 
 const statuses: ReadonlyMap<number, Status> = new Map([
@@ -22,23 +22,36 @@ const statuses: ReadonlyMap<number, Status> = new Map([
   [Code.TOO_MANY_REQUESTS, Status.RESOURCE_EXHAUSTED],
 ])
 
-export const metricsService: Service<BrokerEndpoint> = implement(MetricsService, {
-  export: (call: Call<BrokerEndpoint>, request: ExportMetricsServiceRequest) => take(call, request),
-})
+export const metricsService: Service<BrokerEndpoint> = implement(
+  MetricsService,
+  { export: (call: Call<BrokerEndpoint>, request: ExportMetricsServiceRequest) => take(call, request) },
+  (call) => {
+    inStatuses(() => checkCaller(call))
+    return null
+  },
+)
 
 function take(call: Call<BrokerEndpoint>, request: ExportMetricsServiceRequest): ExportMetricsServiceResponseInit {
   const { clients } = call.context
-  const named = call.metadata['x-mq-client-id'] ?? ''
+  const named = clientIdOf(call)
   const clientId = named.trim() === '' ? labelledClient(request) : named
+  inStatuses(() => {
+    refuseWhenStopped(call.context)
+    checkClientId(clientId)
+  })
+  const rejected = clients.measured(clientId, request)
+  if (rejected === null) return {}
+  return { partialSuccess: { rejectedDataPoints: rejected.points, errorMessage: `${rejected.reason}.` } }
+}
+
+/** A refusal of `check` as a gRPC status. */
+function inStatuses(check: () => void): void {
   try {
-    openCall(call, clientId)
+    check()
   } catch (error) {
     if (!(error instanceof BrokerRefusal)) throw error
     throw new RpcError(statuses.get(error.code) ?? Status.INVALID_ARGUMENT, error.message)
   }
-  const rejected = clients.measured(clientId, request)
-  if (rejected === null) return {}
-  return { partialSuccess: { rejectedDataPoints: rejected.points, errorMessage: `${rejected.reason}.` } }
 }
 
 function labelledClient(request: ExportMetricsServiceRequest): string {

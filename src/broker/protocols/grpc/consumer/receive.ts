@@ -5,7 +5,7 @@
  * 5 to 20 seconds whatever the client asks, and never past the call's deadline.
  */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
-import type { WritableCall } from '../../../../grpc/transport.ts'
+import type { Call, WritableCall } from '../../../../grpc/transport.ts'
 import { BrokerRefusal, type Delivery } from '../../../broker.ts'
 import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
@@ -53,8 +53,13 @@ export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMess
   }
   call.write({ status })
   if (wire !== null) await deliver(call, wire, request, deliveries)
-  call.write({ deliveryTimestamp: secondsAndNanos(call.context.clock.now()) })
+  call.write(receiveEnd(call))
 }
+
+/** What every answer to a receive ends with, a refusal too. */
+export const receiveEnd = (call: Call<BrokerEndpoint>): gen.ReceiveMessageResponseInit => ({
+  deliveryTimestamp: secondsAndNanos(call.context.clock.now()),
+})
 
 async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: ReceiveCall): Promise<Delivery[]> {
   const { endpoint, clientId } = wire
