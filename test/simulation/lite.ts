@@ -24,7 +24,7 @@ interface LiteReader extends OrderReader {
 
 const shared: LiteReader = { group: 'shared', filter: null, orderly: true, exclusive: false }
 const exclusive: LiteReader = { group: 'exclusive', filter: null, orderly: true, exclusive: true }
-/** Its members move its reading about, so nothing is asked of what it gets but that they wanted it. */
+/** Its members move its offsets, so the only rule for what it gets is that it was subscribed to. */
 const moving: LiteReader = { group: 'moving', filter: null, orderly: false, exclusive: false }
 const readers = [shared, exclusive, moving] as const
 
@@ -456,7 +456,7 @@ class LiteSimulation extends World {
     while (this.shell.topic(topic)) {
       const deliveries = await this.during(this.shell.receive(request, new AbortController().signal))
       if (deliveries.length === 0) return
-      // A moved reading gives a message again that was buried before.
+      // After a move of the offsets a message comes again that was in the dead letters.
       if (reader.orderly)
         for (const delivery of deliveries) this.#model.deadLettered(reader, delivery, this.#maxRetryTimes + 1)
       const handles = deliveries.map(({ handle }) => handle)
@@ -499,7 +499,7 @@ class LiteSimulation extends World {
     await this.clock.advance(this.#expirationMs + SECOND)
     const left = [...state.subscriptions.values()].filter(({ topic }) => topic.parent !== null).length
     check(state.liteTopicCount === 0, `${state.liteTopicCount} lite topics are there that should have expired`)
-    check(left === 0, `${left} readings of expired lite topics are there`)
+    check(left === 0, `${left} subscriptions to expired lite topics are left`)
     const queues = [...state.topics.values()].reduce((sum, topic) => sum + topic.queues.length, 0)
     check(state.queues.size === queues, `${state.queues.size - queues} queues of expired lite topics are there`)
   }

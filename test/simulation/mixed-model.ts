@@ -46,8 +46,8 @@ export interface Message {
   delivered: boolean
 }
 
-/** A group's reading of a topic. */
-export interface Reading {
+/** A group's subscription to a topic. */
+export interface Subscription {
   readonly group: string
   readonly topic: string
   readonly filter: Filter
@@ -104,24 +104,24 @@ export class MixedModel {
     return this.#incarnations.get(topic) ?? 0
   }
 
-  topicRemoved(topic: string, readings: readonly Reading[]): void {
+  topicRemoved(topic: string, subscriptions: readonly Subscription[]): void {
     this.#incarnations.set(topic, this.incarnation(topic) + 1)
-    for (const reading of readings) if (reading.topic === topic) reading.epoch++
+    for (const subscription of subscriptions) if (subscription.topic === topic) subscription.epoch++
   }
 
   /** What the broker had not written down yet is forgotten: the delivery before the latest may be the latest again. */
-  crashed(readings: readonly Reading[]): void {
+  crashed(subscriptions: readonly Subscription[]): void {
     this.#owed = []
-    this.#unsure(readings)
+    this.#unsure(subscriptions)
   }
 
-  #unsure(readings: readonly Reading[]): void {
-    for (const { stories } of readings) for (const story of stories.values()) story.sure = false
+  #unsure(subscriptions: readonly Subscription[]): void {
+    for (const { stories } of subscriptions) for (const story of stories.values()) story.sure = false
   }
 
   /** With whom the former process left what is there is not known. */
-  started(readings: readonly Reading[]): void {
-    this.#unsure(readings)
+  started(subscriptions: readonly Subscription[]): void {
+    this.#unsure(subscriptions)
     for (const message of this.messages.values()) message.thereSince = Number.POSITIVE_INFINITY
   }
 
@@ -180,7 +180,7 @@ export class MixedModel {
 
   /** One answer to a receive, in its order; `since` the topic's incarnation when it was asked for. */
   delivered(
-    reading: Reading,
+    subscription: Subscription,
     deliveries: readonly Delivery[],
     when: {
       since: number
@@ -196,11 +196,11 @@ export class MixedModel {
     const firsts = new Set<number>()
     const here = new Set<string>()
     for (const delivery of deliveries) {
-      const message = this.lies(reading.topic, when.since, delivery, when.wallMs)
-      const name = `${message.id} for ${reading.group}`
+      const message = this.lies(subscription.topic, when.since, delivery, when.wallMs)
+      const name = `${message.id} for ${subscription.group}`
       message.delivered = true
-      check(passes(reading.filter, message), `${name} does not match the filter`)
-      const story = this.story(reading, message.id)
+      check(passes(subscription.filter, message), `${name} does not match the filter`)
+      const story = this.story(subscription, message.id)
       const repeated = story.handle === delivery.handle
       const first = !firsts.has(delivery.queueId)
       firsts.add(delivery.queueId)
@@ -208,34 +208,34 @@ export class MixedModel {
       if (story.due === 'owed') {
         check(
           !story.done ||
-            reading.order === 'turning' ||
-            (reading.order === 'always' && (!first || repeated || !story.sure)),
+            subscription.order === 'turning' ||
+            (subscription.order === 'always' && (!first || repeated || !story.sure)),
           `${name} was acknowledged, and came again as attempt ${delivery.attempt}`,
         )
-        if (reading.order === 'always') this.#judgeOrder(reading, message, here, when.at)
+        if (subscription.order === 'always') this.#judgeOrder(subscription, message, here, when.at)
       }
       check(delivery.attempt <= when.maxAttempts, `${name} came as attempt ${delivery.attempt} of ${when.maxAttempts}`)
-      check(repeated || !reading.handles.has(delivery.handle), `${name} came with a handle that was given before`)
-      reading.handles.add(delivery.handle)
+      check(repeated || !subscription.handles.has(delivery.handle), `${name} came with a handle that was given before`)
+      subscription.handles.add(delivery.handle)
       // In a life of the broker, and while everything can be read, whatever was given was seen.
       const seen =
         story.sure && !when.readsFailed && (story.attempt > 0 || message.thereSince < Number.POSITIVE_INFINITY)
       check(
-        reading.order !== 'never' || story.due !== 'owed' || !seen || delivery.attempt <= story.attempt + 1,
+        subscription.order !== 'never' || story.due !== 'owed' || !seen || delivery.attempt <= story.attempt + 1,
         `${name} came as attempt ${delivery.attempt} after ${story.attempt}`,
       )
       check(
         repeated || !isHeld(story) || when.at > story.heldUntil - when.slackMs,
         `${name} came again ${story.heldUntil - when.at} ms before its time was over`,
       )
-      check(reading.order !== 'never' || !repeated, `${name} came twice with one handle`)
+      check(subscription.order !== 'never' || !repeated, `${name} came twice with one handle`)
       here.add(message.id)
       this.deliveries++
       story.heldUntil = when.autoRenew ? Number.POSITIVE_INFINITY : when.at + delivery.invisibleMs
       if (repeated) continue
       story.deliveries++
       check(
-        reading.order !== 'never' || story.due !== 'owed' || story.deliveries <= when.most,
+        subscription.order !== 'never' || story.due !== 'owed' || story.deliveries <= when.most,
         `${name} came ${story.deliveries} times, and there were never more than ${when.most} attempts, each crash one`,
       )
       Object.assign(story, {
@@ -249,47 +249,48 @@ export class MixedModel {
   }
 
   /** Of an earlier time, and nobody treats them. */
-  lost(reading: Reading, deliveries: readonly Delivery[]): void {
+  lost(subscription: Subscription, deliveries: readonly Delivery[]): void {
     for (const { messageId, handle } of deliveries) {
-      const story = this.story(reading, messageId)
+      const story = this.story(subscription, messageId)
       story.deliveries++
       story.sure = false
-      reading.handles.add(handle)
+      subscription.handles.add(handle)
     }
   }
 
   /** Nobody knows what a receive that failed was to get: in an orderly group, things acknowledged before it too. */
-  failed(reading: Reading): void {
-    if (reading.order !== 'always') return
-    for (const story of reading.stories.values()) {
+  failed(subscription: Subscription): void {
+    if (subscription.order !== 'always') return
+    for (const story of subscription.stories.values()) {
       if (!story.done) continue
       story.unanswered++
       Object.assign(story, { done: false, attempted: true })
     }
   }
 
-  #judgeOrder(reading: Reading, message: Message, here: ReadonlySet<string>, at: number): void {
+  #judgeOrder(subscription: Subscription, message: Message, here: ReadonlySet<string>, at: number): void {
     if (message.messageGroup === null) return
     for (const earlier of this.#lines.get(lineOf(message))!) {
       if (earlier === message) return
-      if (!earlier.promised || !passes(reading.filter, earlier) || here.has(earlier.id) || !this.kept(earlier)) continue
-      const story = this.story(reading, earlier.id)
+      if (!earlier.promised || !passes(subscription.filter, earlier) || here.has(earlier.id) || !this.kept(earlier))
+        continue
+      const story = this.story(subscription, earlier.id)
       if (story.due !== 'owed' || story.done || story.attempted || story.deadAt <= at) continue
-      const sentence = `${message.id} came to ${reading.group} while ${earlier.id} of the same message group was not done with`
+      const sentence = `${message.id} came to ${subscription.group} while ${earlier.id} of the same message group was not done with`
       this.#owed.push({ message: earlier, earlier: story, at, sentence })
     }
   }
 
   /** A poll that was there for long ends with nothing. */
-  judgeEmpty(reading: Reading, { now, at, slackMs }: { now: number; at: number; slackMs: number }): void {
+  judgeEmpty(subscription: Subscription, { now, at, slackMs }: { now: number; at: number; slackMs: number }): void {
     for (const message of this.messages.values()) {
-      if (message.topic !== reading.topic || !message.promised || !this.kept(message)) continue
-      if (!passes(reading.filter, message)) continue
-      const story = this.story(reading, message.id)
-      const name = `${message.id} for ${reading.group}`
+      if (message.topic !== subscription.topic || !message.promised || !this.kept(message)) continue
+      if (!passes(subscription.filter, message)) continue
+      const story = this.story(subscription, message.id)
+      const name = `${message.id} for ${subscription.group}`
       if (message.thereSince <= now - slackMs)
         check(
-          !this.#returned(reading, message),
+          !this.#returned(subscription, message),
           `${name} was there for ${now - message.thereSince} ms, and a poll ended empty`,
         )
       // Delivered before, and its time is over: it comes again, or lies among the dead letters.
@@ -315,33 +316,36 @@ export class MixedModel {
   }
 
   /** Nobody else asked meanwhile; what was there before the receive is more urgent only if it is among what came. */
-  judgeUrgency(reading: Reading, fresh: readonly Delivery[], before: number): void {
+  judgeUrgency(subscription: Subscription, fresh: readonly Delivery[], before: number): void {
     const least = Math.min(...fresh.map(({ queueId }) => queueId))
     for (const message of this.messages.values()) {
-      if (message.topic !== reading.topic || message.queueId <= least || message.thereSince > before) continue
-      if (!this.#returned(reading, message)) continue
-      check(false, `${message.id} of queue ${message.queueId} was there, and ${reading.group} got queue ${least} first`)
+      if (message.topic !== subscription.topic || message.queueId <= least || message.thereSince > before) continue
+      if (!this.#returned(subscription, message)) continue
+      check(
+        false,
+        `${message.id} of queue ${message.queueId} was there, and ${subscription.group} got queue ${least} first`,
+      )
     }
   }
 
-  #returned(reading: Reading, message: Message): boolean {
-    if (!message.promised || !this.kept(message) || !passes(reading.filter, message)) return false
-    const story = this.story(reading, message.id)
+  #returned(subscription: Subscription, message: Message): boolean {
+    if (!message.promised || !this.kept(message) || !passes(subscription.filter, message)) return false
+    const story = this.story(subscription, message.id)
     return story.deliveries === 0 && story.due === 'owed' && !story.done && story.unanswered === 0
   }
 
-  isFresh(reading: Reading, delivery: Delivery): boolean {
-    return this.story(reading, delivery.messageId).deliveries === 0
+  isFresh(subscription: Subscription, delivery: Delivery): boolean {
+    return this.story(subscription, delivery.messageId).deliveries === 0
   }
 
-  changed(reading: Reading, delivery: Delivery, heldUntil: number): void {
-    const story = this.story(reading, delivery.messageId)
+  changed(subscription: Subscription, delivery: Delivery, heldUntil: number): void {
+    const story = this.story(subscription, delivery.messageId)
     if (story.handle === delivery.handle) story.heldUntil = heldUntil
   }
 
   /** Answers whether the handle is of a delivery that has ended. */
-  acknowledging(reading: Reading, delivery: Delivery, at: number): boolean {
-    const story = this.story(reading, delivery.messageId)
+  acknowledging(subscription: Subscription, delivery: Delivery, at: number): boolean {
+    const story = this.story(subscription, delivery.messageId)
     const stale = story.handle !== delivery.handle || at > story.heldUntil
     const ended = stale && story.sure && !story.attempted && !story.done && story.unanswered === 0
     story.unanswered++
@@ -350,14 +354,14 @@ export class MixedModel {
   }
 
   answered(
-    reading: Reading,
+    subscription: Subscription,
     delivery: Delivery,
     { outcome, ended, at }: { outcome: 'done' | 'expired' | 'forwarded'; ended: boolean; at: number },
   ): void {
-    const story = this.story(reading, delivery.messageId)
+    const story = this.story(subscription, delivery.messageId)
     story.unanswered--
     if (ended && outcome === 'done' && !story.attempted && story.due === 'owed')
-      story.suspect ??= `${delivery.messageId} for ${reading.group}: the handle of a delivery that had ended, attempt ${delivery.attempt}, was good`
+      story.suspect ??= `${delivery.messageId} for ${subscription.group}: the handle of a delivery that had ended, attempt ${delivery.attempt}, was good`
     if (outcome === 'forwarded' || (story.handle !== delivery.handle && (story.sure || outcome === 'expired'))) return
     if (outcome === 'expired') story.attempted = story.done
     else if (!story.done) {
@@ -367,18 +371,18 @@ export class MixedModel {
     }
   }
 
-  /** One that only reading it tells apart may have ended there too, when that failed or the process died before. */
-  deadLettered(reading: Reading, delivery: Delivery, unread: boolean): void {
-    const name = `dead letter ${delivery.messageId} of ${reading.group}`
+  /** One that only a look at its bytes tells apart may have ended there too, when that failed or the process died before. */
+  deadLettered(subscription: Subscription, delivery: Delivery, unread: boolean): void {
+    const name = `dead letter ${delivery.messageId} of ${subscription.group}`
     const message = this.messages.get(delivery.messageId)
     check(message !== undefined, `${name} was never sent`)
     check(same(message.payload, delivery.payload), `${name} has another payload than it was sent with`)
-    check(unread || passes(reading.filter, message), `${name} does not match the filter`)
-    const story = this.story(reading, delivery.messageId)
-    if (reading.resets === 0) {
+    check(unread || passes(subscription.filter, message), `${name} does not match the filter`)
+    const story = this.story(subscription, delivery.messageId)
+    if (subscription.resets === 0) {
       check(story.deadAt === Number.POSITIVE_INFINITY, `${name} is there twice`)
       check(
-        reading.order === 'turning' || !story.done || story.doneAt >= delivery.storeTimeMs,
+        subscription.order === 'turning' || !story.done || story.doneAt >= delivery.storeTimeMs,
         `${name} was acknowledged before it was one`,
       )
     }
@@ -388,24 +392,28 @@ export class MixedModel {
   }
 
   /** From here on, and until the answer is heard, anything may come again and nothing must. */
-  resetting(reading: Reading, concerns: (message: Message) => boolean = () => true): Message[] {
-    reading.epoch++
-    reading.resets++
+  resetting(subscription: Subscription, concerns: (message: Message) => boolean = () => true): Message[] {
+    subscription.epoch++
+    subscription.resets++
     const concerned: Message[] = []
     for (const message of this.messages.values()) {
-      if (message.topic !== reading.topic || !concerns(message)) continue
+      if (message.topic !== subscription.topic || !concerns(message)) continue
       concerned.push(message)
-      this.story(reading, message.id).due = 'free'
-      reading.stories.set(message.id, { ...untold(), due: 'free' })
+      this.story(subscription, message.id).due = 'free'
+      subscription.stories.set(message.id, { ...untold(), due: 'free' })
     }
     return concerned
   }
 
   /** The reset was answered: what of these it leads to, what it passes over, and what is not known (null). */
-  wasReset(reading: Reading, messages: readonly Message[], leadsTo: (message: Message) => boolean | null): void {
+  wasReset(
+    subscription: Subscription,
+    messages: readonly Message[],
+    leadsTo: (message: Message) => boolean | null,
+  ): void {
     for (const message of messages) {
       const leads = leadsTo(message)
-      if (leads !== null) this.story(reading, message.id).due = leads ? 'owed' : 'passed-over'
+      if (leads !== null) this.story(subscription, message.id).due = leads ? 'owed' : 'passed-over'
     }
   }
 
@@ -425,19 +433,19 @@ export class MixedModel {
     }
   }
 
-  judge(reading: Reading): void {
+  judge(subscription: Subscription): void {
     for (const message of this.messages.values()) {
-      if (message.topic !== reading.topic || !message.promised || !this.kept(message)) continue
-      if (message.recall !== 'no' || !passes(reading.filter, message)) continue
-      const story = this.story(reading, message.id)
+      if (message.topic !== subscription.topic || !message.promised || !this.kept(message)) continue
+      if (message.recall !== 'no' || !passes(subscription.filter, message)) continue
+      const story = this.story(subscription, message.id)
       check(story.suspect === null, story.suspect ?? '')
       // What an orderly group was given once more with a message before it stays acknowledged when the group turns,
       // or when the process dies and nobody knows of that delivery any more.
-      const forgotten = reading.order === 'turning' || !story.sure
+      const forgotten = subscription.order === 'turning' || !story.sure
       const done = story.done || (forgotten && story.doneAt < Number.POSITIVE_INFINITY)
       check(
         story.due !== 'owed' || done || story.unanswered > 0 || story.deadAt < Number.POSITIVE_INFINITY,
-        `${message.id} was promised to ${message.topic} and never reached ${reading.group}; it came ${story.deliveries} times`,
+        `${message.id} was promised to ${message.topic} and never reached ${subscription.group}; it came ${story.deliveries} times`,
       )
     }
   }
@@ -448,11 +456,11 @@ export class MixedModel {
       check(earlier.deadAt <= at || earlier.due !== 'owed' || !this.kept(message), sentence)
   }
 
-  story(reading: Reading, messageId: string): Story {
-    const known = reading.stories.get(messageId)
+  story(subscription: Subscription, messageId: string): Story {
+    const known = subscription.stories.get(messageId)
     if (known) return known
     const story = untold()
-    reading.stories.set(messageId, story)
+    subscription.stories.set(messageId, story)
     return story
   }
 }

@@ -8,7 +8,7 @@ import { BrokerRefusal, type Delivery, type Filter } from '../../src/broker/brok
 import { limits } from '../../src/broker/core/limits.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
 import type { MessageType } from '../../src/engines/engine.ts'
-import { type Message, MixedModel, passes, type Reading, type Resolution } from './mixed-model.ts'
+import { type Message, MixedModel, passes, type Resolution, type Subscription } from './mixed-model.ts'
 import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 
 const topics: Readonly<Record<string, MessageType>> = {
@@ -30,7 +30,7 @@ const MOST_ATTEMPTS = 4
 /** What the management plane wants of a group; changed while it is at work. */
 interface Group {
   readonly name: string
-  readonly order: Reading['order']
+  readonly order: Subscription['order']
   generation: number
   orderly: boolean
   maxRetryTimes: number
@@ -75,14 +75,14 @@ class Mixed extends World {
   readonly #model = new MixedModel(() => this.#keptSince())
   readonly #groups: readonly Group[]
   readonly #topics: readonly string[]
-  readonly #readings: readonly Reading[]
+  readonly #subscriptions: readonly Subscription[]
   readonly #members = new Map<string, Member>()
   /** Handles that somebody still holds, from before crashes too. */
-  readonly #old: Array<{ reading: Reading; delivery: Delivery }> = []
+  readonly #old: Array<{ subscription: Subscription; delivery: Delivery }> = []
   /** Polls under way. */
-  readonly #asking = new Map<Reading, number>()
+  readonly #asking = new Map<Subscription, number>()
   /** Some of what was there may have been taken for a poll that was not there any more, and given back: it counts as coming again. */
-  readonly #disturbed = new Set<Reading>()
+  readonly #disturbed = new Set<Subscription>()
   /** The largest number of attempts while each poll is under way. */
   readonly #attempts = new Set<{ readonly group: Group; most: number }>()
   /** By the monotonic clock: since when nothing limits what is given, and no disk is slow or fails. */
@@ -123,11 +123,11 @@ class Mixed extends World {
     // Some of the topics in each world, so that what is sent meets what is in the way.
     const chosen = Object.keys(topics).filter(() => this.oneIn(2))
     this.#topics = chosen.length > 0 ? chosen : ['line']
-    this.#readings = this.#topics.flatMap((topic) => this.#subscriptionsOf(topic))
+    this.#subscriptions = this.#topics.flatMap((topic) => this.#subscriptionsOf(topic))
   }
 
   /** An ordered topic always has an orderly group, and the others by chance. */
-  #subscriptionsOf(topic: string): Reading[] {
+  #subscriptionsOf(topic: string): Subscription[] {
     const filters = [
       null,
       this.pick([null, null, tagged, even]),
@@ -184,7 +184,7 @@ class Mixed extends World {
     await this.#drain()
     for (const topic of this.#topics) await this.#audit(topic)
     for (const group of this.#groups) await this.#readDeadLetters(group)
-    for (const reading of this.#readings) await this.#judge(reading)
+    for (const subscription of this.#subscriptions) await this.#judge(subscription)
     this.#model.settle()
     const { inflight } = this.shell.usage()
     check(inflight === 0, `${inflight} deliveries are in flight with nobody`)
@@ -355,10 +355,10 @@ class Mixed extends World {
   // Consumers ------------------------------------------------------------------------------------
 
   #consume(): void {
-    if (this.#readings.length === 0) return
-    const reading = this.pick(this.#readings)
+    if (this.#subscriptions.length === 0) return
+    const subscription = this.pick(this.#subscriptions)
     const member = this.#member()
-    const attemptId = reading.order !== 'never' && this.oneIn(2) ? `attempt-${this.random.below(1e9)}` : null
+    const attemptId = subscription.order !== 'never' && this.oneIn(2) ? `attempt-${this.random.below(1e9)}` : null
     const request = {
       max: 1 + this.random.below(this.oneIn(3) ? 16 : 4),
       waitMs: this.random.below(this.oneIn(3) ? 100 : 20 * SECOND),
@@ -373,62 +373,62 @@ class Mixed extends World {
     const { life } = this
     const began = this.clock.monotonic()
     this.behind(async () => {
-      let deliveries = await this.#receive(reading, request, poll.signal)
+      let deliveries = await this.#receive(subscription, request, poll.signal)
       if (deliveries.length > 0 && this.oneIn(8)) {
         // The answer was lost; whoever can asks again as the same attempt.
         this.#counts.answersLost++
         if (attemptId === null) return
-        const { epoch } = reading
+        const { epoch } = subscription
         const lost = deliveries
-        deliveries = await this.#receive(reading, { ...request, waitMs: 0 }, poll.signal)
-        const heard = life === this.life && !this.stopping && epoch === reading.epoch && !poll.signal.aborted
-        if (reading.order === 'always' && heard && this.#calmSince(reading) < began)
+        deliveries = await this.#receive(subscription, { ...request, waitMs: 0 }, poll.signal)
+        const heard = life === this.life && !this.stopping && epoch === subscription.epoch && !poll.signal.aborted
+        if (subscription.order === 'always' && heard && this.#calmSince(subscription) < began)
           check(named(lost) === named(deliveries), `${attemptId} got ${named(lost)} and then ${named(deliveries)}`)
       }
       member.polls.delete(poll)
-      await this.#work(reading, deliveries, member)
+      await this.#work(subscription, deliveries, member)
     })
   }
 
   /** Nothing when nobody was there to hear the answer. */
   async #receive(
-    reading: Reading,
+    subscription: Subscription,
     request: Omit<Parameters<World['shell']['receive']>[0], 'group' | 'topic' | 'filter'>,
     signal: AbortSignal,
   ): Promise<Delivery[]> {
     const { life } = this
-    const { epoch, group, topic, filter } = reading
+    const { epoch, group, topic, filter } = subscription
     const since = this.#model.incarnation(topic)
     const began = this.clock.monotonic()
-    const alone = (this.#asking.get(reading) ?? 0) === 0
-    const attempts = this.#attemptsOf(reading)
-    this.#asking.set(reading, (this.#asking.get(reading) ?? 0) + 1)
+    const alone = (this.#asking.get(subscription) ?? 0) === 0
+    const attempts = this.#attemptsOf(subscription)
+    this.#asking.set(subscription, (this.#asking.get(subscription) ?? 0) + 1)
     let deliveries: Delivery[]
     try {
       deliveries = await this.shell.receive({ group, topic, filter, ...request }, signal)
     } catch (error) {
       // What was taken for it could not be read, so it comes again.
-      if (epoch === reading.epoch) this.#model.failed(reading)
-      this.#disturbed.add(reading)
+      if (epoch === subscription.epoch) this.#model.failed(subscription)
+      this.#disturbed.add(subscription)
       throw error
     } finally {
-      this.#asking.set(reading, this.#asking.get(reading)! - 1)
+      this.#asking.set(subscription, this.#asking.get(subscription)! - 1)
       this.#attempts.delete(attempts)
     }
     if (life !== this.life) {
-      this.#disturbed.add(reading)
+      this.#disturbed.add(subscription)
       return []
     }
-    if (epoch !== reading.epoch) {
-      this.#model.lost(reading, deliveries)
+    if (epoch !== subscription.epoch) {
+      this.#model.lost(subscription, deliveries)
       return []
     }
     const now = this.clock.monotonic()
-    const calm = this.#calmSince(reading) < began && !this.stopping && reading.order === 'never'
+    const calm = this.#calmSince(subscription) < began && !this.stopping && subscription.order === 'never'
     if (deliveries.length === 0 && calm && !signal.aborted && now - began > this.#slackMs)
-      this.#model.judgeEmpty(reading, { now, at: this.shell.now(), slackMs: this.#slackMs })
-    const fresh = deliveries.filter((delivery) => this.#model.isFresh(reading, delivery))
-    this.#model.delivered(reading, deliveries, {
+      this.#model.judgeEmpty(subscription, { now, at: this.shell.now(), slackMs: this.#slackMs })
+    const fresh = deliveries.filter((delivery) => this.#model.isFresh(subscription, delivery))
+    this.#model.delivered(subscription, deliveries, {
       since,
       wallMs: this.#wall(),
       at: this.shell.now(),
@@ -438,15 +438,15 @@ class Mixed extends World {
       readsFailed: this.#readsFailed,
       slackMs: this.#slackMs,
     })
-    if (signal.aborted) this.#disturbed.add(reading)
-    if (topic === 'urgent' && calm && alone && fresh.length > 0 && !this.#disturbed.has(reading))
-      this.#model.judgeUrgency(reading, fresh, began - this.#slackMs)
+    if (signal.aborted) this.#disturbed.add(subscription)
+    if (topic === 'urgent' && calm && alone && fresh.length > 0 && !this.#disturbed.has(subscription))
+      this.#model.judgeUrgency(subscription, fresh, began - this.#slackMs)
     return signal.aborted ? [] : deliveries
   }
 
   /** Since when nothing is in the way of what the group gets. */
-  #calmSince(reading: Reading): number {
-    return Math.max(this.#freeSince, this.#groupOf(reading).freeSince)
+  #calmSince(subscription: Subscription): number {
+    return Math.max(this.#freeSince, this.#groupOf(subscription).freeSince)
   }
 
   /** What the broker may need for a message that is there: disk calls one after the other, a timer. */
@@ -454,77 +454,77 @@ class Mixed extends World {
     return 2 * SECOND + 100 * this.#usualMs
   }
 
-  #attemptsOf(reading: Reading) {
-    const group = this.#groupOf(reading)
+  #attemptsOf(subscription: Subscription) {
+    const group = this.#groupOf(subscription)
     const attempts = { group, most: group.maxRetryTimes + 1 }
     this.#attempts.add(attempts)
     return attempts
   }
 
   /** One after the other, as careful clients do; others leave, skip, fail or take too long anywhere. */
-  async #work(reading: Reading, deliveries: readonly Delivery[], member: Member): Promise<void> {
+  async #work(subscription: Subscription, deliveries: readonly Delivery[], member: Member): Promise<void> {
     const { life } = this
-    const { epoch } = reading
+    const { epoch } = subscription
     const careful = this.oneIn(2)
     // Some do not keep to the order they were given.
     const inTurn = this.oneIn(3) ? deliveries.toReversed() : deliveries
     for (const delivery of inTurn) {
       if (this.oneIn(4)) await this.wait(this.random.below(12 * SECOND))
-      if (life !== this.life || epoch !== reading.epoch || !member.alive || this.#finishing) return
+      if (life !== this.life || epoch !== subscription.epoch || !member.alive || this.#finishing) return
       const way = this.random.below(careful ? 65 : 100)
-      if (way < 60) await this.#acknowledge(reading, delivery, member.clientId)
-      else if (way < 80) await this.#change(reading, delivery, member.clientId)
-      else if (way < 84) await this.#forward(reading, delivery, member.clientId)
-      else if (way < 92) this.#old.push({ reading, delivery })
+      if (way < 60) await this.#acknowledge(subscription, delivery, member.clientId)
+      else if (way < 80) await this.#change(subscription, delivery, member.clientId)
+      else if (way < 84) await this.#forward(subscription, delivery, member.clientId)
+      else if (way < 92) this.#old.push({ subscription, delivery })
       else if (way < 94) return
     }
   }
 
-  async #acknowledge(reading: Reading, delivery: Delivery, clientId: string): Promise<void> {
+  async #acknowledge(subscription: Subscription, delivery: Delivery, clientId: string): Promise<void> {
     const { life } = this
-    const { epoch, group, topic } = reading
+    const { epoch, group, topic } = subscription
     const request = { group, topic, handles: [delivery.handle], clientId }
     // Dead letters that could not be read are left to whoever still holds them.
     const at = this.#freeSince < this.clock.monotonic() ? this.shell.now() : 0
-    const ended = this.#model.acknowledging(reading, delivery, at)
+    const ended = this.#model.acknowledging(subscription, delivery, at)
     const [answer] = await this.shell.ack(request)
-    if (life !== this.life || epoch !== reading.epoch) return
-    this.#model.answered(reading, delivery, { outcome: answer!.outcome, ended, at: this.shell.now() })
+    if (life !== this.life || epoch !== subscription.epoch) return
+    this.#model.answered(subscription, delivery, { outcome: answer!.outcome, ended, at: this.shell.now() })
     if (answer!.outcome !== 'done' || !this.oneIn(8)) return
     const [again] = await this.shell.ack(request)
-    if (life === this.life && epoch === reading.epoch && reading.order === 'never')
+    if (life === this.life && epoch === subscription.epoch && subscription.order === 'never')
       check(
         again!.outcome === 'done',
         `${delivery.messageId} was acknowledged, and asked again it was ${again!.outcome}`,
       )
   }
 
-  async #change(reading: Reading, delivery: Delivery, clientId: string): Promise<void> {
+  async #change(subscription: Subscription, delivery: Delivery, clientId: string): Promise<void> {
     const { life } = this
-    const { epoch, group, topic } = reading
+    const { epoch, group, topic } = subscription
     const { handle } = delivery
     const invisibleMs = this.random.below(30 * SECOND)
-    this.#model.changed(reading, delivery, Number.POSITIVE_INFINITY)
+    this.#model.changed(subscription, delivery, Number.POSITIVE_INFINITY)
     const { outcome } = await this.shell.changeInvisible({ group, topic, handle, invisibleMs, clientId })
-    if (life !== this.life || epoch !== reading.epoch || outcome !== 'done') return
-    this.#model.changed(reading, delivery, this.shell.now() + invisibleMs)
+    if (life !== this.life || epoch !== subscription.epoch || outcome !== 'done') return
+    this.#model.changed(subscription, delivery, this.shell.now() + invisibleMs)
   }
 
-  async #forward(reading: Reading, delivery: Delivery, clientId: string): Promise<void> {
+  async #forward(subscription: Subscription, delivery: Delivery, clientId: string): Promise<void> {
     const { life } = this
-    const { epoch, group, topic } = reading
+    const { epoch, group, topic } = subscription
     const { messageId } = delivery
-    const ended = this.#model.acknowledging(reading, delivery, 0)
+    const ended = this.#model.acknowledging(subscription, delivery, 0)
     const handle = this.oneIn(4) ? '' : delivery.handle
     await this.shell.forwardToDeadLetter({ group, topic, handle, messageId, clientId })
-    if (life === this.life && epoch === reading.epoch)
-      this.#model.answered(reading, delivery, { outcome: 'forwarded', ended, at: 0 })
+    if (life === this.life && epoch === subscription.epoch)
+      this.#model.answered(subscription, delivery, { outcome: 'forwarded', ended, at: 0 })
   }
 
   /** A consumer that took far too long: its handle must not acknowledge somebody else's delivery. */
   #acknowledgeOld(): void {
     const [old] = this.#old.splice(this.random.below(this.#old.length), 1)
-    if (old) this.behind(() => this.#acknowledge(old.reading, old.delivery, 'client-late'))
+    if (old) this.behind(() => this.#acknowledge(old.subscription, old.delivery, 'client-late'))
   }
 
   #member(): Member {
@@ -590,21 +590,21 @@ class Mixed extends World {
   // Operators ------------------------------------------------------------------------------------
 
   #reset(): void {
-    const moved = this.#readings.filter(({ group }) => group === this.#groups.at(-1)!.name)
+    const moved = this.#subscriptions.filter(({ group }) => group === this.#groups.at(-1)!.name)
     if (moved.length === 0) return
-    const reading = this.pick(moved)
+    const subscription = this.pick(moved)
     this.#counts.resets++
-    if (this.oneIn(3)) this.#moveQueue(reading)
-    else this.#moveAll(reading)
+    if (this.oneIn(3)) this.#moveQueue(subscription)
+    else this.#moveAll(subscription)
   }
 
-  #moveAll(reading: Reading): void {
+  #moveAll(subscription: Subscription): void {
     const { life } = this
-    const { group, topic } = reading
+    const { group, topic } = subscription
     const at = this.shell.now()
     const toMs = this.oneIn(3) ? null : at - this.random.below(this.oneIn(2) ? MINUTE : HOUR)
-    const messages = this.#model.resetting(reading)
-    const { epoch } = reading
+    const messages = this.#model.resetting(subscription)
+    const { epoch } = subscription
     const lay = new Set(
       messages.filter(({ place, transactional, dueMs }) => place !== null || (!transactional && dueMs === 0)),
     )
@@ -612,8 +612,8 @@ class Mixed extends World {
     this.behind(async () => {
       await this.shell.resetOffsets({ resetId, consumerGroupId: group, topicName: topic, toMs })
       if (this.oneIn(3)) await this.shell.resetOffsets({ resetId, consumerGroupId: group, topicName: topic, toMs })
-      if (life !== this.life || epoch !== reading.epoch) return
-      this.#model.wasReset(reading, messages, (message) => {
+      if (life !== this.life || epoch !== subscription.epoch) return
+      this.#model.wasReset(subscription, messages, (message) => {
         // What came into its queue later is above the end, and younger than any time asked for.
         if (!lay.has(message)) return toMs === null ? null : message.promised && message.storedAt >= toMs ? true : null
         if (!message.promised || message.storedAt === 0) return null
@@ -623,20 +623,23 @@ class Mixed extends World {
   }
 
   /** As a pulling client does that stores where it goes on. */
-  #moveQueue(reading: Reading): void {
+  #moveQueue(subscription: Subscription): void {
     const { life } = this
-    const { group, topic } = reading
+    const { group, topic } = subscription
     const queueId = this.random.below(limits.queuesPerTopic)
     const queue = this.shell.state.topics.get(topic)?.queues[queueId]
     if (!queue) return
     const offset = queue.begin + this.random.below(queue.end - queue.begin + 1)
-    const messages = this.#model.resetting(reading, (message) => message.place === null || message.queueId === queueId)
-    const { epoch } = reading
+    const messages = this.#model.resetting(
+      subscription,
+      (message) => message.place === null || message.queueId === queueId,
+    )
+    const { epoch } = subscription
     const lay = new Set(messages.filter(({ place }) => place !== null))
     this.behind(async () => {
       await this.shell.updateOffset({ group, topic, queueId, offset })
-      if (life !== this.life || epoch !== reading.epoch) return
-      this.#model.wasReset(reading, messages, (message) => (lay.has(message) ? message.offset >= offset : null))
+      if (life !== this.life || epoch !== subscription.epoch) return
+      this.#model.wasReset(subscription, messages, (message) => (lay.has(message) ? message.offset >= offset : null))
     })
   }
 
@@ -681,7 +684,7 @@ class Mixed extends World {
 
   async #recreate(): Promise<void> {
     if (!this.#topics.includes('passing')) return
-    this.#model.topicRemoved('passing', this.#readings)
+    this.#model.topicRemoved('passing', this.#subscriptions)
     await this.during(this.shell.removeTopic('passing')).catch(refusal)
     await this.#ensure('passing').catch(refusal)
   }
@@ -752,13 +755,13 @@ class Mixed extends World {
   }
 
   protected override started(): void {
-    this.#model.started(this.#readings)
+    this.#model.started(this.#subscriptions)
     this.#disturbed.clear()
     this.#freeSince = this.clock.monotonic()
   }
 
   protected override crashed(): void {
-    this.#model.crashed(this.#readings)
+    this.#model.crashed(this.#subscriptions)
     this.#recover()
   }
 
@@ -778,11 +781,11 @@ class Mixed extends World {
       maxSendTps: null,
     }))
     await this.during(this.shell.ensureTopics(specs))
-    const readings = this.#readings.filter(({ topic }) => names.includes(topic))
-    await this.during(Promise.all(readings.map((reading) => this.#subscribe(reading))))
+    const subscriptions = this.#subscriptions.filter(({ topic }) => names.includes(topic))
+    await this.during(Promise.all(subscriptions.map((subscription) => this.#subscribe(subscription))))
   }
 
-  async #subscribe({ group, topic, filter }: Reading): Promise<void> {
+  async #subscribe({ group, topic, filter }: Subscription): Promise<void> {
     const request = { group, topic, filter, max: 1, waitMs: 0, invisibleMs: SECOND, autoRenew: false }
     const aborted = new AbortController()
     const first = this.shell.receive({ ...request, clientId: 'first' }, aborted.signal)
@@ -804,8 +807,8 @@ class Mixed extends World {
     )
   }
 
-  #groupOf(reading: Reading): Group {
-    return this.#groups.find(({ name }) => name === reading.group)!
+  #groupOf(subscription: Subscription): Group {
+    return this.#groups.find(({ name }) => name === subscription.group)!
   }
 
   // The end --------------------------------------------------------------------------------------
@@ -814,27 +817,27 @@ class Mixed extends World {
     for (let quiet = 0, rounds = 0; quiet < 2; rounds++) {
       check(rounds < 200, 'the broker still delivers after two hundred rounds of acknowledging everything')
       const before = this.#model.deliveries
-      for (const reading of this.#readings) while (await this.#finishOff(reading));
+      for (const subscription of this.#subscriptions) while (await this.#finishOff(subscription));
       const still = this.#model.deliveries === before && this.shell.usage().timed === 0
       quiet = still ? quiet + 1 : 0
       await this.pass(2 * MINUTE)
     }
   }
 
-  async #finishOff(reading: Reading): Promise<boolean> {
+  async #finishOff(subscription: Subscription): Promise<boolean> {
     const clientId = 'finisher'
     const request = { max: 32, waitMs: 100, invisibleMs: 30 * SECOND, autoRenew: false, clientId }
-    const deliveries = await this.during(this.#receive(reading, request, new AbortController().signal))
+    const deliveries = await this.during(this.#receive(subscription, request, new AbortController().signal))
     if (deliveries.length === 0) return false
     const at = this.shell.now()
-    const ended = deliveries.map((delivery) => this.#model.acknowledging(reading, delivery, at))
+    const ended = deliveries.map((delivery) => this.#model.acknowledging(subscription, delivery, at))
     const handles = deliveries.map(({ handle }) => handle)
-    const { group, topic } = reading
+    const { group, topic } = subscription
     const answers = await this.during(this.shell.ack({ group, topic, handles, clientId }))
     deliveries.forEach((delivery, i) => {
       const { outcome } = answers[i]!
       check(outcome === 'done', `${delivery.messageId} could not be acknowledged at once`)
-      this.#model.answered(reading, delivery, { outcome, ended: ended[i]!, at: this.shell.now() })
+      this.#model.answered(subscription, delivery, { outcome, ended: ended[i]!, at: this.shell.now() })
     })
     return true
   }
@@ -859,9 +862,9 @@ class Mixed extends World {
         await this.#readQueue(topic, queueId, (deliveries) => {
           for (const delivery of deliveries) {
             const from = delivery.deadLetterOf?.topicName
-            const reading = this.#readings.find((each) => each.group === name && each.topic === from)
-            check(reading !== undefined, `${delivery.messageId} is a dead letter of ${name} and came from ${from}`)
-            this.#model.deadLettered(reading, delivery, this.#readsFailed || this.crashes > 0)
+            const subscription = this.#subscriptions.find((each) => each.group === name && each.topic === from)
+            check(subscription !== undefined, `${delivery.messageId} is a dead letter of ${name} and came from ${from}`)
+            this.#model.deadLettered(subscription, delivery, this.#readsFailed || this.crashes > 0)
           }
         })
   }
@@ -883,9 +886,9 @@ class Mixed extends World {
     }
   }
 
-  async #judge(reading: Reading): Promise<void> {
-    this.#model.judge(reading)
-    const { group, topic } = reading
+  async #judge(subscription: Subscription): Promise<void> {
+    this.#model.judge(subscription)
+    const { group, topic } = subscription
     for (let queueId = 0; queueId < limits.queuesPerTopic; queueId++) {
       const end = await this.shell.queryOffset({ topic, queueId, at: 'end' })
       const committed = this.shell.committedOffset({ group, topic, queueId })
