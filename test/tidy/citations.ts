@@ -2,7 +2,7 @@
  * Citations of the documents in docs/reference: a document's name, then sections, each perhaps with rows.
  *
  *     data-plane §4.3          product-facts.md §1.3          api-semantics §2 and §3, §15
- *     docs/reference/api-semantics.md §1.6
+ *     docs/reference/api-semantics.md §1.6             [auth-and-wire](…) §1
  *     auth-and-wire §6.1–6.3   data-plane §0 row 15           data-plane §0 rows 3 to 5, §1.12
  *
  * A section without a name belongs to the document named last before it in the same file; in a document itself, to that
@@ -50,7 +50,7 @@ const token = (names: readonly string[]) => {
   const hyphenated = names.filter((name) => name.includes('-'))
   return new RegExp(
     [
-      `(?:(?<=docs/reference/)|(?<![\\w/-]))(?<name>${names.join('|')})(?:\\.md)?(?=[\\s*/]+§)`,
+      `(?:(?<=docs/reference/)|(?<![\\w/-]))(?<name>${names.join('|')})(?:\\.md)?(?:\\]\\([^)]*\\))?(?=[\\s*/]+§)`,
       `(?<![\\w/-])(?<loose>${hyphenated.join('|')})(?:\\.md)? (?=\\d)`,
       `§ ?(?<section>${number})(?:–(?<until>${number}))?(?: rows? (?<row>\\d+)(?: (?<join>to|and) (?<last>\\d+))?)?`,
     ].join('|'),
