@@ -23,6 +23,7 @@ export interface Settings {
   readonly accessKeySecret: string | null
   readonly timeZoneOffsetMinutes: number
   readonly requireContentMd5: boolean
+  readonly allowedHosts: readonly string[]
   readonly readsPerSecond: number | null
   readonly writesPerSecond: number | null
   /** Broker processes that share the instances; Platinum instances have their own besides. */
@@ -66,6 +67,14 @@ function oneOf<const T extends string>(values: readonly T[]): (value: string) =>
 function trueOrFalse(value: string): boolean {
   if (value !== 'true' && value !== 'false') throw new Error('must be true or false')
   return value === 'true'
+}
+
+function hostNames(value: string): readonly string[] {
+  const names = value.split(',').map((name) => name.trim().toLowerCase())
+  if (names.some((name) => name !== '*' && !/^\.?[a-z0-9_-]+(\.[a-z0-9_-]+)*$/.test(name))) {
+    throw new Error('must be host names separated by commas, such as gantry,.example.com')
+  }
+  return names
 }
 
 function matching(pattern: RegExp, rule: string): (value: string) => string {
@@ -159,6 +168,13 @@ export const settingRules = {
     'zone of the date texts in replies, minutes east of UTC',
     480,
     wholeNumber(-840, 840),
+  ),
+  allowedHosts: rule<readonly string[]>(
+    'allowedHosts',
+    null,
+    'names clients may call this server by, separated by commas, besides addresses and localhost; .example.com for all below, * for any',
+    [],
+    hostNames,
   ),
   requireContentMd5: rule<boolean>(
     'requireContentMd5',

@@ -180,6 +180,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
       nonces,
       requireContentMd5: settings.requireContentMd5,
       policies: noPolicies,
+      allowedHosts: [settings.host.toLowerCase(), ...settings.allowedHosts],
       limits: { readsPerSecond: settings.readsPerSecond, writesPerSecond: settings.writesPerSecond },
       log,
       version,

@@ -62,8 +62,6 @@ export function replyHeaders(requestId: string, body: string): Record<string, st
   return {
     // The gateway writes no blank before charset, and some clients compare the whole value.
     'content-type': 'application/json;charset=utf-8',
-    'access-control-allow-origin': '*',
-    'access-control-expose-headers': '*',
     'x-acs-request-id': requestId,
     'x-acs-trace-id': requestId.replaceAll('-', '').toLowerCase(),
     etag: etagOf(body),

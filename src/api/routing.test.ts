@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { ApiError } from '../catalogue/errors.ts'
 import { rocketmq } from '../catalogue/rocketmq/index.ts'
-import { hostNameOf, regionOf } from './host-header.ts'
 import { createRouter } from './routing.ts'
 
 const route = createRouter([{ product: rocketmq, handlers: {} }])
@@ -50,25 +49,4 @@ describe('paths', () => {
   ])('%s %.40s is refused', (method, path, status, code) => {
     expect(() => route(method, path)).toThrow(expect.objectContaining({ httpStatus: status, code }) as ApiError)
   })
-})
-
-describe('the Host header', () => {
-  const regions = ['cn-hangzhou', 'cn-beijing']
-  it.each([
-    [undefined, null, 'cn-hangzhou'],
-    ['127.0.0.1:7800', '127.0.0.1', 'cn-hangzhou'],
-    ['[::1]:7800', '::1', 'cn-hangzhou'],
-    ['LocalHost', 'localhost', 'cn-hangzhou'],
-    ['rocketmq.cn-beijing.aliyuncs.com', 'rocketmq.cn-beijing.aliyuncs.com', 'cn-beijing'],
-    ['rocketmq-vpc.cn-beijing.aliyuncs.com:443', 'rocketmq-vpc.cn-beijing.aliyuncs.com', 'cn-beijing'],
-    ['rocketmq.aliyuncs.com', 'rocketmq.aliyuncs.com', 'cn-hangzhou'],
-    ['<script>', null, 'cn-hangzhou'],
-    ['a b', null, 'cn-hangzhou'],
-    ['x'.repeat(300), null, 'cn-hangzhou'],
-  ])('%.50s', (header, name, region) => {
-    expect([hostNameOf(header), regionOf(hostNameOf(header), regions)]).toEqual([name, region])
-  })
-
-  it('of a region that is not served is refused', () =>
-    expect(() => regionOf('rocketmq.eu-west-1.aliyuncs.com', regions)).toThrow(/answers for cn-hangzhou, cn-beijing/))
 })

@@ -21,6 +21,7 @@ import type { ServedProduct, Services } from '../resources/handler.ts'
 import { readBody } from './body.ts'
 import { Connections } from './connections.ts'
 import { errorReply, replyHeaders } from './envelope.ts'
+import { checkSite } from './host-header.ts'
 import { type ApiHandler, createApiHandler } from './pipeline.ts'
 import type { ApiReply, ApiRequest } from './request.ts'
 
@@ -72,6 +73,8 @@ export interface ApiOptions {
   /** Refuse bodies of the legacy scheme without Content-MD5. */
   readonly requireContentMd5?: boolean
   readonly policies?: Policies
+  /** Names to answer to besides addresses, localhost, the vendor's endpoints and the advertised host (host-header.ts). */
+  readonly allowedHosts?: readonly string[]
   readonly limits?: Partial<ApiLimits>
   readonly log: Log
   /** Of Gantry, for the health answer. */
@@ -189,8 +192,19 @@ function createHttpServer(host: Host, handler: (request: IncomingMessage, respon
 async function handle(host: Host, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { raw } = request
   const { connections, limits, services } = host
-  const target = originOf((raw as { originalUrl?: string }).originalUrl ?? '/')
+  const url = (raw as { originalUrl?: string }).originalUrl ?? '/'
+  const target = originOf(url)
   const requestId = services.world.random.uuid()
+  const stranger = strangerIn(host, raw, url)
+  if (stranger !== null) {
+    // Thrown away as it comes, so that who writes before it reads sees the refusal.
+    const body = await readBody(raw, { limitBytes: 0, clock: services.world.clock, onKept() {} })
+    if (body === 'aborted') return reply.hijack()
+    void reply.header('connection', 'close')
+    const { httpStatus: status, code } = stranger
+    host.log.info({ requestId, action: null, method: raw.method, status, code, caller: null }, 'request')
+    return send(host, reply, errorReply(requestId, hostIdOf(host), stranger))
+  }
   if (target === '/_gantry/health' && raw.method === 'GET') return send(host, reply, healthReply(host, requestId))
 
   const body = await readBody(raw, {
@@ -240,6 +254,28 @@ function headersOf(rawHeaders: readonly string[]): Map<string, string[]> {
     else values.push(asUtf8(rawHeaders[at + 1]!))
   }
   return headers
+}
+
+/** Why the request is refused by where it goes and comes from, or null. */
+function strangerIn({ allowedHosts = [], services }: Host, { headers }: IncomingMessage, url: string): ApiError | null {
+  const one = (name: string) => headers[name] as string | undefined
+  const { advertisedHost } = services.settings
+  try {
+    checkSite(
+      {
+        host: headers.host,
+        authority: /^https?:\/\/([^/?]*)/i.exec(url)?.[1] ?? null,
+        origin: headers.origin,
+        secFetchSite: one('sec-fetch-site'),
+        secFetchMode: one('sec-fetch-mode'),
+      },
+      advertisedHost === null ? allowedHosts : [...allowedHosts, advertisedHost.toLowerCase()],
+    )
+    return null
+  } catch (error) {
+    if (error instanceof ApiError) return error
+    throw error
+  }
 }
 
 /** Path and query, also of the absolute form that proxies are sent. */

@@ -28,6 +28,7 @@ export interface HarnessOptions {
   /** Instead of RocketMQ with `handlers` and the billing service. */
   readonly products?: readonly ServedProduct[]
   readonly limits?: Partial<ApiLimits>
+  readonly allowedHosts?: readonly string[]
   /** Time as the API sees it; timers stay the machine's. Defaults to the machine's clock. */
   readonly now?: () => number
   readonly log?: Log
@@ -93,6 +94,7 @@ export async function startApi(options: HarnessOptions = {}): Promise<Harness> {
     policies: options.policies ?? noPolicies,
     log: options.log ?? silentLog,
     version: 'test',
+    allowedHosts: options.allowedHosts ?? [],
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   })
   const { port } = await api.listen('127.0.0.1', 0)
