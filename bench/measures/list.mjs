@@ -9,7 +9,7 @@ export default {
   name: 'list',
   title: 'ListInstances',
   method:
-    'A server of its own process with the real front door, handlers and SQLite ledger but no engine: 10,000 instances, ' +
+    'A server of its own process with the real API, handlers and SQLite ledger but no engine: 10,000 instances, ' +
     'each with a tag, a topic and a group, are written straight into the ledger, so that no brokers are started for them. ' +
     'Signed calls over a kept connection, one after the other, first and middle pages in turn.',
   async run({ source, quick, say }) {

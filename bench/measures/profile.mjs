@@ -31,8 +31,8 @@ const done = {
     "Node's stream object, its events and its header objects, for each call. A unary answer is one `respond`, one `end` and one " +
     '`sendTrailers`; abort signal and timer are made only when asked for. Left: the price of a stream in `node:http2`',
   [collector]:
-    'mostly of what lives as long as a call: streams, their states and buffers. Bodies are copied once when kept, records are written at one ' +
-    'desk, message headers are read in place, no AbortController is made for a call that needs none, views of topics and groups are kept. ' +
+    'mostly of what lives as long as a call: streams, their states and buffers. Bodies are copied once when kept, records are encoded in one ' +
+    'buffer, message headers are read in place, no AbortController is made for a call that needs none, views of topics and groups are kept. ' +
     'The signal alone had made a send 17 % dearer; reading headers in place and leaving the date out took 4 % off a send and 6 % off ' +
     'the whole way of a message (CPU, in alternation). Tried and not kept: a young generation of 32 MB (no less CPU, 30 MB more memory) and ' +
     'a single-threaded collector (1 to 6 % less CPU, 2 % fewer messages a second)',
