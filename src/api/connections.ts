@@ -1,10 +1,10 @@
 /**
  * Every connection of the API, and which one goes when there are too many.
  *
- * A limit that turns newcomers away would let a crowd of half-open connections shut the API for everyone. Here the
- * newcomer stays and the connection that deserves it least goes: first the oldest that never completed a request,
+ * A limit that refused new connections would let half-open ones block the API for everyone. Here the new
+ * connection stays and another is closed: first the oldest that never completed a request,
  * then the one idle longest; one whose request is being carried out is never closed for another. Only when all are
- * busy is the newcomer turned away. The bytes of bodies still arriving are bounded in the same way.
+ * busy is the new one refused. The bytes of bodies still arriving are bounded in the same way.
  */
 import type { Socket } from 'node:net'
 

@@ -88,10 +88,10 @@ export interface Api {
   close(): Promise<void>
 }
 
-/** Keep-Alive as the gateway announces it; we keep the connection a little longer, so that no client races us. */
+/** Keep-Alive as the gateway announces it; we keep the connection a little longer, so that a client's next request does not meet a closing connection. */
 const KEEP_ALIVE_HEADER = 'timeout=25'
 
-/** Connections the system may hold before we accept them: a crowd must not make others wait for a retransmission. */
+/** Connections the system may hold before we accept them: many at once must not make others wait for a retransmission. */
 const BACKLOG = 2_048
 
 export function createApi(options: ApiOptions): Api {
@@ -188,7 +188,7 @@ function createHttpServer(host: Host, handler: (request: IncomingMessage, respon
   return server
 }
 
-/** Everything Fastify is asked for ends here. */
+/** The one route: every request Fastify accepts is handled here. */
 async function handle(host: Host, request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> {
   const { raw } = request
   const { connections, limits, services } = host

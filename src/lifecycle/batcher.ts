@@ -3,8 +3,8 @@
  * meanwhile go together with the next. No timer, no added wait when idle; many waiting callers cost
  * one ledger transaction. Order of arrival is kept.
  *
- * A batch that fails is repeated one by one, so that one bad item cannot fail its neighbours for ever;
- * when two in a row fail, the trouble is not an item's, and the rest fails at once.
+ * A batch that fails is repeated one by one, so that one bad item does not fail the others;
+ * when two in a row fail, the cause is not an item, and the rest fails at once.
  */
 
 export type Batcher<Item, Result> = (item: Item) => Promise<Result>

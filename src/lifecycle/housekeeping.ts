@@ -1,6 +1,6 @@
 /**
- * What time alone makes due in the ledger: subscriptions that renew themselves, and rows that have had
- * their day (client tokens after 24 hours, ended temporary keys, the oldest changes). Done once at the
+ * What becomes due in the ledger by time alone: subscriptions that renew themselves, and rows to be
+ * removed (client tokens after 24 hours, ended temporary keys, the oldest changes). Done once at the
  * start, before the loop would release what should have been renewed, and every ten minutes.
  *
  * Each sweep is bounded; what is left over waits for the next one.

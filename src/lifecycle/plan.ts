@@ -3,14 +3,14 @@
  * do next. perform.ts carries the steps out and has nothing left to decide.
  *
  * Each step is idempotent and carries the generation it is for, so a step may be repeated after a
- * crash at any moment, and a record of an old generation never hides a newer wish. The order is fixed:
+ * crash at any moment, and a record of an old generation never hides a newer change. The order is fixed:
  * the instance, then removals, then topics, then groups (a group may name a topic for its dead
- * letters), then offset resets, and last the record in the ledger. Nothing is recorded that was not done before it.
+ * letters), then offset resets, and last the record in the ledger. What is recorded was done before.
  *
  * What it must never do: remove something that was neither deleted nor released. An instance the ledger
  * does not know is removed only when the ledger's history says that it was deleted; otherwise the messages
  * belong to another ledger (a restored backup, a changed database address). Half-made instances are always
- * known, because the ledger hears of an instance before any engine does.
+ * known, because the ledger records an instance before any engine is told of it.
  */
 import type {
   AccountSpec,
@@ -160,7 +160,7 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
       spec: instanceSpecOf({ instance, accounts: wanted.accounts, ports, listenHost, serving }),
     })
   }
-  // Remains do not show which topics they hold, and what does not show cannot be removed. Brought up, they do.
+  // Files of an instance that is not open do not show which topics they hold, so the instance is opened before its topics are removed.
   if (observed == null || observed.generation === 0) return [...steps, { do: 'planAgain' }]
 
   if (wanted.complete) {
@@ -230,7 +230,7 @@ interface Comparison<R> {
   readonly ensure: R[]
   /** In force once the steps are done, and not recorded as such. */
   readonly applied: Versioned[]
-  /** Deleted rows that nothing stands behind once the steps are done. */
+  /** Deleted rows of which the engine holds nothing once the steps are done. */
   readonly gone: Versioned[]
 }
 

@@ -1,6 +1,6 @@
 /**
  * Ports for the instances' endpoints. A port is kept for the life of its instance, over restarts. The port of an
- * instance that is gone rests: clients that were not told still dial it, and would find another instance behind it.
+ * instance that is gone rests: clients that were not told still dial it, and would reach another instance.
  * So a new instance gets the lowest port that no instance ever had, and only when there is none left the one that
  * has rested longest.
  *

@@ -2,10 +2,10 @@
  * The loop: it compares what the ledger wants with what the engine holds, and takes the next step,
  * until they are the same. It is the only caller of the engine and the only writer of what was observed.
  *
- * It is level-triggered: a wake carries no news, only the advice to look, so a wake that is lost, doubled
+ * It is level-triggered: a wake says only that an instance must be looked at, not why, so a wake that is lost, doubled
  * or late does no harm. Steps of one instance run one after another, instances run beside each other up to
  * `concurrency`. Looks happen at once on `wake`, at the next expiry or release, when the engine reports a change,
- * after a failure with a growing pause, and every 30 seconds for instances with unrecorded wishes; every
+ * after a failure with a growing pause, and every 30 seconds for instances with unrecorded changes; every
  * ten minutes everything is compared. An instance at rest costs no timer and no work.
  *
  * Choices are made in plan.ts and nowhere else; perform.ts carries them out.
@@ -26,7 +26,7 @@ export interface Reconciler {
    * works nothing is made or changed. The engine is started before.
    */
   start(): Promise<void>
-  /** This instance wants looking at. Call after the change is committed. Cheap, never throws, may be called at any time. */
+  /** Asks for a look at this instance. Call after the change is committed. Cheap, never throws, may be called at any time. */
   wake(instanceId: string): void
   /** Resolves when nothing is queued or under way; instances that wait for their next try do not count. */
   settled(): Promise<void>
@@ -187,7 +187,7 @@ class Loop implements Reconciler {
 
   // One instance
 
-  /** `complete`: all topics and groups are compared with what the engine holds, not only those with a new wish. */
+  /** `complete`: all topics and groups are compared with what the engine holds, not only those that changed. */
   #look(instanceId: string, how: { readonly complete: boolean }): void {
     if (this.#stopped) return
     const entry = this.#entries.get(instanceId) ?? this.#enter(instanceId)
@@ -376,7 +376,7 @@ class Loop implements Reconciler {
     }
   }
 
-  /** Doubles from 200 ms to 30 s; between half and all of it, so that many failures do not beat in step. */
+  /** Doubles from 200 ms to 30 s; between half and all of it, so that many failures are not repeated at the same time. */
   #pause(failures: number): number {
     const fullMs = Math.min(lastRetryMs, firstRetryMs * 2 ** Math.min(failures, 20))
     return Math.ceil(fullMs / 2) + this.#options.world.random.below(Math.floor(fullMs / 2) + 1)

@@ -3,12 +3,12 @@
  * loop last saw (ledger/schema.ts). A status is never stored and never written by hand.
  *
  * RUNNING is a promise that clients can use the thing now. So a failed apply (`failure` is set) shows
- * CREATING while the instance never ran and CHANGING once it did, until the loop has mended it: a
- * client that polls for RUNNING goes on polling, which is what it can best do.
+ * CREATING while the instance never ran and CHANGING once it did, until the loop has repaired it: a
+ * client that polls for RUNNING goes on polling.
  *
  * Two conventions that whoever writes these rows keeps:
  * - a wanted change raises `generation` of the row and `revision` of its instance; a deletion of a topic or
- *   group sets `wanted` to 'absent' and raises them too, and the loop deletes the row when the engine has let go;
+ *   group sets `wanted` to 'absent' and raises them too, and the loop deletes the row when the engine has removed it;
  * - a topic or group that is created again before the loop forgot its deleted row takes the columns
  *   `createdAgain(row)` says, so that the loop removes the predecessor, with its messages, first.
  */

@@ -4,8 +4,9 @@
  * sixteen creates in flight, cost a few transactions and not hundreds.
  *
  * The loop writes what it observed, which may be a group that a client made by using it, and, at the
- * release time, that an instance is no longer wanted. It never writes another wish of a user. A record is made only for the generation it was made for: a row that
- * has changed meanwhile keeps its wish and is looked at again.
+ * release time, that an instance is no longer wanted. It never writes
+ * anything else that a user wanted. A record counts only for the generation it was made for: a row that changed
+ * meanwhile stays unrecorded and is looked at again.
  */
 import { openPassword } from '../ledger/accounts.ts'
 import { findConsumerGroupRow, insertConsumerGroup } from '../ledger/consumer-groups.ts'
@@ -110,7 +111,7 @@ export function createStore(ledger: Ledger, world: Pick<World, 'clock' | 'random
   }
 }
 
-/** Name of an instance in the ledger's history, and the mark the loop leaves there when it has let go of it. */
+/** Name of an instance in the ledger's history, and the mark the loop leaves there when the engine has removed it. */
 const resourceOf = (instanceId: string): string => `instance/${instanceId}`
 const forgotten = 'forgotten'
 
@@ -143,7 +144,7 @@ async function findDue(
 
 /**
  * The instances' rows are read first: topics and groups read after them are at least as new as the
- * revision that is later recorded, so that no wish can hide behind a recorded revision.
+ * revision that is later recorded, so that no change is hidden by a recorded revision.
  */
 async function loadMany(ledger: Ledger, requests: readonly LoadRequest[]): Promise<(Wanted | null)[]> {
   const { read } = ledger

@@ -37,7 +37,7 @@ export interface Services {
   }
   /** What the engine in use can do, for refusals that name it. */
   readonly engine: EngineCapabilities & { readonly name: string }
-  /** Tells the loop that this instance wants looking at. Call after the change is committed. */
+  /** Asks the loop for a look at this instance. Call after the change is committed. */
   wake(instanceId: string): void
   /** What is stored in an instance, as its engine says. */
   readonly messages: Pick<Engine, 'findMessages' | 'traceMessage'>

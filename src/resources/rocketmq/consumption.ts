@@ -1,5 +1,5 @@
 /**
- * Where groups stand. A reset is a wish like any other: written down here, carried out by the loop, once,
+ * Offsets and lag of groups. A reset is recorded here as wanted and carried out by the loop, exactly once,
  * whichever process dies in between.
  */
 
@@ -111,7 +111,7 @@ function lagView(lags: readonly TopicLag[], at: number): DataOf<'GetConsumerGrou
   }
 }
 
-/** Milliseconds, or null for the end. Neither member is marked as required, and without them nobody knows where to go. */
+/** Milliseconds, or null for the end. Neither member is marked as required, and without them there is no position. */
 function placeOf(services: Services, { resetType, resetTime }: InputOf<'ResetConsumeOffset'>): number | null {
   if (isBlank(resetType)) throw missing('resetType', 'Accepted: LATEST_OFFSET, SPECIFIED_TIME.')
   if (resetType === 'LATEST_OFFSET') return null

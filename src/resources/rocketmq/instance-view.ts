@@ -108,7 +108,7 @@ function identity(row: InstanceRow, seen: Seen) {
   }
 }
 
-/** An endpoint is listed once it has a port: one that cannot be dialled is of no use to anybody. */
+/** An endpoint is listed once it has a port: one that cannot be dialled is left out. */
 function endpointsOf(
   row: InstanceRow,
   host: string,
@@ -132,7 +132,7 @@ function endpointsOf(
   return endpoints
 }
 
-/** The quotas a live answer shows, with the counts of this moment. `STORAGE_SIZE` is in GB, and absent while nobody knows it. */
+/** The quotas a live answer shows, with the counts of this moment. `STORAGE_SIZE` is in GB, and absent while it is unknown. */
 function quotas(
   specification: Specification,
   used: { readonly topicCount: number; readonly groupCount: number },

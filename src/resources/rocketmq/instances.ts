@@ -102,7 +102,7 @@ export const updateInstanceSoftwareConfig: Handler<'UpdateInstanceSoftwareConfig
 }
 
 /**
- * Nobody wants the instance any more: its topics, groups and tags are gone with the call, its messages as
+ * Marks the instance as no longer wanted: its topics, groups and tags are gone with the call, its messages as
  * soon as the loop has removed it from the engine. Until then GetInstance answers RELEASED.
  */
 export const deleteInstance: Handler<'DeleteInstance'> = async (services, call, { instanceId }) => {

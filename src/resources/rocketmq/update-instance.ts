@@ -1,7 +1,7 @@
 /**
  * UpdateInstance: what may change after creation. Absent members stay as they are, and so do empty
  * objects, which Terraform sends as a matter of routine. Only what really differs is written, and only
- * what the engine must hear of raises the instance's generation.
+ * what concerns the engine raises the instance's generation.
  */
 
 import { invalid } from '../../catalogue/errors.ts'
@@ -89,7 +89,7 @@ function aclTypesOf(asked: readonly string[]): AclInfo['aclTypes'] {
   return [...new Set(asked)] as AclInfo['aclTypes'][number][]
 }
 
-/** Traces are read from the log, which is written in any case (traces.ts), so `traceOn` alone is no news to the engine. */
+/** Traces are read from the log, which is written in any case (traces.ts), so `traceOn` alone does not concern the engine. */
 function concernsEngine(
   row: InstanceRow,
   wanted: Pick<InstanceRow, 'product_info_json' | 'network_info_json' | 'acl_info_json'>,
