@@ -15,12 +15,15 @@ import type { Settings } from './config.ts'
 import { createEmbeddedEngine } from './engines/embedded/engine.ts'
 import { createLauncher } from './engines/embedded/host-process.ts'
 import { hostPlaces } from './engines/embedded/places.ts'
+import { storedFormats } from './engines/embedded/stored-formats.ts'
 import { loadCertificate } from './gateway/certificate.ts'
 import { noPolicies } from './iam/authorize.ts'
 import { ledgerKeyRing } from './iam/key-ring.ts'
 import { openLedgerNonces } from './iam/ledger-nonces.ts'
 import { ensureAccountKey } from './ledger/access-keys.ts'
 import { acquireHome, HomeError } from './ledger/home.ts'
+import { type KnownFormats, recordFormats, refuseNewerHome } from './ledger/home-format.ts'
+import { migrations } from './ledger/migrations.ts'
 import { openLedger } from './ledger/open.ts'
 import { createHousekeeping } from './lifecycle/housekeeping.ts'
 import { createPortSource } from './lifecycle/ports.ts'
@@ -39,6 +42,9 @@ export interface RunningServer {
 }
 
 export const version = process.env.GANTRY_VERSION ?? '0.0.0-source'
+
+/** Of everything that is kept in a home. */
+const formats: KnownFormats = { ledger: migrations.length, ...storedFormats }
 
 /** Starting does not wait longer than this for instances to come up; the loop goes on behind it. */
 const instancesReadyLimitMs = 10_000
@@ -67,8 +73,10 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
   }
 
   try {
+    refuseNewerHome(settings.home, formats)
     const held = await acquireHome(settings.home)
     undo.push(() => held.release())
+    await recordFormats(settings.home, version, formats)
     const account = ensureAccount(settings, world.random)
 
     await checkCertificate(settings.home)

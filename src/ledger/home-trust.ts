@@ -12,7 +12,7 @@ import { hasCode } from './files.ts'
 
 /** Files and folders that Gantry makes in a home. `gantry.yaml` is its user's and may be a link. */
 const ourNames =
-  /^(account\.json(\.new)?|server\.json|server\.log(\.1)?|secret\.key|space\.reserve(\.new)?|gantry\.db(-wal|-shm|-journal)?|lock\..*|tls|brokers|instances)$/
+  /^(account\.json(\.new)?|format\.json|server\.json|server\.log(\.1)?|secret\.key|space\.reserve(\.new)?|gantry\.db(-wal|-shm|-journal)?|lock\..*|tls|brokers|instances)$/
 const ourFolders = ['tls', 'brokers', path.join('brokers', 'locks'), 'instances']
 
 /**

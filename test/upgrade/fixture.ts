@@ -89,15 +89,29 @@ export interface OpenedInstance {
   reopen(): Promise<Broker>
 }
 
-/** The instance as the loop would open it, on a simulated disk, ten seconds after the home was left. */
-export async function openInstance(home: string, instanceId: string, atMs: number): Promise<OpenedInstance> {
-  const clock = new SimulatedClock(atMs + 10_000)
-  const random = new SimulatedRandom(1)
-  const disk = new SimulatedDisk({ random })
-  const { settings, cipherKey } = await settingsOf(home, instanceId, { clock, random })
+/** The instance's files on a simulated disk, in `/instance`. */
+export async function diskOf(home: string, instanceId: string): Promise<SimulatedDisk> {
+  const disk = new SimulatedDisk({ random: new SimulatedRandom(1) })
   const directory = path.join(home, 'instances', instanceId)
   await disk.makeDirectory('/instance')
   for (const name of readdirSync(directory)) disk.plant(`/instance/${name}`, readFileSync(path.join(directory, name)))
+  return disk
+}
+
+/** The instance as the loop would open it, on a simulated disk, ten seconds after the home was left. */
+export async function openInstance(
+  home: string,
+  instanceId: string,
+  atMs: number,
+  disk?: SimulatedDisk,
+): Promise<OpenedInstance> {
+  return openOn(disk ?? (await diskOf(home, instanceId)), home, instanceId, atMs)
+}
+
+async function openOn(disk: SimulatedDisk, home: string, instanceId: string, atMs: number): Promise<OpenedInstance> {
+  const clock = new SimulatedClock(atMs + 10_000)
+  const random = new SimulatedRandom(1)
+  const { settings, cipherKey } = await settingsOf(home, instanceId, { clock, random })
   const reported: unknown[] = []
   const open = (): Promise<Broker> =>
     openBroker({

@@ -18,7 +18,7 @@ import type {
   TopicEvent,
 } from './events.ts'
 import { tagHash } from './filters/filter.ts'
-import { type Allocate, Reader, Writer } from './structures/bytes.ts'
+import { type Allocate, NewerFormat, Reader, Writer } from './structures/bytes.ts'
 
 const MESSAGE = 1
 const TOPIC = 2
@@ -43,6 +43,9 @@ const LITE_TOPIC = 20
 const LITE_EXPIRED = 21
 const LITE_SUBSCRIBED = 22
 const TIME = 24
+
+/** Raised with each new type: a home says up to which its records go, and an older program refuses it by that. */
+export const newestEventType = TIME
 
 /** Flags of a message. */
 const HAS_TAG = 1
@@ -312,7 +315,11 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
         start: from.whole(),
       }
     default:
-      throw new RangeError(`The log holds a record of type ${type}, which a later version of Gantry wrote.`)
+      if (type > newestEventType)
+        throw new NewerFormat(
+          `The log holds a record of type ${type}, which a newer Gantry wrote; this program knows types up to ${newestEventType}`,
+        )
+      throw new RangeError(`The log holds a record of type ${type}, and there is no such type.`)
   }
 }
 

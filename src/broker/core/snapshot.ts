@@ -29,11 +29,11 @@ import {
   type QueueLock,
   type Subscription,
 } from './state.ts'
-import { Reader, Writer } from './structures/bytes.ts'
+import { NewerFormat, Reader, Writer } from './structures/bytes.ts'
 import type { TimerCapture } from './structures/timer-table.ts'
 import { type OpenTransaction, openTransaction } from './transactions.ts'
 
-const VERSION = 3
+export const stateVersion = 3
 
 const RENEWABLE = 1
 const UNTOUCHED = 2
@@ -183,8 +183,12 @@ export class Snapshot {
 export function decodeState(bytes: Uint8Array): BrokerState {
   const from = new Reader(bytes)
   const version = from.u8()
-  if (version !== VERSION)
-    throw new RangeError(`The checkpoint has format ${version}; this version of Gantry reads format ${VERSION}.`)
+  if (version > stateVersion)
+    throw new NewerFormat(
+      `The checkpoint was written by a newer Gantry: its state has format ${version}, and this program knows formats up to ${stateVersion}`,
+    )
+  if (version !== stateVersion)
+    throw new RangeError(`The checkpoint's state has format ${version}; this program reads format ${stateVersion}.`)
   const state = emptyState()
   const resets = readHead(from, state)
   readLites(from, state)
@@ -197,7 +201,7 @@ export function decodeState(bytes: Uint8Array): BrokerState {
 // What is small ------------------------------------------------------------------------------------
 
 function writeHead(to: Writer, state: BrokerState): void {
-  to.u8(VERSION)
+  to.u8(stateVersion)
   to.whole(state.nextQueueKey)
   to.whole(state.nextSubscriptionId)
   to.whole(state.lastAt)

@@ -17,7 +17,7 @@
 import { crc32 } from 'node:zlib'
 import type { Disk, DiskFile } from '../../world/disk.ts'
 import type { RecordCipher } from './contract.ts'
-import { LogError } from './errors.ts'
+import { LogError, newer } from './errors.ts'
 
 export interface Checkpoint extends Place {
   readonly blob: Uint8Array
@@ -33,7 +33,7 @@ interface Place {
 const current = 'checkpoint'
 const previous = 'checkpoint.previous'
 const unfinished = 'checkpoint.new'
-const version = 2
+export const checkpointVersion = 2
 const magic = Buffer.from('GANTRYCP', 'latin1')
 const fixedBytes = 44
 /** The file is written in portions of about this much. */
@@ -159,7 +159,7 @@ async function writeAll(file: DiskFile, parts: Iterable<Uint8Array>): Promise<vo
 function encodePlace(place: Place, cipher: RecordCipher | null): Buffer {
   const bytes = Buffer.alloc(fixedBytes + place.sealed.length * 8)
   magic.copy(bytes)
-  bytes.writeUInt32LE(version, 8)
+  bytes.writeUInt32LE(checkpointVersion, 8)
   bytes.writeUInt32LE(cipher ? 1 : 0, 12)
   bytes.writeDoubleLE(place.position, 16)
   bytes.writeDoubleLE(place.durableEnd, 24)
@@ -183,8 +183,10 @@ function wordOf(value: number): Buffer {
 function decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Checkpoint | null {
   if (bytes.length < fixedBytes + 8 || !bytes.subarray(0, 8).equals(magic)) return null
   if (bytes.readUInt32LE(bytes.length - 4) !== crc32(bytes.subarray(0, bytes.length - 4))) return null
-  if (bytes.readUInt32LE(8) !== version) {
-    throw new LogError('corrupt', `${path} has version ${bytes.readUInt32LE(8)}; this build reads version ${version}`)
+  const version = bytes.readUInt32LE(8)
+  if (version > checkpointVersion) throw newer(path, version, checkpointVersion)
+  if (version < checkpointVersion) {
+    throw new LogError('corrupt', `${path} has format ${version}, and this program reads format ${checkpointVersion}`)
   }
   const encrypted = (bytes.readUInt32LE(12) & 1) === 1
   if (encrypted !== (cipher !== null)) throw wrongKey(path, encrypted)

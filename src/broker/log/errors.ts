@@ -1,7 +1,7 @@
 /** What a log may say no with. Each message is a sentence for the operator; the code tells programs apart. */
 export class LogError extends Error {
   override readonly name = 'LogError'
-  readonly code: 'failed' | 'corrupt' | 'closed' | 'busy' | 'too-large' | 'no-record' | 'wrong-key'
+  readonly code: 'failed' | 'corrupt' | 'newer' | 'closed' | 'busy' | 'too-large' | 'no-record' | 'wrong-key'
   /** What is damaged, where that is known. */
   readonly place: { readonly file: string; readonly offset: number } | null
   constructor(code: LogError['code'], message: string, options: { cause?: unknown; place?: LogError['place'] } = {}) {
@@ -16,6 +16,13 @@ export const corrupt = (path: string, offset: number, what: string): LogError =>
     'corrupt',
     `${path} is damaged at byte ${offset}: ${what}. Nothing was changed; restore the file from a copy, or remove the instance's data.`,
     { place: { file: path, offset } },
+  )
+
+/** The file is of a format that a later version of the program introduced; it is read no further, and nothing is changed. */
+export const newer = (path: string, version: number, known: number): LogError =>
+  new LogError(
+    'newer',
+    `${path} was written by a newer Gantry: it has format ${version}, and this program knows formats up to ${known}`,
   )
 
 /** What is wrong is the record itself, so that trying again is in vain. */

@@ -25,10 +25,11 @@
  * - The salt keeps stale bytes, and bytes that a sender made to look like a record, from passing as one.
  */
 import { crc32 } from 'node:zlib'
+import { corrupt, newer } from './errors.ts'
 
 export const headerBytes = 128
 export const recordHeaderBytes = 20
-const version = 1
+export const segmentVersion = 1
 const magic = Buffer.from('GANTRYSL', 'latin1')
 const maxKeyCheckBytes = 86
 
@@ -44,7 +45,7 @@ export interface SegmentHeader {
 export function encodeHeader(header: SegmentHeader): Buffer {
   const bytes = Buffer.alloc(headerBytes)
   magic.copy(bytes)
-  bytes.writeUInt32LE(version, 8)
+  bytes.writeUInt32LE(segmentVersion, 8)
   bytes.writeUInt32LE(header.segment, 12)
   bytes.writeUInt32LE(header.salt, 16)
   bytes.writeUInt32LE(header.keyCheck ? 1 : 0, 20)
@@ -60,13 +61,13 @@ export function encodeHeader(header: SegmentHeader): Buffer {
   return bytes
 }
 
-/** Null when the bytes are not a whole, undamaged header of this version; a newer version is an error of its own. */
-export function decodeHeader(bytes: Buffer): SegmentHeader | null {
+/** Null when the bytes of the file are not a whole, undamaged header; another version is refused with a `LogError`. */
+export function decodeHeader(bytes: Buffer, path: string): SegmentHeader | null {
   if (bytes.length < headerBytes || !bytes.subarray(0, 8).equals(magic)) return null
   if (bytes.readUInt32LE(124) !== crc32(bytes.subarray(0, 124))) return null
-  if (bytes.readUInt32LE(8) !== version) {
-    throw new Error(`It has version ${bytes.readUInt32LE(8)}; this build reads version ${version}`)
-  }
+  const version = bytes.readUInt32LE(8)
+  if (version > segmentVersion) throw newer(path, version, segmentVersion)
+  if (version < segmentVersion) throw corrupt(path, 8, `it says that it has format ${version}, which never was`)
   const keyCheckBytes = bytes.readUInt16LE(36)
   return {
     segment: bytes.readUInt32LE(12),

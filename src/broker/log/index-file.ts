@@ -25,7 +25,7 @@ export const entriesPerPage = 255
 const entryBytes = 16
 const fixedBytes = 40
 const queueBytes = 32
-const version = 2
+export const indexVersion = 2
 const magic = Buffer.from('GANTRYQI', 'latin1')
 
 export interface QueueRun {
@@ -65,7 +65,7 @@ export function encodeIndexFile(
   const entries = runs.reduce((sum, run) => sum + run.count, 0)
   const head = Buffer.alloc(fixedBytes)
   magic.copy(head)
-  head.writeUInt32LE(version, 8)
+  head.writeUInt32LE(indexVersion, 8)
   head.writeUInt32LE(segment, 12)
   head.writeUInt32LE(upTo, 16)
   head.writeUInt32LE(runs.length, 20)
@@ -113,7 +113,8 @@ export const strideOf = (cipher: RecordCipher | null): number => pageBytes + (ci
 
 /** Bytes of the beginning that hold the whole directory, as far as the first 40 bytes tell; null when they are no index file. */
 export function directoryBytes(bytes: Buffer, cipher: RecordCipher | null = null): number | null {
-  if (bytes.length < fixedBytes || !bytes.subarray(0, 8).equals(magic) || bytes.readUInt32LE(8) !== version) return null
+  if (bytes.length < fixedBytes || !bytes.subarray(0, 8).equals(magic) || bytes.readUInt32LE(8) !== indexVersion)
+    return null
   return fixedBytes + bytes.readUInt32LE(20) * queueBytes + (cipher?.overheadBytes ?? 0)
 }
 

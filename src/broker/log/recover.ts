@@ -110,11 +110,7 @@ async function openLast(disk: Disk, directory: string, segments: number[]): Prom
 async function readHeader(file: DiskFile, path: string): Promise<SegmentHeader | null> {
   const bytes = Buffer.alloc(headerBytes)
   const count = await file.read(bytes, 0)
-  try {
-    return decodeHeader(bytes.subarray(0, count))
-  } catch (cause) {
-    throw new LogError('corrupt', `${path} cannot be read: ${(cause as Error).message}`, { cause })
-  }
+  return decodeHeader(bytes.subarray(0, count), path)
 }
 
 interface Known {

@@ -175,7 +175,7 @@ export class SegmentReader {
   async #saltOf(segment: number): Promise<number> {
     const known = this.#salts.get(segment)
     if (known !== undefined) return known
-    const header = decodeHeader(await this.#readBytes(segment, 0, headerBytes))
+    const header = decodeHeader(await this.#readBytes(segment, 0, headerBytes), this.#path(segment))
     if (!header) throw corrupt(this.#path(segment), 0, 'its header is unreadable')
     checkKey(this.#path(segment), header, this.#cipher)
     this.#salts.set(segment, header.salt)

@@ -56,6 +56,8 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
   })
   try {
+    // Before anything is written: a state that a newer program wrote is left as it is.
+    const known = knownAt(opened.checkpoint)
     const index = await openQueueIndex({
       disk,
       directory: options.directory,
@@ -66,7 +68,7 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
         return entry ? [entry] : []
       },
     })
-    const { state, newest } = await recover(opened, index)
+    const { state, newest } = await recover(known, opened, index)
     const time = new SteadyTime(clock, state.lastAt)
     refreshRenewable(state, time.now())
     return new BrokerShell({
@@ -91,14 +93,15 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
   }
 }
 
+const knownAt = (checkpoint: OpenedLog['checkpoint']): Known =>
+  checkpoint ? decodeCheckpoint(checkpoint.blob) : { state: emptyState(), newest: new Map(), gaps: new Map() }
+
 async function recover(
+  known: Known,
   opened: OpenedLog,
   { index, sealedBelow }: OpenedIndex,
 ): Promise<{ state: BrokerState; newest: ReadonlyMap<number, number> }> {
   const { log, checkpoint } = opened
-  const known: Known = checkpoint
-    ? decodeCheckpoint(checkpoint.blob)
-    : { state: emptyState(), newest: new Map(), gaps: new Map() }
   const { state } = known
   const applied = checkpoint?.position ?? log.first
   for await (const { position, payload } of log.scan(Math.min(applied, sealedBelow))) {

@@ -60,13 +60,28 @@ export class Trouble {
 
 const wrongKeyAdvice =
   "Nothing was changed. Put back this home's own instances folder or secret.key, whichever was exchanged; the instance then comes up by itself."
+const newerAdvice =
+  'Nothing was changed. Start the program that wrote it, or a newer one; the instance then comes up by itself.'
 const unreadableAdvice =
   'What its files hold makes no sense. Nothing was changed; restore its folder from a copy, and the instance comes up by itself, or delete the instance.'
+
+function adviceOn(code: string | undefined): string {
+  switch (code) {
+    case 'wrong-key':
+      return ` ${wrongKeyAdvice}`
+    case 'newer':
+      return ` ${newerAdvice}`
+    case undefined:
+      return ` ${unreadableAdvice}`
+    default:
+      return ''
+  }
+}
 
 /** Why the messages of an instance could not be opened, as a sentence with what to do. */
 export function whyUnopened(instanceId: string, error: unknown): string {
   const { code, message } = error as { code?: string; message: string }
-  const advice = code === 'wrong-key' ? ` ${wrongKeyAdvice}` : code === undefined ? ` ${unreadableAdvice}` : ''
+  const advice = adviceOn(code)
   return `The messages of instance ${instanceId} cannot be opened: ${withoutStop(message)}.${advice}`
 }
 

@@ -5,6 +5,12 @@
  * The core has no Node types, so this knows only typed arrays. A reader that runs past its end
  * throws: a record that passed the log's checksum and does not decode is a broken invariant.
  */
+/** Bytes of a format that a later version of the program introduced: not damaged, but not to be read here. */
+export class NewerFormat extends RangeError {
+  override readonly name = 'NewerFormat'
+  readonly code = 'newer'
+}
+
 export class Writer {
   bytes: Uint8Array
   length = 0
