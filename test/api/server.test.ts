@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it } from 'vitest'
 import { etagOf } from '../../src/api/envelope.ts'
 import { ApiError } from '../../src/catalogue/errors.ts'
 import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
+import { parsePolicy } from '../../src/iam/policy.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
 import { createLog } from '../../src/observability/log.ts'
 import type { Handlers } from '../../src/resources/handler.ts'
@@ -192,7 +193,8 @@ describe('answers', () => {
 
   it('follow a policy where there is one', async () => {
     const Resource = 'acs:rocketmq:cn-hangzhou:*:instance/rmq-cn-1*'
-    const document = { Version: '1', Statement: { Effect: 'Allow', Action: 'rocketmq:*Topic', Resource } } as const
+    const statement = { Effect: 'Allow', Action: 'rocketmq:*Topic', Resource }
+    const document = parsePolicy(JSON.stringify({ Version: '1', Statement: statement }))
     await open({ handlers: echo, policies: { attachedTo: async () => [document] } })
     const statuses = []
     for (const call of [
