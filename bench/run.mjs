@@ -1,5 +1,5 @@
 /**
- * `npm run bench [-- name…] [--quick] [--write]`: measures the budgets of the design against the built server, and
+ * `npm run bench [-- name…] [--quick] [--write] [--minutes=N]`: measures the budgets of the design against the built server, and
  * writes docs/benchmarks.md with its plots when everything was measured at full length (or `--write` is given).
  *
  * Each measure is a file in bench/measures/ with its title, its method in words, and results with budgets. They run
@@ -16,6 +16,7 @@ import profile from './measures/profile.mjs'
 import recovery from './measures/recovery.mjs'
 import resources from './measures/resources.mjs'
 import send from './measures/send.mjs'
+import soak from './measures/soak.mjs'
 import start from './measures/start.mjs'
 import tls from './measures/tls.mjs'
 import { cleanUp } from './support/gantry.mjs'
@@ -38,6 +39,7 @@ const known = [
   resources,
   growth,
   profile,
+  soak,
 ]
 /** A measure that takes longer has failed; all of them together take about seven minutes. */
 const measureLimitMs = 240_000
@@ -45,18 +47,23 @@ const measureLimitMs = 240_000
 const options = process.argv.slice(2).filter((argument) => argument.startsWith('--'))
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'))
 const unknown = [
-  ...options.filter((option) => !['--quick', '--write', '--json'].includes(option)),
+  ...options.filter(
+    (option) => !['--quick', '--write', '--json'].includes(option) && !/^--minutes=[1-9]\d{0,3}$/.test(option),
+  ),
   ...names.filter((name) => !known.some((measure) => measure.name === name)),
 ]
 if (unknown.length > 0) {
   console.error(
-    `Unknown: ${unknown.join(' ')}. Measures: ${known.map(({ name }) => name).join(' ')}. Options: --quick --write --json.`,
+    `Unknown: ${unknown.join(' ')}. Measures: ${known.map(({ name }) => name).join(' ')}. Options: --quick --write --json --minutes=N (soak).`,
   )
   process.exit(2)
 }
 
 const quick = options.includes('--quick')
-const chosen = names.length === 0 ? known : known.filter(({ name }) => names.includes(name))
+const minutes =
+  Number(/^--minutes=(\d+)$/.exec(options.find((option) => option.startsWith('--minutes=')) ?? '')?.[1]) || undefined
+const usual = known.filter(({ onlyByName }) => !onlyByName)
+const chosen = names.length === 0 ? usual : known.filter(({ name }) => names.includes(name))
 for (const signal of ['SIGINT', 'SIGTERM']) {
   process.once(signal, () => {
     console.error('Interrupted; ending what was started.')
@@ -79,7 +86,10 @@ try {
     console.error(`${measure.title} …`)
     const watch = watchOthers()
     try {
-      const results = await withinLimit(measure.run({ source, quick, say }))
+      const results = await withinLimit(
+        measure.run({ source, quick, say, minutes, machine, write: options.includes('--write') }),
+        measure.limitMs?.({ minutes }) ?? measureLimitMs,
+      )
       const meanwhile = watch()
       if (meanwhile > 0.1) say(`other programs used ${Math.round(meanwhile * 100)} % of a core meanwhile`)
       measures.push({ name: measure.name, title: measure.title, method: measure.method, others: meanwhile, results })
@@ -98,7 +108,11 @@ const seconds = (performance.now() - from) / 1000
 if (options.includes('--json')) console.log(JSON.stringify({ machine, measures, seconds }, null, 2))
 else for (const result of measures.flatMap(({ results }) => results)) print(result)
 console.error(`${Math.round(seconds)} s${failed > 0 ? `, ${failed} failed` : ''}`)
-if (failed === 0 && (options.includes('--write') || (chosen.length === known.length && !quick))) {
+if (
+  failed === 0 &&
+  (options.includes('--write') || (chosen.length === usual.length && !quick)) &&
+  chosen.some(({ onlyByName }) => !onlyByName)
+) {
   writePage({ machine, measures, seconds })
   console.error('written: docs/benchmarks.md')
 }
@@ -112,9 +126,9 @@ function print(result) {
   console.log(`${mark} ${what}: ${figure(value)} ${unit}${of}${detail ? `\n         ${detail}` : ''}`)
 }
 
-function withinLimit(work) {
+function withinLimit(work, limitMs) {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(new Error(`It took longer than ${measureLimitMs / 1000} s.`)), measureLimitMs)
+    const timer = setTimeout(() => reject(new Error(`It took longer than ${limitMs / 1000} s.`)), limitMs)
     work.then(resolve, reject).finally(() => clearTimeout(timer))
   })
 }

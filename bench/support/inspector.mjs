@@ -26,6 +26,24 @@ export async function profiled(pid, work, intervalMicros = 500) {
   }
 }
 
+/** Evaluates an expression in a process that knows nothing of it; answers its value. The expression closes the inspector. */
+export async function told(pid, expression) {
+  for (let tries = 0; await targetOn(port); tries++) {
+    if (tries === 60) throw new Error(`Port ${port} is taken by another inspector.`)
+    await new Promise((resolve) => setTimeout(resolve, 1_000))
+  }
+  process.kill(pid, 'SIGUSR1')
+  const session = await open(await within(untilTarget()))
+  try {
+    const { result, exceptionDetails } = await session.ask('Runtime.evaluate', { expression, returnByValue: true })
+    if (exceptionDetails)
+      throw new Error(`The process refused the expression: ${exceptionDetails.exception.description}`)
+    return result.value
+  } finally {
+    session.close()
+  }
+}
+
 async function untilTarget() {
   for (;;) {
     const target = await targetOn(port)

@@ -3,6 +3,7 @@ import { mkdirSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { figure } from './numbers.mjs'
 import { barPlot, linePlot } from './plot.mjs'
+import { soakSection } from './soak-page.mjs'
 import { root } from './source.mjs'
 
 export const isMet = ({ value, budget, more }) => (more ? value >= budget : value <= budget)
@@ -48,10 +49,12 @@ Node ${machine.node} (ledger on ${machine.sqlite}), disk ${disk.fileSystem} wher
 (p99 ${figure(disk.syncP99Ms)} ms). The load runs on the same cores as what it measures. ${disturbance(measures)} The run took ${Math.round(seconds)} s.
 
 ${measures.map(section).join('\n')}
+${soakSection()}
 ## Run it
 
 \`npm run bench\` measures everything and writes this page; \`npm run bench -- send growth\` measures a selection and only prints;
 \`npm run bench -- --quick\` shortens each measurement and only prints.
+\`npm run bench -- soak --minutes=60 --write\` runs the hour at a steady rate, which is part of no other run.
 \`node bench/compare.mjs <another built checkout>\` runs two states of the code in alternation, for a machine that is not quiet. Parts by themselves, without the server around them:
 \`node bench/log.mjs\` (the segment log), \`node bench/broker.mjs\` (a broker without gRPC), \`node bench/grpc.mjs\` (gRPC without a broker).
 `

@@ -59,6 +59,29 @@ ${bars
 `
 }
 
+const colours = ['#0b6bcb', '#c2410c', '#15803d', '#7e22ce', '#6b7280']
+
+/** Several lines over time, from zero; `lines` have a label and points whose x rises. */
+export function timePlot({ title, unit, lines }) {
+  const all = height + lines.length * 18
+  const points = lines.flatMap((line) => line.points)
+  const highest = roundUp(Math.max(...points.map(({ y }) => y)) * 1.05)
+  const last = Math.max(...points.map(({ x }) => x))
+  const x = (value) => left + (value / last) * (width - left - right)
+  const y = (value) => height - bottom - (value / highest) * (height - top - bottom)
+  const steps = [0, 0.25, 0.5, 0.75, 1]
+  const said = lines.map(({ label, points: of }) => `${label} ${figure(of.at(-1).y)} at the end`).join(', ')
+  return `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 ${width} ${all}" role="img" aria-label="${escaped(`${unit} over ${title}: ${said}`)}">
+${style}
+<text class="title" x="${left}" y="20">${escaped(unit)}, over ${escaped(title)}</text>
+${steps.map((step) => `<line class="grid" x1="${left}" x2="${width - right}" y1="${y(step * highest)}" y2="${y(step * highest)}"/><text x="${left - 8}" y="${y(step * highest) + 4}" text-anchor="end">${figure(step * highest)}</text>`).join('\n')}
+${steps.map((step) => `<text x="${x(step * last)}" y="${height - bottom + 18}" text-anchor="middle">${figure(step * last)}</text>`).join('\n')}
+${lines.map(({ points: of }, index) => `<polyline fill="none" stroke-width="2" stroke="${colours[index % colours.length]}" points="${of.map((point) => `${x(point.x).toFixed(1)},${y(point.y).toFixed(1)}`).join(' ')}"/>`).join('\n')}
+${lines.map(({ label }, index) => `<rect x="${left}" y="${height - 14 + index * 18}" width="12" height="4" fill="${colours[index % colours.length]}"/><text x="${left + 20}" y="${height - 8 + index * 18}">${escaped(label)}</text>`).join('\n')}
+</svg>
+`
+}
+
 function roundUp(value) {
   if (value <= 0) return 1
   const unit = 10 ** Math.floor(Math.log10(value))
