@@ -14,7 +14,7 @@ import { createApi } from './api/server.ts'
 import type { Settings } from './config.ts'
 import { createEmbeddedEngine } from './engines/embedded/engine.ts'
 import { createLauncher } from './engines/embedded/host-process.ts'
-import { hostPlaces } from './engines/embedded/places.ts'
+import { hostPaths } from './engines/embedded/paths.ts'
 import { storedFormats } from './engines/embedded/stored-formats.ts'
 import { loadCertificate } from './gateway/certificate.ts'
 import { noPolicies } from './iam/authorize.ts'
@@ -48,8 +48,8 @@ const formats: KnownFormats = { ledger: migrations.length, ...storedFormats }
 
 /** Starting does not wait longer than this for instances to come up; the loop goes on behind it. */
 const instancesReadyLimitMs = 10_000
-/** GetInstance does not wait longer for the broker process to tell what is stored: clients give up after three seconds. */
-const usageLimitMs = 500
+/** A reply does not wait longer for what it can do without, such as how much is stored: clients give up after three seconds. */
+const briefAnswerMs = 500
 
 /** Pauses between tries to start the broker process and to look at the instances, when either fails. */
 const firstBringUpPauseMs = 500
@@ -105,7 +105,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     // Heard below, once there is a loop to go on with.
     engineStarted.catch(() => {})
     // A start that fails must not end a process that served clients before it.
-    undo.push(() => (ready ? engine.stop() : engine.leave()))
+    undo.push(() => (ready ? engine.stop() : engine.detach()))
 
     const ledger = await openLedger({ home: settings.home, databaseUrl: settings.databaseUrl, world, log })
     undo.push(() => ledger.close())
@@ -180,9 +180,8 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => reconciler.wake(instanceId),
-        messages: engine,
-        lag: (instanceId, consumerGroupId) => orNull(clock, usageLimitMs, engine.lag(instanceId, consumerGroupId)),
-        usage: (instanceId) => orNull(clock, usageLimitMs, engine.usage(instanceId)),
+        ask: engine.ask,
+        askBriefly: (...question) => orNull(clock, briefAnswerMs, engine.ask(...question)),
       },
       keyRing: ledgerKeyRing({ ledger, accountId: account.accountId, clock }),
       nonces,
@@ -212,7 +211,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
 
 /** A key or certificate that the broker process could not use stops the start here, where someone reads why. */
 async function checkCertificate(home: string): Promise<void> {
-  const { certificates } = hostPlaces(home)
+  const { certificates } = hostPaths(home)
   if (!existsSync(certificates)) return
   try {
     await loadCertificate({ directory: certificates, hosts: [] })

@@ -5,7 +5,9 @@
  * A promise of a write (send, ack, invisible duration, dead letter) resolves only after the log has
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
  */
-import type { GroupSpec, MessageType, OffsetReset, TopicLag, TopicSpec, TraceIncident } from '../engines/engine.ts'
+import type { GroupSpec, MessageType, OffsetReset, TopicSpec } from '../model/instances.ts'
+import type { TraceIncident } from '../model/messages.ts'
+import type { TopicLag } from '../model/observations.ts'
 import type { Elasticity } from './core/capacity.ts'
 
 /** The language of `SqlFilter`, for whoever can read a payload's properties. */
@@ -350,14 +352,4 @@ export interface Delivery {
 export interface HandleOutcome {
   /** `expired` covers malformed and unknown handles too; an already acknowledged delivery is `done`. */
   readonly outcome: 'done' | 'expired'
-}
-
-/** A refusal with the code of apache.rocketmq.v2.Code (data-plane.md §8) and a sentence for the user. */
-export class BrokerRefusal extends Error {
-  override readonly name = 'BrokerRefusal'
-  readonly code: number
-  constructor(code: number, message: string) {
-    super(message)
-    this.code = code
-  }
 }

@@ -8,8 +8,8 @@ import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync } fro
 import path from 'node:path'
 import { StringDecoder } from 'node:string_decoder'
 import type { Settings } from '../config.ts'
-import { lookAtProcesses } from '../engines/embedded/look.ts'
-import { hostPlaces } from '../engines/embedded/places.ts'
+import { lookAtProcesses } from '../engines/embedded/inspect.ts'
+import { hostPaths } from '../engines/embedded/paths.ts'
 import { pause, realClock } from '../world/real.ts'
 import { wholeNumber } from './arguments.ts'
 import { refuseHostileHome } from './client.ts'
@@ -71,7 +71,7 @@ const timeOf = ({ timeMs }: LogLine): string | null => (timeMs === null ? null :
 
 /** The server's log and those of the broker processes, also of processes that have ended. */
 function chosenSources(home: string, only: string | undefined): Source[] {
-  const { brokers } = hostPlaces(home)
+  const { brokers } = hostPaths(home)
   const server = path.join(home, serverLogName)
   const names = existsSync(brokers) ? readdirSync(brokers).filter((name) => name.endsWith('.log')) : []
   const all = [

@@ -1,6 +1,6 @@
 /** The broker processes of this machine's home, as commands show them. The API knows nothing of them: they are no product of the vendor. */
 import type { Settings } from '../config.ts'
-import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/look.ts'
+import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/inspect.ts'
 import { realClock } from '../world/real.ts'
 import { type OutputOptions, print } from './output.ts'
 import { table } from './tables.ts'

@@ -1,6 +1,6 @@
 /** `gantry stop`: ends the server of a home cleanly, with its broker processes. */
 import type { Settings } from '../config.ts'
-import { lookAtProcesses } from '../engines/embedded/look.ts'
+import { lookAtProcesses } from '../engines/embedded/inspect.ts'
 import { homeHolder } from '../ledger/home.ts'
 import { describeSelf, isJudgedBy } from '../world/process-identity.ts'
 import { pause, realClock } from '../world/real.ts'

@@ -4,7 +4,8 @@
  * the official clients; here it is what exists, with which generation, on which port.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { Engine, GroupSpec, InstanceSpec, MessageType, OffsetReset, TopicSpec } from './engine.ts'
+import type { GroupSpec, InstanceSpec, MessageType, OffsetReset, TopicSpec } from '../model/instances.ts'
+import type { Engine } from './engine.ts'
 
 /** An engine under test, and what a test may do to the world around it. */
 export interface ContractSubject {
@@ -59,6 +60,8 @@ export function engineContract(
       encryptionKeyId: null,
       ...change,
     })
+    const lag = (instanceId: string, consumerGroupId: string, of: Engine = engine) =>
+      of.ask(instanceId, 'lag', { consumerGroupId })
     const reset = (resetId: string, more: Partial<OffsetReset> = {}): OffsetReset => ({
       resetId,
       consumerGroupId: 'workers',
@@ -98,7 +101,7 @@ export function engineContract(
     it('holds nothing at first', async () => {
       expect(await transcript()).toEqual([])
       expect(await engine.observeInstance('rmq-cn-contract001')).toBeNull()
-      expect(await engine.usage('rmq-cn-contract001')).toBeNull()
+      await expect(engine.ask('rmq-cn-contract001', 'usage', {})).rejects.toMatchObject({ code: 'absent' })
     })
 
     it('makes an instance, and answers what is then in force', async () => {
@@ -114,7 +117,10 @@ export function engineContract(
       })
       expect(await engine.observeInstance(spec.instanceId)).toEqual(observed)
       expect(await engine.observe()).toEqual([observed])
-      expect(await engine.usage(spec.instanceId)).toMatchObject({ instanceId: spec.instanceId, connections: 0 })
+      expect(await engine.ask(spec.instanceId, 'usage', {})).toMatchObject({
+        instanceId: spec.instanceId,
+        connections: 0,
+      })
     })
 
     it('takes the same instance twice', async () => {
@@ -206,7 +212,7 @@ export function engineContract(
       await engine.removeInstance('rmq-cn-never-was')
       expect(await transcript()).toEqual([])
       expect(await engine.observeInstance(spec.instanceId)).toBeNull()
-      expect(await engine.usage(spec.instanceId)).toBeNull()
+      await expect(engine.ask(spec.instanceId, 'usage', {})).rejects.toMatchObject({ code: 'absent' })
       await engine.ensureInstance({ ...spec, instanceId: 'rmq-cn-contract002' })
       expect(await transcript()).toEqual(['rmq-cn-contract002@1 running'])
     })
@@ -280,12 +286,12 @@ export function engineContract(
     })
 
     it('says how far a group is behind: nothing of an absent instance, and of a group that reads nothing', async () => {
-      expect(await engine.lag('rmq-cn-never-was', 'workers')).toBeNull()
+      await expect(lag('rmq-cn-never-was', 'workers')).rejects.toMatchObject({ code: 'absent' })
       const { instanceId } = await engine.ensureInstance(await specOf())
       await engine.ensureTopics(instanceId, [topic('orders')])
       await engine.ensureGroups(instanceId, [group('workers')])
-      expect(await engine.lag(instanceId, 'workers')).toEqual([])
-      expect(await engine.lag(instanceId, 'nobody')).toEqual([])
+      expect(await lag(instanceId, 'workers')).toEqual([])
+      expect(await lag(instanceId, 'nobody')).toEqual([])
     })
 
     it('counts what a reset puts before a group, carries each reset out once, also after a restart', async (test) => {
@@ -298,20 +304,20 @@ export function engineContract(
       await subject.send(port, 'orders', 5)
       await subject.send(port, 'audit', 2)
       const ready = async (of: Engine = engine): Promise<string[]> =>
-        ((await of.lag(instanceId, 'workers')) ?? []).map(
+        (await lag(instanceId, 'workers', of)).map(
           (one) => `${one.topicName} ${one.readyCount} ready, ${one.inflightCount} in flight`,
         )
       await engine.resetOffsets(instanceId, [reset('a', { toMs: 0 })])
       expect(await ready()).toEqual(['orders 5 ready, 0 in flight'])
-      const [lag] = (await engine.lag(instanceId, 'workers')) ?? []
-      expect(lag?.readySinceMs).toBeGreaterThan(0)
+      const [behind] = await lag(instanceId, 'workers')
+      expect(behind?.readySinceMs).toBeGreaterThan(0)
       await engine.resetOffsets(instanceId, [reset('b', { toMs: null })])
       expect(await ready()).toEqual(['orders 0 ready, 0 in flight'])
       await engine.resetOffsets(instanceId, [reset('b', { toMs: 0 })])
       expect(await ready(), 'b was carried out before').toEqual(['orders 0 ready, 0 in flight'])
       await subject.send(port, 'orders', 1)
       expect(await ready()).toEqual(['orders 1 ready, 0 in flight'])
-      expect(await engine.lag(instanceId, 'others'), 'another group').toEqual([])
+      expect(await lag(instanceId, 'others'), 'another group').toEqual([])
 
       const reopened = await subject.reopen()
       await reopened.ensureInstance(spec)
@@ -321,6 +327,14 @@ export function engineContract(
       expect(await ready(reopened)).toEqual(['orders 6 ready, 0 in flight'])
       await reopened.resetOffsets(instanceId, [reset('d', { topicName: 'audit', toMs: 0 })])
       expect((await ready(reopened)).sort()).toEqual(['audit 2 ready, 0 in flight', 'orders 6 ready, 0 in flight'])
+    })
+
+    it('refuses a question that nobody knows, and says which', async () => {
+      const { instanceId } = await engine.ensureInstance(await specOf())
+      for (const question of ['whoAreYou', 'constructor', '__proto__']) {
+        const asked = engine.ask(instanceId, question as 'usage', {})
+        await expect(asked).rejects.toMatchObject({ code: 'unsupported', message: expect.stringContaining(question) })
+      }
     })
 
     it('takes every message type it claims, and refuses the others by name', async () => {

@@ -5,7 +5,10 @@
  * One bad topic or group does not hold up the others: when a list is refused it is tried one by one,
  * what worked is recorded, and what did not stays CREATING and is tried again.
  */
-import { type Engine, EngineError, type InstanceObservation, type OffsetReset } from '../engines/engine.ts'
+import type { Engine } from '../engines/engine.ts'
+import type { OffsetReset } from '../model/instances.ts'
+import type { InstanceObservation } from '../model/observations.ts'
+import { EngineError } from '../model/refusals.ts'
 import type { Clock } from '../world/world.ts'
 import type { Applied, Step } from './plan.ts'
 import type { PortSource } from './ports.ts'

@@ -1,7 +1,7 @@
 /** The planner's choices as transcripts: what is wanted, what the engine holds, and the steps. */
 import { describe, expect, it } from 'vitest'
-import type { InstanceObservation } from '../engines/engine.ts'
 import type { Row } from '../ledger/schema.ts'
+import type { InstanceObservation } from '../model/observations.ts'
 import { type PlanInput, plan, presume, type Step, type Wanted } from './plan.ts'
 
 const id = 'i1'

@@ -12,15 +12,10 @@
  * belong to another ledger (a restored backup, a changed database address). Half-made instances are always
  * known, because the ledger records an instance before any engine is told of it.
  */
-import type {
-  AccountSpec,
-  GroupSpec,
-  InstanceObservation,
-  InstanceSpec,
-  OffsetReset,
-  TopicSpec,
-} from '../engines/engine.ts'
+
 import type { Row } from '../ledger/schema.ts'
+import type { AccountSpec, GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../model/instances.ts'
+import type { InstanceObservation } from '../model/observations.ts'
 import {
   groupSpecOf,
   type InstancePorts,

@@ -10,8 +10,9 @@
  *
  * Choices are made in plan.ts and nowhere else; perform.ts carries them out.
  */
-import type { Engine, InstanceObservation } from '../engines/engine.ts'
+import type { Engine } from '../engines/engine.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import type { InstanceObservation } from '../model/observations.ts'
 import type { Cancel, World } from '../world/world.ts'
 import { type Outcome, perform, sentenceOf, withLimit } from './perform.ts'
 import { type PlanInput, plan, presume, type Step, type Wanted } from './plan.ts'

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
-import type { InstanceSpec } from '../engines/engine.ts'
 import type { Row } from '../ledger/schema.ts'
+import type { InstanceSpec } from '../model/instances.ts'
 import { groupSpecOf, instanceSpecOf, portKindsOf, topicSpecOf } from './spec.ts'
 
 const row = (change: {

@@ -7,6 +7,7 @@
  */
 import { limits } from '../catalogue/rocketmq/limits.ts'
 import { specificationOfStored } from '../catalogue/rocketmq/specifications.ts'
+import type { Row } from '../ledger/schema.ts'
 import type {
   AccountSpec,
   GroupSpec,
@@ -15,8 +16,7 @@ import type {
   MessageType,
   OffsetReset,
   TopicSpec,
-} from '../engines/engine.ts'
-import type { Row } from '../ledger/schema.ts'
+} from '../model/instances.ts'
 
 export type PortKind = 'vpc' | 'internet'
 

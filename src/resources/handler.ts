@@ -4,9 +4,11 @@
  */
 import type { DataIn, InputIn } from '../catalogue/declare.ts'
 import type { Product } from '../catalogue/product.ts'
-import type { Engine, EngineCapabilities, InstanceUsage, TopicLag } from '../engines/engine.ts'
+import type { EngineCapabilities } from '../engines/engine.ts'
+import type { AnswerOf, Ask, ParamsOf, QuestionName } from '../engines/questions.ts'
 import type { Principal } from '../iam/principal.ts'
 import type { Ledger, OneUse } from '../ledger/ledger.ts'
+import type { InstanceId } from '../model/ids.ts'
 import type { World } from '../world/world.ts'
 
 export interface Call {
@@ -20,6 +22,12 @@ export interface Call {
   /** Host name under which the caller reached the API, to advertise endpoints it can dial. */
   readonly reachedHost: string
 }
+
+export type AskBriefly = <Name extends QuestionName>(
+  instanceId: InstanceId,
+  question: Name,
+  params: ParamsOf<Name>,
+) => Promise<AnswerOf<Name> | null>
 
 /** What handlers need besides the call; made once by server.ts. */
 export interface Services {
@@ -39,12 +47,10 @@ export interface Services {
   readonly engine: EngineCapabilities & { readonly name: string }
   /** Asks the loop for a look at this instance. Call after the change is committed. */
   wake(instanceId: string): void
-  /** What is stored in an instance, as its engine says. */
-  readonly messages: Pick<Engine, 'findMessages' | 'traceMessage'>
-  /** How far a group is behind on each topic it reads; null when the engine does not say, now. */
-  lag(instanceId: string, consumerGroupId: string): Promise<readonly TopicLag[] | null>
-  /** Bytes stored and live connections; null when the engine does not say, now. */
-  usage(instanceId: string): Promise<InstanceUsage | null>
+  /** Asks the engine (engines/questions.ts). Rejects with `EngineError` when it has no answer now. */
+  readonly ask: Ask
+  /** The same for what a reply can do without: null when the engine has no answer, or none in time. */
+  readonly askBriefly: AskBriefly
 }
 
 /**

@@ -10,6 +10,7 @@ import { noPolicies, type Policies } from '../../src/iam/authorize.ts'
 import type { AccessKey, KeyRing } from '../../src/iam/keys.ts'
 import { memoryNonces, type NonceStore } from '../../src/iam/nonces.ts'
 import { requestTarget, signRequest } from '../../src/iam/sign.ts'
+import { EngineError } from '../../src/model/refusals.ts'
 import { type Log, silentLog } from '../../src/observability/log.ts'
 import { handlers as billingHandlers } from '../../src/resources/bssopenapi/index.ts'
 import type { Handlers, ServedProduct, Services } from '../../src/resources/handler.ts'
@@ -207,8 +208,11 @@ function fakeServices(clock: Clock): Services {
     },
     engine: { name: 'none' } as Services['engine'],
     wake: () => {},
-    messages: { findMessages: async () => null, traceMessage: async () => null },
-    lag: async () => null,
-    usage: async () => null,
+    ask: nobodyAnswers,
+    askBriefly: async () => null,
   }
+}
+
+const nobodyAnswers: Services['ask'] = async () => {
+  throw new EngineError('absent', 'There is no engine here.')
 }

@@ -3,25 +3,25 @@ import { mkdir } from 'node:fs/promises'
 import type { Server } from 'node:net'
 import path from 'node:path'
 import { lockFolder } from '../../src/engines/embedded/folder-lock.ts'
-import { createBrokerHost } from '../../src/engines/embedded/host.ts'
+import { BrokerHost } from '../../src/engines/embedded/host.ts'
 import { connectToHost, serveHost } from '../../src/engines/embedded/link.ts'
-import { hostPlaces, processPlaces } from '../../src/engines/embedded/places.ts'
+import { hostPaths, processPaths } from '../../src/engines/embedded/paths.ts'
 import type { Launcher } from '../../src/engines/embedded/supervisor.ts'
 import { loadCertificate } from '../../src/gateway/certificate.ts'
 import { realWorld } from '../../src/world/real.ts'
 
 export function hostsInThisProcess(home: string): Launcher {
   const world = realWorld()
-  const places = hostPlaces(home)
+  const places = hostPaths(home)
   return {
     names: async () => [],
     find: async () => null,
     async start(name) {
-      const { socket } = processPlaces(home, name)
+      const { socket } = processPaths(home, name)
       await mkdir(places.sockets, { recursive: true })
       let server: Server | null = null
       const links = new Set<() => void>()
-      const host = await createBrokerHost({
+      const host = new BrokerHost({
         world,
         directory: places.instances,
         self: { version: 'test', home, name },

@@ -56,7 +56,7 @@ it('a damaged message is named by GetInstance and doctor, and the others are del
   }
 })
 
-/** Turns one bit of the text where it is stored; answers the file. */
+/** KeyedQueue one bit of the text where it is stored; answers the file. */
 function flipIn(folder: string, text: string): string {
   for (const name of readdirSync(folder)) {
     const file = path.join(folder, name)

@@ -5,7 +5,7 @@
 import { readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { describe, expect, it } from 'vitest'
-import { hostPlaces } from '../../src/engines/embedded/places.ts'
+import { hostPaths } from '../../src/engines/embedded/paths.ts'
 import { pause } from '../../src/world/real.ts'
 import { run } from '../cli/run.ts'
 import { runningInstance, sdkClient, until } from '../support/sdk.ts'
@@ -116,7 +116,7 @@ async function keepsEnding(bench: ProcessBench): Promise<void> {
     [mended.instanceId]: '1',
   })
   // A process that starts now ends at once; those that run have read it long ago.
-  const certificate = path.join(hostPlaces(home).certificates, 'tls.crt')
+  const certificate = path.join(hostPaths(home).certificates, 'tls.crt')
   const good = readFileSync(certificate)
   writeFileSync(certificate, 'no certificate')
   await server.killBroker('1')

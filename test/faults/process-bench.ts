@@ -1,6 +1,6 @@
 /** A home whose broker processes a test stops, kills and looks at, with instances under load. */
 import { expect } from 'vitest'
-import { lookAtProcesses, type ProcessSeen } from '../../src/engines/embedded/look.ts'
+import { lookAtProcesses, type ProcessSeen } from '../../src/engines/embedded/inspect.ts'
 import { realClock } from '../../src/world/real.ts'
 import { runningGroup, runningInstance, sdkClient, until } from '../support/sdk.ts'
 import { type TestHome, type TestServer, temporaryHome } from '../support/server.ts'

@@ -8,8 +8,8 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { createEmbeddedEngine } from '../../src/engines/embedded/engine.ts'
 import { createLauncher } from '../../src/engines/embedded/host-process.ts'
-import type { ProcessSeen } from '../../src/engines/embedded/look.ts'
-import { hostPlaces, processPlaces } from '../../src/engines/embedded/places.ts'
+import type { ProcessSeen } from '../../src/engines/embedded/inspect.ts'
+import { hostPaths, processPaths } from '../../src/engines/embedded/paths.ts'
 import { realWorld } from '../../src/world/real.ts'
 import { instanceRequest, runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
 import { brokerPid, type TestHome, type TestServer } from '../support/server.ts'
@@ -125,11 +125,11 @@ describe('a Platinum instance', () => {
     client = sdkClient(server.ready)
     await until(look, (seen) => seen.length === 1, 'its process is gone')
     await until(
-      async () => [hostPlaces(home.home).brokers, hostPlaces(home.home).locks].flatMap((folder) => readdirSync(folder)),
+      async () => [hostPaths(home.home).brokers, hostPaths(home.home).locks].flatMap((folder) => readdirSync(folder)),
       (names) => names.every((name) => !name.includes(instanceId)),
       'its log, socket and locks are gone',
     )
-    expect(readdirSync(hostPlaces(home.home).instances)).not.toContain(instanceId)
+    expect(readdirSync(hostPaths(home.home).instances)).not.toContain(instanceId)
     expect(await whereabouts()).toEqual({ [other.instanceId]: '1' })
     await runs(server, other.instanceId)
   })
@@ -166,14 +166,14 @@ describe('what the next server finds', () => {
     const spread = await whereabouts()
     const pids = (await look()).map(({ greeting }) => greeting!.pid)
     await server.kill()
-    writeFileSync(processPlaces(home.home, '9').socket, '')
-    writeFileSync(hostPlaces(home.home).processes, '{"format":')
+    writeFileSync(processPaths(home.home, '9').socket, '')
+    writeFileSync(hostPaths(home.home).processes, '{"format":')
     server = await start({ ...pool(2), GANTRY_BROKER_LINGER_MINUTES: '8' })
     for (const { instanceId } of both) await runs(server, instanceId)
     const seen = await look()
     expect(seen.map(({ greeting }) => [greeting!.pid, greeting!.lingerMinutes])).toEqual(pids.map((pid) => [pid, 8]))
     expect(await whereabouts()).toEqual(spread)
-    expect(existsSync(processPlaces(home.home, '9').socket)).toBe(false)
+    expect(existsSync(processPaths(home.home, '9').socket)).toBe(false)
     expect(server.log()).toMatch(/processes\.json cannot be used and is made anew/)
     await until(look, (all) => all.every(({ instances }) => instances.length === 1), 'it is written down again')
   })

@@ -9,7 +9,6 @@ import { Agent, request as httpRequest } from 'node:http'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { type Api, createApi } from '../../src/api/server.ts'
-import type { Engine, MessageView } from '../../src/engines/engine.ts'
 import { SimulatedEngine } from '../../src/engines/simulated/engine.ts'
 import { memoryNonces } from '../../src/iam/nonces.ts'
 import { encodePercent } from '../../src/iam/percent.ts'
@@ -18,6 +17,7 @@ import type { Ledger } from '../../src/ledger/ledger.ts'
 import { openLedger } from '../../src/ledger/open.ts'
 import { createPortSource } from '../../src/lifecycle/ports.ts'
 import { createReconciler, type Reconciler } from '../../src/lifecycle/reconciler.ts'
+import type { MessageView } from '../../src/model/messages.ts'
 import { type Log, silentLog } from '../../src/observability/log.ts'
 import { products } from '../../src/resources/index.ts'
 import { realWorld } from '../../src/world/real.ts'
@@ -67,6 +67,7 @@ export class FuzzSubject {
     const log = logTo(errors)
     const ledger = await openLedger({ home, databaseUrl: null, world, log })
     const engine = new SimulatedEngine({ clock: world.clock })
+    answerWithOneMessageEach(engine)
     const ports = createPortSource({ base: 21_000, host: '127.0.0.1', isFree: async () => true })
     const loop = createReconciler({ ledger, engine, world, log, ports, listenHost: '127.0.0.1' })
     await loop.start()
@@ -84,9 +85,8 @@ export class FuzzSubject {
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => loop.wake(instanceId),
-        messages: oneMessageEach(engine),
-        lag: (instanceId) => engine.lag(instanceId),
-        usage: (instanceId) => engine.usage(instanceId),
+        ask: engine.ask,
+        askBriefly: engine.ask,
       },
       keyRing: memoryKeyRing([testKey(), userKey()]),
       nonces: memoryNonces(),
@@ -249,20 +249,18 @@ const STORED: MessageView = {
   queueOffset: 0,
 }
 
-function oneMessageEach(engine: SimulatedEngine): Pick<Engine, 'findMessages' | 'traceMessage'> {
-  const has = (instanceId: string, topicName: string): boolean =>
-    engine.held(instanceId)?.topics.has(topicName) ?? false
-  return {
-    findMessages: async (instanceId, { topicName, messageId }) => {
-      if (!has(instanceId, topicName)) return null
+function answerWithOneMessageEach(engine: SimulatedEngine): void {
+  engine.answer({
+    findMessages: ({ topics }, { topicName, messageId }) => {
+      if (!topics.has(topicName)) return null
       const messages = messageId === null || messageId === STORED.messageId ? [STORED] : []
       return { messages, total: messages.length, scroll: null }
     },
-    traceMessage: async (instanceId, { topicName, messageId }) =>
-      has(instanceId, topicName) && messageId === STORED.messageId
+    traceMessage: ({ topics }, { topicName, messageId }) =>
+      topics.has(topicName) && messageId === STORED.messageId
         ? { message: STORED, deadLetterOf: null, incidents: [], orderlyGroups: [] }
         : null,
-  }
+  })
 }
 
 /** As a client escapes; half a surrogate pair has no UTF-8 and becomes the replacement character. */

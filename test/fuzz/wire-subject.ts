@@ -13,11 +13,11 @@ import {
   metricsService,
 } from '../../src/broker/protocols/grpc/index.ts'
 import { openBroker } from '../../src/broker/shell/open.ts'
-import type { MessageType } from '../../src/engines/engine.ts'
 import { createBandwidth } from '../../src/gateway/bandwidth.ts'
 import { type CallHost, ServerCall } from '../../src/grpc/call.ts'
 import { defaultLimits } from '../../src/grpc/limits.ts'
 import type { Method } from '../../src/grpc/transport.ts'
+import type { MessageType } from '../../src/model/instances.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import { SimulatedDisk } from '../../src/world/simulated-disk.ts'
 

@@ -414,7 +414,7 @@ describe.each([ours, reference])('$name', (implementation) => {
     let acceptedAll = true
     for (let i = 0; i < 300; i++) acceptedAll = call.write({ text: 'x'.repeat(32_768), n: i }) && acceptedAll
     call.end()
-    // Turns enough for everything that may be sent ahead to arrive and wait.
+    // KeyedQueue enough for everything that may be sent ahead to arrive and wait.
     await begun.promise
     for (let turn = 0; turn < 200; turn++) await new Promise((resolve) => setImmediate(resolve))
     go.fire()

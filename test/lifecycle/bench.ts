@@ -172,8 +172,7 @@ export class Fuse {
       capabilities: engine.capabilities,
       start: () => engine.start(),
       stop: () => engine.stop(),
-      lag: (instanceId: string) => engine.lag(instanceId),
-      usage: (instanceId: string) => engine.usage(instanceId),
+      ask: engine.ask,
       onChange: (listener: (instanceId: string | null) => void) =>
         engine.onChange((instanceId) => {
           if (!this.#dead) listener(instanceId)

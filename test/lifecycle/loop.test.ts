@@ -1,8 +1,8 @@
 /** What the loop promises, over a real ledger and an engine in memory, on a clock moved by hand. */
 import { afterEach, describe, expect, it } from 'vitest'
-import { EngineError } from '../../src/engines/engine.ts'
 import type { EngineCall, Fault } from '../../src/engines/simulated/engine.ts'
 import { instanceStatus } from '../../src/lifecycle/status.ts'
+import { EngineError } from '../../src/model/refusals.ts'
 import { settle } from '../../src/world/simulated.ts'
 import {
   addInstance,

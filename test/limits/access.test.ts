@@ -1,7 +1,7 @@
 /** Who may come in, how many, and how much goes out: seen by the official client, or by the driver where that one hides it. */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { InstanceSpec } from '../../src/engines/engine.ts'
 import * as gen from '../../src/grpc/gen/rocketmq.js'
+import type { InstanceSpec } from '../../src/model/instances.ts'
 import { DriverClient } from '../wire/driver/client.ts'
 import { type DrivenInstance, turns } from '../wire/driver/instance.ts'
 import { BoughtInstance, told } from './instance.ts'
@@ -58,7 +58,9 @@ describe('connections', () => {
     expect((await surplus.heartbeat('group', 1)).status?.code).toBe(42900)
     await instance.clock.advance(10_000)
     await turns(50)
-    expect((await instance.host.usage({ instanceId: instance.instanceId }))?.connections).toBe(1)
+    expect(
+      (await instance.host.ask({ instanceId: instance.instanceId, question: 'usage', params: {} })).connections,
+    ).toBe(1)
   })
 })
 
@@ -67,7 +69,9 @@ it('groups made by use take places of the quota', async () => {
   const topic = await instance.topic()
   await instance.group()
   await shop.consumer(topic, 'made-by-use')
-  expect(await instance.host.usage({ instanceId: instance.instanceId })).toMatchObject({ groupsMadeByUse: 1 })
+  expect(await instance.host.ask({ instanceId: instance.instanceId, question: 'usage', params: {} })).toMatchObject({
+    groupsMadeByUse: 1,
+  })
   const third = await dial()
   const poll = await third.poll('simple', topic, 'one-too-many')
   expect(poll.status).toMatchObject({ code: 42900, message: expect.stringMatching(/2 consumer groups.*allows 2/) })
@@ -125,7 +129,8 @@ describe('the whitelist', () => {
   })
 })
 
-const connections = async () => (await instance.host.usage({ instanceId: instance.instanceId }))!.connections
+const connections = async () =>
+  (await instance.host.ask({ instanceId: instance.instanceId, question: 'usage', params: {} })).connections
 
 describe('the bandwidth that was bought', () => {
   /** 1 Mbit/s is 125,000 bytes a second; a second's worth may go at once. */

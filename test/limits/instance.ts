@@ -1,5 +1,5 @@
 /** An instance with a clock of its own and official clients on it, which end before it does. */
-import type { InstanceSpec } from '../../src/engines/engine.ts'
+import type { InstanceSpec } from '../../src/model/instances.ts'
 import { clientOptions, rocketmq } from '../support/client.ts'
 import { DrivenInstance, turns } from '../wire/driver/instance.ts'
 

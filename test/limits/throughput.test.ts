@@ -3,9 +3,9 @@
  * broker's clock stands still, so a budget is exactly what it is: nothing comes back unless the test lets time pass.
  */
 import { afterEach, describe, expect, it } from 'vitest'
-import type { GroupSpec, InstanceSpec, MessageType, TopicSpec } from '../../src/engines/engine.ts'
 import type { Row } from '../../src/ledger/schema.ts'
 import { instanceSpecOf } from '../../src/lifecycle/spec.ts'
+import type { GroupSpec, InstanceSpec, MessageType, TopicSpec } from '../../src/model/instances.ts'
 import type { DrivenInstance } from '../wire/driver/instance.ts'
 import { BoughtInstance, told } from './instance.ts'
 

@@ -6,9 +6,11 @@
 import { expect } from 'vitest'
 import { ApiError, invalid, missing } from '../../src/catalogue/errors.ts'
 import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
-import type { EngineCapabilities, InstanceUsage, TopicLag } from '../../src/engines/engine.ts'
+import type { EngineCapabilities } from '../../src/engines/engine.ts'
+import { type Answers, type Ask, answerOf } from '../../src/engines/questions.ts'
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import type { Row } from '../../src/ledger/schema.ts'
+import type { InstanceUsage, TopicLag } from '../../src/model/observations.ts'
 import type { Call, Handlers, Services } from '../../src/resources/handler.ts'
 import { handlers } from '../../src/resources/rocketmq/index.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
@@ -70,7 +72,8 @@ export class Subject {
   engine: EngineCapabilities & { readonly name: string } = { name: 'test', ...CAPABLE }
   usage: InstanceUsage | null = null
   lag: readonly TopicLag[] | null = []
-  messages: Services['messages'] = { findMessages: async () => null, traceMessage: async () => null }
+  /** What the engine answers besides `usage` and `lag`. */
+  answers: Partial<Answers<string>> = { findMessages: () => null, traceMessage: () => null }
   ledger: Ledger
   readonly #place: LedgerPlace
   readonly #random = new SimulatedRandom(7)
@@ -198,15 +201,16 @@ export class Subject {
 
   #services(): Services {
     const world: World = { clock: this.clock, random: this.#random, disk: undefined as never }
+    const answers = { usage: () => this.usage, lag: () => this.lag, ...this.answers } as Partial<Answers<string>>
+    const ask: Ask = (instanceId, question, params) => answerOf(answers, instanceId, question, params)
     return {
       world,
       ledger: this.ledger,
       settings: this.settings,
       engine: this.engine,
       wake: (instanceId) => void this.woken.push(instanceId),
-      messages: this.messages,
-      lag: async () => this.lag,
-      usage: async () => this.usage,
+      ask,
+      askBriefly: ask,
     }
   }
 

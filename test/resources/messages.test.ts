@@ -1,6 +1,6 @@
 /** What the operations on messages and traces ask of the engine, and what they refuse before they ask. */
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { MessageQuery } from '../../src/engines/engine.ts'
+import type { MessageQuery } from '../../src/model/messages.ts'
 import { clean, Subject, stop } from './harness.ts'
 
 let subject: Subject
@@ -12,12 +12,12 @@ beforeEach(async () => {
   path = { instanceId, topicName: 'orders' }
   await subject.call('CreateTopic', { path, body: { messageType: 'NORMAL' } })
   asked = []
-  subject.messages = {
-    findMessages: async (_instanceId, query) => {
+  subject.answers = {
+    findMessages: (_instanceId, query) => {
       asked.push(query)
       return { messages: [], total: 0, scroll: null }
     },
-    traceMessage: async () => null,
+    traceMessage: () => null,
   }
 })
 afterEach(clean)

@@ -5,8 +5,9 @@
  *
  * Everything random comes from the seed and everything timed from the simulated clock.
  */
-import { BrokerRefusal, type Delivery, type Filter, type ReceiveRequest } from '../../src/broker/broker.ts'
+import type { Delivery, Filter, ReceiveRequest } from '../../src/broker/broker.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
+import { BrokerRefusal } from '../../src/model/refusals.ts'
 import { Model } from './model.ts'
 import { check, HOUR, MINUTE, World } from './world.ts'
 

@@ -9,9 +9,10 @@
  * 3. What was promised reaches each group, or its dead letters, unless its lite topic had no message for as long
  *    as it takes to expire; what did expire never comes again, and leaves nothing behind.
  */
-import { BrokerRefusal, type Delivery, type LiteOffset, type LiteSyncRequest } from '../../src/broker/broker.ts'
+import type { Delivery, LiteOffset, LiteSyncRequest } from '../../src/broker/broker.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
+import { BrokerRefusal } from '../../src/model/refusals.ts'
 import { type OrderedMessage, OrderModel, type OrderReader } from './order-model.ts'
 import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 

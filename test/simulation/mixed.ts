@@ -4,10 +4,11 @@
  * that join, fall silent and leave; settings changed live; kills, power cuts, full, slow and failing disks, clocks
  * that jump, replies that are lost or asked for twice. `mixed-model.ts` judges.
  */
-import { BrokerRefusal, type Delivery, type Filter } from '../../src/broker/broker.ts'
+import type { Delivery, Filter } from '../../src/broker/broker.ts'
 import { limits } from '../../src/broker/core/limits.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
-import type { MessageType } from '../../src/engines/engine.ts'
+import type { MessageType } from '../../src/model/instances.ts'
+import { BrokerRefusal } from '../../src/model/refusals.ts'
 import { type Message, MixedModel, passes, type Resolution, type Subscription } from './mixed-model.ts'
 import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 

@@ -3,9 +3,10 @@
  * the middle of a batch, restarts, kills and power cuts, disks that fill, clocks that jump, a topic that is
  * made anew, a group that turns from orderly to concurrent and back. `order-model.ts` judges.
  */
-import { BrokerRefusal, type Delivery } from '../../src/broker/broker.ts'
+import type { Delivery } from '../../src/broker/broker.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
+import { BrokerRefusal } from '../../src/model/refusals.ts'
 import { OrderModel, type OrderReader } from './order-model.ts'
 import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 

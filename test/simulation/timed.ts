@@ -8,9 +8,10 @@
  * or its topic removed. It lies in one place of one queue for ever: delivered again means redelivered,
  * never written twice. A recall is refused as late only when the time has come.
  */
-import { BrokerRefusal, type Delivery } from '../../src/broker/broker.ts'
+import type { Delivery } from '../../src/broker/broker.ts'
 import { decodeEvent } from '../../src/broker/core/event-codec.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
+import { BrokerRefusal } from '../../src/model/refusals.ts'
 import { check, HOUR, MINUTE, SECOND, World } from './world.ts'
 
 const GROUP = 'group'

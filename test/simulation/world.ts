@@ -6,11 +6,12 @@
  * Everything random comes from the seed and everything timed from the simulated clock, so a seed is a life.
  * What a former process still answers was heard by nobody: whoever awaits the shell compares `life` after it.
  */
-import { BrokerRefusal, type BrokerSettings } from '../../src/broker/broker.ts'
+import type { BrokerSettings } from '../../src/broker/broker.ts'
 import { encodeState } from '../../src/broker/core/snapshot.ts'
 import { LogError } from '../../src/broker/log/errors.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
 import { openShell } from '../../src/broker/shell/open.ts'
+import { BrokerRefusal } from '../../src/model/refusals.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import { SimulatedDisk } from '../../src/world/simulated-disk.ts'
 import { Mortal } from './mortal.ts'

@@ -9,9 +9,9 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { createInterface } from 'node:readline'
 import { fileURLToPath } from 'node:url'
+import { lookAtProcesses } from '../../src/engines/embedded/inspect.ts'
 import { connectToHost } from '../../src/engines/embedded/link.ts'
-import { lookAtProcesses } from '../../src/engines/embedded/look.ts'
-import { processPlaces } from '../../src/engines/embedded/places.ts'
+import { processPaths } from '../../src/engines/embedded/paths.ts'
 import { realClock } from '../../src/world/real.ts'
 
 export const gantry = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..', 'bin', 'gantry.js')
@@ -129,7 +129,7 @@ async function startServer(
 
 /** Process id of a broker process of the home, or null; unless named, the first of the pool. */
 export async function brokerPid(home: string, name = '1'): Promise<number | null> {
-  const link = await connectToHost(processPlaces(home, name).socket, realClock).catch(() => null)
+  const link = await connectToHost(processPaths(home, name).socket, realClock).catch(() => null)
   if (link === null) return null
   const { pid } = await link.host.hello()
   link.close()
@@ -139,7 +139,7 @@ export async function brokerPid(home: string, name = '1'): Promise<number | null
 /** Broker processes whose server was killed stay; tests leave none behind. */
 async function endBrokers(home: string): Promise<void> {
   for (const { name } of await lookAtProcesses(home, realClock)) {
-    const link = await connectToHost(processPlaces(home, name).socket, realClock).catch(() => null)
+    const link = await connectToHost(processPaths(home, name).socket, realClock).catch(() => null)
     if (link === null) continue
     const closed = new Promise<void>((resolve) => link.onClose(resolve))
     await link.host.shutdown().catch(() => {})

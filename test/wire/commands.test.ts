@@ -2,10 +2,12 @@
  * What the broker says and asks over telemetry streams, and what clients send as metrics, from a real embedded
  * instance (data-plane §1.12, §9.1). The clock is moved; questions end five seconds later on it.
  */
+
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
-import type { GroupSpec } from '../../src/engines/engine.ts'
+import type { ParamsOf, QuestionName } from '../../src/engines/questions.ts'
 import * as otlp from '../../src/grpc/gen/otlp.js'
 import * as gen from '../../src/grpc/gen/rocketmq.js'
+import type { GroupSpec } from '../../src/model/instances.ts'
 import { Bench } from './driver/bench.ts'
 import type { DriverClient, Telemetry } from './driver/client.ts'
 import { account, DrivenInstance } from './driver/instance.ts'
@@ -75,10 +77,13 @@ describe('settings', () => {
   })
 })
 
+const ask = <Name extends QuestionName>(question: Name, params: ParamsOf<Name>) =>
+  instance.host.ask({ instanceId, question, params })
+
 describe('a question to a client', () => {
   it('to verify a message is answered by its listener', async () => {
     const { client, telemetry } = await consumer('java')
-    const verified = instance.host.verifyMessage({ instanceId, clientId: client.clientId, message: message() })
+    const verified = ask('verifyMessage', { clientId: client.clientId, message: message() })
     const { verifyMessageCommand } = (await telemetry.hear())!
     expect(verifyMessageCommand!.message).toMatchObject({
       topic: { name: topic },
@@ -93,7 +98,7 @@ describe('a question to a client', () => {
 
   it('is answered truthfully when the listener fails', async () => {
     const { client, telemetry } = await consumer('java')
-    const verified = instance.host.verifyMessage({ instanceId, clientId: client.clientId, message: message() })
+    const verified = ask('verifyMessage', { clientId: client.clientId, message: message() })
     const { nonce } = (await telemetry.hear())!.verifyMessageCommand!
     telemetry.say({ status: { code: FAILED_TO_CONSUME_MESSAGE, message: 'no' }, verifyMessageResult: { nonce } })
     expect(await verified).toEqual({ consumed: false, reason: 'no' })
@@ -101,7 +106,7 @@ describe('a question to a client', () => {
 
   it('is refused with its language when it does not implement it, also in the field that the Node.js client uses', async () => {
     const { client, telemetry } = await consumer('node')
-    const verified = instance.host.verifyMessage({ instanceId, clientId: client.clientId, message: message() })
+    const verified = ask('verifyMessage', { clientId: client.clientId, message: message() })
     const refused = expect(verified).rejects.toMatchObject({
       code: 'unsupported',
       message: expect.stringMatching(/Node\.js client .*verify a message.*does not implement/),
@@ -113,7 +118,7 @@ describe('a question to a client', () => {
 
   it('for its threads gives what it says, to that client alone', async () => {
     const [one, other] = [await consumer('go'), await consumer('java')]
-    const shown = instance.host.stackTrace({ instanceId, clientId: one.client.clientId })
+    const shown = ask('stackTrace', { clientId: one.client.clientId })
     const { nonce } = (await one.telemetry.hear())!.printThreadStackTraceCommand!
     other.telemetry.say({ status: { code: OK, message: '' }, threadStackTrace: { nonce, threadStackTrace: 'forged' } })
     await other.client.heartbeat(group, gen.ClientType.PUSH_CONSUMER)
@@ -126,7 +131,7 @@ describe('a question to a client', () => {
 
   it('nobody answers is refused after five seconds, with the language', async () => {
     const { client } = await consumer('python')
-    const shown = instance.host.stackTrace({ instanceId, clientId: client.clientId })
+    const shown = ask('stackTrace', { clientId: client.clientId })
     const refused = expect(shown).rejects.toMatchObject({
       code: 'unsupported',
       message: expect.stringMatching(/within 5 s.*Python clients do not answer/),
@@ -140,24 +145,27 @@ describe('a question to a client', () => {
   })
 
   it('that is not connected is refused', async () => {
-    for (const ask of [
-      instance.host.stackTrace({ instanceId, clientId: 'nobody' }),
-      instance.host.verifyMessage({ instanceId, clientId: 'nobody', message: message() }),
-      instance.host.reconnectClient({ instanceId, clientId: 'nobody' }),
+    for (const asked of [
+      ask('stackTrace', { clientId: 'nobody' }),
+      ask('verifyMessage', { clientId: 'nobody', message: message() }),
+      ask('reconnectClient', { clientId: 'nobody' }),
     ])
-      await expect(ask).rejects.toMatchObject({ code: 'unsupported', message: /"nobody" has no open telemetry stream/ })
+      await expect(asked).rejects.toMatchObject({
+        code: 'unsupported',
+        message: /"nobody" has no open telemetry stream/,
+      })
   })
 
   it('to dial again is sent', async () => {
     const { client, telemetry } = await consumer('java')
-    await instance.host.reconnectClient({ instanceId, clientId: client.clientId })
+    await ask('reconnectClient', { clientId: client.clientId })
     expect((await telemetry.hear())!.reconnectEndpointsCommand).not.toBeNull()
   })
 })
 
 it('connections say who is there', async () => {
   const { client } = await consumer('csharp')
-  expect(await instance.host.connections({ instanceId, group })).toEqual([
+  expect(await ask('connections', { group })).toEqual([
     {
       clientId: client.clientId,
       language: 'C#',
@@ -168,15 +176,14 @@ it('connections say who is there', async () => {
       listening: true,
     },
   ])
-  expect(await instance.host.connections({ instanceId, group: 'nobody' })).toEqual([])
+  expect(await ask('connections', { group: 'nobody' })).toEqual([])
 })
 
 describe('metrics', () => {
   it('are kept as the latest value of each series, until the client goes', async () => {
     const { client } = await consumer('java')
     for (const count of [1, 7]) expect(await measure(client, sending(count))).toEqual({ status: 0, partial: null })
-    const mine = async () =>
-      (await instance.host.clientMetrics({ instanceId })).filter(({ clientId }) => clientId === client.clientId)
+    const mine = async () => (await ask('clientMetrics', {})).filter(({ clientId }) => clientId === client.clientId)
     expect(await mine()).toEqual([
       {
         clientId: client.clientId,
@@ -233,7 +240,7 @@ describe('metrics', () => {
     const { client } = await consumer('python')
     const bare = await bench.dial({ as: 'python', headers: { 'x-mq-client-id': ' ' } })
     expect(await measure(bare, sending(2, client.clientId))).toEqual({ status: 0, partial: null })
-    const names = (await instance.host.clientMetrics({ instanceId })).map(({ clientId }) => clientId)
+    const names = (await ask('clientMetrics', {})).map(({ clientId }) => clientId)
     expect(names).toContain(client.clientId)
   })
 })

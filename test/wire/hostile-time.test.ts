@@ -153,7 +153,7 @@ function pollOf(topic: string, group: string, autoRenew: boolean): Uint8Array {
 }
 
 const connections = async (): Promise<number> =>
-  (await instance.host.usage({ instanceId: instance.instanceId }))!.connections
+  (await instance.host.ask({ instanceId: instance.instanceId, question: 'usage', params: {} })).connections
 
 async function dial(): Promise<DriverClient> {
   const client = await DriverClient.dial('go', { port: instance.port, tls: false, clock: instance.clock })

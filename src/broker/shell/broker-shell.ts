@@ -8,7 +8,8 @@
  * transactions.ts, retention.ts. What is here besides is what happens by itself: messages become visible,
  * the alarm rings, the log fails.
  */
-import type { GroupSpec, OffsetReset, TopicLag, TopicSpec } from '../../engines/engine.ts'
+import type { GroupSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
+import type { TopicLag } from '../../model/observations.ts'
 import type { Clock } from '../../world/world.ts'
 import type {
   Broker,

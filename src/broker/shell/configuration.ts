@@ -2,7 +2,7 @@
  * Topics and groups as the management API wants them: made, changed and removed durably. Who waits on what is
  * removed is told at once.
  */
-import type { GroupSpec, TopicSpec } from '../../engines/engine.ts'
+import type { GroupSpec, TopicSpec } from '../../model/instances.ts'
 import { retriesChanged } from '../core/consuming/deliveries.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { decideGroup } from '../core/group.ts'

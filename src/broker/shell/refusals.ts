@@ -2,7 +2,7 @@
  * Refusals as the broker's rooms give them: sentences that several of them say, and what a failure of the log is
  * to a client. A failure that nobody foresaw is internal (50001) and names its reason.
  */
-import { BrokerRefusal } from '../broker.ts'
+import { BrokerRefusal } from '../../model/refusals.ts'
 import { codes, type Refusal } from '../core/refusal.ts'
 import type { Group } from '../core/state.ts'
 import { LogError } from '../log/errors.ts'

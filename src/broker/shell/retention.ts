@@ -7,7 +7,7 @@
  * everything, and a busy one keeps a message's bytes at most an eighth longer than promised. Must never
  * stop the log for want of space: sealing writes only after a checkpoint found room.
  */
-import { BrokerRefusal } from '../broker.ts'
+import { BrokerRefusal } from '../../model/refusals.ts'
 import type { BrokerEvent, TrimmedEvent } from '../core/events.ts'
 import { codes } from '../core/refusal.ts'
 import { decideTrim, expiredSegments, sealAfterMs } from '../core/retention.ts'

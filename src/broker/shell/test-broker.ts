@@ -5,7 +5,7 @@
  * end that nothing was reported but what the test took away.
  */
 import { afterEach, beforeEach, expect } from 'vitest'
-import type { GroupSpec } from '../../engines/engine.ts'
+import type { GroupSpec } from '../../model/instances.ts'
 import type { Disk } from '../../world/disk.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'

@@ -9,8 +9,10 @@
  * overdue after a restart, do not hold up everything else. Whatever fails is tried again later, except
  * what is damaged on the disk: that is reported and passed over, or it would hold up all that comes after it.
  */
+
+import { BrokerRefusal } from '../../model/refusals.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
-import { BrokerRefusal, type SendRequest } from '../broker.ts'
+import type { SendRequest } from '../broker.ts'
 import { decodeEvent } from '../core/event-codec.ts'
 import type { BrokerEvent, MessageEvent, TimerStoredEvent } from '../core/events.ts'
 import { codes, type Refusal } from '../core/refusal.ts'

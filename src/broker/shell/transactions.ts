@@ -10,13 +10,13 @@
  * id that ended long ago, of which nothing is kept, be told from one that was never given.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
-import {
-  BrokerRefusal,
-  type EndTransactionRequest,
-  type SendReceipt,
-  type SendRequest,
-  type TransactionChecker,
-  type TransactionOutcome,
+import { BrokerRefusal } from '../../model/refusals.ts'
+import type {
+  EndTransactionRequest,
+  SendReceipt,
+  SendRequest,
+  TransactionChecker,
+  TransactionOutcome,
 } from '../broker.ts'
 import { decodeEvent } from '../core/event-codec.ts'
 import type { BrokerEvent, HalfEvent, Resolution } from '../core/events.ts'

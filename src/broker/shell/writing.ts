@@ -2,7 +2,7 @@
  * The one way from a room of the shell to the log: `commit` writes what was decided, `durable` says when it may be
  * promised. Failures of the log come out as refusals, and a broker that is closed or has failed writes nothing.
  */
-import { BrokerRefusal } from '../broker.ts'
+import { BrokerRefusal } from '../../model/refusals.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { codes } from '../core/refusal.ts'
 import type { Journal } from './journal.ts'

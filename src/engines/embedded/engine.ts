@@ -7,26 +7,22 @@
  * and its lock (folder-lock.ts) holds even where this server's knowledge fails. A process starts when
  * an instance first needs it.
  */
+
+import type { GroupSpec, InstanceSpec, TopicSpec } from '../../model/instances.ts'
+import type { InstanceObservation } from '../../model/observations.ts'
+import { EngineError } from '../../model/refusals.ts'
 import type { Clock, Disk } from '../../world/world.ts'
-import {
-  type Engine,
-  type EngineCapabilities,
-  EngineError,
-  type GroupSpec,
-  type InstanceObservation,
-  type InstanceSpec,
-  type TopicSpec,
-} from '../engine.ts'
+import type { Engine, EngineCapabilities } from '../engine.ts'
 import { lockFolder } from './folder-lock.ts'
 import { beatMs } from './heartbeat.ts'
 import type { HostApi, HostGreeting } from './host-api.ts'
 import { within } from './host-process.ts'
 import { listFolders, removeFolder, sweepRemoved } from './instance-folders.ts'
+import { createKeyedQueue } from './keyed-queue.ts'
+import { hostPaths } from './paths.ts'
 import { placeOf, poolNames, resize } from './placement.ts'
 import { createProcessesWriter, readProcessesFile } from './placement-file.ts'
-import { hostPlaces } from './places.ts'
 import { type Launcher, newRecord, type ProcessRecord, ProcessSupervisor, type RunningProcess } from './supervisor.ts'
-import { createTurns } from './turns.ts'
 
 export interface EmbeddedEngineOptions {
   readonly clock: Clock
@@ -45,7 +41,7 @@ export interface EmbeddedEngineOptions {
 
 export interface EmbeddedEngine extends Engine {
   /** Instead of `stop`, when a server did not come up: processes that served before it serve on, those it started end. */
-  leave(): Promise<void>
+  detach(): Promise<void>
   /** Starts the first process of the pool when none runs, so that a first instance need not wait for it. Does not wait. */
   warm(): void
 }
@@ -62,18 +58,18 @@ const observeLimitMs = 5_000
 
 export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEngine {
   const { clock, disk, launcher, report } = options
-  const places = hostPlaces(options.home)
+  const places = hostPaths(options.home)
   let placements = new Map<string, string>()
   const records = new Map<string, ProcessRecord>()
   const supervisors = new Map<string, ProcessSupervisor>()
   /** Where an instance is open, as far as this server knows. */
   const openIn = new Map<string, string>()
   /** By process: what it said last of its instances that are to be looked at again. */
-  const newsOf = new Map<string, HostGreeting['news']>()
+  const attentionOf = new Map<string, HostGreeting['attention']>()
   /** What must not be shown when a process's last words are. */
   const secrets = new Map<string, readonly string[]>()
   // A move has two steps; nothing else may come between.
-  const inTurn = createTurns()
+  const inTurn = createKeyedQueue()
   const endings = new Set<Promise<void>>()
   let started: Promise<void> | null = null
   let changed: (instanceId: string | null) => void = () => {}
@@ -102,7 +98,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       onReturn: () => mine().forEach(changed),
       onFailing: () => mine().forEach(changed),
       onAnswer: () => mine().forEach(changed),
-      onGreeting: (greeting) => tellNews(name, greeting.news),
+      onGreeting: (greeting) => tellAttention(name, greeting.attention),
       onRecord(record) {
         records.set(name, record)
         written.changed()
@@ -113,10 +109,10 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
   }
 
   /** Each once: the loop tries on until it is mended. */
-  function tellNews(name: string, news: HostGreeting['news']): void {
-    const before = new Map(newsOf.get(name)?.map(({ instanceId, token }) => [instanceId, token]))
-    newsOf.set(name, news)
-    for (const { instanceId, token } of news) if (before.get(instanceId) !== token) changed(instanceId)
+  function tellAttention(name: string, attention: HostGreeting['attention']): void {
+    const before = new Map(attentionOf.get(name)?.map(({ instanceId, changeToken }) => [instanceId, changeToken]))
+    attentionOf.set(name, attention)
+    for (const { instanceId, changeToken } of attention) if (before.get(instanceId) !== changeToken) changed(instanceId)
   }
 
   function withoutSecrets(text: string): string {
@@ -172,7 +168,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     if (supervisor === undefined || poolNames(options.pool).includes(name)) return
     if ([...openIn.values(), ...placements.values()].includes(name)) return
     supervisors.delete(name)
-    newsOf.delete(name)
+    attentionOf.delete(name)
     records.delete(name)
     written.changed()
     const ended = supervisor
@@ -205,10 +201,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     return name === undefined ? null : (supervisors.get(name)?.running ?? null)
   }
 
-  /** Asking one that hangs would only pile up questions. */
-  const answeringOf = (instanceId: string): RunningProcess | null =>
-    failureOf(instanceId) === null ? runningOf(instanceId) : null
-
+  /** Refused for a process that hangs: asking it would only pile up questions. */
   async function hostOf(instanceId: string): Promise<HostApi> {
     refuseIfStopped()
     const process = runningOf(instanceId)
@@ -335,7 +328,7 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
       return started
     },
     stop: () => settle((supervisor) => supervisor.end()),
-    leave: () => settle((supervisor) => supervisor.leave()),
+    detach: () => settle((supervisor) => supervisor.detach()),
     warm() {
       if (stopped || [...supervisors.values()].some(({ running }) => running !== null)) return
       // Reported by the supervisor, which goes on.
@@ -364,31 +357,9 @@ export function createEmbeddedEngine(options: EmbeddedEngineOptions): EmbeddedEn
     async resetOffsets(instanceId, resets) {
       await (await hostOf(instanceId)).resetOffsets({ instanceId, resets })
     },
-    clients: {
-      async connections(instanceId, group) {
-        return (await hostOf(instanceId)).connections({ instanceId, group })
-      },
-      async verifyMessage(instanceId, clientId, message) {
-        return (await hostOf(instanceId)).verifyMessage({ instanceId, clientId, message })
-      },
-      async stackTrace(instanceId, clientId) {
-        return (await hostOf(instanceId)).stackTrace({ instanceId, clientId })
-      },
-      async reconnect(instanceId, clientId) {
-        await (await hostOf(instanceId)).reconnectClient({ instanceId, clientId })
-      },
-      async metrics(instanceId) {
-        return (await hostOf(instanceId)).clientMetrics({ instanceId })
-      },
+    async ask(instanceId, question, params) {
+      return (await hostOf(instanceId)).ask({ instanceId, question, params })
     },
-    async lag(instanceId, consumerGroupId) {
-      return answeringOf(instanceId)?.host.lag({ instanceId, consumerGroupId }) ?? null
-    },
-    async usage(instanceId) {
-      return answeringOf(instanceId)?.host.usage({ instanceId }) ?? null
-    },
-    findMessages: async (instanceId, query) => (await hostOf(instanceId)).findMessages({ instanceId, query }),
-    traceMessage: async (instanceId, query) => (await hostOf(instanceId)).traceMessage({ instanceId, query }),
   }
 }
 

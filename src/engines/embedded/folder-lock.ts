@@ -10,8 +10,8 @@
  */
 import { mkdir, readdir, readlink, rm, symlink, unlink } from 'node:fs/promises'
 import path from 'node:path'
+import { EngineError } from '../../model/refusals.ts'
 import { describeSelf, isAlive, type ProcessIdentity } from '../../world/process-identity.ts'
-import { EngineError } from '../engine.ts'
 
 export interface FolderLock {
   /** Lets another have it; fine when called twice. */

@@ -3,51 +3,32 @@
  * the process, and nothing that could not be written as JSON. `link.ts` carries the calls over a Unix
  * socket; tests call a host directly.
  */
-import type {
-  ClientConnection,
-  ClientMetric,
-  GroupSpec,
-  InstanceObservation,
-  InstanceSpec,
-  InstanceUsage,
-  MessagePage,
-  MessageQuery,
-  MessageToVerify,
-  MessageTrace,
-  OffsetReset,
-  TopicLag,
-  TopicSpec,
-  TraceQuery,
-  VerifiedMessage,
-} from '../engine.ts'
+import type { ConsumerGroupId, InstanceId, TopicName } from '../../model/ids.ts'
+import type { GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
+import type { InstanceObservation } from '../../model/observations.ts'
+import type { AnswerOf, ParamsOf, QuestionName } from '../questions.ts'
 
 export interface HostApi {
   hello(): Promise<HostGreeting>
   /** Only what is open here; folders are looked at by the engine. */
   observe(): Promise<InstanceObservation[]>
-  observeInstance(params: { instanceId: string }): Promise<InstanceObservation | null>
+  observeInstance(params: { instanceId: InstanceId }): Promise<InstanceObservation | null>
   /** `storageKey` is base64 of the 32 bytes messages are encrypted with, or null. */
   ensureInstance(params: { spec: InstanceSpec; storageKey: string | null }): Promise<InstanceObservation>
   /** Closes the instance and keeps its folder: another process is to open it. */
-  releaseInstance(params: { instanceId: string }): Promise<null>
-  removeInstance(params: { instanceId: string }): Promise<null>
-  ensureTopics(params: { instanceId: string; topics: readonly TopicSpec[] }): Promise<null>
-  removeTopic(params: { instanceId: string; topicName: string }): Promise<null>
-  ensureGroups(params: { instanceId: string; groups: readonly GroupSpec[] }): Promise<null>
-  removeGroup(params: { instanceId: string; consumerGroupId: string }): Promise<null>
-  resetOffsets(params: { instanceId: string; resets: readonly OffsetReset[] }): Promise<null>
-  lag(params: { instanceId: string; consumerGroupId: string }): Promise<readonly TopicLag[] | null>
-  usage(params: { instanceId: string }): Promise<InstanceUsage | null>
-  findMessages(params: { instanceId: string; query: MessageQuery }): Promise<MessagePage | null>
-  traceMessage(params: { instanceId: string; query: TraceQuery }): Promise<MessageTrace | null>
-  /** Clients of a group as they are connected, or of all groups and producers when `group` is null. */
-  connections(params: { instanceId: string; group: string | null }): Promise<ClientConnection[]>
-  /** These three ask one connected client; one that cannot or does not answer is refused with a sentence naming its language. */
-  verifyMessage(params: { instanceId: string; clientId: string; message: MessageToVerify }): Promise<VerifiedMessage>
-  stackTrace(params: { instanceId: string; clientId: string }): Promise<string>
-  reconnectClient(params: { instanceId: string; clientId: string }): Promise<null>
-  /** The latest of what clients measured themselves (OTLP). */
-  clientMetrics(params: { instanceId: string }): Promise<ClientMetric[]>
+  releaseInstance(params: { instanceId: InstanceId }): Promise<null>
+  removeInstance(params: { instanceId: InstanceId }): Promise<null>
+  ensureTopics(params: { instanceId: InstanceId; topics: readonly TopicSpec[] }): Promise<null>
+  removeTopic(params: { instanceId: InstanceId; topicName: TopicName }): Promise<null>
+  ensureGroups(params: { instanceId: InstanceId; groups: readonly GroupSpec[] }): Promise<null>
+  removeGroup(params: { instanceId: InstanceId; consumerGroupId: ConsumerGroupId }): Promise<null>
+  resetOffsets(params: { instanceId: InstanceId; resets: readonly OffsetReset[] }): Promise<null>
+  /** Puts one of `Questions` (../questions.ts) to an open instance. */
+  ask<Name extends QuestionName>(params: {
+    instanceId: InstanceId
+    question: Name
+    params: ParamsOf<Name>
+  }): Promise<AnswerOf<Name>>
   /** Changes what a process is started with and can be changed while it runs. */
   configure(params: { lingerMinutes: number }): Promise<null>
   /** Closes every instance and ends the process. */
@@ -55,7 +36,7 @@ export interface HostApi {
 }
 
 /** Raised when the meaning of a method changes; a process that speaks another is replaced. */
-export const hostProtocol = 4
+export const hostProtocol = 5
 
 export interface HostGreeting {
   readonly pid: number
@@ -71,11 +52,15 @@ export interface HostGreeting {
   readonly lingerMinutes: number
   /** Instances that are open in it. */
   readonly instances: number
-  /**
-   * Those of them that are to be looked at again: their log has stopped, so that they have to be opened anew, or clients
-   * made groups by using them. `token` is another one when there is something new.
-   */
-  readonly news: ReadonlyArray<{ readonly instanceId: string; readonly token: string }>
+  /** Those of them that the loop is to look at again. */
+  readonly attention: readonly Attention[]
+}
+
+/** Its log has stopped, so that it has to be opened anew, or clients made groups by using them. */
+export interface Attention {
+  readonly instanceId: InstanceId
+  /** Another one when there is something new. */
+  readonly changeToken: string
 }
 
 export const hostMethods = [
@@ -90,15 +75,7 @@ export const hostMethods = [
   'ensureGroups',
   'removeGroup',
   'resetOffsets',
-  'lag',
-  'usage',
-  'findMessages',
-  'traceMessage',
-  'connections',
-  'verifyMessage',
-  'stackTrace',
-  'reconnectClient',
-  'clientMetrics',
+  'ask',
   'configure',
   'shutdown',
 ] as const satisfies readonly (keyof HostApi)[]

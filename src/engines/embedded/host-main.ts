@@ -11,9 +11,9 @@ import { loadCertificate } from '../../gateway/certificate.ts'
 import { pause, realWorld } from '../../world/real.ts'
 import type { Cancel } from '../../world/world.ts'
 import { type FolderLock, type LockHolder, lockFolder } from './folder-lock.ts'
-import { createBrokerHost } from './host.ts'
+import { BrokerHost } from './host.ts'
 import { serveHost } from './link.ts'
-import { hostPlaces, nameLockOf, processPlaces } from './places.ts'
+import { hostPaths, nameLockOf, processPaths } from './paths.ts'
 import { ownSocketFolder } from './socket-folder.ts'
 
 const [home = '', name = '1', lingerText = '10'] = process.argv.slice(2)
@@ -22,8 +22,8 @@ const nameTries = 20
 const namePauseMs = 100
 
 async function main(): Promise<void> {
-  const places = hostPlaces(home)
-  const { socket } = processPlaces(home, name)
+  const places = hostPaths(home)
+  const { socket } = processPaths(home, name)
   const world = realWorld()
   const say = (text: string): void => {
     process.stderr.write(`${new Date(world.clock.now()).toISOString()} ${text}\n`)
@@ -42,7 +42,7 @@ async function main(): Promise<void> {
   const nameLock = await takeName(nameLockOf(home, name), holder)
   if (existsSync(socket)) unlinkSync(socket)
   const tls = await loadCertificate({ directory: places.certificates, hosts: [] })
-  const host = await createBrokerHost({
+  const host = new BrokerHost({
     world,
     directory: places.instances,
     self: { version: process.env.GANTRY_VERSION ?? 'unknown', home, name },

@@ -8,14 +8,14 @@ import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, statSy
 import { rm, unlink } from 'node:fs/promises'
 import path from 'node:path'
 import type { Readable } from 'node:stream'
+import { EngineError } from '../../model/refusals.ts'
 import { answers, describeSelf, isAlive, isJudgedBy } from '../../world/process-identity.ts'
 import type { Clock } from '../../world/world.ts'
-import { EngineError } from '../engine.ts'
 import { holderOf } from './folder-lock.ts'
 import { listenToHeart } from './heartbeat.ts'
 import { type HostGreeting, hostProtocol } from './host-api.ts'
 import { connectToHost, type HostLink } from './link.ts'
-import { hostPlaces, nameLockOf, processPlaces } from './places.ts'
+import { hostPaths, nameLockOf, processPaths } from './paths.ts'
 import { namesWithSocket, ownSocketFolder } from './socket-folder.ts'
 import { type Ending, goneLimitMs, type Launcher, type RunningProcess } from './supervisor.ts'
 
@@ -40,7 +40,7 @@ const tailLineCharacters = 160
 
 export function createLauncher(options: HostProcessOptions): Launcher {
   const { home, clock } = options
-  const places = hostPlaces(home)
+  const places = hostPaths(home)
   /** The first process makes the certificate that all of them show; the others wait for it. */
   let certificate: Promise<unknown> | null = null
 
@@ -57,7 +57,7 @@ export function createLauncher(options: HostProcessOptions): Launcher {
   }
 
   async function startNow(name: string): Promise<RunningProcess> {
-    const { socket, log } = processPlaces(home, name)
+    const { socket, log } = processPaths(home, name)
     mkdirSync(places.brokers, { recursive: true, mode: 0o700 })
     trimLog(log)
     const from = sizeOf(log)
@@ -93,7 +93,7 @@ export function createLauncher(options: HostProcessOptions): Launcher {
     },
 
     async find(name, hangBeats) {
-      const { socket, log } = processPlaces(home, name)
+      const { socket, log } = processPaths(home, name)
       ownSocketFolder(places)
       const link = await connectToHost(socket, clock).catch(() => null)
       if (link === null) {
@@ -125,7 +125,7 @@ export function createLauncher(options: HostProcessOptions): Launcher {
     start,
 
     async forget(name) {
-      await rm(processPlaces(home, name).log, { force: true })
+      await rm(processPaths(home, name).log, { force: true })
       await rm(nameLockOf(home, name), { recursive: true, force: true })
     },
   }
@@ -141,7 +141,7 @@ export function createLauncher(options: HostProcessOptions): Launcher {
 
   /** Null when it had to be killed. */
   async function greetingOf(link: HostLink, name: string, hangBeats: number): Promise<HostGreeting | null> {
-    const { socket } = processPlaces(home, name)
+    const { socket } = processPaths(home, name)
     if (hangBeats === 0)
       return within(clock, helloLimitMs, link.host.hello(), `The process behind ${socket} does not answer.`)
     const closed = new Promise<void>((resolve) => link.onClose(resolve))

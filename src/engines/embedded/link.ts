@@ -3,8 +3,8 @@
  * `{id, result}` or `{id, error}` back. The socket lies in a folder of ours alone (socket-folder.ts) and is the only way in.
  */
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import { EngineError } from '../../model/refusals.ts'
 import type { Clock } from '../../world/world.ts'
-import { EngineError } from '../engine.ts'
 import { type HostApi, hostMethods } from './host-api.ts'
 
 /** A link to a host; dead once `onClose` was called. */

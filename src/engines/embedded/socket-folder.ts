@@ -4,10 +4,10 @@
  * would be told every password. So it is looked at before it is used: ours, for us alone, and no link.
  */
 import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
-import { EngineError } from '../engine.ts'
-import { type HostPlaces, isProcessName, socketSuffix } from './places.ts'
+import { EngineError } from '../../model/refusals.ts'
+import { type HostPaths, isProcessName, socketSuffix } from './paths.ts'
 
-type Places = Pick<HostPlaces, 'sockets' | 'brokers'>
+type Places = Pick<HostPaths, 'sockets' | 'brokers'>
 
 /** Makes the folder where it is absent. Throws `EngineError` when it is another's. */
 export function ownSocketFolder(places: Places): void {

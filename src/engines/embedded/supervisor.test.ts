@@ -401,7 +401,7 @@ describe('the end', () => {
 
   it.each([
     ['end', true],
-    ['leave', true],
+    ['detach', true],
   ] as const)('by %s also of a process that was just being started', async (how, shutDown) => {
     const b = bench()
     let go = (): void => {}
@@ -419,10 +419,10 @@ describe('the end', () => {
     expect(b.supervisor.running).toBeNull()
   })
 
-  it('by leave lets a process that was found serve on', async () => {
+  it('by detach lets a process that was found serve on', async () => {
     const b = bench({ found: true })
     const process = (await b.supervisor.adopt()) as Fake
-    await b.supervisor.leave()
+    await b.supervisor.detach()
     expect([process.shutDown, process.disconnected]).toEqual([false, true])
   })
 

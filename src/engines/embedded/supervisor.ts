@@ -8,11 +8,12 @@
  * It knows names, endings and time; what a process is and how one starts is the launcher's. It never
  * starts a second process under a name while the first may live: the launcher looks before it starts.
  */
+
+import { EngineError } from '../../model/refusals.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
-import { EngineError } from '../engine.ts'
 import { beatMs, listenToHeart } from './heartbeat.ts'
 import type { HostApi, HostGreeting } from './host-api.ts'
-import { withoutStop } from './trouble.ts'
+import { withoutStop } from './instance-health.ts'
 
 /** What the supervisor needs of the machine. */
 export interface Launcher {
@@ -166,7 +167,7 @@ export class ProcessSupervisor {
   }
 
   /** As `end` when the process was started here; one that served before serves on. */
-  async leave(): Promise<void> {
+  async detach(): Promise<void> {
     const process = await this.#leftOver()
     if (this.#isOwn) await this.#endOf(process)
     else process?.disconnect()

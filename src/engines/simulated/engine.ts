@@ -6,19 +6,13 @@
  * thing was removed and made again, which in a real engine would have cost its messages. Not for
  * production: nothing here is durable and no client can connect.
  */
+
+import type { GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
+import type { InstanceObservation } from '../../model/observations.ts'
+import { EngineError } from '../../model/refusals.ts'
 import type { Clock } from '../../world/world.ts'
-import {
-  type Engine,
-  type EngineCapabilities,
-  EngineError,
-  type GroupSpec,
-  type InstanceObservation,
-  type InstanceSpec,
-  type InstanceUsage,
-  type OffsetReset,
-  type TopicLag,
-  type TopicSpec,
-} from '../engine.ts'
+import type { Engine, EngineCapabilities } from '../engine.ts'
+import { type Answers, type Ask, answerOf } from '../questions.ts'
 
 export type EngineMethod =
   | 'observe'
@@ -70,6 +64,12 @@ export class SimulatedEngine implements Engine {
   readonly #options: SimulatedEngineOptions
   readonly #held = new Map<string, Holding>()
   readonly #refusedPorts = new Set<number>()
+  #answers: Partial<Answers<Held>> = {
+    usage: ({ instanceId }) => ({ instanceId, storedBytes: 0, connections: 0, groupsMadeByUse: 0, remark: null }),
+    lag: () => [],
+    findMessages: () => null,
+    traceMessage: () => null,
+  }
   #births = 0
   #breakOffNext = false
   #listener: (instanceId: string | null) => void = () => {}
@@ -195,26 +195,19 @@ export class SimulatedEngine implements Engine {
     )
   }
 
-  /** No group reads anything here. */
-  async lag(instanceId: string): Promise<readonly TopicLag[] | null> {
-    return this.#held.has(instanceId) ? [] : null
-  }
-
-  async usage(instanceId: string): Promise<InstanceUsage | null> {
-    if (!this.#held.has(instanceId)) return null
-    return { instanceId, storedBytes: 0, connections: 0, groupsMadeByUse: 0, remark: null }
-  }
-
-  /** It carries no messages. */
-  async findMessages(): Promise<null> {
-    return null
-  }
-
-  async traceMessage(): Promise<null> {
-    return null
+  /** It carries no messages and no clients: whoever wants other answers sets them with `answer`. */
+  readonly ask: Ask = async (instanceId, question, params) => {
+    const holding = this.#held.get(instanceId)
+    if (holding === undefined) throw new EngineError('absent', `The simulated engine has no instance "${instanceId}".`)
+    return answerOf(this.#answers, holding, question, params)
   }
 
   // What a test may do to it and see of it
+
+  /** Other answers than those of an engine without messages. */
+  answer(answers: Partial<Answers<Held>>): void {
+    this.#answers = { ...this.#answers, ...answers }
+  }
 
   held(instanceId: string): Held | null {
     return this.#held.get(instanceId) ?? null

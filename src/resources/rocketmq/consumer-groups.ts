@@ -41,7 +41,7 @@ export const createConsumerGroup: Handler<'CreateConsumerGroup'> = async (servic
   checkLiteMembers(services.engine, input)
   const policy = policyOf(deliveryOrderType, input.consumeRetryPolicy, null)
   // Groups that clients made by using them take places too; while nobody can tell, they are not counted.
-  const madeByUse = (await services.usage(instanceId))?.groupsMadeByUse ?? 0
+  const madeByUse = (await services.askBriefly(instanceId, 'usage', {}))?.groupsMadeByUse ?? 0
   await services.ledger.change(causeOf(call, 'CreateConsumerGroup'), async ({ tx, record }) => {
     const instance = await usableInstance(tx, call, instanceId)
     const specification = specificationOfRow(instance)

@@ -6,11 +6,11 @@
 import { ApiError, invalid, missing } from '../../catalogue/errors.ts'
 import { consumerGroupNotFound, topicNotFound } from '../../catalogue/rocketmq/errors.ts'
 import type { DataOf, InputOf } from '../../catalogue/rocketmq/index.ts'
-import type { TopicLag } from '../../engines/engine.ts'
 import { findConsumerGroup } from '../../ledger/consumer-groups.ts'
 import { touchInstance } from '../../ledger/instances.ts'
 import { wantOffsetReset } from '../../ledger/offset-resets.ts'
 import { findTopic } from '../../ledger/topics.ts'
+import type { TopicLag } from '../../model/observations.ts'
 import { causeOf, groupResource } from '../change-names.ts'
 import { isBlank } from '../check.ts'
 import { readDateText } from '../date-text.ts'
@@ -54,7 +54,7 @@ export const getConsumerGroupLag: Handler<'GetConsumerGroupLag'> = async (servic
     throw consumerGroupNotFound(consumerGroupId)
   if (!isBlank(topicName) && (await findTopic(read, instanceId, topicName)) === undefined)
     throw topicNotFound(topicName)
-  const lags = await services.lag(instanceId, consumerGroupId)
+  const lags = await services.askBriefly(instanceId, 'lag', { consumerGroupId })
   if (lags === null) {
     throw new ApiError(
       503,

@@ -5,10 +5,10 @@
  */
 import type { DataOf } from '../../catalogue/rocketmq/index.ts'
 import type { Specification } from '../../catalogue/rocketmq/specifications.ts'
-import type { InstanceUsage } from '../../engines/engine.ts'
 import type { InstanceRow } from '../../ledger/instances.ts'
 import type { Tag } from '../../ledger/tags.ts'
 import { instanceStatus } from '../../lifecycle/status.ts'
+import type { InstanceUsage } from '../../model/observations.ts'
 import { dateText } from '../date-text.ts'
 import { aclInfoOf, networkInfoOf, productInfoOf, specificationOfRow } from './instance-values.ts'
 import { zoneOfVSwitch } from './region-table.ts'

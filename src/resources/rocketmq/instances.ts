@@ -32,7 +32,7 @@ export const getInstance: Handler<'GetInstance'> = async (services, call, { inst
   const row = await anyInstance(services.ledger.read, call, instanceId)
   const [account, usage, [seen]] = await Promise.all([
     findDefaultAccount(services.ledger.read, instanceId),
-    services.usage(instanceId),
+    services.askBriefly(instanceId, 'usage', {}),
     look(services, call, [row]),
   ])
   if (seen === undefined) throw instanceNotFound(instanceId)

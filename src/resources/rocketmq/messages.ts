@@ -3,7 +3,7 @@
 import { invalid } from '../../catalogue/errors.ts'
 import { topicNotFound } from '../../catalogue/rocketmq/errors.ts'
 import { limits } from '../../catalogue/rocketmq/limits.ts'
-import type { MessageView } from '../../engines/engine.ts'
+import type { MessageView } from '../../model/messages.ts'
 import { dateText } from '../date-text.ts'
 import type { Call, Services } from '../handler.ts'
 import type { Handler } from './handler.ts'
@@ -17,7 +17,7 @@ export const listMessages: Handler<'ListMessages'> = async (services, call, inpu
   const scroll = input.scrollId || null
   if (scroll !== null && !/^\d{1,16}(\.\d{1,16}){0,1023}$/.test(scroll))
     throw invalid('scrollId', 'It is not one that a reply of ListMessages gave.')
-  const found = await services.messages.findMessages(instanceId, {
+  const found = await services.ask(instanceId, 'findMessages', {
     topicName,
     messageId: input.messageId || null,
     messageKey: input.messageKey || null,
@@ -38,7 +38,7 @@ export const getMessageDetail: Handler<'GetMessageDetail'> = async (services, ca
   const { instanceId, topicName, messageId } = input
   await topicPlace(services, call, input)
   const query = { topicName, messageId, messageKey: null, ...timeRange(services, {}), scroll: null, skip: 0, limit: 1 }
-  const message = (await services.messages.findMessages(instanceId, query))?.messages[0]
+  const message = (await services.ask(instanceId, 'findMessages', query))?.messages[0]
   if (message === undefined) throw messageNotFound(messageId)
   return { ...messageView(services, call, input, message), systemProperties: systemProperties(message) }
 }

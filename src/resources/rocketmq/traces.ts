@@ -7,8 +7,8 @@ import { missing } from '../../catalogue/errors.ts'
 import { topicNotFound } from '../../catalogue/rocketmq/errors.ts'
 import type { DataOf } from '../../catalogue/rocketmq/index.ts'
 import { limits } from '../../catalogue/rocketmq/limits.ts'
-import type { MessageTrace, TraceIncident } from '../../engines/engine.ts'
 import type { InstanceRow } from '../../ledger/instances.ts'
+import type { MessageTrace, TraceIncident } from '../../model/messages.ts'
 import { dateText } from '../date-text.ts'
 import type { Handler } from './handler.ts'
 import { productInfoOf } from './instance-values.ts'
@@ -27,7 +27,7 @@ export const listTraces: Handler<'ListTraces'> = async (services, call, input) =
   if (!isTraced(row)) return pageReply(page, 0, [])
   const liteTopic = input.liteTopicName || null
   const query = { topicName, messageId, messageKey, liteTopic, ...range, scroll: null, skip, limit: page.size }
-  const found = await services.messages.findMessages(instanceId, query)
+  const found = await services.ask(instanceId, 'findMessages', query)
   if (found === null) throw topicNotFound(topicName)
   const list = found.messages
     .filter(({ liteTopic }) => !input.liteTopicName || liteTopic === input.liteTopicName)
@@ -48,7 +48,7 @@ export const getTrace: Handler<'GetTrace'> = async (services, call, input) => {
   const row = await topicPlace(services, call, input)
   const { fromMs, untilMs } = timeRange(services, input)
   if (!isTraced(row)) throw messageNotFound(messageId, ' Traces of this serverless instance are off (traceOn).')
-  const trace = await services.messages.traceMessage(instanceId, { topicName, messageId, fromMs, untilMs })
+  const trace = await services.ask(instanceId, 'traceMessage', { topicName, messageId, fromMs, untilMs })
   if (trace === null) throw messageNotFound(messageId)
   const time = (ms: number): string => dateText(ms, services.settings.timeZoneOffsetMinutes)
   const { message, deadLetterOf } = trace

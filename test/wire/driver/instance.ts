@@ -7,9 +7,9 @@ import { mkdtemp, readdir, rm, stat } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { type BrokerHost, createBrokerHost } from '../../../src/engines/embedded/host.ts'
-import type { GroupSpec, InstanceSpec, MessageType, TopicSpec } from '../../../src/engines/engine.ts'
+import { BrokerHost } from '../../../src/engines/embedded/host.ts'
 import { loadCertificate } from '../../../src/gateway/certificate.ts'
+import type { GroupSpec, InstanceSpec, MessageType, TopicSpec } from '../../../src/model/instances.ts'
 import { realWorld } from '../../../src/world/real.ts'
 import { SimulatedClock } from '../../../src/world/simulated.ts'
 import type { Disk, DiskFile, World } from '../../../src/world/world.ts'
@@ -153,7 +153,7 @@ export class DrivenInstance {
 
 /** A broker host over a folder that nobody else knows. */
 export async function hostOver(folder: string, world: World, report: (error: unknown) => void): Promise<BrokerHost> {
-  return createBrokerHost({
+  return new BrokerHost({
     world,
     directory: path.join(folder, 'instances'),
     self: { version: 'test', home: folder, name: '1' },
@@ -229,7 +229,7 @@ class WatchedDisk implements Disk {
   }
 }
 
-/** Turns of the event loop, so that sockets and files make progress. */
+/** KeyedQueue of the event loop, so that sockets and files make progress. */
 export async function turns(count: number): Promise<void> {
   for (let turn = 0; turn < count; turn++) await new Promise<void>((resolve) => setImmediate(resolve))
 }

@@ -6,7 +6,7 @@ import { mkdtemp } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { connectToHost, type HostLink } from '../../../src/engines/embedded/link.ts'
-import type { InstanceSpec } from '../../../src/engines/engine.ts'
+import type { InstanceSpec } from '../../../src/model/instances.ts'
 import { realClock } from '../../../src/world/real.ts'
 import { buildChild } from '../../support/child.ts'
 import { freshSpec } from './instance.ts'
@@ -88,7 +88,7 @@ export class BrokerProcess {
   }
 
   async connections(): Promise<number> {
-    return (await this.#link.host.usage({ instanceId: this.spec.instanceId }))!.connections
+    return (await this.#link.host.ask({ instanceId: this.spec.instanceId, question: 'usage', params: {} })).connections
   }
 
   /** Resident memory now, in bytes. Linux alone tells. */

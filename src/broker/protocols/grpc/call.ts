@@ -4,10 +4,11 @@
  */
 import { type Denial, deny, denyStopped, type Endpoint } from '../../../gateway/endpoint.ts'
 import type { Call } from '../../../grpc/transport.ts'
+import { Code } from '../../../model/codes.ts'
+import { BrokerRefusal } from '../../../model/refusals.ts'
 import type { Clock } from '../../../world/world.ts'
-import { type Broker, BrokerRefusal } from '../../broker.ts'
+import type { Broker } from '../../broker.ts'
 import type { ClientRegistry } from './client/clients.ts'
-import { Code } from './code.ts'
 
 /** An endpoint with what its calls are carried out with: the context its port is opened with. */
 export interface BrokerEndpoint extends Endpoint {

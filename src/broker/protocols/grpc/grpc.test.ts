@@ -3,16 +3,9 @@
 import { describe, expect, it } from 'vitest'
 import { createBandwidth } from '../../../gateway/bandwidth.ts'
 import * as gen from '../../../grpc/gen/rocketmq.js'
+import { BrokerRefusal } from '../../../model/refusals.ts'
 import { SimulatedClock, settle } from '../../../world/simulated.ts'
-import {
-  type Broker,
-  BrokerRefusal,
-  type Delivery,
-  type GroupView,
-  type OutgoingMessage,
-  type ReceiveRequest,
-  type TopicView,
-} from '../../broker.ts'
+import type { Broker, Delivery, GroupView, OutgoingMessage, ReceiveRequest, TopicView } from '../../broker.ts'
 import { type BrokerEndpoint, ClientRegistry, messagingService } from './index.ts'
 import { encodeStored } from './message/message.ts'
 

@@ -1,7 +1,7 @@
 /** The status of a reply. The gRPC status stays OK; these carry the outcome (business errors are replies). */
 import type * as gen from '../../../grpc/gen/rocketmq.js'
-import { BrokerRefusal } from '../../broker.ts'
-import { Code, codeName } from './code.ts'
+import { Code, codeName } from '../../../model/codes.ts'
+import { BrokerRefusal } from '../../../model/refusals.ts'
 
 const okStatus: gen.StatusInit = Object.freeze({ code: Code.OK, message: 'OK' })
 

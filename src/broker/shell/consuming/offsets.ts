@@ -5,9 +5,11 @@
  * A pull changes nothing in the state; one that waits is woken by what arrives in its queue. Must never move a
  * reading half: all queues of a reset go in one event.
  */
-import type { OffsetReset, TopicLag } from '../../../engines/engine.ts'
+import type { OffsetReset } from '../../../model/instances.ts'
+import type { TopicLag } from '../../../model/observations.ts'
+import { BrokerRefusal } from '../../../model/refusals.ts'
 import type { Cancel, Clock } from '../../../world/world.ts'
-import { BrokerRefusal, type Delivery, type Pulled, type PullRequest } from '../../broker.ts'
+import type { Delivery, Pulled, PullRequest } from '../../broker.ts'
 import { backlogOf, decideReset, latestOffsets, lowWater, offsetsAtTime } from '../../core/consuming/offsets.ts'
 import type { BrokerEvent, MessageEvent } from '../../core/events.ts'
 import { filterHashes, matches } from '../../core/filters/filter.ts'

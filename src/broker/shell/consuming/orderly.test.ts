@@ -4,7 +4,7 @@
  * Deliveries are written `body:attempt`. What chance may do is test/simulation/orderly.ts's business.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { GroupSpec, MessageType } from '../../../engines/engine.ts'
+import type { GroupSpec, MessageType } from '../../../model/instances.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../../world/simulated.ts'
 import { SimulatedDisk } from '../../../world/simulated-disk.ts'
 import type { Delivery, ReceiveRequest, SendReceipt } from '../../broker.ts'

@@ -4,10 +4,11 @@
  * Deliveries are written `lite topic/body:attempt`. What chance may do is test/simulation/lite.ts's business.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import type { GroupSpec, TopicSpec } from '../../../engines/engine.ts'
+import type { GroupSpec, TopicSpec } from '../../../model/instances.ts'
+import type { BrokerRefusal } from '../../../model/refusals.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../../world/simulated.ts'
 import { SimulatedDisk } from '../../../world/simulated-disk.ts'
-import type { BrokerRefusal, Delivery, LiteOffset, LiteSyncRequest, ReceiveRequest } from '../../broker.ts'
+import type { Delivery, LiteOffset, LiteSyncRequest, ReceiveRequest } from '../../broker.ts'
 import { limits } from '../../core/limits.ts'
 import { encodeState } from '../../core/snapshot.ts'
 import { LogError } from '../../log/errors.ts'

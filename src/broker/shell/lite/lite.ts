@@ -9,15 +9,16 @@
  *
  * Must never give a client a lite topic it does not want at that moment.
  */
-import {
-  BrokerRefusal,
-  type Delivery,
-  type LiteOffset,
-  type LiteSyncRequest,
-  type ReceiveBudget,
-  type ReceiveRequest,
-  type SendReceipt,
-  type SendRequest,
+
+import { BrokerRefusal } from '../../../model/refusals.ts'
+import type {
+  Delivery,
+  LiteOffset,
+  LiteSyncRequest,
+  ReceiveBudget,
+  ReceiveRequest,
+  SendReceipt,
+  SendRequest,
 } from '../../broker.ts'
 import { decideReset, lowWater } from '../../core/consuming/offsets.ts'
 import { isRepeat } from '../../core/consuming/orderly.ts'

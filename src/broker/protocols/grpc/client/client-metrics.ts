@@ -6,8 +6,9 @@
  * buckets. A point beyond a bound or of a kind nobody sends is refused by itself and counted; the rest of
  * its request is kept (partial success, as OTLP says it).
  */
-import type { ClientMetric, MetricValue } from '../../../../engines/engine.ts'
+
 import type * as otlp from '../../../../grpc/gen/otlp.js'
+import type { ClientMetric, MetricValue } from '../../../../model/clients.ts'
 
 const maxSeries = 50_000
 const maxSeriesPerClient = 1_000

@@ -6,9 +6,10 @@
  * it), so every call counts as a sign of life. What the broker has to say to a client goes over its newest
  * telemetry stream; a client that has none, or that does not read what it was sent, is not told.
  */
-import type { ClientMetric } from '../../../../engines/engine.ts'
+
 import type { ExportMetricsServiceRequest } from '../../../../grpc/gen/otlp.js'
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { ClientMetric } from '../../../../model/clients.ts'
 import type { Cancel, Clock } from '../../../../world/world.ts'
 import type { Broker } from '../../../broker.ts'
 import { ClientMetrics, type Rejected } from './client-metrics.ts'

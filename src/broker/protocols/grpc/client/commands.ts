@@ -4,10 +4,10 @@
  * answers; who does not is named with its language in the refusal.
  */
 import { hash } from 'node:crypto'
-import type { ClientConnection, MessageToVerify, VerifiedMessage } from '../../../../engines/engine.ts'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
-import { BrokerRefusal } from '../../../broker.ts'
-import { Code } from '../code.ts'
+import type { ClientConnection, MessageToVerify, VerifiedMessage } from '../../../../model/clients.ts'
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
 import { quoted } from '../message/validation.ts'
 import { secondsAndNanos } from '../time.ts'
 import type { ClientRegistry } from './clients.ts'

@@ -1,7 +1,7 @@
 /** Heartbeat and NotifyClientTermination: clients that are there, and clients that leave. */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
+import { Code } from '../../../../model/codes.ts'
 import type { WireCall } from '../call.ts'
-import { Code } from '../code.ts'
 import { checkGroupName } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 

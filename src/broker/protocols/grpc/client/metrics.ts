@@ -12,9 +12,9 @@ import {
   MetricsService,
 } from '../../../../grpc/gen/otlp.js'
 import { type Call, implement, RpcError, type Service, Status } from '../../../../grpc/transport.ts'
-import { BrokerRefusal } from '../../../broker.ts'
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
 import { type BrokerEndpoint, checkCaller, checkClientId, clientIdOf, refuseWhenStopped } from '../call.ts'
-import { Code } from '../code.ts'
 
 const statuses: ReadonlyMap<number, Status> = new Map([
   [Code.UNAUTHORIZED, Status.UNAUTHENTICATED],

@@ -8,9 +8,10 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { Connection } from '../../../../grpc/transport.ts'
-import { BrokerRefusal, type TopicView } from '../../../broker.ts'
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
+import type { TopicView } from '../../../broker.ts'
 import type { WireCall } from '../call.ts'
-import { Code } from '../code.ts'
 import { checkGroupName, checkNamespace, checkTopicName, quoted } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 

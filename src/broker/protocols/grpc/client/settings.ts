@@ -7,8 +7,9 @@
  * back-off only, the others both; producers of every language want exponential.
  */
 import * as gen from '../../../../grpc/gen/rocketmq.js'
-import { BrokerRefusal, type GroupView } from '../../../broker.ts'
-import { Code } from '../code.ts'
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
+import type { GroupView } from '../../../broker.ts'
 import { quoted } from '../message/validation.ts'
 import { secondsAndNanos } from '../time.ts'
 

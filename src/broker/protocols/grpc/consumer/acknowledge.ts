@@ -3,9 +3,9 @@
  * ForwardMessageToDeadLetterQueue.
  */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
-import { BrokerRefusal } from '../../../broker.ts'
+import { Code, codeName } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { WireCall } from '../call.ts'
-import { Code, codeName } from '../code.ts'
 import { checkGroupName, checkTopicName } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 import { durationMs } from '../time.ts'

@@ -6,8 +6,9 @@
  * the process; the broker knows an expression again by being the same object.
  */
 import { FilterType } from '../../../../grpc/gen/rocketmq.js'
-import { BrokerRefusal, compileSql, type Filter, SqlError, type SqlFilter } from '../../../broker.ts'
-import { Code } from '../code.ts'
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
+import { compileSql, type Filter, SqlError, type SqlFilter } from '../../../broker.ts'
 import { readerOf } from '../message/properties.ts'
 
 const maxExpressionLength = 16_384

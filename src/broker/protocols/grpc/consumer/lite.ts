@@ -3,11 +3,12 @@
  * one was taken from it by another consumer of its exclusive group (data-plane §1.16, §5.7).
  */
 import * as gen from '../../../../grpc/gen/rocketmq.js'
-import { type Broker, BrokerRefusal, type LiteOffset, type LiteSyncRequest } from '../../../broker.ts'
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
+import type { Broker, LiteOffset, LiteSyncRequest } from '../../../broker.ts'
 import type { WireCall } from '../call.ts'
 import type { ClientRegistry } from '../client/clients.ts'
 import { topicOf } from '../client/route.ts'
-import { Code } from '../code.ts'
 import { checkGroupName } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 

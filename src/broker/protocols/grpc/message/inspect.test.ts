@@ -1,7 +1,7 @@
 import { deflateSync, gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import type { MessageQuery } from '../../../../engines/engine.ts'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { MessageQuery } from '../../../../model/messages.ts'
 import type { Broker, StoredMessage, TopicView } from '../../../broker.ts'
 import { findMessages } from './inspect.ts'
 import { encodeStored } from './message.ts'

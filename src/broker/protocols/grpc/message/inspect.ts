@@ -7,8 +7,8 @@
  */
 import { promisify } from 'node:util'
 import { gunzip, inflate } from 'node:zlib'
-import type { MessagePage, MessageQuery, MessageTrace, MessageView } from '../../../../engines/engine.ts'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { MessagePage, MessageQuery, MessageTrace, MessageView } from '../../../../model/messages.ts'
 import type { Broker, StoredMessage } from '../../../broker.ts'
 import { maxBodyBytes } from '../client/settings.ts'
 import { millisecondsOf } from '../time.ts'

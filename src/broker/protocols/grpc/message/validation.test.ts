@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { BrokerRefusal } from '../../../broker.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
 import { parseFilter } from '../consumer/filter.ts'
 import { checkGroupName, checkTopicName, hasControlCharacter, isReservedPropertyKey, quoted } from './validation.ts'
 

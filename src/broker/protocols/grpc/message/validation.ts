@@ -2,8 +2,9 @@
  * Names and texts that RocketMQ clients may use on the wire, as Apache's proxy checks them
  * (data-plane limits of the v2 protocol). A check throws the refusal.
  */
-import { BrokerRefusal } from '../../../broker.ts'
-import { Code } from '../code.ts'
+
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
 
 const nameCharacters = /^[%|a-zA-Z0-9_-]+$/
 /**

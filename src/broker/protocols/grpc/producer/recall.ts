@@ -1,9 +1,9 @@
 /** RecallMessage: takes back a timed message that is not due yet (data-plane §1.14). Refused as `Broker.recall` says. */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
-import { BrokerRefusal } from '../../../broker.ts'
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { WireCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
-import { Code } from '../code.ts'
 import { quoted } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 

@@ -5,10 +5,11 @@
  * id is the client's own and comes back unchanged.
  */
 import * as gen from '../../../../grpc/gen/rocketmq.js'
-import { BrokerRefusal, type OutgoingMessage, type TopicView } from '../../../broker.ts'
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
+import type { OutgoingMessage, TopicView } from '../../../broker.ts'
 import type { WireCall } from '../call.ts'
 import { maxBodyBytes } from '../client/settings.ts'
-import { Code } from '../code.ts'
 import { encodeStored } from '../message/message.ts'
 import {
   checkLiteTopicName,

@@ -5,16 +5,11 @@
  * transaction to the producer that began it (data-plane §5.3).
  */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
-import {
-  type Broker,
-  BrokerRefusal,
-  type Orphan,
-  type TransactionChecker,
-  type TransactionOutcome,
-} from '../../../broker.ts'
+import { Code } from '../../../../model/codes.ts'
+import { BrokerRefusal } from '../../../../model/refusals.ts'
+import type { Broker, Orphan, TransactionChecker, TransactionOutcome } from '../../../broker.ts'
 import type { WireCall } from '../call.ts'
 import type { ClientRegistry } from '../client/clients.ts'
-import { Code } from '../code.ts'
 import { keptMessage } from '../message/message.ts'
 import { checkTopicName } from '../message/validation.ts'
 import { secondsAndNanos } from '../time.ts'

@@ -6,7 +6,7 @@ import path from 'node:path'
 /** Unix socket paths may have 107 bytes on Linux (103 on macOS); a process's name needs some of them. */
 const maxSocketFolderBytes = 64
 
-export interface HostPlaces {
+export interface HostPaths {
   /** One folder per instance. */
   readonly instances: string
   /** One lock per open instance and per running process (folder-lock.ts). */
@@ -21,7 +21,7 @@ export interface HostPlaces {
   readonly certificates: string
 }
 
-export function hostPlaces(home: string): HostPlaces {
+export function hostPaths(home: string): HostPaths {
   const brokers = path.join(home, 'brokers')
   const short = path.join(tmpdir(), `gantry-${createHash('sha256').update(home).digest('hex').slice(0, 24)}`)
   return {
@@ -35,13 +35,13 @@ export function hostPlaces(home: string): HostPlaces {
 }
 
 /** `name` is a number of the pool, or the id of the instance that has the process to itself. */
-export function processPlaces(home: string, name: string): { readonly socket: string; readonly log: string } {
-  const { sockets, brokers } = hostPlaces(home)
+export function processPaths(home: string, name: string): { readonly socket: string; readonly log: string } {
+  const { sockets, brokers } = hostPaths(home)
   return { socket: path.join(sockets, `${name}${socketSuffix}`), log: path.join(brokers, `${name}.log`) }
 }
 
 /** Held by the process of that name while it lives. */
-export const nameLockOf = (home: string, name: string): string => path.join(hostPlaces(home).locks, `process ${name}`)
+export const nameLockOf = (home: string, name: string): string => path.join(hostPaths(home).locks, `process ${name}`)
 
 export const socketSuffix = '.sock'
 /** What a process may be named: it becomes part of file names. */

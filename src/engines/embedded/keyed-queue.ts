@@ -1,7 +1,7 @@
 /** Runs the steps on one thing (an instance, by its id) one after the other, whatever became of the step before. */
-export type Turns = <T>(id: string, step: () => Promise<T>) => Promise<T>
+export type KeyedQueue = <T>(id: string, step: () => Promise<T>) => Promise<T>
 
-export function createTurns(): Turns {
+export function createKeyedQueue(): KeyedQueue {
   /** The last step of each id that has one under way. */
   const last = new Map<string, Promise<void>>()
   return (id, step) => {

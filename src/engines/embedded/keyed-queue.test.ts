@@ -1,9 +1,9 @@
 import { expect, it } from 'vitest'
 import { settle } from '../../world/simulated.ts'
-import { createTurns } from './turns.ts'
+import { createKeyedQueue } from './keyed-queue.ts'
 
 it('steps on one thing run one after another, also after one that failed; those on others do not wait', async () => {
-  const inTurn = createTurns()
+  const inTurn = createKeyedQueue()
   const log: string[] = []
   const ends = new Map<string, () => void>()
   const step = (id: string, name: string, fails = false) =>

@@ -12,7 +12,7 @@ import { segmentOfFileName } from '../../broker/log/format.ts'
 const placesKept = 1000
 const causesFollowed = 8
 
-export class Trouble {
+export class InstanceHealth {
   readonly #instanceId: string
   /** Offsets of records that cannot be read, by segment file. */
   readonly #damaged = new Map<string, Set<number>>()

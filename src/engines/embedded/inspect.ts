@@ -1,11 +1,12 @@
 /** What the broker processes of a home are doing, for commands and tests: looks from outside and changes nothing. */
+
+import type { InstanceObservation } from '../../model/observations.ts'
 import type { Clock } from '../../world/world.ts'
-import type { InstanceObservation } from '../engine.ts'
 import type { HostGreeting } from './host-api.ts'
 import { within } from './host-process.ts'
 import { connectToHost } from './link.ts'
+import { hostPaths, processPaths } from './paths.ts'
 import { readProcessesFile } from './placement-file.ts'
-import { hostPlaces, processPlaces } from './places.ts'
 import { namesWithSocket } from './socket-folder.ts'
 import { newRecord, type ProcessRecord } from './supervisor.ts'
 
@@ -26,13 +27,13 @@ const answerLimitMs = 2_000
 
 /** Every process that runs, or that an instance belongs to; the pool first. */
 export async function lookAtProcesses(home: string, clock: Clock): Promise<ProcessSeen[]> {
-  const places = hostPlaces(home)
+  const places = hostPaths(home)
   const { instances, processes } = readProcessesFile(places.processes)
   const names = [...new Set([...namesWithSocket(places), ...instances.values()])].sort(byPlace)
   return Promise.all(
     names.map(async (name) => ({
       name,
-      log: processPlaces(home, name).log,
+      log: processPaths(home, name).log,
       record: processes.get(name) ?? newRecord,
       instances: [...instances].filter(([, at]) => at === name).map(([instanceId]) => instanceId),
       ...(await lookAtOne(home, name, clock)),
@@ -45,7 +46,7 @@ async function lookAtOne(
   name: string,
   clock: Clock,
 ): Promise<Pick<ProcessSeen, 'greeting' | 'silent' | 'observed'>> {
-  const link = await connectToHost(processPlaces(home, name).socket, clock).catch(() => null)
+  const link = await connectToHost(processPaths(home, name).socket, clock).catch(() => null)
   if (link === null) return { greeting: null, silent: null, observed: [] }
   try {
     const greeting = await within(

@@ -1,50 +1,50 @@
 /** What is made of an instance's reports. */
 import { describe, expect, it } from 'vitest'
 import { corrupt, LogError } from '../../broker/log/errors.ts'
-import { Trouble, whyUnopened } from './trouble.ts'
+import { InstanceHealth, whyUnopened } from './instance-health.ts'
 
 const segment = '/home/instances/rmq-1/0000003.segment'
 const unreadable = (offset: number, file = segment): LogError => corrupt(file, offset, 'no whole record starts there')
 
-describe('trouble', () => {
+describe('the health of an instance', () => {
   it('is none for what is no damage', () => {
-    const trouble = new Trouble('rmq-1')
-    trouble.note(new Error('a client went away'))
-    trouble.note(new LogError('busy', 'The log is busy'))
-    trouble.note(unreadable(64, '/home/instances/rmq-1/0000003.index'))
-    trouble.note('text')
-    expect([trouble.damage, trouble.stopped]).toEqual([null, null])
+    const health = new InstanceHealth('rmq-1')
+    health.note(new Error('a client went away'))
+    health.note(new LogError('busy', 'The log is busy'))
+    health.note(unreadable(64, '/home/instances/rmq-1/0000003.index'))
+    health.note('text')
+    expect([health.damage, health.stopped]).toEqual([null, null])
   })
 
   it('names the file and the first byte, also of a cause, and counts each place once', () => {
-    const trouble = new Trouble('rmq-1')
-    trouble.note(unreadable(4096))
-    expect(trouble.damage).toBe(
+    const health = new InstanceHealth('rmq-1')
+    health.note(unreadable(4096))
+    expect(health.damage).toBe(
       '1 record of instance rmq-1 cannot be read: /home/instances/rmq-1/0000003.segment is damaged at byte 4096. Messages there are not delivered, all others are. Check the disk; what was there comes back only from a copy of the file, put in its place while the server is stopped.',
     )
-    trouble.note(new Error('A message cannot be shown.', { cause: unreadable(128) }))
-    trouble.note(unreadable(4096))
-    trouble.note(unreadable(64, segment.replace('3', '4')))
-    expect(trouble.damage).toMatch(
+    health.note(new Error('A message cannot be shown.', { cause: unreadable(128) }))
+    health.note(unreadable(4096))
+    health.note(unreadable(64, segment.replace('3', '4')))
+    expect(health.damage).toMatch(
       /^3 records of instance rmq-1 cannot be read: .*0000003\.segment is damaged at byte 128, and so is one file more\./,
     )
-    expect(trouble.stopped).toBeNull()
+    expect(health.stopped).toBeNull()
   })
 
   it('is bounded', () => {
-    const trouble = new Trouble('rmq-1')
-    for (let place = 0; place < 5000; place++) trouble.note(unreadable(place * 64))
-    expect(trouble.damage).toMatch(/^1000 or more records of instance rmq-1/)
+    const health = new InstanceHealth('rmq-1')
+    for (let place = 0; place < 5000; place++) health.note(unreadable(place * 64))
+    expect(health.damage).toMatch(/^1000 or more records of instance rmq-1/)
     const circle = new Error('around') as Error & { cause: unknown }
     circle.cause = circle
-    trouble.note(circle)
+    health.note(circle)
   })
 
   it('keeps the first reason why the log stopped', () => {
-    const trouble = new Trouble('rmq-1')
-    trouble.note(new Error('a checkpoint', { cause: new LogError('failed', 'The disk is full.') }))
-    trouble.note(new LogError('failed', 'Another.'))
-    expect(trouble.stopped).toBe('Instance rmq-1 takes no messages: The disk is full.')
+    const health = new InstanceHealth('rmq-1')
+    health.note(new Error('a checkpoint', { cause: new LogError('failed', 'The disk is full.') }))
+    health.note(new LogError('failed', 'Another.'))
+    expect(health.stopped).toBe('Instance rmq-1 takes no messages: The disk is full.')
   })
 })
 

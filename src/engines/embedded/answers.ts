@@ -1,0 +1,38 @@
+/** The answers of an instance that is open in this process, to each of `Questions`. */
+import {
+  connections,
+  findMessages,
+  reconnect,
+  stackTrace,
+  traceMessage,
+  verifyMessage,
+} from '../../broker/protocols/grpc/index.ts'
+import { BrokerRefusal, EngineError } from '../../model/refusals.ts'
+import type { Answers } from '../questions.ts'
+import type { HostedInstance } from './hosted-instance.ts'
+
+export const answers: Answers<HostedInstance> = {
+  usage: (instance) => instance.usage(),
+  lag: ({ broker }, { consumerGroupId }) => broker.lag(consumerGroupId),
+  findMessages: ({ broker }, query) => findMessages(broker, query),
+  traceMessage: ({ broker }, query) => traceMessage(broker, query),
+  connections: ({ clients }, { group }) => connections(clients, group),
+  verifyMessage: ({ clients }, { clientId, message }) => asking(() => verifyMessage(clients, clientId, message)),
+  stackTrace: ({ clients }, { clientId }) => asking(() => stackTrace(clients, clientId)),
+  reconnectClient: ({ clients }, { clientId }) =>
+    asking(async () => {
+      await reconnect(clients, clientId)
+      return null
+    }),
+  clientMetrics: ({ clients }) => clients.metrics(),
+}
+
+/** A client that cannot be asked, or cannot answer, is the engine's refusal. */
+async function asking<T>(ask: () => Promise<T>): Promise<T> {
+  try {
+    return await ask()
+  } catch (error) {
+    if (error instanceof BrokerRefusal) throw new EngineError('unsupported', error.message, { cause: error })
+    throw error
+  }
+}
