@@ -19,6 +19,7 @@ import send from './measures/send.mjs'
 import soak from './measures/soak.mjs'
 import start from './measures/start.mjs'
 import tls from './measures/tls.mjs'
+import turns from './measures/turns.mjs'
 import { cleanUp } from './support/gantry.mjs'
 import { describeMachine, untilQuiet, watchOthers } from './support/machine.mjs'
 import { figure } from './support/numbers.mjs'
@@ -38,6 +39,7 @@ const known = [
   recovery,
   resources,
   growth,
+  turns,
   profile,
   soak,
 ]

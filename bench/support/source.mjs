@@ -16,6 +16,9 @@ export * as gen from './src/grpc/gen/rocketmq.js'
 export { connectToHost } from './src/engines/embedded/link.ts'
 export { nameLockOf } from './src/engines/embedded/places.ts'
 export { realClock, realRandom, realWorld } from './src/world/real.ts'
+export { openBroker } from './src/broker/shell/open.ts'
+export { parseFilter } from './src/broker/protocols/grpc/consumer/filter.ts'
+export { encodeStored } from './src/broker/protocols/grpc/message/message.ts'
 `
 
 /** A small server of the management API over a ledger filled with instances, without an engine. */

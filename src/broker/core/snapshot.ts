@@ -43,6 +43,8 @@ const ACKED = 4
 const PIECE_BYTES = 128 * 1_024
 /** Deliveries of one queue up to this many are written at once, without being put aside first. */
 const AT_ONCE = 256
+/** Things read in one step. */
+const STEP = 512
 /** Fields of a delivery that may change, its owner not counted. */
 const LEASE_FIELDS = 6
 
@@ -68,7 +70,7 @@ export class Snapshot {
   readonly #transactions: { readonly open: readonly OpenTransaction[]; readonly numbers: Float64Array }
   readonly #timers: TimerCapture
   readonly #written = new Set<Cursor>()
-  readonly #aside = new Map<Cursor, CursorCopy>()
+  readonly #aside = new Map<Cursor, CursorCopy | CursorAsItWas>()
 
   constructor(state: BrokerState, { pieceBytes = PIECE_BYTES, atOnce = AT_ONCE } = {}) {
     this.#state = state
@@ -82,13 +84,13 @@ export class Snapshot {
       for (let lite = liteTopics.byAge.first; lite; lite = lite.next) topics.push(lite)
       this.#lites.push({
         topics,
-        numbers: numbersOf(topics, (lite) => [lite.lastMs, lite.queues[0].begin, lite.queues[0].end]),
+        numbers: numbersOfLites(topics),
       })
     }
     this.#subscriptions = [...state.subscriptions.values()]
     this.#nextSubscriptionId = state.nextSubscriptionId
     const open = [...state.transactions.open.values()]
-    this.#transactions = { open, numbers: numbersOf(open, ({ checks, nextCheck }) => [checks, nextCheck]) }
+    this.#transactions = { open, numbers: numbersOfTransactions(open) }
     this.#timers = state.timers.capture()
   }
 
@@ -103,9 +105,11 @@ export class Snapshot {
 
   /** Called for each event right before it is applied. */
   before(event: BrokerEvent): void {
+    const drops = dropsAll(event)
     changedBy(this.#state, event, (cursor, subscription) => {
       if (subscription.id >= this.#nextSubscriptionId) return
-      if (!this.#written.has(cursor) && !this.#aside.has(cursor)) this.#aside.set(cursor, copyOf(cursor))
+      if (this.#written.has(cursor) || this.#aside.has(cursor)) return
+      this.#aside.set(cursor, drops ? { ...cursor } : copyOf(cursor))
     })
   }
 
@@ -140,9 +144,20 @@ export class Snapshot {
         const aside = this.#aside.get(cursor)
         this.#aside.delete(cursor)
         if (!aside && cursor.leases.size <= this.#atOnce) writeCursor(to, cursor)
-        else yield* this.#writeCopy(aside ?? copyOf(cursor))
+        else yield* this.#writeAside(aside ?? copyOf(cursor))
         if (to.length >= this.#pieceBytes) yield this.#piece()
       }
+    }
+  }
+
+  *#writeAside(aside: CursorCopy | CursorAsItWas): Generator<Uint8Array, void> {
+    if ('numbers' in aside) return yield* this.#writeCopy(aside)
+    const to = this.#to
+    writeProgress(to, aside.next, aside.lock, aside.leases.size)
+    for (const lease of aside.leases.values()) {
+      fill(one, 0, lease)
+      writeLease(to, lease, one, 0, lease.owner)
+      if (to.length >= this.#pieceBytes) yield this.#piece()
     }
   }
 
@@ -180,7 +195,17 @@ export class Snapshot {
   }
 }
 
+/** The whole at once. */
 export function decodeState(bytes: Uint8Array): BrokerState {
+  const steps = decodeStateInSteps(bytes)
+  for (;;) {
+    const { done, value } = steps.next()
+    if (done) return value
+  }
+}
+
+/** A step is some hundred things at most, so that others can run between two: there may be a million deliveries. */
+export function* decodeStateInSteps(bytes: Uint8Array): Generator<void, BrokerState> {
   const from = new Reader(bytes)
   const version = from.u8()
   if (version > stateVersion)
@@ -191,10 +216,13 @@ export function decodeState(bytes: Uint8Array): BrokerState {
     throw new RangeError(`The checkpoint's state has format ${version}; this program reads format ${stateVersion}.`)
   const state = emptyState()
   const resets = readHead(from, state)
-  readLites(from, state)
-  for (let count = from.whole(); count > 0; count--) readSubscription(from, state, resets)
-  readTransactions(from, state)
-  state.timers.read(from)
+  yield* readLites(from, state)
+  for (let count = from.whole(); count > 0; count--) {
+    yield* readSubscription(from, state, resets)
+    if (count % STEP === 0) yield
+  }
+  yield* readTransactions(from, state)
+  yield* state.timers.read(from)
   return state
 }
 
@@ -255,7 +283,9 @@ function readQueue(from: Reader, queue: Queue): void {
 
 /** Which resets each subscription carried out; most have none. */
 function writeResets(to: Writer, state: BrokerState): void {
-  const reset = [...state.subscriptions.values()].filter(({ resetIds }) => resetIds.length > 0)
+  const reset: Subscription[] = []
+  for (const subscription of state.subscriptions.values())
+    if (subscription.resetIds.length > 0) reset.push(subscription)
   to.whole(reset.length)
   for (const { id, resetIds } of reset) {
     to.whole(id)
@@ -274,16 +304,18 @@ function readResets(from: Reader): ReadonlyMap<number, readonly string[]> {
   return resets
 }
 
-function readLites(from: Reader, state: BrokerState): void {
+function* readLites(from: Reader, state: BrokerState): Generator<void, void> {
   for (const topic of state.topics.values()) {
     if (!topic.liteTopics) continue
-    for (let count = from.whole(); count > 0; count--)
+    for (let count = from.whole(); count > 0; count--) {
       readQueue(from, addLiteTopic(state, topic, from.text(), from.whole(), from.whole()).queues[0])
+      if (count % STEP === 0) yield
+    }
   }
 }
 
-function readTransactions(from: Reader, { transactions }: BrokerState): void {
-  for (let count = from.whole(); count > 0; count--)
+function* readTransactions(from: Reader, { transactions }: BrokerState): Generator<void, void> {
+  for (let count = from.whole(); count > 0; count--) {
     openTransaction(transactions, {
       number: from.whole(),
       topicKey: from.whole(),
@@ -294,9 +326,14 @@ function readTransactions(from: Reader, { transactions }: BrokerState): void {
       checks: from.whole(),
       nextCheck: from.whole(),
     })
+    if (count % STEP === 0) yield
+  }
 }
 
 // A group's progress in a queue --------------------------------------------------------------------
+
+/** What a cursor held whose deliveries were dropped since: nothing changes them any more (deliveries.ts, `letGo`). */
+type CursorAsItWas = Pick<Cursor, 'next' | 'lock' | 'leases'>
 
 /** As it was; of its deliveries what may have changed since. */
 interface CursorCopy {
@@ -355,7 +392,11 @@ function writeLease(to: Writer, lease: Lease, numbers: Float64Array, at: number,
   to.text(owner)
 }
 
-function readSubscription(from: Reader, state: BrokerState, resets: ReadonlyMap<number, readonly string[]>): void {
+function* readSubscription(
+  from: Reader,
+  state: BrokerState,
+  resets: ReadonlyMap<number, readonly string[]>,
+): Generator<void, void> {
   const id = from.whole()
   const group = state.groups.get(from.text())!
   const { topic } = state.queues.get(from.whole())!
@@ -365,7 +406,10 @@ function readSubscription(from: Reader, state: BrokerState, resets: ReadonlyMap<
     cursor.next = from.whole()
     const attemptId = from.optionalText()
     cursor.lock = attemptId === null ? null : { attemptId, last: from.whole(), repeats: from.whole() }
-    for (let count = from.whole(); count > 0; count--) readLease(from, state, subscription, cursor)
+    for (let count = from.whole(); count > 0; count--) {
+      readLease(from, state, subscription, cursor)
+      if (count % STEP === 0) yield
+    }
   }
   addSubscription(state, subscription)
 }
@@ -393,6 +437,11 @@ function readLease(from: Reader, state: BrokerState, subscription: Subscription,
 }
 
 // What an event changes ----------------------------------------------------------------------------
+
+/** Whether the event drops all deliveries of the cursors that it changes. */
+function dropsAll({ type }: BrokerEvent): boolean {
+  return type === 'cursor-reset' || type === 'topic-removed' || type === 'group-removed' || type === 'lite-expired'
+}
 
 type Tell = (cursor: Cursor, subscription: Subscription) => void
 
@@ -470,9 +519,25 @@ function whole(subscription: Subscription, tell: Tell): void {
   for (const cursor of subscription.cursors) tell(cursor, subscription)
 }
 
-function numbersOf<T>(items: readonly T[], fields: (item: T) => readonly number[]): Float64Array {
-  const width = items.length === 0 ? 0 : fields(items[0]!).length
-  const numbers = new Float64Array(items.length * width)
-  for (let i = 0; i < items.length; i++) numbers.set(fields(items[i]!), i * width)
+// Of a hundred thousand each, copied at one moment: no array or call for each.
+
+function numbersOfLites(topics: readonly LiteTopic[]): Float64Array {
+  const numbers = new Float64Array(topics.length * 3)
+  let at = 0
+  for (const { lastMs, queues } of topics) {
+    numbers[at++] = lastMs
+    numbers[at++] = queues[0].begin
+    numbers[at++] = queues[0].end
+  }
+  return numbers
+}
+
+function numbersOfTransactions(open: readonly OpenTransaction[]): Float64Array {
+  const numbers = new Float64Array(open.length * 2)
+  let at = 0
+  for (const { checks, nextCheck } of open) {
+    numbers[at++] = checks
+    numbers[at++] = nextCheck
+  }
   return numbers
 }

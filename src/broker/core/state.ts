@@ -46,6 +46,8 @@ export interface BrokerState {
   readonly waiting: DeadlineHeap<Waiter>
   /** Auto-renewed deliveries by their owner. */
   readonly owned: Map<string, Set<Lease>>
+  /** Deliveries that are nobody's any more and are still in `deliveries` and `owned` (deliveries.ts, `sweepDropped`). */
+  readonly dropped: Array<Iterator<Lease>>
   /** When each client was last heard. */
   readonly heard: Map<string, number>
 }
@@ -121,7 +123,7 @@ export interface Cursor {
   /** Fresh messages begin here. */
   next: number
   /** By offset, and in the order of their offsets. */
-  readonly leases: Map<number, Lease>
+  leases: Map<number, Lease>
   /** For orderly groups: the batch handed out last. */
   lock: QueueLock | null
   /** Volatile: leases with a client now. An orderly group gets nothing from the queue while there are any. */
@@ -203,6 +205,7 @@ export function emptyState(): BrokerState {
     deliveries: new DeadlineHeap(),
     waiting: new DeadlineHeap(),
     owned: new Map(),
+    dropped: [],
     heard: new Map(),
   }
 }

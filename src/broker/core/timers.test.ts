@@ -252,6 +252,6 @@ function bytesOf(table: TimerTable): Uint8Array {
 
 function reloaded(table: TimerTable): TimerTable {
   const copy = new TimerTable()
-  copy.read(new Reader(bytesOf(table)))
+  void [...copy.read(new Reader(bytesOf(table)))]
   return copy
 }

@@ -72,6 +72,8 @@ export interface PersistentQueueIndex extends QueueIndex {
 
 /** Trimming looks at so many queues before others run. */
 const queuesPerYield = 2_048
+/** Entries taken back at opening before others run. */
+const entriesPerYield = 8_192
 
 export async function openQueueIndex(
   options: OpenQueueIndexOptions,
@@ -440,8 +442,10 @@ class Index implements PersistentQueueIndex {
         directory.entries === 0
           ? []
           : await this.#readPages(segment, 0, Math.floor((directory.entries - 1) / entriesPerPage))
+      let added = 0
       for (const { queueKey, firstOffset, row, count } of directory.runs) {
         for (let i = 0; i < count; i++) {
+          if (++added % entriesPerYield === 0) await yieldToEventLoop()
           const page = pages[Math.floor((row + i) / entriesPerPage)]!
           this.add(
             queueKey,

@@ -32,7 +32,7 @@ import type {
   TransactionChecker,
   TransactionOutcome,
 } from '../broker.ts'
-import { expire } from '../core/consuming/deliveries.ts'
+import { expire, sweepDropped } from '../core/consuming/deliveries.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { tooMuchUnread } from '../core/refusal.ts'
 import type { SegmentAge } from '../core/retention.ts'
@@ -65,12 +65,15 @@ import { Throughput } from './throughput.ts'
 import type { SteadyTime } from './time.ts'
 import { Timers } from './timers.ts'
 import { TransactionShell } from './transactions.ts'
-import { turnBudgetOf } from './turn-budget.ts'
+import { type TurnBudget, turnBudgetOf } from './turn-budget.ts'
 import { groupView, topicView, type Usage, usageOf } from './views.ts'
 import { Writing } from './writing.ts'
 
-/** Deliveries that run out are handled in portions, so that a great many do not hold up everything else. */
-const EXPIRE_PORTION = 4_096
+/** Deliveries that run out, or were dropped, are handled in portions of so many while the turn has time left. */
+const EXPIRE_PORTION = 512
+const SWEEP_PORTION = 4_096
+/** Subscriptions of a topic that are served at once when messages arrive; further ones follow in later turns. */
+const SERVED_AT_ONCE = 64
 
 export interface BrokerShellOptions {
   readonly clock: Clock
@@ -108,6 +111,7 @@ export class BrokerShell implements Broker {
   readonly #retention: Retention
   readonly #looking: BrowseContext
   readonly #time: SteadyTime
+  readonly #turns: TurnBudget
   readonly #report: (error: unknown) => void
   /** Drawn at the start, and another one after each reset: what is delivered anew has other handles than before. */
   #session: number
@@ -131,6 +135,7 @@ export class BrokerShell implements Broker {
       onFailure: (error) => this.#stop(error),
     })
     const turns = turnBudgetOf(clock)
+    this.#turns = turns
     const closed = () => this.#closed !== null
     const now = () => time.now()
     const writing = new Writing({ journal: this.#journal, now, closed, report })
@@ -204,6 +209,7 @@ export class BrokerShell implements Broker {
     this.#configuration = new Configuration({
       ...common,
       endPolls: (subscription, refusal) => this.#receiving.endPolls(subscription, refusal),
+      emptyOfLiteTopics: (topicName) => this.#lite.empty(topicName),
       topicChanged: (topic) => this.#lite.topicChanged(topic),
       topicGone: (topic, refusal) => {
         if (topic.liteTopics) this.#lite.topicGone(topic, refusal)
@@ -429,9 +435,17 @@ export class BrokerShell implements Broker {
   // What happens by itself -----------------------------------------------------------------------
 
   #wakeTopics(topics: ReadonlySet<Topic>): void {
+    let served = 0
     for (const topic of topics) {
-      if (topic instanceof LiteTopic) this.#lite.arrived(topic)
-      else for (const subscription of topic.subscriptions.values()) this.#receiving.serve(subscription)
+      if (topic instanceof LiteTopic) {
+        this.#lite.arrived(topic)
+        continue
+      }
+      for (const subscription of topic.subscriptions.values()) {
+        if (subscription.waiters.first === null) continue
+        if (served++ < SERVED_AT_ONCE) this.#receiving.serve(subscription)
+        else this.#receiving.serveSoon(subscription)
+      }
     }
     this.#offsets.arrived(topics)
     this.#alarm.arm()
@@ -439,7 +453,7 @@ export class BrokerShell implements Broker {
 
   #earliest(): number {
     return Math.min(
-      this.state.deliveries.earliest,
+      this.state.dropped.length > 0 ? 0 : this.state.deliveries.earliest,
       this.#receiving.due,
       this.#retention.due(),
       this.#transactions.due,
@@ -449,9 +463,12 @@ export class BrokerShell implements Broker {
 
   #ring(): void {
     const at = this.#time.now()
-    const { events, touched } = expire(this.state, at, EXPIRE_PORTION)
-    for (const event of events) this.#writing.tryCommit([event])
-    for (const subscription of touched) this.#attend(subscription)
+    while (sweepDropped(this.state, SWEEP_PORTION) && !this.#turns.isSpent);
+    for (let isMore = true; isMore; isMore = this.state.deliveries.earliest <= at && !this.#turns.isSpent) {
+      const { events, touched } = expire(this.state, at, EXPIRE_PORTION)
+      for (const event of events) this.#writing.tryCommit([event])
+      for (const subscription of touched) this.#attend(subscription)
+    }
     this.#receiving.tick(at)
     this.#transactions.tick(at)
     this.#lite.tick(at)

@@ -1,15 +1,18 @@
 /** Which clients were heard lately: what they hold is renewed while they are, and is given to others soon after they went. */
 
-import { decideDeadline } from '../core/consuming/deliveries.ts'
+import { decideDeadline, isGone } from '../core/consuming/deliveries.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { limits } from '../core/limits.ts'
-import type { BrokerState } from '../core/state.ts'
+import type { BrokerState, Lease } from '../core/state.ts'
+import type { TurnBudget } from './turn-budget.ts'
 
 /** How often clients that fell silent are forgotten. */
 const SWEEP_MS = 60_000
+const GIVEN_BACK_AT_ONCE = 1_024
 
 export interface ClientLivenessContext {
   readonly state: BrokerState
+  readonly turns: TurnBudget
   now(): number
   tryCommit(events: readonly BrokerEvent[]): boolean
   arm(): void
@@ -34,10 +37,22 @@ export class ClientLiveness {
   gone(clientId: string): void {
     const { heard, owned } = this.#context.state
     heard.delete(clientId)
-    const leases = owned.get(clientId)
-    if (!leases || this.#context.stopped()) return
-    this.#context.tryCommit(decideDeadline([...leases], this.#context.now() + limits.goneVisibleMs))
-    this.#context.arm()
+    const held = owned.get(clientId)
+    if (held && !this.#context.stopped()) void this.#giveBack(clientId, [...held])
+  }
+
+  /** So many at a time: a client may hold a hundred thousand deliveries. One that is back keeps what is left. */
+  async #giveBack(clientId: string, held: readonly Lease[]): Promise<void> {
+    const { state, turns } = this.#context
+    for (let from = 0; from < held.length; from += GIVEN_BACK_AT_ONCE) {
+      if (from > 0 && turns.isSpent) await turns.pause()
+      if (this.#context.stopped() || (from > 0 && state.heard.has(clientId))) return
+      const some = held
+        .slice(from, from + GIVEN_BACK_AT_ONCE)
+        .filter((lease) => lease.owner === clientId && lease.renewable && !isGone(lease))
+      this.#context.tryCommit(decideDeadline(some, this.#context.now() + limits.goneVisibleMs))
+      this.#context.arm()
+    }
   }
 
   #forgetSilent(at: number): void {

@@ -20,6 +20,10 @@ export interface ConfigurationContext {
   attend(subscription: Subscription): void
   /** Ends the receives that wait on the subscription: refused, or with nothing. */
   endPolls(subscription: Subscription, refusal: Refusal | null): void
+  /** There is more to do later than before. */
+  arm(): void
+  /** Removes most lite topics of a LITE topic that is about to be removed, a portion at a time. */
+  emptyOfLiteTopics(topicName: string): Promise<void>
   /** A LITE topic was made or changed. */
   topicChanged(topic: Topic): void
   topicGone(topic: Topic, refusal: Refusal): void
@@ -47,6 +51,7 @@ export class Configuration {
   }
 
   async removeTopic(topicName: string): Promise<void> {
+    await this.#context.emptyOfLiteTopics(topicName)
     const topic = this.#state.topics.get(topicName)
     if (topic) {
       const lites = [...(topic.liteTopics?.byName.values() ?? [])]
@@ -54,6 +59,7 @@ export class Configuration {
       this.#context.commit([{ type: 'topic-removed', topicName }])
       this.#context.topicGone(topic, topicNotFound(topicName))
       for (const subscription of readers) this.#context.endPolls(subscription, topicNotFound(topicName))
+      this.#context.arm()
     }
     await this.#context.durable()
   }
@@ -72,6 +78,7 @@ export class Configuration {
       }
       const group = this.#state.groups.get(spec.consumerGroupId)!
       retriesChanged(group)
+      this.#context.arm()
       for (const subscription of group.subscriptions.values()) this.#context.attend(subscription)
     }
     await this.#context.durable()
@@ -85,6 +92,7 @@ export class Configuration {
       this.#context.groupGone(consumerGroupId)
       // Who still waits may come again, and then makes the group anew.
       for (const subscription of subscriptions) this.#context.endPolls(subscription, null)
+      this.#context.arm()
     }
     await this.#context.durable()
   }

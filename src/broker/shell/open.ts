@@ -14,7 +14,7 @@ import { decodeEvent, decodeForIndex } from '../core/event-codec.ts'
 import { tagHash } from '../core/filters/filter.ts'
 import { queueKeysGoneBy } from '../core/lite/lite.ts'
 import type { SegmentAge } from '../core/retention.ts'
-import { decodeState } from '../core/snapshot.ts'
+import { decodeStateInSteps } from '../core/snapshot.ts'
 import { type BrokerState, emptyState } from '../core/state.ts'
 import { Reader } from '../core/structures/bytes.ts'
 import { createRecordCipher } from '../log/cipher.ts'
@@ -24,6 +24,10 @@ import { openLog } from '../log/log.ts'
 import { openQueueIndex } from '../log/queue-index.ts'
 import { BrokerShell } from './broker-shell.ts'
 import { SteadyTime } from './time.ts'
+import { inTurns, type TurnBudget, turnBudgetOf } from './turn-budget.ts'
+
+/** Records replayed, or queues looked at, before the turn's budget is asked: other instances of the process go on meanwhile. */
+const AT_ONCE = 128
 
 export interface OpenBrokerOptions {
   readonly world: World
@@ -57,7 +61,8 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
   })
   try {
     // Before anything is written: a state that a newer program wrote is left as it is.
-    const known = knownAt(opened.checkpoint)
+    const turns = turnBudgetOf(clock)
+    const known = await knownAt(opened.checkpoint, turns)
     const index = await openQueueIndex({
       disk,
       directory: options.directory,
@@ -68,9 +73,9 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
         return entry ? [entry] : []
       },
     })
-    const { state, newest } = await recover(known, opened, index)
+    const { state, newest } = await recover(known, opened, index, turns)
     const time = new SteadyTime(clock, state.lastAt)
-    refreshRenewable(state, time.now())
+    await inTurns(turns, refreshRenewable(state, time.now()))
     return new BrokerShell({
       clock,
       time,
@@ -93,22 +98,28 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
   }
 }
 
-const knownAt = (checkpoint: OpenedLog['checkpoint']): Known =>
-  checkpoint ? decodeCheckpoint(checkpoint.blob) : { state: emptyState(), newest: new Map(), gaps: new Map() }
+async function knownAt(checkpoint: OpenedLog['checkpoint'], turns: TurnBudget): Promise<Known> {
+  if (checkpoint) return decodeCheckpoint(checkpoint.blob, turns)
+  return { state: emptyState(), newest: new Map(), gaps: new Map() }
+}
 
 async function recover(
   known: Known,
   opened: OpenedLog,
   { index, sealedBelow }: OpenedIndex,
+  turns: TurnBudget,
 ): Promise<{ state: BrokerState; newest: ReadonlyMap<number, number> }> {
   const { log, checkpoint } = opened
   const { state } = known
   const applied = checkpoint?.position ?? log.first
+  let work = 0
   for await (const { position, payload } of log.scan(Math.min(applied, sealedBelow))) {
+    if (++work % AT_ONCE === 0 && turns.isSpent) await turns.pause()
     if (position >= applied) replay(known, index, position, payload, position >= sealedBelow)
     else if (position >= sealedBelow) addAgain(known, index, position, payload)
   }
   for (const queue of state.queues.values()) {
+    if (++work % AT_ONCE === 0 && turns.isSpent) await turns.pause()
     const gap = known.gaps.get(queue.key)
     if (gap) throw gap
     queue.begin = Math.max(queue.begin, Math.min(index.minimumOffset(queue.key), queue.end))
@@ -159,11 +170,11 @@ interface Known {
   readonly gaps: Map<number, unknown>
 }
 
-function decodeCheckpoint(blob: Uint8Array): Known {
+async function decodeCheckpoint(blob: Uint8Array, turns: TurnBudget): Promise<Known> {
   const from = new Reader(blob)
   const newest = new Map<number, number>()
   for (let count = from.whole(); count > 0; count--) newest.set(from.whole(), from.whole())
-  return { state: decodeState(from.rest()), newest, gaps: new Map() }
+  return { state: await inTurns(turns, decodeStateInSteps(from.rest())), newest, gaps: new Map() }
 }
 
 /** A segment without messages may go as soon as those before it. */

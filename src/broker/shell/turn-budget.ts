@@ -58,6 +58,15 @@ export class TurnBudget {
   }
 }
 
+/** Does work that is made in small steps, and answers what it makes. */
+export async function inTurns<T>(turns: TurnBudget, steps: Generator<void, T>): Promise<T> {
+  for (;;) {
+    if (turns.isSpent) await turns.pause()
+    const { done, value } = steps.next()
+    if (done) return value
+  }
+}
+
 const shared = new WeakMap<Clock, TurnBudget>()
 
 /** The budget of everything that goes by this clock: a process has one clock, and one event loop. */

@@ -23,6 +23,7 @@ export type Found =
   /** Malformed, of another topic or group, of an earlier delivery, or past its deadline. */
   | { readonly kind: 'expired' }
 
+const REFRESHED_AT_ONCE = 512
 const DONE: Found = { kind: 'done' }
 const EXPIRED: Found = { kind: 'expired' }
 
@@ -82,6 +83,7 @@ export function expire(
   for (let count = 0; count < most; count++) {
     const lease = state.deliveries.pop(at)
     if (!lease) break
+    if (isGone(lease)) continue
     if (lease.renewable && at - (state.heard.get(lease.owner) ?? Number.NEGATIVE_INFINITY) <= limits.ownerSilenceMs) {
       if (at - lease.at < limits.renewCapMs) {
         state.deliveries.set(lease, at + limits.renewStepMs)
@@ -250,10 +252,55 @@ export function trimCursor(state: BrokerState, cursor: Cursor, begin: number): v
 /** The topic or the group is removed: its deliveries are nobody's any more. */
 export function dropSubscription(state: BrokerState, subscription: Subscription): void {
   subscription.removed = true
-  for (const cursor of subscription.cursors) for (const lease of cursor.leases.values()) forget(state, cursor, lease)
+  state.unacknowledged -= subscription.unacknowledged
+  subscription.unacknowledged = 0
+  subscription.ready.clear()
+  subscription.exhausted.clear()
+  for (const cursor of subscription.cursors) letGo(state, cursor)
   state.subscriptions.delete(subscription.id)
   subscription.group.subscriptions.delete(subscriptionName(subscription.topic))
   subscription.topic.subscriptions.delete(subscription.group.settings.consumerGroupId)
+}
+
+/** A group goes on elsewhere in a queue: what it was given of the queue is nobody's any more. */
+export function dropLeases(state: BrokerState, subscription: Subscription, cursor: Cursor): void {
+  let unacknowledged = 0
+  for (const lease of cursor.leases.values()) {
+    if (lease.phase === 'ready') subscription.ready.remove(lease)
+    else if (lease.phase === 'exhausted') subscription.exhausted.remove(lease)
+    if (!lease.acked) unacknowledged++
+  }
+  subscription.unacknowledged -= unacknowledged
+  state.unacknowledged -= unacknowledged
+  letGo(state, cursor)
+}
+
+/** What is left to do for each delivery (its deadline, its owner) is done later: there may be a million of them. */
+function letGo(state: BrokerState, cursor: Cursor): void {
+  if (cursor.leases.size > 0) state.dropped.push(cursor.leases.values())
+  cursor.leases = new Map()
+  cursor.lock = null
+  cursor.invisible = 0
+}
+
+/** Acknowledged, dropped, or taken by retention: whoever still holds the object holds nothing. */
+export function isGone(lease: Lease): boolean {
+  return lease.subscription.cursors[lease.queueId]!.leases.get(lease.offset) !== lease
+}
+
+/** Takes dropped deliveries out of deadlines and owners, at most so many; whether there are more. */
+export function sweepDropped(state: BrokerState, most: number): boolean {
+  const { dropped } = state
+  for (let count = 0; count < most && dropped.length > 0; count++) {
+    const { done, value: lease } = dropped.at(-1)!.next()
+    if (done) {
+      dropped.pop()
+      continue
+    }
+    state.deliveries.remove(lease)
+    if (lease.renewable) disown(state, lease)
+  }
+  return dropped.length > 0
 }
 
 /** By which a group finds its subscription to the topic. */
@@ -262,10 +309,14 @@ export function subscriptionName(topic: Topic): string {
   return topic.parent === null ? topic.settings.topicName : `${topic.settings.topicName}/${topic.liteTopic}`
 }
 
-/** After a replay: owners could not be heard while the broker was down, so what they hold gets a fresh step. */
-export function refreshRenewable(state: BrokerState, at: number): void {
+/** After a replay, in steps: owners could not be heard while the broker was down, so what they hold gets a fresh step. */
+export function* refreshRenewable(state: BrokerState, at: number): Generator<void, void> {
+  let count = 0
   for (const leases of state.owned.values())
-    for (const lease of leases) state.deliveries.set(lease, Math.max(lease.deadline, at + limits.renewStepMs))
+    for (const lease of leases) {
+      if (!isGone(lease)) state.deliveries.set(lease, Math.max(lease.deadline, at + limits.renewStepMs))
+      if (++count % REFRESHED_AT_ONCE === 0) yield
+    }
 }
 
 export function nameOf(lease: MessageName): MessageName {

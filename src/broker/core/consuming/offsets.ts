@@ -7,7 +7,7 @@
 import type { CursorResetEvent } from '../events.ts'
 import { limits } from '../limits.ts'
 import type { BrokerState, Cursor, Queue, Subscription, Topic } from '../state.ts'
-import { forget, headOf } from './deliveries.ts'
+import { dropLeases, headOf } from './deliveries.ts'
 
 /** Everything below is done with: acknowledged, passed over, or lost to retention. */
 export function lowWater(cursor: Cursor): number {
@@ -79,8 +79,7 @@ export function applyCursorReset(state: BrokerState, event: CursorResetEvent): v
   for (const { queueId, next } of event.cursors) {
     const cursor = subscription.cursors[queueId]
     if (!cursor) continue
-    for (const lease of cursor.leases.values()) forget(state, cursor, lease)
-    cursor.lock = null
+    dropLeases(state, subscription, cursor)
     cursor.next = next
   }
 }

@@ -8,6 +8,9 @@ import { containing } from './sql-search.ts'
 import type { Token } from './sql-tokens.ts'
 import { compare, compareFloats, floatOf, RAISED, type Raised, type Value, type Whole, wholeOf } from './sql-values.ts'
 
+/** Comparisons that a search counts as. */
+const SEARCH_COST = 4
+
 type Evaluate = (property: Property) => Value | Raised
 
 /** `boolean` gives TRUE, FALSE or unknown; `negated` a number or unknown. */
@@ -241,7 +244,7 @@ export class Parser {
 
   /** An empty pattern, and what is not a text, is found nowhere and missed nowhere: FALSE for both forms. */
   #search(left: Node, search: (pattern: string) => (text: string) => boolean, pattern: string, not: boolean): Node {
-    this.#countComparison(left.position)
+    this.#countComparison(left.position, search === containing ? SEARCH_COST : 1)
     const found = search(pattern)
     return this.#node(left.position, [left], (property) => {
       if (pattern === '') return false
@@ -297,10 +300,11 @@ export class Parser {
   }
 
   /** Each is work for every message that is evaluated; what stands between them is not. */
-  #countComparison(position: number): void {
-    if (++this.#comparisons > sqlLimits.comparisons)
+  #countComparison(position: number, cost = 1): void {
+    this.#comparisons += cost
+    if (this.#comparisons > sqlLimits.comparisons)
       throw new SqlError(
-        `The expression has more than ${sqlLimits.comparisons} comparisons; write a list of values as IN ('a', 'b')`,
+        `The expression has more than ${sqlLimits.comparisons} comparisons (CONTAINS counts as ${SEARCH_COST}); write a list of values as IN ('a', 'b')`,
         position,
       )
   }

@@ -63,8 +63,36 @@ const range = {
   64: { least: -(2n ** 63n), most: 2n ** 63n - 1n },
 } as const
 
+/**
+ * Texts longer than `LONG` are read once for all comparisons of a message: one of 16 KiB takes a tenth of a millisecond.
+ * A message has room for few of them, and those that are many are short.
+ */
+const LONG = 64
+const MEMO_TEXTS = 32
+
+function memo<T>(read: (text: string) => T): (text: string) => T {
+  const known = new Map<string, T>()
+  return (text) => {
+    if (text.length <= LONG) return read(text)
+    let value = known.get(text)
+    if (value === undefined) {
+      value = read(text)
+      if (known.size >= MEMO_TEXTS) known.clear()
+      known.set(text, value)
+    }
+    return value
+  }
+}
+
+const whole32 = memo((text) => readWhole(text, 32))
+const whole64 = memo((text) => readWhole(text, 64))
+
 /** As Java reads a whole number: a sign and digits, nothing else, and it must fit. */
 export function wholeOf(text: string, bits: 32 | 64): number | bigint | Raised {
+  return bits === 32 ? whole32(text) : whole64(text)
+}
+
+function readWhole(text: string, bits: 32 | 64): number | bigint | Raised {
   const signed = text.charCodeAt(0) === 43 || text.charCodeAt(0) === 45
   let at = signed ? 1 : 0
   if (at === text.length) return RAISED
@@ -83,7 +111,9 @@ export function wholeOf(text: string, bits: 32 | 64): number | bigint | Raised {
 const FLOAT = /^[+-]?(?:NaN|Infinity|(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?)$/
 
 /** As Java reads a floating point number, blanks around it included; its hexadecimal form is not read. */
-export function floatOf(text: string): number | Raised {
+export const floatOf: (text: string) => number | Raised = memo(readFloat)
+
+function readFloat(text: string): number | Raised {
   let from = 0
   let end = text.length
   while (from < end && text.charCodeAt(from) <= 32) from++

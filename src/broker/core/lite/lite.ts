@@ -15,7 +15,7 @@ import { isYoung } from '../group.ts'
 import { limits } from '../limits.ts'
 import { messageEvent, type Outgoing } from '../queue.ts'
 import type { Refusal } from '../refusal.ts'
-import { type BrokerState, type Group, LiteTopic, makeSubscription, type Topic } from '../state.ts'
+import { type BrokerState, type Group, LiteTopic, makeSubscription, type Subscription, type Topic } from '../state.ts'
 import { addLiteTopic, addSubscription, dropLiteTopic } from './lite-topics.ts'
 
 export const liteCodes = { illegalName: 40020, tooManyTopics: 42901, tooManySubscriptions: 42902 } as const
@@ -92,6 +92,16 @@ export function decideLiteExpired(topic: Topic, at: number): LiteExpiredEvent | 
   return queueKeys.length === 0 ? null : { type: 'lite-expired', at, queueKeys }
 }
 
+/** Some lite topics of a LITE topic that is about to be removed; null when it is soon enough to remove the rest with it. */
+export function decideLiteRemoved(topic: Topic, at: number): LiteExpiredEvent | null {
+  const { byName, byAge } = topic.liteTopics!
+  if (byName.size <= limits.liteTopicsPerStep) return null
+  const queueKeys: number[] = []
+  for (let lite = byAge.first; lite && queueKeys.length < limits.liteTopicsPerStep; lite = lite.next)
+    queueKeys.push(lite.firstQueueKey)
+  return { type: 'lite-expired', at, queueKeys }
+}
+
 /** Where a group begins in a lite topic: at the first message while it is young, as in any topic. */
 export function decideLiteSubscribe(state: BrokerState, group: Group, lite: LiteTopic): LiteSubscribedEvent {
   const [queue] = lite.queues
@@ -105,32 +115,32 @@ export function decideLiteSubscribe(state: BrokerState, group: Group, lite: Lite
 }
 
 /**
- * The group's subscription of every lite topic moved, `places` saying where to by queue key; subscriptions that are not there begin
- * there. One that was made meanwhile is not named, and is read from its beginning.
+ * The group's subscription of these lite topics moved, `places` saying where to by queue key; a subscription that is not
+ * there begins there. A lite topic that is gone is passed over.
  */
 export function decideLiteReset(
   state: BrokerState,
   group: Group,
-  topic: Topic,
   places: ReadonlyMap<number, number>,
-): BrokerEvent[] {
+): { readonly events: readonly BrokerEvent[]; readonly moved: readonly Subscription[] } {
   const { consumerGroupId, lite: binding } = group.settings
-  if (binding?.topicName !== topic.settings.topicName) return []
-  const made: LiteSubscribedEvent[] = []
-  const moved: BrokerEvent[] = []
-  for (const { queues, subscriptions } of topic.liteTopics?.byName.values() ?? []) {
-    const [queue] = queues
-    const place = places.get(queue.key)
-    if (place === undefined) continue
+  const events: BrokerEvent[] = []
+  const moved: Subscription[] = []
+  let subscriptionId = state.nextSubscriptionId
+  for (const [queueKey, place] of places) {
+    const queue = state.queues.get(queueKey)
+    if (!queue || binding?.topicName !== queue.topic.settings.topicName) continue
     const next = Math.min(Math.max(place, queue.begin), queue.end)
-    const subscription = subscriptions.get(consumerGroupId)
-    if (subscription) moved.push(decideReset(subscription, null, new Map([[0, next]]))!)
-    else {
-      const subscriptionId = state.nextSubscriptionId + made.length
-      made.push({ type: 'lite-subscribed', subscriptionId, consumerGroupId, queueKey: queue.key, start: next })
+    const subscription = queue.topic.subscriptions.get(consumerGroupId)
+    if (subscription) {
+      moved.push(subscription)
+      events.push(decideReset(subscription, null, new Map([[0, next]]))!)
+    } else {
+      events.push({ type: 'lite-subscribed', subscriptionId, consumerGroupId, queueKey, start: next })
+      subscriptionId++
     }
   }
-  return [...made, ...moved]
+  return { events, moved }
 }
 
 /** Queues that are gone once the event is applied. */

@@ -34,6 +34,13 @@ export class FifoList<T extends Linked<T>> {
     this.size++
   }
 
+  /** Lets all items go at once; none of them may be removed by itself afterwards. */
+  clear(): void {
+    this.first = null
+    this.#last = null
+    this.size = 0
+  }
+
   remove(item: T): void {
     if (!item.linked) return
     if (item.previous) item.previous.next = item.next

@@ -21,6 +21,8 @@ const DUE = 0
 const ID = 1
 const POSITION = 2
 const ROW_BYTES = 24
+/** Rows read in one step. */
+const STEP = 4_096
 const HEAP_BYTES = 4
 
 /** What one waiting message is, as a copy. */
@@ -143,8 +145,8 @@ export class TimerTable {
     return capture
   }
 
-  /** What a capture wrote, into an empty table. */
-  read(from: Reader): void {
+  /** What a capture wrote, into an empty table, in steps. */
+  *read(from: Reader): Generator<void, void> {
     const size = from.whole()
     for (let start = 0; start < size; start += CHUNK_ROWS) {
       const rows = Math.min(CHUNK_ROWS, size - start)
@@ -159,8 +161,12 @@ export class TimerTable {
     for (let place = 0; place < size; place++) {
       const row = this.#rowAt(place)
       this.#places[row >>> CHUNK_BITS]![row & MASK] = place
+      if (place % STEP === 0) yield
     }
-    for (let row = 0; row < size; row++) this.#index.set(this.#field(row, ID), row)
+    for (let row = 0; row < size; row++) {
+      this.#index.set(this.#field(row, ID), row)
+      if (row % STEP === 0) yield
+    }
   }
 
   #beforeChange(chunk: number): void {

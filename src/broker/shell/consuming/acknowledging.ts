@@ -3,7 +3,7 @@
  * durable before it is answered, and as good the second time.
  */
 import type { HandleOutcome } from '../../broker.ts'
-import { decideDeadline, decideUntouched, findDelivery, isNamed } from '../../core/consuming/deliveries.ts'
+import { decideDeadline, decideUntouched, findDelivery, isGone, isNamed } from '../../core/consuming/deliveries.ts'
 import { type DeliveryName, parseHandle } from '../../core/consuming/handle.ts'
 import { decideAck } from '../../core/consuming/orderly.ts'
 import type { BrokerEvent } from '../../core/events.ts'
@@ -134,11 +134,11 @@ export class Acknowledging {
   /** Only the C++ client names a message by its id alone; what is searched is what that client holds now. */
   async #ownedByMessageId(request: ForwardRequest): Promise<Lease | null> {
     const { messageId } = request
-    const held = [...(this.#context.state.owned.get(request.clientId) ?? [])].filter(
-      ({ subscription: { group, topic } }) => {
-        return group.settings.consumerGroupId === request.group && topic.settings.topicName === request.topic
-      },
-    )
+    const held = [...(this.#context.state.owned.get(request.clientId) ?? [])].filter((lease) => {
+      const { group, topic } = lease.subscription
+      if (group.settings.consumerGroupId !== request.group || topic.settings.topicName !== request.topic) return false
+      return !isGone(lease)
+    })
     for (let from = 0; from < held.length; from += limits.messagesPerReceive) {
       const some = held.slice(from, from + limits.messagesPerReceive)
       const records = await this.#context.log.readMany(some.map((lease) => lease.position))

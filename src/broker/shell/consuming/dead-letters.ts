@@ -4,7 +4,7 @@
  * can neither be delivered nor moved to the dead letters, and would hold up an orderly queue for ever.
  */
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../../core/consuming/dead-letters.ts'
-import { decideDeadline, enterPhase, nameOf } from '../../core/consuming/deliveries.ts'
+import { decideDeadline, enterPhase, isGone, nameOf } from '../../core/consuming/deliveries.ts'
 import type { BrokerEvent } from '../../core/events.ts'
 import { limits } from '../../core/limits.ts'
 import type { BrokerState, Lease, Subscription } from '../../core/state.ts'
@@ -45,12 +45,12 @@ export class DeadLetters {
         // What is in memory is read without a pause.
         if (turns.isSpent) await turns.pause()
         if (this.#context.stopped()) return
-        if (lease.phase !== 'exhausted') continue
+        if (isGone(lease) || lease.phase !== 'exhausted') continue
         try {
           await this.moveToDeadLetter(lease)
         } catch (error) {
           this.#context.report(error)
-          if (lease.phase !== 'exhausted') continue
+          if (isGone(lease) || lease.phase !== 'exhausted') continue
           const isOver = isDamage(error) && this.#context.tryCommit([ackedBy(lease)])
           if (!isOver) this.#tryLater(lease)
         }
@@ -68,12 +68,12 @@ export class DeadLetters {
     const { attempt, session, subscription } = lease
     const record = await this.#context.log.read(lease.position).catch((error: unknown) => {
       // Retention may have taken it while it was being read.
-      if (lease.phase === 'gone') return null
+      if (isGone(lease)) return null
       throw error
     })
     if (record === null) return
     const message = messageOf(record)
-    if (lease.phase === 'gone' || lease.attempt !== attempt || lease.session !== session) return
+    if (isGone(lease) || lease.attempt !== attempt || lease.session !== session) return
     if (subscription.topic.settings.topicName === deadLetterTopicName(state, subscription.group)) {
       // Already where it would go: the group is done with it, and it stays there for others.
       this.#context.commit([ackedBy(lease)])

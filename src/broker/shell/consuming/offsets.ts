@@ -3,14 +3,21 @@
  * offset without a lease (data-plane §1.15, §4.9).
  *
  * A pull changes nothing in the state; one that waits is woken by what arrives in its queue. Must never move a
- * reading half: all queues of a reset go in one event.
+ * subscription half: all queues of a topic, or the one of a lite topic, go in one event.
  */
 import type { OffsetReset } from '../../../model/instances.ts'
 import type { TopicLag } from '../../../model/observations.ts'
 import { BrokerRefusal } from '../../../model/refusals.ts'
 import type { Cancel, Clock } from '../../../world/world.ts'
 import type { Delivery, Pulled, PullRequest } from '../../broker.ts'
-import { backlogOf, decideReset, latestOffsets, lowWater, offsetsAtTime } from '../../core/consuming/offsets.ts'
+import {
+  type Backlog,
+  backlogOf,
+  decideReset,
+  latestOffsets,
+  lowWater,
+  offsetsAtTime,
+} from '../../core/consuming/offsets.ts'
 import type { BrokerEvent, MessageEvent } from '../../core/events.ts'
 import { filterHashes, matches } from '../../core/filters/filter.ts'
 import { decideSubscribe } from '../../core/group.ts'
@@ -79,40 +86,69 @@ export class Offsets {
       if (!topic || !group) break
       if (topic.subscriptions.get(reset.consumerGroupId)?.resetIds.includes(reset.resetId)) break
       if (topic.liteTopics && group.settings.lite?.topicName !== reset.topicName) break
-      const lites = await this.#storedOfLites(topic, reset.toMs)
+      const isThere = () =>
+        state.topics.get(reset.topicName) === topic && state.groups.get(reset.consumerGroupId) === group
+      await this.#moveLites(group, topic, reset.toMs, isThere)
       const nexts =
         reset.toMs === null ? latestOffsets(topic) : offsetsAtTime(topic, await this.#stored(topic, reset.toMs))
       // Made anew while the index was asked: then these offsets belong to another topic.
-      if (state.topics.get(reset.topicName) !== topic || state.groups.get(reset.consumerGroupId) !== group) continue
-      this.#move(group, topic, reset.resetId, nexts, () => decideLiteReset(state, group, topic, lites))
-      for (const { subscriptions } of topic.liteTopics?.byName.values() ?? []) {
-        const subscription = subscriptions.get(reset.consumerGroupId)
-        if (subscription) this.#context.moved(subscription)
-      }
+      if (!isThere()) continue
+      this.#move(group, topic, reset.resetId, nexts)
       break
     }
     await this.#context.durable()
   }
 
-  async lag(consumerGroupId: string): Promise<TopicLag[]> {
-    const group = this.#context.state.groups.get(consumerGroupId)
-    // All counted before anything is read: one moment for all topics.
-    const backlogs = Array.from(group?.subscriptions.values() ?? [], backlogOf)
-    const lags: TopicLag[] = []
-    for (const { topic, readyCount, inflightCount, places } of backlogs) {
-      let lastConsumeMs: number | null = null
-      let readySinceMs: number | null = null
-      for (const { queueKey, firstReady, last } of places) {
-        const consumed = await this.#storeTimeOf(queueKey, last)
-        if (consumed !== null) lastConsumeMs = Math.max(lastConsumeMs ?? consumed, consumed)
-        const since = firstReady === null ? null : await this.#storeTimeOf(queueKey, firstReady)
-        if (since !== null) readySinceMs = Math.min(readySinceMs ?? since, since)
+  /**
+   * In a LITE topic, the group's subscription of each lite topic, a portion at a time. The reset counts as carried out
+   * with its last event; a crash before that moves all of them once more.
+   */
+  async #moveLites(group: Group, topic: Topic, toMs: number | null, isThere: () => boolean): Promise<void> {
+    const { state, index, turns } = this.#context
+    const lites = [...(topic.liteTopics?.byName.values() ?? [])]
+    for (let from = 0; from < lites.length; from += limits.liteTopicsPerStep) {
+      const places = new Map<number, number>()
+      for (const { queues } of lites.slice(from, from + limits.liteTopicsPerStep)) {
+        const [queue] = queues
+        places.set(queue.key, toMs === null ? queue.end : await index.offsetAtTime(queue.key, toMs))
       }
-      const { settings, parent, liteTopic } = topic
-      const ofLite = parent === null ? {} : { liteTopic }
-      lags.push({ topicName: settings.topicName, ...ofLite, readyCount, inflightCount, lastConsumeMs, readySinceMs })
+      if (turns.isSpent) await turns.pause()
+      if (!isThere()) return
+      const { events, moved } = decideLiteReset(state, group, places)
+      if (events.length > 0) this.#context.commit(events)
+      for (const subscription of moved) this.#context.moved(subscription)
+    }
+  }
+
+  async lag(consumerGroupId: string): Promise<TopicLag[]> {
+    const { turns } = this.#context
+    const group = this.#context.state.groups.get(consumerGroupId)
+    // All counted before anything is read: one moment for all topics, except that of many lite topics each has its own.
+    const backlogs: Backlog[] = []
+    for (const subscription of group?.subscriptions.values() ?? []) {
+      if (subscription.topic.parent !== null && turns.isSpent) await turns.pause()
+      if (!subscription.removed) backlogs.push(backlogOf(subscription))
+    }
+    const lags: TopicLag[] = []
+    for (const backlog of backlogs) {
+      if (turns.isSpent) await turns.pause()
+      lags.push(await this.#lagOf(backlog))
     }
     return lags
+  }
+
+  async #lagOf({ topic, readyCount, inflightCount, places }: Backlog): Promise<TopicLag> {
+    let lastConsumeMs: number | null = null
+    let readySinceMs: number | null = null
+    for (const { queueKey, firstReady, last } of places) {
+      const consumed = await this.#storeTimeOf(queueKey, last)
+      if (consumed !== null) lastConsumeMs = Math.max(lastConsumeMs ?? consumed, consumed)
+      const since = firstReady === null ? null : await this.#storeTimeOf(queueKey, firstReady)
+      if (since !== null) readySinceMs = Math.min(readySinceMs ?? since, since)
+    }
+    const { settings, parent, liteTopic } = topic
+    const ofLite = parent === null ? {} : { liteTopic }
+    return { topicName: settings.topicName, ...ofLite, readyCount, inflightCount, lastConsumeMs, readySinceMs }
   }
 
   /** Null when retention took the message. */
@@ -190,13 +226,7 @@ export class Offsets {
     for (const wakes of this.#waiting.values()) for (const wake of wakes) wake()
   }
 
-  #move(
-    group: Group,
-    topic: Topic,
-    resetId: string | null,
-    nexts: ReadonlyMap<number, number>,
-    withIt: () => readonly BrokerEvent[] = () => [],
-  ): void {
+  #move(group: Group, topic: Topic, resetId: string | null, nexts: ReadonlyMap<number, number>): void {
     const { state } = this.#context
     const { consumerGroupId } = group.settings
     const before = topic.subscriptions.get(consumerGroupId)
@@ -205,18 +235,8 @@ export class Offsets {
     const subscription = topic.subscriptions.get(consumerGroupId)!
     const event = decideReset(subscription, resetId, nexts)
     if (!event) return
-    this.#context.commit([event, ...withIt()])
+    this.#context.commit([event])
     this.#context.moved(subscription)
-  }
-
-  /** By queue key, where each lite topic is to be read from; none for a topic of another type. */
-  async #storedOfLites(topic: Topic, toMs: number | null): Promise<ReadonlyMap<number, number>> {
-    const found = new Map<number, number>()
-    for (const { queues } of [...(topic.liteTopics?.byName.values() ?? [])]) {
-      const [queue] = queues
-      found.set(queue.key, toMs === null ? queue.end : await this.#context.index.offsetAtTime(queue.key, toMs))
-    }
-    return found
   }
 
   async #stored(topic: Topic, timeMs: number): Promise<ReadonlyMap<number, number>> {

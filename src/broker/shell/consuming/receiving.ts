@@ -21,14 +21,22 @@ import type { ReadAhead } from '../filters/read-ahead.ts'
 import type { SqlEvaluation } from '../filters/sql-evaluation.ts'
 import { asRefusal, boundToLite, refuse } from '../refusals.ts'
 import type { Throughput } from '../throughput.ts'
+import type { TurnBudget } from '../turn-budget.ts'
 import { type Delivering, isHeld } from './delivering.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 /** How long a poll whose time is up waits for an expression to be asked of more messages; the wire leaves 200 ms for the answer to travel. */
 const SIFT_MS = 100
 
+/** Subscriptions served, and receives ended with nothing, in one ring of the alarm: each has an answer to write after it. */
+const WOKEN_AT_ONCE = 64
+const ENDED_AT_ONCE = 128
+/** Receives of one subscription served before the turn's budget is asked again. */
+const SERVED_UNASKED = 8
+
 export interface ReceivingContext {
   readonly state: BrokerState
+  readonly turns: TurnBudget
   readonly subscriptions: Pick<Subscriptions, 'group' | 'of' | 'settled'>
   readonly throughput: Pick<Throughput, 'refuseReceive' | 'receivesAt' | 'spendReceive'>
   readonly delivering: Delivering
@@ -125,12 +133,14 @@ export class Receiving {
 
   tick(at: number): void {
     const woken: Subscription[] = []
-    for (let wake = this.#wakes.pop(at); wake; wake = this.#wakes.pop(at)) {
+    while (woken.length < WOKEN_AT_ONCE) {
+      const wake = this.#wakes.pop(at)
+      if (!wake) break
       this.#wakeOf.delete(wake.subscription)
       woken.push(wake.subscription)
     }
     for (const subscription of woken) if (!subscription.removed) this.serve(subscription)
-    this.#endOverdue(at)
+    this.#endOverdue(at, ENDED_AT_ONCE)
     this.#context.readAhead.sweep(at)
     this.#context.sqlEvaluation.sweep(at)
   }
@@ -142,11 +152,19 @@ export class Receiving {
       this.#context.liteNews(subscription)
       return
     }
-    let served = true
-    while (served) {
-      const poll = subscription.waiters.first as Poll | null
-      served = poll !== null && this.#serveOne(subscription, poll)
+    for (let served = 0; subscription.waiters.first !== null; served++) {
+      // A receive may take a thousand messages, and a thousand receives may wait.
+      if (served > 0 && served % SERVED_UNASKED === 0 && this.#context.turns.isSpent) {
+        this.serveSoon(subscription)
+        return
+      }
+      if (!this.#serveOne(subscription, subscription.waiters.first as Poll)) return
     }
+  }
+
+  /** As `serve`, in a later turn of the event loop. */
+  serveSoon(subscription: Subscription): void {
+    this.#serveLater(subscription, this.#context.now())
   }
 
   /** The subscription goes on elsewhere: what was read ahead for it is of the past. */
@@ -323,7 +341,7 @@ export class Receiving {
         if (subscription.removed || this.#context.closed()) return
         this.serve(subscription)
         // A short poll waited for nothing but this.
-        this.#endOverdue(this.#context.now())
+        this.#endOverdue(this.#context.now(), ENDED_AT_ONCE)
         this.#context.arm()
       },
       (error: unknown) => {
@@ -337,9 +355,11 @@ export class Receiving {
 
   // The ends of polls ------------------------------------------------------------------------------
 
-  #endOverdue(at: number): void {
+  #endOverdue(at: number, most: number): void {
     const { waiting } = this.#state
-    for (let poll = waiting.pop(at) as Poll | null; poll; poll = waiting.pop(at) as Poll | null) {
+    for (let ended = 0; ended < most; ended++) {
+      const poll = waiting.pop(at) as Poll | null
+      if (!poll) break
       if (
         this.#loading.has(poll.subscription) &&
         !(this.#evaluating.has(poll.subscription) && at >= poll.until + SIFT_MS)

@@ -5,22 +5,25 @@
  * Must never hold up everything else, however many are over at once: they go in portions.
  */
 
+import type { LiteExpiredEvent } from '../../core/events.ts'
 import { limits } from '../../core/limits.ts'
-import { decideLiteExpired, liteExpiresAt } from '../../core/lite/lite.ts'
+import { decideLiteExpired, decideLiteRemoved, liteExpiresAt } from '../../core/lite/lite.ts'
 import type { Topic } from '../../core/state.ts'
 import { DeadlineHeap, type Due } from '../../core/structures/deadline-heap.ts'
 import type { LiteContext } from './lite.ts'
+
+export type ExpiryContext = Pick<LiteContext, 'state' | 'turns' | 'now' | 'commit' | 'tryCommit' | 'receiving' | 'arm'>
 
 interface Expiry extends Due {
   readonly topic: Topic
 }
 
 export class LiteExpiry {
-  readonly #context: Pick<LiteContext, 'state' | 'tryCommit' | 'receiving' | 'arm'>
+  readonly #context: ExpiryContext
   readonly #expiries = new DeadlineHeap<Expiry>()
   readonly #expiryOf = new Map<Topic, Expiry>()
 
-  constructor(context: Pick<LiteContext, 'state' | 'tryCommit' | 'receiving' | 'arm'>) {
+  constructor(context: ExpiryContext) {
     this.#context = context
     for (const topic of context.state.topics.values()) this.watch(topic)
   }
@@ -51,16 +54,33 @@ export class LiteExpiry {
     this.#expiryOf.delete(topic)
   }
 
+  /** All but a few lite topics of a LITE topic that is about to be removed: one event could hold up everything. */
+  async empty(topic: Topic): Promise<void> {
+    const { state, turns } = this.#context
+    for (;;) {
+      if (turns.isSpent) await turns.pause()
+      if (state.topics.get(topic.settings.topicName) !== topic || !topic.liteTopics) return
+      const event = decideLiteRemoved(topic, this.#context.now())
+      if (!event) return
+      this.#endPolls(event)
+      this.#context.commit([event])
+    }
+  }
+
+  #endPolls({ queueKeys }: LiteExpiredEvent): void {
+    const { state, receiving } = this.#context
+    for (const key of queueKeys)
+      for (const subscription of state.queues.get(key)!.topic.subscriptions.values())
+        receiving.endPolls(subscription, null)
+  }
+
   /** One portion of what is over by now, with the polls that wait there. */
   expire(at: number): void {
-    const { state, receiving } = this.#context
     for (let expiry = this.#expiries.pop(at); expiry; expiry = this.#expiries.pop(at)) {
       const { topic } = expiry
       const event = decideLiteExpired(topic, at)
       if (event) {
-        for (const key of event.queueKeys)
-          for (const subscription of state.queues.get(key)!.topic.subscriptions.values())
-            receiving.endPolls(subscription, null)
+        this.#endPolls(event)
         if (!this.#context.tryCommit([event])) {
           this.#expiries.set(expiry, at + limits.busyRetryMs)
           return

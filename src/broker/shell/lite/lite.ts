@@ -40,6 +40,7 @@ import type { Receiving } from '../consuming/receiving.ts'
 import type { Subscriptions } from '../consuming/subscriptions.ts'
 import { asRefusal, refuse, topicNotFound } from '../refusals.ts'
 import type { Throughput } from '../throughput.ts'
+import type { TurnBudget } from '../turn-budget.ts'
 import { LiteExpiry } from './lite-expiry.ts'
 
 /** Polls of one client at a time, roughly: official push consumers have one. */
@@ -47,6 +48,7 @@ const attemptsRemembered = 16
 /** What lite consumers may use of the shell around them. */
 export interface LiteContext {
   readonly state: BrokerState
+  readonly turns: TurnBudget
   readonly index: Pick<PersistentQueueIndex, 'offsetAtTime'>
   /** The broker's own time, which never goes back. */
   now(): number
@@ -230,6 +232,12 @@ export class LiteShell {
     for (const { group } of [...this.#clients.partiesOf(topic.settings.topicName)])
       for (const client of this.#clients.ofGroup(group)) this.#endLine(client, refusal)
     this.#expiry.forget(topic)
+  }
+
+  /** All but a few lite topics of a LITE topic that is about to be removed go, a portion at a time. */
+  async empty(topicName: string): Promise<void> {
+    const topic = this.#state.topics.get(topicName)
+    if (topic?.liteTopics) await this.#expiry.empty(topic)
   }
 
   /** It is new, has its first lite topic, or expires at other times. */
