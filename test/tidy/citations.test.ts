@@ -66,3 +66,27 @@ describe('documents named in code and documents', () => {
     expect(problems).toEqual([])
   })
 })
+
+describe('source files named in comments and documents', () => {
+  /** Each ending of each path: `broker/core/group.ts`, `core/group.ts`, `group.ts`. */
+  const endings = new Set(
+    textFiles('src', 'test', 'bench', 'scripts', 'bin').flatMap(({ path: file }) => {
+      const parts = file.split('/')
+      return parts.map((_, from) => parts.slice(from).join('/'))
+    }),
+  )
+  /** Generated files, and names that stand for any. */
+  const elsewhere = /^(vitest\.config|x(\.test|\.boundary\.test)?|entry)\.ts$|\bgen(erated)?\/|\.d\.ts$/
+
+  it('exist', () => {
+    const problems = judged.flatMap((file) =>
+      [...file.text.matchAll(/(?<![\w./@*<>$}-])(?:[\w-]+\/)*[\w-]+(?:\.[\w-]+)*\.ts\b(?![\w/])/g)].flatMap(
+        ({ 0: name, index }) => {
+          if (endings.has(name) || elsewhere.test(name)) return []
+          return [`${at(file, index)} names ${name}, which does not exist`]
+        },
+      ),
+    )
+    expect(problems).toEqual([])
+  })
+})

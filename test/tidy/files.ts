@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 
 export const root = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../..')
 
-const skippedFolders = new Set(['node_modules', 'dist', 'coverage', '.git', '.tmp', 'gen', 'generated', 'fixtures'])
+const skippedFolders = /^(dist|coverage|\.git|\.tmp)$|(^|\/)(node_modules|gen|generated|fixtures)$/
 
 export interface TextFile {
   /** From the root, with forward slashes. */
@@ -19,7 +19,7 @@ export interface TextFile {
 const walk = (folder: string): string[] =>
   readdirSync(path.join(root, folder), { withFileTypes: true }).flatMap((entry) => {
     const inside = folder === '' ? entry.name : `${folder}/${entry.name}`
-    if (entry.isDirectory()) return skippedFolders.has(entry.name) ? [] : walk(inside)
+    if (entry.isDirectory()) return skippedFolders.test(inside) ? [] : walk(inside)
     return entry.isFile() ? [inside] : []
   })
 

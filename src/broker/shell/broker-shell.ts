@@ -2,11 +2,11 @@
  * One instance's broker: takes commands, lets the core decide, writes what was decided, and replies
  * when it is durable.
  *
- * This is the conductor: it builds the rooms, tells each what it may use of the others, and hands every call to the
- * one that answers it. A room looks at the state, asks a `decide…` of the core, commits, answers: sending.ts,
- * receiving.ts and delivering.ts, acknowledging.ts, deadLetters.ts, configuration.ts, offsets.ts, lite.ts, timers.ts,
- * transactions.ts, retention.ts. What is here besides is what happens by itself: messages become visible,
- * the alarm rings, the log fails.
+ * It builds the modules of the shell, gives each what it may use of the others (its `…Context`), and passes every call
+ * to the module that answers it. A module reads the state, asks a `decide…` of the core, commits, and replies:
+ * sending.ts, receiving.ts and delivering.ts, acknowledging.ts, dead-letters.ts, configuration.ts, offsets.ts, lite.ts,
+ * timers.ts, transactions.ts, retention.ts. This file itself handles what no call causes: messages become visible, the
+ * alarm fires, the log fails.
  */
 import type { GroupSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
 import type { TopicLag } from '../../model/observations.ts'

@@ -1,4 +1,4 @@
-/** The page object every list answers with; the bounds of its numbers are catalogue/limits.ts's. */
+/** The page object every list answers with; the bounds of its numbers are in catalogue/rocketmq/limits.ts. */
 import { clampPage, type PageSizes } from '../../catalogue/rocketmq/limits.ts'
 import type { Page } from '../../ledger/search.ts'
 

@@ -2,7 +2,7 @@
  * What a receive gets: fresh messages in offset order, and before them what became visible again.
  *
  * Orderly groups take their messages by other rules (`orderly.ts`) and share everything else. What
- * becomes of a delivery afterwards is in `lease.ts`.
+ * happens to a delivery afterwards is in `deliveries.ts`.
  */
 import type { BrokerEvent, DeliveryEvent, LeasedEntry, LeasedEvent, MessageName } from '../events.ts'
 import { sqlOf } from '../filters/filter.ts'
