@@ -1,6 +1,6 @@
 /**
  * What one instance's broker promises, seen from above: the boundary between `shell/`, which keeps
- * the promises, and `wire/`, which speaks gRPC. Plain data both ways; times are milliseconds.
+ * the promises, and `protocols/`, which speak to clients. Plain data both ways; times are milliseconds.
  *
  * A promise of a write (send, ack, invisible duration, dead letter) resolves only after the log has
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.

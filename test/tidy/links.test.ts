@@ -40,6 +40,19 @@ describe('links in documents', () => {
   })
 })
 
+describe('documents', () => {
+  it('are in the reading order: decisions in docs/README.md, references in docs/reference/README.md', () => {
+    const listed = (index: string, folder: string) => {
+      const text = readFileSync(path.join(root, index), 'utf8')
+      return textFiles(folder)
+        .map((file) => path.posix.relative(path.posix.dirname(index), file.path))
+        .filter((name) => name.endsWith('.md') && name !== 'README.md' && !text.includes(`](${name})`))
+    }
+    expect(listed('docs/README.md', 'docs/decisions')).toEqual([])
+    expect(listed('docs/reference/README.md', 'docs/reference')).toEqual([])
+  })
+})
+
 /** What must not stand in any file, with the reason. */
 const nowhere: { readonly text: RegExp; readonly because: string }[] = [
   { text: /\.\.\/shared\b/, because: 'a folder outside the repository' },
