@@ -16,7 +16,7 @@ export function operationHelp(operation: Operation, columns: number, carriedOut:
   const members = membersOf(operation)
   const paragraph = (text: string): string => wrapped(text, columns).join('\n')
   const sections = [
-    `${bold(action)}  ${method} ${path}\n${paragraph(description === undefined ? `${summary}.` : `${summary}. ${description}`)}`,
+    `${bold(action)}\n${method} ${path}\n\n${paragraph(description === undefined ? `${summary}.` : `${summary}. ${description}`)}`,
     ...(carriedOut ? [] : [paragraph('This version does not carry it out: the API answers 501 NotImplemented.')]),
     ...(members.length === 0
       ? ['Parameters: none.']
@@ -25,7 +25,7 @@ export function operationHelp(operation: Operation, columns: number, carriedOut:
       ? []
       : [paragraph('--body JSON gives the whole body; single parameters go on top of it.')]),
     `Example\n${exampleOf(operation)}`,
-    `RAM action\n  ${operation.ramAction} on ${resourceText(operation.resource)} ${dim(`(access level: ${operation.accessLevel})`)}`,
+    `RAM action\n  ${operation.ramAction} (access level: ${operation.accessLevel}) on\n  ${resourceText(operation.resource)}`,
     `Errors ${dim('(besides those of signature, permission, rate, and of single parameters)')}\n${errorsText(operation, columns)}`,
   ]
   return sections.join('\n\n')
@@ -155,7 +155,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
     '--consumeRetryPolicy.retryPolicy DefaultRetryPolicy --consumeRetryPolicy.maxRetryTimes 5',
   ],
   ListInstances: ['--seriesCodes standard,professional --pageSize 50'],
-  ListMessages: ["--instanceId rmq-cn-0123456789a --topicName events --startTime '2026-01-31 18:00:00' --pageSize 20"],
+  ListMessages: ["--instanceId rmq-cn-0123456789a --topicName events --startTime '2026-01-31 18:00:00'"],
   ResetConsumeOffset: [
     '--instanceId rmq-cn-0123456789a --consumerGroupId readers --topicName events',
     "--resetType SPECIFIED_TIME --resetTime '2026-01-31 18:00:00'",

@@ -4,9 +4,8 @@
  * Reads the ends of the files only, a bounded part of each. Following looks at the files again and again, by name: a
  * file that was renamed, replaced or emptied is read on from its beginning.
  */
-import { closeSync, existsSync, fstatSync, openSync, readdirSync, readSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
-import { StringDecoder } from 'node:string_decoder'
 import type { Settings } from '../config.ts'
 import { lookAtProcesses } from '../engines/embedded/inspect.ts'
 import { hostPaths } from '../engines/embedded/paths.ts'
@@ -15,7 +14,8 @@ import { wholeNumber } from './arguments.ts'
 import { refuseHostileHome } from './client.ts'
 import { CommandError, exitCodes, UsageError } from './errors.ts'
 import { serverLogName } from './log-file.ts'
-import { inOrder, isChosen, type LogChoice, type LogLine, levels, logText, readLine } from './log-lines.ts'
+import { inOrder, isChosen, type LogChoice, type LogLine, levels, logText } from './log-lines.ts'
+import { type Source, Tail } from './log-tail.ts'
 import { type OutputOptions, printOne } from './output.ts'
 import { shown } from './safe-text.ts'
 
@@ -27,15 +27,7 @@ export interface LogsOptions extends OutputOptions {
   readonly level?: string
 }
 
-/** How much of the end of a file is looked at. */
-const lookBackBytes = 16 * 1024 * 1024
-const largestChunkBytes = 1024 * 1024
 const pollMs = 200
-
-interface Source {
-  readonly name: string
-  readonly file: string
-}
 
 export async function logs(settings: Settings, options: LogsOptions): Promise<void> {
   refuseHostileHome(settings.home)
@@ -102,89 +94,6 @@ async function holderOf(home: string, instanceId: string): Promise<string | unde
 function before({ name, file }: Source): LogLine[] {
   const older = `${file}.1`
   return existsSync(older) ? new Tail({ name, file: older }).lines() : []
-}
-
-/** A file that grows: answers the whole lines that came since it was asked last. */
-class Tail {
-  readonly #source: Source
-  #decoder = new StringDecoder('utf8')
-  #inode: number | null = null
-  #at = 0
-  #rest = ''
-
-  constructor(source: Source) {
-    this.#source = source
-  }
-
-  lines(): LogLine[] {
-    let descriptor: number
-    try {
-      descriptor = openSync(this.#source.file, 'r')
-    } catch {
-      // Gone, for now: what comes in its place is another file.
-      this.#inode = null
-      return []
-    }
-    try {
-      return this.#read(descriptor)
-    } finally {
-      closeSync(descriptor)
-    }
-  }
-
-  #read(descriptor: number): LogLine[] {
-    const { ino, size } = fstatSync(descriptor)
-    if (this.#inode === null && this.#at === 0) this.#at = Math.max(0, size - lookBackBytes)
-    else if (this.#inode !== ino || size < this.#at) {
-      const left = this.#inode === null ? [] : this.#restOfRenamed(this.#inode)
-      this.#begin(ino)
-      return [...left, ...this.#linesTo(descriptor, size)]
-    }
-    // Begun in the middle of a line, which is not shown by halves.
-    const cut = this.#inode === null && this.#at > 0
-    this.#inode = ino
-    const lines = this.#linesTo(descriptor, size)
-    return cut ? lines.slice(1) : lines
-  }
-
-  #begin(inode: number): void {
-    this.#inode = inode
-    this.#at = 0
-    this.#rest = ''
-    this.#decoder = new StringDecoder('utf8')
-  }
-
-  /** What was written between the last look and the renaming. */
-  #restOfRenamed(inode: number): LogLine[] {
-    let descriptor: number
-    try {
-      descriptor = openSync(`${this.#source.file}.1`, 'r')
-    } catch {
-      return []
-    }
-    try {
-      const { ino, size } = fstatSync(descriptor)
-      return ino === inode ? this.#linesTo(descriptor, size) : []
-    } finally {
-      closeSync(descriptor)
-    }
-  }
-
-  #linesTo(descriptor: number, size: number): LogLine[] {
-    let text = this.#rest
-    const chunk = Buffer.alloc(Math.min(largestChunkBytes, Math.max(0, size - this.#at)))
-    while (this.#at < size) {
-      const read = readSync(descriptor, chunk, 0, Math.min(chunk.length, size - this.#at), this.#at)
-      if (read === 0) break
-      this.#at += read
-      text += this.#decoder.write(chunk.subarray(0, read))
-    }
-    const lines = text.split('\n')
-    // A line without its end is still being written; one that never ends is let go.
-    const last = lines.pop() ?? ''
-    this.#rest = last.length > largestChunkBytes ? '' : last
-    return lines.filter((line) => line !== '').map((line) => readLine(this.#source.name, line))
-  }
 }
 
 async function follow(

@@ -135,10 +135,10 @@ export function cardText(
   const lines = shownLines(body)
   const shownBody = lines.slice(0, bodyLines).map((line) => `  ${dim('|')} ${clipped(line, bodyColumns)}`)
   const cut = lines.length > bodyLines || lines.some((line) => line.length > bodyColumns)
+  const size = `${sizeBytes ?? Buffer.byteLength(body)} bytes${cut ? '; cut here, -o json shows all of it' : ''}`
   return [
     bold(shown(id)),
-    facts(known).replace(/^/gm, '  '),
-    `  ${dim('body')}  ${sizeBytes ?? Buffer.byteLength(body)} bytes${cut ? '; cut here, -o json shows all of it' : ''}`,
+    facts([...known, ['body', size]]).replace(/^/gm, '  '),
     ...(body === '' ? [] : shownBody),
   ].join('\n')
 }

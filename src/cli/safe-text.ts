@@ -9,11 +9,11 @@
 
 /**
  * Controls (C0, DEL, C1), format characters (bidirectional controls, zero width), line and paragraph separators, lone
- * surrogates, other characters that are invisible by definition, and the noncharacters that serve as marks here.
+ * surrogates, other characters that are invisible by definition, and noncharacters, two of which serve as marks here.
  * Variation selectors 1 to 16 stay: they choose how the visible character before them looks.
  */
-const unsafe = /(?![\ufe00-\ufe0f])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{DI}\ufdd0-\ufdef]/gu
-const unsafeButNewline = /(?![\ufe00-\ufe0f\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{DI}\ufdd0-\ufdef]/gu
+const unsafe = /(?![\ufe00-\ufe0f])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{DI}\p{NChar}]/gu
+const unsafeButNewline = /(?![\ufe00-\ufe0f\n])[\p{Cc}\p{Cf}\p{Zl}\p{Zp}\p{Cs}\p{DI}\p{NChar}]/gu
 const safeAscii = /^[\x20-\x7e]*$/
 
 /** The text on one line, with every control character as an escape (`\n`, `\t`, `\u001b`, `\u{e0001}`). */

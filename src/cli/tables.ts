@@ -3,14 +3,15 @@ import { bold, dim, padded, shown, width } from './safe-text.ts'
 
 /** Columns as wide as their widest cell, two blanks between them. */
 export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const titles = header.map(shown)
   const cells = rows.map((row) => header.map((_title, column) => shown(row[column] ?? '')))
-  const widths = header.map((title, column) => Math.max(width(title), ...cells.map((row) => width(row[column]!))))
+  const widths = titles.map((title, column) => Math.max(width(title), ...cells.map((row) => width(row[column]!))))
   const line = (row: readonly string[]): string =>
     row
       .map((cell, column) => padded(cell, widths[column]!))
       .join('  ')
       .trimEnd()
-  return [bold(line(header)), ...cells.map(line)].join('\n')
+  return [bold(line(titles)), ...cells.map(line)].join('\n')
 }
 
 export type Facts = ReadonlyArray<readonly [name: string, value: string]>

@@ -345,10 +345,12 @@ describe('call', () => {
     const { stdout } = await run(['call', 'CreateInstance', '--help'])
     expect((await run(['help', 'call', 'createinstance'])).stdout).toBe(stdout)
     for (const line of stdout.split('\n')) expect(line.length, line).toBeLessThanOrEqual(100)
-    expect(stdout).toMatch(/^CreateInstance {2}POST \/instances$/m)
+    expect(stdout).toMatch(/^CreateInstance\nPOST \/instances$/m)
     expect(stdout).toMatch(/^\* --seriesCode +standard \| professional/m)
     expect(stdout).toMatch(/--productInfo\.messageRetentionTime\n +integer, 24 to 720\. Hours a message/)
-    expect(stdout).toMatch(/rocketmq:CreateInstance on acs:rocketmq:REGION:ACCOUNT:Instance\/\*/)
+    expect(stdout).toMatch(
+      /rocketmq:CreateInstance \(access level: create\) on\n {2}acs:rocketmq:REGION:ACCOUNT:Instance\/\*/,
+    )
     expect(stdout).toMatch(/InvalidMsgProcessSpec +400 The specification is unknown/)
     const example = /^Example\n([\s\S]*?)\n\n/m.exec(stdout)![1]!
     const made = await promisify(execFile)(

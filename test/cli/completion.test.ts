@@ -12,6 +12,7 @@ const has = (shell: string): boolean => spawnSync(shell, ['--version']).status =
 
 /** How a shell is made to complete the last of the words, a candidate a line. */
 const drivers: Readonly<Record<string, string>> = {
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: bash writes its arrays so
   bash: 'source "$0"; COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); _gantry; printf "%s\\n" "${COMPREPLY[@]}"',
   zsh: `
     _describe() { local candidate; for candidate in "\${(@P)2}"; do [[ $candidate == "$words[CURRENT]"* ]] && print -r -- "\${\${candidate%%:*}##*=}"; done; true }

@@ -1,0 +1,303 @@
+/** `gantry send`, `receive`, `messages` and `lag` against a real instance, as a person or a script uses them. */
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import path from 'node:path'
+import { promisify } from 'node:util'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { parseAllDocuments } from 'yaml'
+import type { GroupLag } from '../../src/cli/lag.ts'
+import type { StoredMessage } from '../../src/cli/messages.ts'
+import type { ReceivedMessage } from '../../src/cli/receive.ts'
+import { until } from '../support/sdk.ts'
+import { cleanEnv, gantry, type TestHome, temporaryHome } from '../support/server.ts'
+import { type Run, run } from './run.ts'
+
+let home: TestHome
+beforeAll(async () => {
+  home = await temporaryHome()
+  await home.start()
+  await succeeds('create', 'instance', 'shop')
+  for (const [name, type] of [
+    ['events', 'NORMAL'],
+    ['steps', 'FIFO'],
+    ['later', 'DELAY'],
+    ['payments', 'TRANSACTION'],
+    ['urgent', 'PRIORITY'],
+    ['held', 'NORMAL'],
+    ['stream', 'NORMAL'],
+    ['odd', 'NORMAL'],
+  ] as const) {
+    await succeeds('create', 'topic', 'shop', name, '--type', type)
+  }
+  // One that is made by its first use is listed a moment later only.
+  for (const group of ['readers', 'peekers', 'interrupted', 'followers'])
+    await succeeds('create', 'group', 'shop', group)
+})
+afterAll(() => home?.close())
+
+const on = (args: readonly string[]): Promise<Run> => run([...args, '--home', home.home])
+
+async function succeeds(...args: string[]): Promise<string> {
+  const done = await on(args)
+  expect(done.code, done.stderr).toBe(0)
+  return done.stdout
+}
+
+async function fails(code: number, says: RegExp, ...args: string[]): Promise<void> {
+  const done = await on(args)
+  expect(done.stderr).toMatch(says)
+  expect([done.code, done.stdout], done.stderr).toEqual([code, ''])
+  expect(done.stderr).not.toMatch(/^\s+at /m)
+}
+
+/** With something on stdin. */
+async function fed(input: string | Buffer, ...args: string[]): Promise<string> {
+  const child = spawn(process.execPath, [gantry, ...args, '--home', home.home], { env: cleanEnv() })
+  const ended = collected(child)
+  child.stdin!.end(input)
+  const { code, stdout, stderr } = await ended
+  expect(code, stderr).toBe(0)
+  return stdout
+}
+
+function collected(child: ChildProcess): Promise<Run> & { soFar(): string } {
+  let stdout = ''
+  let stderr = ''
+  child.stdout!.setEncoding('utf8').on('data', (text: string) => {
+    stdout += text
+  })
+  child.stderr!.setEncoding('utf8').on('data', (text: string) => {
+    stderr += text
+  })
+  const ended = new Promise<Run>((resolve) => {
+    child.once('close', (code) => resolve({ code, stdout, stderr }))
+  })
+  return Object.assign(ended, { soFar: () => stdout })
+}
+
+const receive = async (topic: string, group: string, ...more: string[]): Promise<ReceivedMessage[]> =>
+  JSON.parse(await succeeds('receive', 'shop', topic, '--group', group, '-o', 'json', ...more))
+
+const lagOf = async (group: string): Promise<GroupLag['totalLag']> =>
+  (JSON.parse(await succeeds('lag', 'shop', group, '-o', 'json')) as GroupLag).totalLag
+
+describe('send and receive', () => {
+  it('carry a body, a tag, keys and properties, with the account of the instance', async () => {
+    const id = (
+      await succeeds(
+        ...['send', 'shop', 'events', 'hello 订单', '--tag', 'greeting', '--key', 'k-1', '--key', 'k-2'],
+        ...['--property', 'a=b', '--property', 'c=d=e'],
+      )
+    ).trim()
+    expect(id).toMatch(/^[0-9A-F]{34}$/)
+    const received = await receive('events', 'readers')
+    expect(received).toEqual([
+      {
+        topicName: 'events',
+        messageId: id,
+        messageTag: 'greeting',
+        messageKeys: ['k-1', 'k-2'],
+        userProperties: { a: 'b', c: 'd=e' },
+        bornTime: expect.stringMatching(/^\d{4}-\d\d-\d\dT.*Z$/),
+        bornHost: expect.any(String),
+        deliveryAttempt: 1,
+        bodySize: 12,
+        body: 'hello 订单',
+      },
+    ])
+    expect(await lagOf('readers')).toMatchObject({ readyCount: 0, inflightCount: 0 })
+  })
+
+  it('take a body from a file and from stdin, whole or line by line, and bytes that are no text', async () => {
+    const file = path.join(path.dirname(home.home), 'body')
+    writeFileSync(file, Buffer.from([0xff, 0xfe, 0x00]))
+    await succeeds('send', 'shop', 'events', '--file', file)
+    await fed('from stdin\nin two lines', 'send', 'shop', 'events', '-')
+    const sent = await fed('one\r\ntwo\nthree', 'send', 'shop', 'events', '--lines', '-o', 'json')
+    const ids = sent
+      .trimEnd()
+      .split('\n')
+      .map((line) => JSON.parse(line).messageId)
+    const received = await receive('events', 'readers')
+    expect(received.map(({ body, bodyBase64 }) => body ?? { bodyBase64 }).sort()).toEqual(
+      [{ bodyBase64: '//4A' }, 'from stdin\nin two lines', 'one', 'three', 'two'].sort(),
+    )
+    expect(received.map(({ messageId }) => messageId)).toEqual(expect.arrayContaining(ids))
+  })
+
+  it('know each kind of topic', async () => {
+    await fed('1\n2\n3\n', 'send', 'shop', 'steps', '--lines', '--message-group', 'order-1')
+    await succeeds('create', 'group', 'shop', 'in-order', '--order', 'Orderly')
+    expect((await receive('steps', 'in-order')).map(({ body, messageGroup }) => [body, messageGroup])).toEqual([
+      ['1', 'order-1'],
+      ['2', 'order-1'],
+      ['3', 'order-1'],
+    ])
+    await succeeds('send', 'shop', 'payments', 'paid')
+    expect((await receive('payments', 'cashiers')).map(({ body }) => body)).toEqual(['paid'])
+    await succeeds('send', 'shop', 'urgent', 'now', '--priority', '5')
+    const [delayed] = parseAllDocuments(await succeeds('send', 'shop', 'later', 'tea', '--delay', '1s', '-o', 'yaml'))
+    expect(delayed!.toJSON()).toMatchObject({ topicName: 'later', recallHandle: expect.any(String) })
+    expect((await receive('later', 'sleepers')).map(({ body, deliveryTime }) => [body, typeof deliveryTime])).toEqual([
+      ['tea', 'string'],
+    ])
+    for (const [topic, option, says] of [
+      ['steps', [], /Topic steps is a FIFO topic: its messages need --message-group\./],
+      ['later', [], /Topic later is a DELAY topic: its messages need --delay or --deliver-at\./],
+      ['events', ['--message-group', 'g'], /is a NORMAL topic; --message-group belongs to messages of a FIFO topic/],
+      ['events', ['--priority', '1'], /is a NORMAL topic; --priority belongs to messages of a PRIORITY topic/],
+    ] as const) {
+      await fails(2, says, 'send', 'shop', topic, 'x', ...option)
+    }
+  })
+
+  it('filter by tag and by SQL', async () => {
+    await succeeds('send', 'shop', 'odd', 'one', '--tag', 'a', '--property', 'n=1')
+    await succeeds('send', 'shop', 'odd', 'two', '--tag', 'b', '--property', 'n=2')
+    expect((await receive('odd', 'by-tag', '--tag', 'a')).map(({ body }) => body)).toEqual(['one'])
+    expect((await receive('odd', 'by-sql', '--sql', 'n > 1')).map(({ body }) => body)).toEqual(['two'])
+  })
+
+  it('refuse in sentences, with the code of the API or of the protocol', async () => {
+    await fails(1, /GetTopic was refused: Topic\.NotFound[\s\S]*gantry list topics/, 'send', 'shop', 'nowhere', 'x')
+    await fails(1, /was not sent: ILLEGAL_MESSAGE_TAG \(40004\)\n {2}The tag "a\|b"/, ...sendTo('--tag', 'a|b'))
+    await fails(2, /--property takes name=value, not "x"/, ...sendTo('--property', 'x'))
+    await fails(2, /--delay takes a time from 1s to 40d, such as 30s or 5m, not "soon"/, ...sendTo('--delay', 'soon'))
+    await fails(2, /--deliver-at takes a time with its zone/, ...sendTo('--deliver-at', '2026-01-31 18:00:00'))
+    await fails(2, /--file "\/nowhere" cannot be read: ENOENT/, 'send', 'shop', 'events', '--file', '/nowhere')
+    await fails(2, /Give the body as an argument, or with --file or --lines/, ...sendTo('--lines'))
+    await fails(2, /required option '--group <id>' not specified/, 'receive', 'shop', 'events')
+    await fails(2, /--invisible takes a time from 10s to 12h/, ...receiving('--invisible', '1s'))
+    await fails(2, /--peek with --follow needs --count/, ...receiving('--peek', '--follow'))
+    await fails(2, /--tag and --sql are two kinds of filters/, ...receiving('--tag', 'a', '--sql', 'b > 1'))
+    await fails(1, /were not received: ILLEGAL_FILTER_EXPRESSION \(40010\)/, ...receiving('--sql', 'b >'))
+  })
+
+  it('refuses a body that no message may have, before it is read to its end', async () => {
+    const child = spawn(process.execPath, [gantry, 'send', 'shop', 'events', '--home', home.home], { env: cleanEnv() })
+    const ended = collected(child)
+    child.stdin!.on('error', () => {})
+    child.stdin!.write(Buffer.alloc(5 * 1024 * 1024))
+    const { code, stderr } = await ended
+    expect([code, stderr]).toEqual([1, expect.stringMatching(/The body is larger than 4 MiB/)])
+  })
+})
+
+const sendTo = (...options: string[]): string[] => ['send', 'shop', 'events', 'x', ...options]
+const receiving = (...options: string[]): string[] => ['receive', 'shop', 'events', '--group', 'readers', ...options]
+
+describe('what is received and not acknowledged', () => {
+  it('is visible again after a peek', async () => {
+    await fed('one\ntwo\n', 'send', 'shop', 'held', '--lines')
+    const peeked = await receive('held', 'peekers', '--peek', '--count', '1')
+    expect(peeked.map(({ deliveryAttempt }) => deliveryAttempt)).toEqual([1])
+    expect(await lagOf('peekers')).toMatchObject({ readyCount: 2, inflightCount: 0 })
+    expect((await receive('held', 'peekers')).map(({ body }) => body).sort()).toEqual(['one', 'two'])
+  })
+
+  it('is visible again at once when Ctrl-C ends the command while it holds messages', async () => {
+    const args = ['receive', 'shop', 'held', '--group', 'interrupted', '--follow', '--peek', '--count', '5']
+    const child = spawn(
+      process.execPath,
+      [gantry, ...args, '--invisible', '1h', '--wait', '20s', '--home', home.home],
+      {
+        env: cleanEnv(),
+      },
+    )
+    const ended = collected(child)
+    await until(
+      async () => ended.soFar(),
+      (text) => text.includes('| two'),
+      'both are shown',
+    )
+    expect((await lagOf('interrupted')).inflightCount).toBe(2)
+    child.kill('SIGINT')
+    expect((await ended).code).toBe(130)
+    expect(await lagOf('interrupted')).toMatchObject({ readyCount: 2, inflightCount: 0 })
+  })
+})
+
+describe('receive --follow', () => {
+  it('shows each message as it comes, a line of JSON each, until it is ended', async () => {
+    const args = ['receive', 'shop', 'stream', '--group', 'followers', '--follow', '--wait', '20s', '-o', 'json']
+    const child = spawn(process.execPath, [gantry, ...args, '--home', home.home], { env: cleanEnv() })
+    const ended = collected(child)
+    for (const body of ['first', 'second']) {
+      await succeeds('send', 'shop', 'stream', body)
+      await until(
+        async () => ended.soFar(),
+        (text) => text.includes(`"body":"${body}"`),
+        `${body} is shown`,
+      )
+    }
+    child.kill('SIGTERM')
+    const { code, stdout, stderr } = await ended
+    expect([code, stderr]).toEqual([143, ''])
+    expect(
+      stdout
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line).body),
+    ).toEqual(['first', 'second'])
+    expect(await lagOf('followers')).toMatchObject({ readyCount: 0, inflightCount: 0 })
+  })
+
+  it('ends when whoever reads it has gone', async () => {
+    await succeeds('send', 'shop', 'stream', 'third')
+    const line = `"${process.execPath}" "${gantry}" receive shop stream --group followers --follow -o json --home "${home.home}" | head -n 1`
+    let ended = false
+    const reading = promisify(execFile)('sh', ['-c', line], { env: cleanEnv() }).finally(() => {
+      ended = true
+    })
+    // The next message is written to nobody.
+    while (!ended) await succeeds('send', 'shop', 'stream', 'more')
+    const { stdout, stderr } = await reading
+    expect([JSON.parse(stdout).topicName, stderr]).toEqual(['stream', ''])
+  })
+})
+
+describe('messages', () => {
+  it('finds by key, by id and by time, and delivers nothing', async () => {
+    const byKey = JSON.parse(await succeeds('messages', 'shop', 'events', '--key', 'k-2', '-o', 'json')) as [
+      StoredMessage,
+    ]
+    expect(byKey).toMatchObject([{ body: 'hello 订单', messageTag: 'greeting', messageKeys: ['k-1', 'k-2'] }])
+    const card = await succeeds('messages', 'shop', 'events', '--id', byKey[0].messageId)
+    expect(card).toMatch(/^[0-9A-F]{34}\n {2}topic +events\n {2}type +NORMAL\n {2}tag +greeting/)
+    expect(card).toMatch(/ {2}property c +d=e\n/)
+    expect(card).toMatch(/ {2}body +12 bytes\n {2}\| hello 订单\n$/)
+    const limited = await on(['messages', 'shop', 'events', '--limit', '2'])
+    expect(limited.stdout.trimEnd().split('\n')).toHaveLength(3)
+    expect(limited.stderr).toMatch(/There are more; --limit 20 shows more/)
+    expect(
+      JSON.parse(await succeeds('messages', 'shop', 'events', '--end', '2020-01-01 00:00:00', '-o', 'json')),
+    ).toEqual([])
+    await fails(1, /ListMessages was refused: InvalidStartTime/, 'messages', 'shop', 'events', '--start', 'yesterday')
+    await fails(2, /--limit takes a whole number from 1 to 10000/, 'messages', 'shop', 'events', '--limit', '0')
+  })
+
+  it('shows control characters in bodies, keys and properties, and sends none', async () => {
+    await succeeds('send', 'shop', 'odd', '\u001b]0;title\u0007\u202e', '--property', 'p=\u2066\u200b')
+    const shown =
+      (await succeeds('messages', 'shop', 'odd')) + (await succeeds('receive', 'shop', 'odd', '--group', 'g'))
+    expect(shown).toContain('\\u001b]0;title\\u0007\\u202e')
+    expect(shown).toContain('\\u2066\\u200b')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    expect(shown).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b\u202e\u2066]/)
+    const json = await succeeds('messages', 'shop', 'odd', '-o', 'json')
+    // biome-ignore lint/suspicious/noControlCharactersInRegex: they are what must not be there
+    expect(json).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f\u200b\u202e\u2066]/)
+    expect((JSON.parse(json) as StoredMessage[]).map(({ body }) => body)).toContain('\u001b]0;title\u0007\u202e')
+  })
+})
+
+describe('lag', () => {
+  it('shows a row a topic and the sum', async () => {
+    await succeeds('create', 'group', 'shop', 'late')
+    await receive('held', 'late', '--count', '1')
+    expect(await succeeds('lag', 'shop', 'late')).toMatch(
+      /^TOPIC +READY +IN FLIGHT +OLDEST WAITS +LAST CONSUMED\nheld +1 +0 +\d+ s +\d{4}-.*Z\n\(all\) +1 +0 +\d+ s +\d{4}-.*Z\n$/,
+    )
+    await fails(1, /GetConsumerGroupLag was refused: ConsumerGroup\.NotFound/, 'lag', 'shop', 'nobody')
+  })
+})
