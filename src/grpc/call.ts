@@ -356,7 +356,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       this.end(error.status === Status.OK ? Status.UNKNOWN : error.status, error.message, error.trailers, handlerDone)
       return
     }
-    // A wait that was aborted because the call has ended is no news.
+    // A wait that was aborted because the call has ended is not an error.
     if (!(this.#ended && error instanceof Error && error.name === 'AbortError')) this.#host.onError(error, this.path)
     this.end(Status.INTERNAL, 'Internal error', noHeaders, handlerDone)
   }

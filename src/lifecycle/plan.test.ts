@@ -252,7 +252,7 @@ const cases: readonly Case[] = [
     steps: [],
   },
   {
-    name: 'at the release time the wish changes first, and nothing is removed before that is written',
+    name: 'at the release time the change is written first, and nothing is removed before',
     ledger: 'present 1/1 r1/1 ports 7801',
     engine: 'stopped@1',
     more: { at: 2000 },

@@ -11,14 +11,14 @@ import { encodePercent } from '../../src/iam/percent.ts'
 import type { Handlers } from '../../src/resources/handler.ts'
 import { type Harness, type Reply, startApi } from './harness.ts'
 
-let door: Harness
+let api: Harness
 beforeAll(async () => {
   const handlers: Handlers = Object.fromEntries(
     rocketmq.operations.map(({ action }) => [action, async (_s, _c, input) => input]),
   )
-  door = await startApi({ handlers, limits: { headersMs: 500, requestMs: 1_000 } })
+  api = await startApi({ handlers, limits: { headersMs: 500, requestMs: 1_000 } })
 })
-afterAll(() => door.close())
+afterAll(() => api.close())
 
 const odd = fc.oneof(
   fc.string({ maxLength: 40 }),
@@ -65,7 +65,7 @@ describe('garbage', () => {
           const path = operation.path.replace(/\{\w+\}/g, () => encodePercent(places[place++ % 4]!))
           const text = raw && typeof body === 'string' ? body.replace(/\p{Surrogate}/gu, '') : JSON.stringify(body)
           const withBody = operation.method !== 'GET' || raw
-          const reply = await door.call({ method: operation.method, path, query, body: withBody ? text : null })
+          const reply = await api.call({ method: operation.method, path, query, body: withBody ? text : null })
           expectRefusalOrSuccess(reply)
           expect(reply.json.Code).not.toBe('SignatureDoesNotMatch')
         }),
@@ -76,7 +76,7 @@ describe('garbage', () => {
 
   // Found by the property above when the harness sent the body of a GET unframed: a bare line feed vanished on the way.
   it.each(['GET', 'DELETE'])('%s with a line feed as its body is read as signed', async (method) => {
-    const reply = await door.call({ method, path: '/instances/rmq-cn-x', body: '\n' })
+    const reply = await api.call({ method, path: '/instances/rmq-cn-x', body: '\n' })
     expectRefusalOrSuccess(reply)
     expect(reply.json.Code).not.toBe('SignatureDoesNotMatch')
   })
@@ -152,7 +152,7 @@ describe('garbage', () => {
 })
 
 async function stillOpen(): Promise<void> {
-  expect((await door.call({ method: 'GET', path: '/regions' })).status).toBe(200)
+  expect((await api.call({ method: 'GET', path: '/regions' })).status).toBe(200)
 }
 
 /** A whole HTTP answer with a JSON object, none of it our fault. */
@@ -166,7 +166,7 @@ function expectAnswer(answer: string): void {
 
 function talk(bytes: string | Buffer, { end = false } = {}): Promise<string> {
   return new Promise((resolve) => {
-    const socket = connect(door.port, '127.0.0.1', () => (end ? socket.end(bytes) : socket.write(bytes)))
+    const socket = connect(api.port, '127.0.0.1', () => (end ? socket.end(bytes) : socket.write(bytes)))
     let answer = ''
     socket.setEncoding('utf8')
     socket.on('data', (chunk) => {

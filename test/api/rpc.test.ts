@@ -67,15 +67,15 @@ describe('the worked example', () => {
 
 describe('billing', () => {
   let subject: Subject
-  let door: Harness
+  let api: Harness
   let nonce = 0
 
   beforeEach(async () => {
     subject = await Subject.start()
-    door = await startApi({ services: { ledger: subject.ledger }, now: () => subject.clock.now() })
+    api = await startApi({ services: { ledger: subject.ledger }, now: () => subject.clock.now() })
   })
   afterEach(async () => {
-    await door.close()
+    await api.close()
     await clean()
   })
   afterAll(stop)
@@ -198,9 +198,9 @@ describe('billing', () => {
     expect(await ask('SetRenewal', {}, { secret: 'wrong' })).toMatchObject({ json: { Code: 'SignatureDoesNotMatch' } })
     const form = { 'content-type': 'application/x-www-form-urlencoded' }
     expect(
-      await door.send({ method: 'POST', target: '/?Action=SetRenewal', headers: form, body: 'Action=SetRenewal' }),
+      await api.send({ method: 'POST', target: '/?Action=SetRenewal', headers: form, body: 'Action=SetRenewal' }),
     ).toMatchObject({ status: 400, json: { Code: 'InvalidParameter' } })
-    expect(await door.send({ method: 'POST', target: '/?Action=SetRenewal', body: '{}' })).toMatchObject({
+    expect(await api.send({ method: 'POST', target: '/?Action=SetRenewal', body: '{}' })).toMatchObject({
       status: 400,
       json: { Code: 'UnsupportedContentType' },
     })
@@ -208,7 +208,7 @@ describe('billing', () => {
 
   it('answers a request whose headers are signed, as current SDKs send it', async () => {
     const instanceId = await subject.running()
-    const reply = await door.call({
+    const reply = await api.call({
       method: 'POST',
       path: '/',
       query: { InstanceIDs: instanceId },
@@ -240,7 +240,7 @@ describe('billing', () => {
     query['Signature'] = createHmac('sha1', `${who.secret ?? SECRET}&`)
       .update(text)
       .digest('base64')
-    return door.send({
+    return api.send({
       method: 'POST',
       target: `/?${encoded(query)}`,
       headers: { 'content-type': 'application/x-www-form-urlencoded' },

@@ -10,17 +10,17 @@ type SdkClass = typeof RocketMQ.default.default
 type Client = InstanceType<SdkClass>
 const Sdk = (RocketMQ.default.default ?? RocketMQ.default) as SdkClass
 
-let door: Harness
-afterEach(() => door.close())
+let api: Harness
+afterEach(() => api.close())
 
 async function client(options: HarnessOptions, config: Record<string, unknown> = {}): Promise<Client> {
-  door = await startApi(options)
+  api = await startApi(options)
   return new Sdk(
     new $OpenApiUtil.Config({
       accessKeyId: 'test-ak',
       accessKeySecret: 'test-sk',
       regionId: 'cn-hangzhou',
-      endpoint: door.endpoint,
+      endpoint: api.endpoint,
       protocol: 'http',
       ...config,
     }) as never,

@@ -20,12 +20,12 @@ import {
   USER_KEY_ID,
 } from './harness.ts'
 
-let door: Harness
+let api: Harness
 const open = async (options: HarnessOptions = {}) => {
-  door = await startApi(options)
-  return door
+  api = await startApi(options)
+  return api
 }
-afterEach(() => door?.close())
+afterEach(() => api?.close())
 
 /** A handler for every operation that answers what it was given. */
 const echo: Handlers = Object.fromEntries(
@@ -48,21 +48,21 @@ describe('a page on the web', () => {
     for (const target of targets) {
       for (const method of ['GET', 'POST', 'OPTIONS']) {
         const body = method === 'POST' ? 'x'.repeat(100_000) : null
-        const reply = await door.send({ method, target, headers, body })
+        const reply = await api.send({ method, target, headers, body })
         expect([reply.status, reply.json.Code]).toEqual([status, code])
         expect(Object.keys(reply.headers).filter((name) => name.startsWith('access-control'))).toEqual([])
       }
     }
-    expect((await door.call(regions)).status).toBe(200)
-    const preflight = { 'access-control-request-method': 'POST', origin: `http://${door.endpoint}` }
-    const asked = await door.send({ method: 'OPTIONS', target: '/instances', headers: preflight })
+    expect((await api.call(regions)).status).toBe(200)
+    const preflight = { 'access-control-request-method': 'POST', origin: `http://${api.endpoint}` }
+    const asked = await api.send({ method: 'OPTIONS', target: '/instances', headers: preflight })
     expect(Object.keys(asked.headers).filter((name) => name.startsWith('access-control'))).toEqual([])
   })
 
   it('is not needed to use another name: it can be allowed', async () => {
     await open({ handlers: echo, allowedHosts: ['gantry'] })
-    expect((await door.call({ ...regions, host: 'gantry:7800' })).status).toBe(200)
-    const refused = await door.call({ ...regions, host: 'gantry2:7800' })
+    expect((await api.call({ ...regions, host: 'gantry:7800' })).status).toBe(200)
+    const refused = await api.call({ ...regions, host: 'gantry2:7800' })
     expect(refused.json.Message).toMatch(/does not answer to the name gantry2.*allowedHosts/)
   })
 })
@@ -97,7 +97,7 @@ describe('requests of official clients, replayed', () => {
       const capture = captures.find((each) => each.name === name)!
       await open({ handlers: echo, keys: [capture.key], now: () => capture.at })
       inputs[name] = (await replay(capture)).json.data.input
-      await door.close()
+      await api.close()
     }
     expect(inputs).toMatchObject({
       'npm-ListInstances': {
@@ -112,14 +112,14 @@ describe('requests of official clients, replayed', () => {
   })
 
   function replay(capture: Capture) {
-    return door.send({ method: capture.method, target: capture.target, headers: capture.headers, body: capture.body })
+    return api.send({ method: capture.method, target: capture.target, headers: capture.headers, body: capture.body })
   }
 })
 
 describe('answers', () => {
   it('have the product envelope on success', async () => {
     await open({ handlers: { ListRegions: async () => [{ regionId: 'cn-hangzhou' }] } })
-    const reply = await door.call(regions)
+    const reply = await api.call(regions)
     const requestId = reply.headers['x-acs-request-id'] as string
     expect(requestId).toMatch(/^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$/)
     expect(reply.text).toBe(
@@ -137,12 +137,12 @@ describe('answers', () => {
 
   it('have no data where the operation has no result', async () => {
     await open({ handlers: { ListRegions: async () => undefined } })
-    expect((await door.call(regions)).json).not.toHaveProperty('data')
+    expect((await api.call(regions)).json).not.toHaveProperty('data')
   })
 
   it('can be read by every client when they are errors', async () => {
     await open({ handlers: echo })
-    const reply = await door.call({ ...topic, body: { messageType: 'ODD' }, host: 'rocketmq.cn-hangzhou.aliyuncs.com' })
+    const reply = await api.call({ ...topic, body: { messageType: 'ODD' }, host: 'rocketmq.cn-hangzhou.aliyuncs.com' })
     const requestId = reply.headers['x-acs-request-id']
     expect(reply.status).toBe(400)
     expect(reply.json).toEqual({
@@ -168,7 +168,7 @@ describe('answers', () => {
 
   it('name every fault at once, with the code of the first', async () => {
     await open({ handlers: echo })
-    const reply = await door.call({ method: 'POST', path: '/instances', body: { seriesCode: 'odd' } })
+    const reply = await api.call({ method: 'POST', path: '/instances', body: { seriesCode: 'odd' } })
     expect(reply.json.Code).toMatch(/^Missing/)
     for (const field of ['serviceCode', 'subSeriesCode', 'paymentType', 'networkInfo', 'seriesCode']) {
       expect(reply.json.Message).toContain(`Parameter ${field} is `)
@@ -178,7 +178,7 @@ describe('answers', () => {
   it('refuse a user without a policy with the details as an object', async () => {
     await open({ handlers: echo })
     for (const call of [regions, topic, { method: 'GET', path: '/instances/rmq-cn-1' }]) {
-      const reply = await door.call({ ...call, accessKeyId: USER_KEY_ID })
+      const reply = await api.call({ ...call, accessKeyId: USER_KEY_ID })
       expect([reply.status, reply.json.Code]).toEqual([403, 'NoPermission'])
       expect(reply.json.AccessDeniedDetail).toMatchObject({
         AuthAction: expect.stringMatching(/^rocketmq:/),
@@ -202,7 +202,7 @@ describe('answers', () => {
       { ...topic, path: '/instances/other/topics/TopicA' },
       { method: 'GET', path: '/instances/rmq-cn-1' },
     ]) {
-      statuses.push((await door.call({ ...call, accessKeyId: USER_KEY_ID })).status)
+      statuses.push((await api.call({ ...call, accessKeyId: USER_KEY_ID })).status)
     }
     expect(statuses).toEqual([200, 403, 403])
   })
@@ -219,7 +219,7 @@ describe('answers', () => {
     const lines: string[] = []
     const log = createLog({ clock: realClock, level: 'error', to: { write: (line) => void lines.push(line) } })
     await open({ handlers: { ListRegions: () => Promise.reject(thrown) }, log })
-    const reply = await door.call(regions)
+    const reply = await api.call(regions)
     expect([reply.status, reply.json.Code]).toEqual([status, code])
     expect(reply.text).not.toMatch(/secret detail|TypeError|\.ts/)
     expect(lines).toHaveLength(thrown instanceof ApiError ? 0 : 1)
@@ -230,20 +230,20 @@ describe('answers', () => {
     await open({ handlers: {} })
     for (const operation of rocketmq.operations) {
       const path = operation.path.replace(/\{\w+\}/g, 'x')
-      const reply = await door.call({ method: operation.method, path })
+      const reply = await api.call({ method: operation.method, path })
       expect([reply.status, reply.json.Code, reply.json.Message]).toEqual([
         501,
         'NotImplemented',
         expect.stringContaining(operation.action),
       ])
-      expect((await door.call({ method: operation.method, path, accessKeyId: USER_KEY_ID })).status).toBe(403)
-      expect((await door.send({ method: operation.method, target: path })).json.Code).toBe('MissingAccessKeyId')
+      expect((await api.call({ method: operation.method, path, accessKeyId: USER_KEY_ID })).status).toBe(403)
+      expect((await api.send({ method: operation.method, target: path })).json.Code).toBe('MissingAccessKeyId')
     }
   })
 
   it('come after a limit even when a handler never does', async () => {
     await open({ handlers: { ListRegions: () => new Promise(() => {}) }, limits: { handlerMs: 50 } })
-    const reply = await door.call(regions)
+    const reply = await api.call(regions)
     expect([reply.status, reply.json.Code]).toEqual([503, 'ServiceUnavailable'])
   })
 })
@@ -251,66 +251,61 @@ describe('answers', () => {
 describe('requests', () => {
   it.each<[string, () => Promise<{ status: number; json: any }>, number, string]>([
     ['without a version', () => unsigned((h) => delete h['x-acs-version']), 400, 'MissingVersion'],
-    ['of another version', () => door.call({ ...regions, version: '2020-01-01' }), 400, 'InvalidVersion'],
-    ['to an unknown path', () => door.call({ method: 'GET', path: '/nothing' }), 404, 'InvalidApi.NotFound'],
-    ['with an unknown method', () => door.call({ method: 'PUT', path: '/instances' }), 403, 'UnsupportedHTTPMethod'],
+    ['of another version', () => api.call({ ...regions, version: '2020-01-01' }), 400, 'InvalidVersion'],
+    ['to an unknown path', () => api.call({ method: 'GET', path: '/nothing' }), 404, 'InvalidApi.NotFound'],
+    ['with an unknown method', () => api.call({ method: 'PUT', path: '/instances' }), 403, 'UnsupportedHTTPMethod'],
     [
       'with an exotic method',
-      () => door.send({ method: 'PROPFIND', target: '/instances' }),
+      () => api.send({ method: 'PROPFIND', target: '/instances' }),
       403,
       'UnsupportedHTTPMethod',
     ],
-    ['for preflight', () => door.send({ method: 'OPTIONS', target: '*' }), 403, 'UnsupportedHTTPMethod'],
+    ['for preflight', () => api.send({ method: 'OPTIONS', target: '*' }), 403, 'UnsupportedHTTPMethod'],
     [
       'of another region',
-      () => door.call({ ...regions, host: 'rocketmq.eu-west-1.aliyuncs.com' }),
+      () => api.call({ ...regions, host: 'rocketmq.eu-west-1.aliyuncs.com' }),
       404,
       'InvalidProduct.NotFound',
     ],
-    ['under /_gantry', () => door.send({ method: 'GET', target: '/_gantry/keys' }), 404, 'InvalidApi.NotFound'],
-    ['health with POST', () => door.send({ method: 'POST', target: '/_gantry/health' }), 404, 'InvalidApi.NotFound'],
-    [
-      'health with a query',
-      () => door.send({ method: 'GET', target: '/_gantry/health?x' }),
-      404,
-      'InvalidApi.NotFound',
-    ],
-    ['with malformed JSON', () => door.call({ ...topic, body: '{"messageType":}' }), 400, 'InvalidBody'],
-    ['with a JSON array', () => door.call({ ...topic, body: '[]' }), 400, 'InvalidBody'],
+    ['under /_gantry', () => api.send({ method: 'GET', target: '/_gantry/keys' }), 404, 'InvalidApi.NotFound'],
+    ['health with POST', () => api.send({ method: 'POST', target: '/_gantry/health' }), 404, 'InvalidApi.NotFound'],
+    ['health with a query', () => api.send({ method: 'GET', target: '/_gantry/health?x' }), 404, 'InvalidApi.NotFound'],
+    ['with malformed JSON', () => api.call({ ...topic, body: '{"messageType":}' }), 400, 'InvalidBody'],
+    ['with a JSON array', () => api.call({ ...topic, body: '[]' }), 400, 'InvalidBody'],
     [
       'with a member twice',
-      () => door.call({ ...topic, body: '{"messageType":"NORMAL","messageType":"FIFO"}' }),
+      () => api.call({ ...topic, body: '{"messageType":"NORMAL","messageType":"FIFO"}' }),
       400,
       'InvalidMessageType',
     ],
     [
       'with __proto__',
-      () => door.call({ ...topic, body: '{"messageType":"NORMAL","__proto__":{}}' }),
+      () => api.call({ ...topic, body: '{"messageType":"NORMAL","__proto__":{}}' }),
       400,
       'InvalidBody',
     ],
     [
       'with NUL in the query',
-      () => door.call({ method: 'GET', path: '/instances', query: { filter: 'a\0b' } }),
+      () => api.call({ method: 'GET', path: '/instances', query: { filter: 'a\0b' } }),
       400,
       'InvalidFilter',
     ],
-    ['with NUL in the path', () => door.call({ method: 'GET', path: '/instances/a%00b' }), 400, 'InvalidInstanceId'],
+    ['with NUL in the path', () => api.call({ method: 'GET', path: '/instances/a%00b' }), 400, 'InvalidInstanceId'],
     [
       'with NUL in the body',
-      () => door.call({ ...topic, body: '{"messageType":"NORMAL","remark":"\\u0000"}' }),
+      () => api.call({ ...topic, body: '{"messageType":"NORMAL","remark":"\\u0000"}' }),
       400,
       'InvalidRemark',
     ],
     [
       'with half a pair in the body',
-      () => door.call({ ...topic, body: '{"messageType":"NORMAL","remark":"\\ud800"}' }),
+      () => api.call({ ...topic, body: '{"messageType":"NORMAL","remark":"\\ud800"}' }),
       400,
       'InvalidRemark',
     ],
     [
       'with half a pair in query JSON',
-      () => door.call({ method: 'GET', path: '/instances', query: { tags: '[{"key":"\\ud800","value":"x"}]' } }),
+      () => api.call({ method: 'GET', path: '/instances', query: { tags: '[{"key":"\\ud800","value":"x"}]' } }),
       400,
       'InvalidKey',
     ],
@@ -324,7 +319,7 @@ describe('requests', () => {
     [
       'with one header 200 times',
       () =>
-        door.send({
+        api.send({
           method: 'GET',
           target: '/regions',
           headers: Array.from({ length: 200 }, () => ['x', 'y'] as const),
@@ -350,7 +345,7 @@ describe('requests', () => {
     ['%25RETRY%25group', 'escaped'],
   ])('with %s in the path (%s) reach the handler by its name', async (segment) => {
     await open({ handlers: echo })
-    const reply = await door.call({ method: 'GET', path: `/instances/rmq-cn-1/topics/${segment}` })
+    const reply = await api.call({ method: 'GET', path: `/instances/rmq-cn-1/topics/${segment}` })
     // The name's own rule may refuse it; that is a refusal by name and not of the escape.
     const seen = reply.status === 200 ? reply.json.data.input.topicName : reply.json.Message
     expect(seen).toContain('%RETRY%group')
@@ -370,7 +365,7 @@ describe('requests', () => {
 
   it.each(['chunked', 'sized', 'none'] as const)('may have an empty body, %s, with any content type', async (kind) => {
     await open({ handlers: echo })
-    const call = toRawCall(door.endpoint, Date.now(), { method: 'POST', path: '/resourceTag/create', query: TAG })
+    const call = toRawCall(api.endpoint, Date.now(), { method: 'POST', path: '/resourceTag/create', query: TAG })
     const headers = {
       ...(call.headers as Record<string, string>),
       'content-type': 'application/octet-stream',
@@ -384,7 +379,7 @@ describe('requests', () => {
   it('in small chunks are put together', async () => {
     await open({ handlers: echo })
     const body = '{"messageType":"NORMAL","remark":"测试"}'
-    const call = toRawCall(door.endpoint, Date.now(), { ...topic, body })
+    const call = toRawCall(api.endpoint, Date.now(), { ...topic, body })
     const head = Object.entries(call.headers as Record<string, string>).map(([name, value]) => `${name}: ${value}\r\n`)
     const chunks = [...Buffer.from(body)].map((byte) => Buffer.from([0x31, 13, 10, byte, 13, 10]))
     const text = Buffer.concat([
@@ -404,7 +399,7 @@ describe('requests', () => {
     await open({ handlers: echo })
     const replies = await Promise.all(
       Array.from({ length: 8 }, () =>
-        door.send({ method: 'POST', target: '/instances', headers: { host: 'localhost', ...headers }, body: TEN_MB }),
+        api.send({ method: 'POST', target: '/instances', headers: { host: 'localhost', ...headers }, body: TEN_MB }),
       ),
     )
     for (const reply of replies) expect([reply.status, reply.json.Code]).toEqual([400, 'EntityTooLarge'])
@@ -414,8 +409,8 @@ describe('requests', () => {
     await open({ handlers: echo })
     const body = `{"messageType":"NORMAL","unknown":"${'x'.repeat(1024 * 1024 - 37)}"}`
     expect(body).toHaveLength(1024 * 1024)
-    expect((await door.call({ ...topic, body })).status).toBe(200)
-    expect((await door.call({ ...topic, body: `${body} ` })).json.Code).toBe('EntityTooLarge')
+    expect((await api.call({ ...topic, body })).status).toBe(200)
+    expect((await api.call({ ...topic, body: `${body} ` })).json.Code).toBe('EntityTooLarge')
   })
 
   const TAG = {
@@ -427,11 +422,11 @@ describe('requests', () => {
   const TEN_MB = Buffer.alloc(10 * 1024 * 1024, 0x20)
   const flood = (count: number) => Object.fromEntries(Array.from({ length: count }, (_, i) => [`x-flood-${i}`, 'x']))
   const unsigned = (change: (headers: Record<string, string>) => unknown) => {
-    const call = toRawCall(door.endpoint, Date.now(), regions)
+    const call = toRawCall(api.endpoint, Date.now(), regions)
     const headers = { ...(call.headers as Record<string, string>) }
     change(headers)
     headers['authorization'] = headers['authorization']!.replace(';x-acs-version', '')
-    return headers['x-acs-version'] === undefined ? resign(headers) : door.send({ ...call, headers })
+    return headers['x-acs-version'] === undefined ? resign(headers) : api.send({ ...call, headers })
   }
   /** Signed properly, but without a version. */
   const resign = async (headers: Record<string, string>) => {
@@ -445,18 +440,18 @@ describe('requests', () => {
     const signature = createHmac('sha256', 'test-sk').update(text).digest('hex')
     headers['authorization'] =
       `ACS3-HMAC-SHA256 Credential=test-ak,SignedHeaders=${names.join(';')},Signature=${signature}`
-    return door.send({ method: 'GET', target: '/regions', headers })
+    return api.send({ method: 'GET', target: '/regions', headers })
   }
 })
 
 describe('flow control', () => {
   it('answers with the code, the wait in a header, and for writes apart from reads', async () => {
     await open({ handlers: echo, limits: { readsPerSecond: 1, writesPerSecond: null } })
-    expect((await door.call(regions)).status).toBe(200)
-    const reply = await door.call(regions)
+    expect((await api.call(regions)).status).toBe(200)
+    const reply = await api.call(regions)
     expect([reply.status, reply.json.Code]).toEqual([400, 'Throttling.User'])
     expect(Number(reply.headers['x-acs-retry-after'])).toBeGreaterThan(0)
-    expect((await door.call(topic)).status).toBe(200)
+    expect((await api.call(topic)).status).toBe(200)
   })
 
   it('bounds the calls in hand', async () => {
@@ -465,11 +460,11 @@ describe('flow control', () => {
       release = resolve
     })
     await open({ handlers: { ...echo, ListRegions: () => gate }, limits: { inFlight: 2 } })
-    const held = [door.call(regions), door.call(regions)]
-    await until(async () => (await door.call(topic)).json.Code === 'Throttling')
+    const held = [api.call(regions), api.call(regions)]
+    await until(async () => (await api.call(topic)).json.Code === 'Throttling')
     release()
     expect((await Promise.all(held)).map(({ status }) => status)).toEqual([200, 200])
-    expect((await door.call(topic)).status).toBe(200)
+    expect((await api.call(topic)).status).toBe(200)
   })
 })
 
@@ -520,7 +515,7 @@ describe('connections', () => {
       socket.write('POST /instances HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{"a":')
       socket.destroy()
     }
-    expect((await door.call(regions)).status).toBe(200)
+    expect((await api.call(regions)).status).toBe(200)
   })
 
   it.each([
@@ -539,7 +534,7 @@ describe('connections', () => {
   ])('2,000 of them half-open, %s, do not stop the API', async (_, text, limit) => {
     await open({ handlers: echo, limits: { connections: limit, headersMs: 60_000, requestMs: 60_000 } })
     const sockets = await Promise.all(Array.from({ length: 2_000 }, () => dial(text)))
-    for (let i = 0; i < 20; i++) expect((await door.call(regions)).status).toBe(200)
+    for (let i = 0; i < 20; i++) expect((await api.call(regions)).status).toBe(200)
     const closed = sockets.filter((socket) => socket.closed || socket.destroyed).length
     if (limit < 2_000) await until(async () => sockets.filter((socket) => socket.closed).length >= 2_000 - limit)
     else expect(closed).toBe(0)
@@ -552,8 +547,8 @@ describe('connections', () => {
       release = resolve
     })
     await open({ handlers: { ...echo, ListRegions: () => gate }, limits: { connections: 10 } })
-    const held = door.call(regions)
-    await until(async () => (await door.call(topic)).status === 200)
+    const held = api.call(regions)
+    await until(async () => (await api.call(topic)).status === 200)
     const crowd = await Promise.all(Array.from({ length: 200 }, () => dial('GET / HTTP/1.1\r\n')))
     release()
     expect((await held).status).toBe(200)
@@ -566,7 +561,7 @@ describe('connections', () => {
     const sockets: Socket[] = []
     for (let i = 0; i < 8; i++) sockets.push(await dial(head + 'x'.repeat(1_000_000)))
     await until(async () => sockets.filter((socket) => socket.closed).length >= 4)
-    expect((await door.call(topic)).status).toBe(200)
+    expect((await api.call(topic)).status).toBe(200)
     for (const socket of sockets) socket.destroy()
   })
 })
@@ -588,11 +583,11 @@ describe('closing', () => {
       },
     })
     const halfOpen = await dial('GET /')
-    const held = door.call(regions)
+    const held = api.call(regions)
     await until(async () => started)
-    const closing = door.close()
+    const closing = api.close()
     await until(async () => halfOpen.closed)
-    await expect(door.call(topic)).rejects.toThrow(/ECONNREFUSED|ECONNRESET|socket hang up/)
+    await expect(api.call(topic)).rejects.toThrow(/ECONNREFUSED|ECONNRESET|socket hang up/)
     release()
     expect((await held).status).toBe(200)
     await closing
@@ -611,7 +606,7 @@ describe('closing', () => {
     await open({ handlers: { ...echo, ListRegions: noted, CreateTopic: noted }, limits: { closeMs: 60_000 } })
     const socket = await dial(onTheWire(regions))
     await until(async () => seen.length === 1)
-    const closing = door.close()
+    const closing = api.close()
     await new Promise<void>((resolve) => socket.write(onTheWire(topic), () => resolve()))
     for (let turn = 0; turn < 100; turn++) await new Promise((resolve) => setImmediate(resolve))
     release()
@@ -622,9 +617,9 @@ describe('closing', () => {
 
   it('ends after its limit even when a handler never does', async () => {
     await open({ handlers: { ListRegions: () => new Promise(() => {}) }, limits: { closeMs: 50 } })
-    const held = door.call(regions).catch((error: Error) => error.message)
-    await until(async () => (await door.send({ method: 'GET', target: '/_gantry/health' })).status === 200)
-    await door.close()
+    const held = api.call(regions).catch((error: Error) => error.message)
+    await until(async () => (await api.send({ method: 'GET', target: '/_gantry/health' })).status === 200)
+    await api.close()
     expect(await held).toMatch(/hang up|ECONNRESET|ECONNREFUSED/)
   })
 })
@@ -634,10 +629,10 @@ describe('the log', () => {
     const lines: string[] = []
     const log = createLog({ clock: realClock, level: 'debug', to: { write: (line) => void lines.push(line) } })
     await open({ handlers: echo, log, keyRing: memoryKeyRing([(await import('./captures.ts')).testKey()]) })
-    await door.call({ method: 'GET', path: '/instances', query: { filter: 'PRIVATE' } })
-    await door.call({ ...topic, body: { messageType: 'PRIVATE' } })
-    await door.call({ ...regions, accessKeySecret: 'PRIVATE' })
-    await door.send({
+    await api.call({ method: 'GET', path: '/instances', query: { filter: 'PRIVATE' } })
+    await api.call({ ...topic, body: { messageType: 'PRIVATE' } })
+    await api.call({ ...regions, accessKeySecret: 'PRIVATE' })
+    await api.send({
       method: 'GET',
       target: '/PRIVATE?PRIVATE',
       headers: { host: 'localhost', authorization: 'PRIVATE' },
@@ -668,7 +663,7 @@ describe('the log', () => {
 
 /** A signed call as bytes, on a connection that is kept. */
 function onTheWire(call: SignedCall): string {
-  const { method, target, headers, body } = toRawCall(door.endpoint, Date.now(), call)
+  const { method, target, headers, body } = toRawCall(api.endpoint, Date.now(), call)
   const text = (body ?? '') as string
   const all = { ...(headers as Record<string, string>), 'content-length': String(Buffer.byteLength(text)) }
   const head = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`)
@@ -678,7 +673,7 @@ function onTheWire(call: SignedCall): string {
 /** Sends text and answers all that comes back until the server closes. */
 function talk(text: string | Buffer): Promise<string> {
   return new Promise((resolve, reject) => {
-    const socket = connect(door.port, '127.0.0.1', () => socket.write(text))
+    const socket = connect(api.port, '127.0.0.1', () => socket.write(text))
     let answer = ''
     socket.setEncoding('utf8')
     socket.on('data', (chunk) => {
@@ -692,7 +687,7 @@ function talk(text: string | Buffer): Promise<string> {
 
 function dial(text = ''): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect(door.port, '127.0.0.1', () => {
+    const socket = connect(api.port, '127.0.0.1', () => {
       socket.off('error', reject)
       socket.on('error', () => {})
       socket.resume()

@@ -39,17 +39,17 @@ describe('operations without a handler', () => {
 })
 
 describe('an operation without a handler', () => {
-  let door: Harness
+  let api: Harness
   beforeAll(async () => {
-    door = await startApi({ handlers })
+    api = await startApi({ handlers })
   })
-  afterAll(() => door.close())
+  afterAll(() => api.close())
 
   describe.each(rocketmq.operations.filter(({ action }) => withoutHandler.includes(action)))('$action', (operation) => {
     const call = callOf(operation)
 
     it('answers 501 NotImplemented in the shape of a refusal', async () => {
-      const reply = await door.call(call)
+      const reply = await api.call(call)
       expect(reply.headers['content-type']).toBe('application/json;charset=utf-8')
       expect(reply.headers['x-acs-request-id']).toBe(reply.json.RequestId)
       expect({ status: reply.status, ...reply.json }).toMatchObject({
@@ -64,11 +64,11 @@ describe('an operation without a handler', () => {
     })
 
     it('refuses an unknown key, a wrong secret and a user without a policy before it says so', async () => {
-      const unknownKey = await door.call({ ...call, accessKeyId: 'no-such-key' })
+      const unknownKey = await api.call({ ...call, accessKeyId: 'no-such-key' })
       expect([unknownKey.status, unknownKey.json.Code]).toEqual([404, 'InvalidAccessKeyId.NotFound'])
-      const wrongSecret = await door.call({ ...call, accessKeySecret: 'not-the-secret' })
+      const wrongSecret = await api.call({ ...call, accessKeySecret: 'not-the-secret' })
       expect([wrongSecret.status, wrongSecret.json.Code]).toEqual([400, 'SignatureDoesNotMatch'])
-      const notPermitted = await door.call({ ...call, accessKeyId: USER_KEY_ID })
+      const notPermitted = await api.call({ ...call, accessKeyId: USER_KEY_ID })
       expect([notPermitted.status, notPermitted.json.Code]).toEqual([403, 'NoPermission'])
       expect(notPermitted.json.AccessDeniedDetail.AuthAction).toBe(operation.ramAction)
     })

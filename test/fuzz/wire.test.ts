@@ -49,7 +49,7 @@ describe('spoiled messages', () => {
   it.skipIf(onlyWorld !== undefined)('were enough, of every kind of answer, and memory stayed bounded', () => {
     if (process.env['GANTRY_WIRE_FUZZ_TALLY']) console.log(tally)
     expect(tally.frames).toBeGreaterThanOrEqual(inProcessFrames)
-    // Neither all accepted nor all refused at the door: the mutations reach the rules.
+    // Neither all accepted nor all refused by the API: the mutations reach the rules.
     for (const code of [20000, 40002, 40003, 40013, 40016, 40401, 40402, 43101]) {
       expect([code, (tally.codes.get(code) ?? 0) > 0]).toEqual([code, true])
     }

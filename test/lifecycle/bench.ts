@@ -1,6 +1,6 @@
 /**
  * A loop on a bench: a real ledger in a folder of its own, an engine in memory, a clock that moves only
- * by hand, and a fuse that kills the loop at a chosen step. The wishes below are written as the
+ * by hand, and a fuse that kills the loop at a chosen step. The changes below are written as the
  * handlers write them.
  */
 import { mkdtemp, rm } from 'node:fs/promises'
@@ -36,7 +36,7 @@ export interface Bench {
   /** A loop over this ledger and engine, not started. `fuse` kills it; a new one takes over with `startLoop`. */
   makeLoop(fuse?: Fuse, options?: { readonly concurrency?: number }): Reconciler
   startLoop(fuse?: Fuse): Promise<Reconciler>
-  wish(work: (context: ChangeContext) => Promise<unknown>): Promise<void>
+  want(work: (context: ChangeContext) => Promise<unknown>): Promise<void>
   /** How many transactions the ledger has committed. */
   changes(): number
   close(): Promise<void>
@@ -96,10 +96,13 @@ export async function makeBench(
       await loop.start()
       return loop
     },
-    wish: (work) =>
-      ledger.change({ at: clock.now(), requestId: 'REQUEST', principal: 'tester', action: 'Wish' }, async (context) => {
-        await work(context)
-      }),
+    want: (work) =>
+      ledger.change(
+        { at: clock.now(), requestId: 'REQUEST', principal: 'tester', action: 'Change' },
+        async (context) => {
+          await work(context)
+        },
+      ),
     changes: () => changes,
     close: async () => {
       await opened.close()
@@ -194,7 +197,7 @@ export class Fuse {
   }
 }
 
-// Wishes, as the handlers write them
+// Changes, as the handlers write them
 
 export function addInstance(
   bench: Bench,
@@ -209,7 +212,7 @@ export function addInstance(
 ): Promise<void> {
   const at = bench.clock.now()
   const expire = at + (more.expireInMs ?? 36_500 * day)
-  return bench.wish(async ({ tx }) => {
+  return bench.want(async ({ tx }) => {
     await insertInstance(tx, {
       instance_id: instanceId,
       region_id: regionId,
@@ -264,7 +267,7 @@ export function addInstance(
 }
 
 export function changeRetention(bench: Bench, instanceId: string, hours: number): Promise<void> {
-  return bench.wish(({ tx }) =>
+  return bench.want(({ tx }) =>
     tx
       .updateTable('instances')
       .set((eb) => ({
@@ -280,7 +283,7 @@ export function changeRetention(bench: Bench, instanceId: string, hours: number)
 /** As a renewal does. */
 export function moveExpiry(bench: Bench, instanceId: string, expireInMs: number): Promise<void> {
   const expire = bench.clock.now() + expireInMs
-  return bench.wish(({ tx }) =>
+  return bench.want(({ tx }) =>
     tx
       .updateTable('instances')
       .set((eb) => ({
@@ -295,14 +298,14 @@ export function moveExpiry(bench: Bench, instanceId: string, expireInMs: number)
 }
 
 export function dropInstance(bench: Bench, instanceId: string): Promise<void> {
-  return bench.wish(async ({ tx, cause }) => {
+  return bench.want(async ({ tx, cause }) => {
     const row = await findInstance(tx, regionId, instanceId)
     if (row?.wanted === 'present') await unwantInstance(tx, row, cause.at)
   })
 }
 
 export function addTopic(bench: Bench, instanceId: string, topicName: string): Promise<void> {
-  return bench.wish(async ({ tx, cause }) => {
+  return bench.want(async ({ tx, cause }) => {
     const row = await findTopicRow(tx, instanceId, topicName)
     if (row === undefined) await insertTopic(tx, topicRow(instanceId, topicName, cause.at))
     else if (row.wanted === 'absent') await updateTopic(tx, row, createdAgain(row))
@@ -312,7 +315,7 @@ export function addTopic(bench: Bench, instanceId: string, topicName: string): P
 }
 
 export function dropTopic(bench: Bench, instanceId: string, topicName: string): Promise<void> {
-  return bench.wish(async ({ tx }) => {
+  return bench.want(async ({ tx }) => {
     const row = await findTopicRow(tx, instanceId, topicName)
     if (row?.wanted !== 'present') return
     await updateTopic(tx, row, { wanted: 'absent', generation: row.generation + 1 })
@@ -321,7 +324,7 @@ export function dropTopic(bench: Bench, instanceId: string, topicName: string): 
 }
 
 export function addGroup(bench: Bench, instanceId: string, consumerGroupId: string): Promise<void> {
-  return bench.wish(async ({ tx, cause }) => {
+  return bench.want(async ({ tx, cause }) => {
     await tx
       .insertInto('consumer_groups')
       .values({
@@ -345,7 +348,7 @@ export function addGroup(bench: Bench, instanceId: string, consumerGroupId: stri
 }
 
 export function dropGroup(bench: Bench, instanceId: string, consumerGroupId: string): Promise<void> {
-  return bench.wish(async ({ tx }) => {
+  return bench.want(async ({ tx }) => {
     await tx
       .updateTable('consumer_groups')
       .set((eb) => ({ wanted: 'absent', generation: eb('generation', '+', 1) }))
@@ -357,14 +360,14 @@ export function dropGroup(bench: Bench, instanceId: string, consumerGroupId: str
 }
 
 /** As ResetConsumeOffset does; to the end, or to a time. */
-export function wishReset(
+export function wantReset(
   bench: Bench,
   instanceId: string,
   topicName: string,
   consumerGroupId: string,
   toMs: number | null = null,
 ): Promise<void> {
-  return bench.wish(async ({ tx, cause }) => {
+  return bench.want(async ({ tx, cause }) => {
     await wantOffsetReset(tx, {
       instance_id: instanceId,
       consumer_group_id: consumerGroupId,

@@ -20,7 +20,7 @@ import {
   minute,
   moveExpiry,
   transcript,
-  wishReset,
+  wantReset,
 } from './bench.ts'
 
 const id = 'rmq-cn-crash'
@@ -28,10 +28,10 @@ const neighbour = 'rmq-cn-neighbour'
 
 interface Scenario {
   readonly name: string
-  /** Brought to rest before the wish. */
+  /** Brought to rest before the change. */
   readonly before: (bench: Bench) => Promise<unknown>
   /** Happens under the loop that will be killed; it is woken after it. */
-  readonly wish: (bench: Bench) => Promise<unknown>
+  readonly change: (bench: Bench) => Promise<unknown>
   readonly ends: { readonly ledger: readonly string[]; readonly engine: readonly string[] }
 }
 
@@ -44,7 +44,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'create',
     before: async () => {},
-    wish: (bench) => addInstance(bench, id),
+    change: (bench) => addInstance(bench, id),
     ends: {
       ledger: [`${id} present 1/1, settled, vpc 7802`],
       engine: [`${id} running @1, vpc 7802`],
@@ -53,7 +53,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'create with a public endpoint, topics and a group',
     before: async () => {},
-    wish: full,
+    change: full,
     ends: {
       ledger: [
         `${id} present 1/1, settled, vpc 7802, internet 7803, topic audit present 1/1, topic orders present 1/1, group workers present 1/1`,
@@ -64,7 +64,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'update',
     before: full,
-    wish: (bench) => changeRetention(bench, id, 24),
+    change: (bench) => changeRetention(bench, id, 24),
     ends: {
       ledger: [
         // The new productInfo comes with the same network, so both ports stay.
@@ -76,7 +76,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'add a topic, change one, drop one and a group',
     before: full,
-    wish: async (bench) => {
+    change: async (bench) => {
       await addTopic(bench, id, 'new')
       await addTopic(bench, id, 'orders')
       await dropTopic(bench, id, 'audit')
@@ -90,7 +90,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'drop a topic and create it again before the loop looks',
     before: full,
-    wish: async (bench) => {
+    change: async (bench) => {
       await dropTopic(bench, id, 'orders')
       await addTopic(bench, id, 'orders')
     },
@@ -102,12 +102,12 @@ const scenarios: readonly Scenario[] = [
     },
   },
   {
-    name: 'reset the offsets of a group, one of them in place of an earlier wish',
+    name: 'reset the offsets of a group, one of them in place of an earlier reset',
     before: full,
-    wish: async (bench) => {
-      await wishReset(bench, id, 'orders', 'workers', 5)
-      await wishReset(bench, id, 'orders', 'workers', 7)
-      await wishReset(bench, id, 'audit', 'workers')
+    change: async (bench) => {
+      await wantReset(bench, id, 'orders', 'workers', 5)
+      await wantReset(bench, id, 'orders', 'workers', 7)
+      await wantReset(bench, id, 'audit', 'workers')
     },
     ends: {
       ledger: [
@@ -121,9 +121,9 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'make a group and reset it before it was made',
     before: (bench) => addInstance(bench, id, { topics: ['orders'] }),
-    wish: async (bench) => {
+    change: async (bench) => {
       await addGroup(bench, id, 'workers')
-      await wishReset(bench, id, 'orders', 'workers', 5)
+      await wantReset(bench, id, 'orders', 'workers', 5)
     },
     ends: {
       ledger: [`${id} present 1/1, settled, vpc 7802, topic orders present 1/1, group workers present 1/1`],
@@ -133,13 +133,13 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'delete',
     before: full,
-    wish: (bench) => dropInstance(bench, id),
+    change: (bench) => dropInstance(bench, id),
     ends: { ledger: [], engine: [] },
   },
   {
     name: 'create, and delete at once',
     before: async () => {},
-    wish: async (bench) => {
+    change: async (bench) => {
       await full(bench)
       await dropInstance(bench, id)
     },
@@ -148,7 +148,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'expire',
     before: (bench) => addInstance(bench, id, { expireInMs: 5 * minute, topics: ['orders'] }),
-    wish: (bench) => bench.clock.advance(6 * minute),
+    change: (bench) => bench.clock.advance(6 * minute),
     ends: {
       ledger: [`${id} present 1/1, settled, vpc 7802, topic orders present 1/1`],
       engine: [`${id} stopped @1, vpc 7802, topic orders@1`],
@@ -160,7 +160,7 @@ const scenarios: readonly Scenario[] = [
       await addInstance(bench, id, { expireInMs: minute, topics: ['orders'] })
       await bench.clock.advance(2 * minute)
     },
-    wish: (bench) => moveExpiry(bench, id, 30 * minute),
+    change: (bench) => moveExpiry(bench, id, 30 * minute),
     ends: {
       ledger: [`${id} present 2/2, settled, vpc 7802, topic orders present 1/1`],
       engine: [`${id} running @2, vpc 7802, topic orders@1`],
@@ -169,7 +169,7 @@ const scenarios: readonly Scenario[] = [
   {
     name: 'release',
     before: (bench) => addInstance(bench, id, { expireInMs: 2 * minute, graceMs: 3 * minute, topics: ['orders'] }),
-    wish: (bench) => bench.clock.advance(6 * minute),
+    change: (bench) => bench.clock.advance(6 * minute),
     ends: { ledger: [], engine: [] },
   },
 ]
@@ -220,7 +220,7 @@ async function run(
     const fuse = new Fuse()
     const doomed = await bench.startLoop(fuse)
     fuse.arm(blowAt)
-    await scenario.wish(bench)
+    await scenario.change(bench)
     doomed.wake(id)
     await Promise.race([doomed.settled(), fuse.blown])
     if (blowAt === null) await doomed.stop()

@@ -1,6 +1,6 @@
 /**
- * Wishes, wakes, faults of the engine, kills of the loop, restarts of the engine and time, in any order
- * and without waiting for each other. When it calms down, everything is as the last wishes say: nothing
+ * Changes, wakes, faults of the engine, kills of the loop, restarts of the engine and time, in any order
+ * and without waiting for each other. When it calms down, everything is as the last changes say: nothing
  * lost, nothing left over, every port as it was first recorded and held by one instance only, and every
  * topic that was not deleted is still the one that was made first.
  */
@@ -163,7 +163,7 @@ class Story {
     if (this.#fuse.isDead) await this.takeOver()
   }
 
-  /** No more faults; time for every retry and slow pass; then the world is compared with the wishes. */
+  /** No more faults; time for every retry and slow pass; then the world is compared with the changes. */
   async calm(): Promise<void> {
     this.#faults.length = 0
     if (!this.#fuse.isDead) this.#fuse.arm(null)

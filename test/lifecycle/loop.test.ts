@@ -121,7 +121,7 @@ describe('create, change and delete', () => {
     expect([...b.engine.held(id)!.topics.keys()].sort()).toEqual(['a', 'b', 'c', 'd', 'e', 'first'])
   })
 
-  it('does not record what it did over a wish that came meanwhile', async () => {
+  it('does not record what it did over a change that came meanwhile', async () => {
     const b = await bench({ delayMs: ({ method }) => (method === 'ensureTopics' ? 100 : 0) })
     const loop = await b.startLoop()
     await addInstance(b, id, { topics: ['orders'] })
@@ -458,7 +458,7 @@ describe('failures', () => {
     const b = await bench({ capabilities: { messageTypes: ['NORMAL'] } })
     const loop = await b.startLoop()
     await addInstance(b, id, { topics: ['a', 'b', 'c'] })
-    await b.wish(({ tx }) =>
+    await b.want(({ tx }) =>
       tx.updateTable('topics').set({ message_type: 'FIFO' }).where('topic_name', '=', 'b').execute(),
     )
     loop.wake(id)
@@ -476,7 +476,7 @@ describe('failures', () => {
     const b = await bench()
     const loop = await b.startLoop()
     for (const each of [id, 'rmq-cn-two', 'rmq-cn-three']) await addInstance(b, each)
-    await b.wish(async ({ tx }) => {
+    await b.want(async ({ tx }) => {
       await tx.updateTable('instances').set({ product_info_json: '{"msgPro' }).where('instance_id', '=', id).execute()
       await tx
         .updateTable('instance_accounts')

@@ -15,7 +15,7 @@ import {
   minute,
   moveExpiry,
   transcript,
-  wishReset,
+  wantReset,
 } from './bench.ts'
 
 const places = new LedgerPlaces()
@@ -107,14 +107,14 @@ for (const target of ledgerTargets) {
     it('forgets the resets that were carried out, and keeps one that was wanted meanwhile', () =>
       withStore(async (store, bench) => {
         await addInstance(bench, id, { topics: ['orders', 'audit'] })
-        await wishReset(bench, id, 'orders', 'workers', 5)
-        await wishReset(bench, id, 'audit', 'workers')
+        await wantReset(bench, id, 'orders', 'workers', 5)
+        await wantReset(bench, id, 'audit', 'workers')
         const { resets } = (await store.load({ instanceId: id, complete: false }))!
         expect(resets.map(({ topic_name, to_ms }) => [topic_name, to_ms]).sort()).toEqual([
           ['audit', null],
           ['orders', 5],
         ])
-        await wishReset(bench, id, 'orders', 'workers', 7)
+        await wantReset(bench, id, 'orders', 'workers', 7)
         await store.write({
           write: 'applied',
           instanceId: id,

@@ -46,7 +46,7 @@ for (const target of ledgerTargets)
       })
     })
 
-    it('to a time reads it in the zone of the API, and takes the place of an earlier wish', async () => {
+    it('to a time reads it in the zone of the API, and takes the place of an earlier reset', async () => {
       await subject.call('ResetConsumeOffset', to({ resetType: 'LATEST_OFFSET' }))
       await subject.call('ResetConsumeOffset', to({ resetType: 'SPECIFIED_TIME', resetTime: '2026-03-30 12:17:08' }))
       expect(await pending()).toEqual([['orders', 'workers', Date.parse('2026-03-30T12:17:08+08:00')]])

@@ -342,7 +342,7 @@ class FilterWorld extends World {
 
   // Resets ---------------------------------------------------------------------------------------
 
-  /** As ResetConsumeOffset and the loop: a wish with an id, told until it is answered. */
+  /** As ResetConsumeOffset and the loop: wanted under an id, repeated until it is answered. */
   #moveSomebody(): void {
     const reader = this.pick(this.#readers)
     if (!reader.reset) {

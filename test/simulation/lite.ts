@@ -35,7 +35,7 @@ interface LiteMessage extends OrderedMessage {
 }
 
 /** What a client last said, as the rules have it. */
-interface Wishes {
+interface Subscribed {
   readonly wants: Set<string>
   /** Taken from it, and it has not left it out since. */
   readonly lost: Set<string>
@@ -72,7 +72,7 @@ class LiteSimulation extends World {
   /** By lite topic, in the order of sending. */
   readonly #lines = new Map<string, LiteMessage[]>()
   readonly #lives = new Map<string, number>()
-  #wishes = new Map<string, Wishes>()
+  #subscribed = new Map<string, Subscribed>()
   #version = 0
   #messages = 0
   #attempts = 0
@@ -203,7 +203,7 @@ class LiteSimulation extends World {
     if (way < 4) this.#say(reader, clientId, { action: 'add', liteTopics: some.slice(0, 1 + this.random.below(3)) })
     else if (way < 5) this.#say(reader, clientId, { action: 'remove', liteTopics: some.slice(0, 1) })
     else if (way < 9) {
-      const known = this.#wishesOf(reader, clientId)
+      const known = this.#subscribedOf(reader, clientId)
       // Most repeat what they believe to have, the deaf also what was taken from them.
       const repeated = this.oneIn(3) ? [...known.wants, ...known.lost] : [...known.wants]
       const liteTopics = this.oneIn(2) ? repeated : some
@@ -214,10 +214,10 @@ class LiteSimulation extends World {
   #say(
     reader: LiteReader,
     clientId: string,
-    wish: Pick<LiteSyncRequest, 'action' | 'liteTopics'> & { readonly version?: number },
+    asked: Pick<LiteSyncRequest, 'action' | 'liteTopics'> & { readonly version?: number },
   ): void {
-    const offset = reader === moving && wish.action === 'add' ? this.#place() : null
-    const request = { group: reader.group, topic: TOPIC, clientId, version: null, ...wish, offset }
+    const offset = reader === moving && asked.action === 'add' ? this.#place() : null
+    const request = { group: reader.group, topic: TOPIC, clientId, version: null, ...asked, offset }
     this.#heardOf(reader, clientId, request)
     this.behind(() => this.shell.syncLite(request))
   }
@@ -248,7 +248,7 @@ class LiteSimulation extends World {
 
   /** The rules of subscribing, in the simplest form. */
   #heardOf(reader: LiteReader, clientId: string, { action, liteTopics }: LiteSyncRequest): void {
-    const mine = this.#wishesOf(reader, clientId)
+    const mine = this.#subscribedOf(reader, clientId)
     mine.saidAt = this.shell.now()
     const asked = new Set(liteTopics)
     if (action === 'clear') mine.lost.clear()
@@ -263,25 +263,25 @@ class LiteSimulation extends World {
     for (const name of asked) {
       if (mine.wants.has(name)) continue
       if (reader.exclusive)
-        for (const [key, other] of this.#wishes)
+        for (const [key, other] of this.#subscribed)
           if (key.startsWith(`${reader.group} `) && other.wants.delete(name)) other.lost.add(name)
       mine.wants.add(name)
     }
   }
 
-  #wishesOf(reader: LiteReader, clientId: string): Wishes {
+  #subscribedOf(reader: LiteReader, clientId: string): Subscribed {
     const key = `${reader.group} ${clientId}`
-    const known = this.#wishes.get(key)
+    const known = this.#subscribed.get(key)
     if (known && this.shell.now() - known.saidAt < SILENCE_MS) return known
-    const made: Wishes = { wants: new Set(), lost: new Set(), saidAt: this.shell.now() }
-    this.#wishes.set(key, made)
+    const made: Subscribed = { wants: new Set(), lost: new Set(), saidAt: this.shell.now() }
+    this.#subscribed.set(key, made)
     return made
   }
 
   #leave(): void {
     const clientId = this.#client()
     this.shell.clientGone(clientId)
-    for (const { group } of readers) this.#wishes.delete(`${group} ${clientId}`)
+    for (const { group } of readers) this.#subscribed.delete(`${group} ${clientId}`)
   }
 
   #consume(): void {
@@ -308,8 +308,8 @@ class LiteSimulation extends World {
         this.#answersLost++
         const lost = deliveries
         deliveries = await this.#receive(reader, { ...request, waitMs: 0 }, aborted.signal)
-        const wishes = this.#wishes.get(`${reader.group} ${clientId}`)
-        const wanted = lost.every((delivery) => wishes?.wants.has(liteTopicOf(delivery)))
+        const subscribed = this.#subscribed.get(`${reader.group} ${clientId}`)
+        const wanted = lost.every((delivery) => subscribed?.wants.has(liteTopicOf(delivery)))
         if (deliveries && jumps === this.jumps && !this.stopping && wanted && reader.orderly && attemptId !== null)
           check(
             names(deliveries) === names(lost),
@@ -346,9 +346,9 @@ class LiteSimulation extends World {
 
   #judgeWanted(reader: LiteReader, clientId: string, delivery: Delivery): void {
     const liteTopic = liteTopicOf(delivery)
-    const wishes = this.#wishes.get(`${reader.group} ${clientId}`)
+    const subscribed = this.#subscribed.get(`${reader.group} ${clientId}`)
     check(
-      wishes?.wants.has(liteTopic) === true && this.shell.now() - wishes.saidAt <= SILENCE_MS,
+      subscribed?.wants.has(liteTopic) === true && this.shell.now() - subscribed.saidAt <= SILENCE_MS,
       `${delivery.messageId} of ${liteTopic} came to ${clientId} of ${reader.group}, who does not want it`,
     )
   }
@@ -423,8 +423,8 @@ class LiteSimulation extends World {
 
   async #finishOff(reader: LiteReader): Promise<void> {
     const clientId = 'finisher'
-    const wish = { action: 'replace', liteTopics: this.#names, version: ++this.#version } as const
-    const request = { group: reader.group, topic: TOPIC, clientId, ...wish, offset: null }
+    const full = { action: 'replace', liteTopics: this.#names, version: ++this.#version } as const
+    const request = { group: reader.group, topic: TOPIC, clientId, ...full, offset: null }
     this.#heardOf(reader, clientId, request)
     await this.during(this.shell.syncLite(request))
     const deliveries = await this.during(
@@ -512,7 +512,7 @@ class LiteSimulation extends World {
   // The machine ----------------------------------------------------------------------------------
 
   protected override opened(shell: BrokerShell): void {
-    this.#wishes = new Map()
+    this.#subscribed = new Map()
     shell.onLiteTopicLost(() => {
       this.#evictions++
     })

@@ -64,7 +64,7 @@ export function decideTopic(
   }
 }
 
-/** What queue the client wished for does not count (data-plane §1.5). */
+/** The queue that a client asks for is ignored (data-plane §1.5). */
 export function decideSend(topic: Topic, messages: readonly Outgoing[], at: number): MessageEvent[] {
   const ends = new Map<Queue, number>()
   return messages.map((message) => {

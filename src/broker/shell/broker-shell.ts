@@ -195,7 +195,7 @@ export class BrokerShell implements Broker {
         lookup: (queueKey, from, count) => index.lookup(queueKey, from, count),
         readMany: (positions) => log.readMany(positions),
       }),
-      liteNews: (subscription) => this.#lite.news(subscription),
+      liteReady: (subscription) => this.#lite.becameReady(subscription),
       liteUnreadable: (subscription) => this.#lite.unreadable(subscription),
     })
     this.#deadLetters = new DeadLetters(common)

@@ -2,14 +2,14 @@
  * Which client wants which lite topics, and which of those may have something for it.
  *
  * Volatile: subscriptions live with their clients, who repeat them every 30 seconds; a client that does not
- * for three minutes, or says goodbye, has none any more (data-plane §5.7). What a group has read is in the state.
+ * for three minutes, or ends its session, has none any more (data-plane §5.7). What a group has read is in the state.
  *
  * In an exclusive group a lite topic has one client: who subscribes takes it from whoever had it. The one who lost
  * it does not get it back by repeating what it does not know to be old; it has to leave it out of a full
  * list once, or subscribe to it by name again.
  *
- * Cost: what a lite topic's news costs depends on how many clients of a group want that lite topic, and on
- * nothing else.
+ * Cost: when a lite topic becomes ready, the work depends on how many clients of a group want that lite
+ * topic, and on nothing else.
  */
 
 import { limits } from '../limits.ts'
@@ -19,14 +19,14 @@ import { liteCodes, refuseLiteName } from './lite.ts'
 
 export type LiteAction = 'add' | 'remove' | 'replace' | 'clear'
 
-export interface LiteWish {
+export interface LiteSubscribe {
   readonly action: LiteAction
   readonly liteTopics: readonly string[]
   /** Rises with each full list; an older one that comes late changes nothing. Null: it is the newest. */
   readonly version: number | null
 }
 
-/** One client in one group. `due`: when it is forgotten unless it repeats its wishes. */
+/** One client in one group. `due`: when it is forgotten unless it repeats its subscriptions. */
 export interface LiteClient extends Due {
   readonly clientId: string
   readonly party: LiteParty
@@ -34,7 +34,7 @@ export interface LiteClient extends Due {
   /** Taken by another client, and not left out of a full list since. */
   readonly lost: Set<string>
   /** Of what it wants, what may have something to deliver, longest first. */
-  readonly news: Set<string>
+  readonly ready: Set<string>
   version: number
 }
 
@@ -46,7 +46,7 @@ export interface LiteParty {
   readonly readers: Map<string, Set<LiteClient>>
 }
 
-export interface WishGranted {
+export interface LiteSubscribed {
   /** What the client did not have before. */
   readonly added: readonly string[]
   readonly evicted: ReadonlyArray<{ readonly client: LiteClient; readonly liteTopic: string }>
@@ -76,7 +76,7 @@ export class LiteClients {
       party,
       wants: new Set(),
       lost: new Set(),
-      news: new Set(),
+      ready: new Set(),
       version: 0,
       due: 0,
       heapIndex: -1,
@@ -88,9 +88,9 @@ export class LiteClients {
   }
 
   /** All or nothing. */
-  wish(client: LiteClient, wish: LiteWish, exclusive: boolean, at: number): WishGranted | Refusal {
-    const { action } = wish
-    const asked = new Set(wish.liteTopics)
+  subscribe(client: LiteClient, request: LiteSubscribe, exclusive: boolean, at: number): LiteSubscribed | Refusal {
+    const { action } = request
+    const asked = new Set(request.liteTopics)
     if (action === 'add' || action === 'replace') {
       const refusal = this.#refuse(client, asked, action)
       if (refusal) return refusal
@@ -111,8 +111,8 @@ export class LiteClients {
         for (const liteTopic of asked) client.lost.delete(liteTopic)
         return this.#want(client, asked, exclusive)
       case 'replace':
-        if (wish.version !== null && wish.version < client.version) return NOTHING
-        if (wish.version !== null) client.version = wish.version
+        if (request.version !== null && request.version < client.version) return NOTHING
+        if (request.version !== null) client.version = request.version
         for (const liteTopic of client.wants) if (!asked.has(liteTopic)) this.#unwant(client, liteTopic)
         for (const liteTopic of client.lost) if (!asked.delete(liteTopic)) client.lost.delete(liteTopic)
         return this.#want(client, asked, exclusive)
@@ -200,7 +200,7 @@ export class LiteClients {
     return null
   }
 
-  #want(client: LiteClient, asked: ReadonlySet<string>, exclusive: boolean): WishGranted {
+  #want(client: LiteClient, asked: ReadonlySet<string>, exclusive: boolean): LiteSubscribed {
     const added: string[] = []
     const evicted: Array<{ client: LiteClient; liteTopic: string }> = []
     const { readers } = client.party
@@ -222,7 +222,7 @@ export class LiteClients {
 
   #unwant(client: LiteClient, liteTopic: string): void {
     if (!client.wants.delete(liteTopic)) return
-    client.news.delete(liteTopic)
+    client.ready.delete(liteTopic)
     this.#wanted--
     const same = client.party.readers.get(liteTopic)
     same?.delete(client)
@@ -230,6 +230,6 @@ export class LiteClients {
   }
 }
 
-const NOTHING: WishGranted = { added: [], evicted: [] }
+const NOTHING: LiteSubscribed = { added: [], evicted: [] }
 const NOBODY: ReadonlySet<LiteClient> = new Set()
 const NO_PARTIES: ReadonlySet<LiteParty> = new Set()

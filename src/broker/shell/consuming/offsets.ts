@@ -211,7 +211,7 @@ export class Offsets {
       if (this.#context.state.queues.get(queue.key) !== queue) throw refuse(topicNotFound(topic.settings.topicName))
       // There is more that may match: others first, then on.
       if (at < queue.visible) await new Promise<void>((resolve) => clock.after(0, resolve))
-      else await this.#news(queue, until - clock.monotonic(), signal)
+      else await this.#untilArrival(queue, until - clock.monotonic(), signal)
     }
   }
 
@@ -288,7 +288,7 @@ export class Offsets {
   }
 
   /** Resolves when something arrived in the queue, after `waitMs`, or when `signal` aborts. */
-  #news(queue: Queue, waitMs: number, signal: AbortSignal): Promise<void> {
+  #untilArrival(queue: Queue, waitMs: number, signal: AbortSignal): Promise<void> {
     const waiting = this.#waiting.get(queue) ?? new Set<Wake>()
     if (this.#waitingCount >= limits.waiters || waiting.size >= limits.waitersPerSubscription)
       throw new BrokerRefusal(

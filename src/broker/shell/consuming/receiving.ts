@@ -48,7 +48,7 @@ export interface ReceivingContext {
   now(): number
   tryCommit(events: readonly BrokerEvent[]): boolean
   /** A subscription to a lite topic may have something to deliver. */
-  liteNews(subscription: Subscription): void
+  liteReady(subscription: Subscription): void
   /** What it has could not be read. */
   liteUnreadable(subscription: Subscription): void
   arm(): void
@@ -149,7 +149,7 @@ export class Receiving {
   serve(subscription: Subscription): void {
     if (this.#loading.has(subscription) || this.#context.closed()) return
     if (subscription.topic.parent !== null) {
-      this.#context.liteNews(subscription)
+      this.#context.liteReady(subscription)
       return
     }
     for (let served = 0; subscription.waiters.first !== null; served++) {

@@ -1,11 +1,11 @@
 /**
- * Lite consumers: their wishes, and receives that are served across all the lite topics a client wants
+ * Lite consumers: their subscriptions, and receives that are served across all the lite topics a client wants
  * (core/lite/lite.ts, core/lite/lite-clients.ts).
  *
  * Each client has a list of the lite topics that may have something for it. A message, an acknowledgement
  * or a deadline puts a lite topic on the lists of those who want it; a receive takes from the head of its client's
  * list, one orderly batch a lite topic, and takes off what it looked at: whatever happens there next puts it back on.
- * So a receive never looks at lite topics without news, however many there are.
+ * So a receive never looks at lite topics that are not ready, however many there are.
  *
  * Must never give a client a lite topic it does not want at that moment.
  */
@@ -170,7 +170,7 @@ export class LiteShell {
   }
 
   /** Something about the subscription changed: there may be something to deliver. */
-  news(subscription: Subscription): void {
+  becameReady(subscription: Subscription): void {
     if (subscription.removed || this.#context.stopped()) return
     this.#tell(subscription.group.settings.consumerGroupId, subscription.topic.liteTopic)
   }
@@ -180,18 +180,18 @@ export class LiteShell {
     for (const { group } of [...this.#clients.partiesOf(lite.settings.topicName)]) this.#tell(group, lite.liteTopic)
   }
 
-  /** Its index could not be read: it stays among the news, for later. */
+  /** Its index could not be read: it stays ready, and is tried again later. */
   unreadable(subscription: Subscription): void {
     for (const client of this.#clients.readersOf(
       subscription.group.settings.consumerGroupId,
       subscription.topic.liteTopic,
     )) {
-      client.news.add(subscription.topic.liteTopic)
+      client.ready.add(subscription.topic.liteTopic)
       this.#serveLater(client, this.#context.now() + limits.unreadableRetryMs)
     }
   }
 
-  // Wishes ---------------------------------------------------------------------------------------
+  // Subscriptions --------------------------------------------------------------------------------
 
   async sync(request: LiteSyncRequest): Promise<void> {
     const topic = this.#state.topics.get(request.topic)
@@ -200,7 +200,7 @@ export class LiteShell {
     const at = this.#context.now()
     this.#catchUp(at)
     const client = this.#client(group, topic, request.clientId, at)
-    const granted = this.#clients.wish(client, request, group.settings.lite!.exclusive, at)
+    const granted = this.#clients.subscribe(client, request, group.settings.lite!.exclusive, at)
     if ('code' in granted) throw refuse(granted)
     for (const { client: loser, liteTopic } of granted.evicted) this.#lost(loser.clientId, liteTopic)
     try {
@@ -210,7 +210,7 @@ export class LiteShell {
     } catch (error) {
       // The client will repeat itself, and what it wants must be new to it then: what is not new is not looked at.
       const takenBack = { action: 'remove', liteTopics: granted.added, version: null } as const
-      this.#clients.wish(client, takenBack, group.settings.lite!.exclusive, at)
+      this.#clients.subscribe(client, takenBack, group.settings.lite!.exclusive, at)
       throw error
     }
     this.#serve(client)
@@ -276,7 +276,7 @@ export class LiteShell {
 
   #tell(group: string, liteTopic: string): void {
     for (const client of [...this.#clients.readersOf(group, liteTopic)]) {
-      client.news.add(liteTopic)
+      client.ready.add(liteTopic)
       this.#serve(client)
     }
   }
@@ -285,7 +285,7 @@ export class LiteShell {
   #serve(client: LiteClient): void {
     if (this.#context.stopped()) return
     const line = this.#lines.get(client)
-    while (line?.first && client.news.size > 0 && this.#serveOne(line.first as LitePoll));
+    while (line?.first && client.ready.size > 0 && this.#serveOne(line.first as LitePoll));
   }
 
   /** Whether the poll got something; otherwise its client is served again when that can help. */
@@ -302,7 +302,7 @@ export class LiteShell {
       if (opens < Number.POSITIVE_INFINITY) this.#serveLater(client, opens)
       return false
     }
-    const batches = this.#repeated(poll) ? this.#takeRepeated(poll, at) : this.#takeNews(poll, { group, topic, at })
+    const batches = this.#repeated(poll) ? this.#takeRepeated(poll, at) : this.#takeReady(poll, { group, topic, at })
     if (batches.length === 0) return false
     this.#leaveQueue(poll)
     this.#remember(poll, batches)
@@ -348,16 +348,16 @@ export class LiteShell {
     return batches
   }
 
-  #takeNews(poll: LitePoll, { group, topic, at }: { group: Group; topic: Topic; at: number }): Batch[] {
+  #takeReady(poll: LitePoll, { group, topic, at }: { group: Group; topic: Topic; at: number }): Batch[] {
     const { client } = poll
     const batches: Batch[] = []
     let room = poll.max
     let looks: number = limits.scanStep
-    for (const liteTopic of client.news) {
+    for (const liteTopic of client.ready) {
       if (room <= 0 || looks-- <= 0) break
       const lite = topic.liteTopics!.byName.get(liteTopic)
       // What happens there next puts it back.
-      client.news.delete(liteTopic)
+      client.ready.delete(liteTopic)
       if (!lite || isOver(lite, at)) continue
       let taken: Taken
       let subscription: Subscription
@@ -366,12 +366,12 @@ export class LiteShell {
         if (this.#context.receiving.isLoading(subscription)) continue
         taken = this.#context.receiving.takeLite(subscription, { ...poll, max: room }, at)
       } catch (error) {
-        client.news.add(liteTopic)
+        client.ready.add(liteTopic)
         this.#later(client, at, error)
         break
       }
       if (taken.events.length > 0 && !this.#context.tryCommit(taken.events)) {
-        client.news.add(liteTopic)
+        client.ready.add(liteTopic)
         this.#serveLater(client, at + limits.busyRetryMs)
         break
       }
@@ -384,12 +384,12 @@ export class LiteShell {
         this.#loading.set(client, (this.#loading.get(client) ?? new Set()).add(subscription))
         this.#context.receiving.load(subscription, taken.missing)
       } else if (taken.unfinished) {
-        client.news.add(liteTopic)
+        client.ready.add(liteTopic)
         this.#serveLater(client, at)
         break
       }
     }
-    if (looks <= 0 && batches.length === 0 && client.news.size > 0) this.#serveLater(client, at)
+    if (looks <= 0 && batches.length === 0 && client.ready.size > 0) this.#serveLater(client, at)
     return batches
   }
 
@@ -456,7 +456,7 @@ export class LiteShell {
       if (!lite) continue
       // An old lite topic is read from its end on: that is the end as it is now, not at the first receive.
       if (!isYoung(lite)) this.#subscriptionOf(group, lite)
-      client.news.add(liteTopic)
+      client.ready.add(liteTopic)
     }
   }
 
