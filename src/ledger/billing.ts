@@ -2,6 +2,7 @@
  * Instances as the billing service sees them: of every region, with how they are paid for and renewed. Nothing here
  * concerns the engine, so neither `generation` nor `revision` moves.
  */
+import { asDocument } from './instance-documents.ts'
 import type { InstanceRow } from './instances.ts'
 import type { Reader, Writer } from './ledger.ts'
 import type { Page } from './search.ts'
@@ -50,7 +51,7 @@ export async function changeBilling(
 ): Promise<void> {
   await writer
     .updateTable('instances')
-    .set({ billing_json: JSON.stringify(billing), update_time_ms: change.at })
+    .set({ billing_json: asDocument(billing), update_time_ms: change.at })
     .where('instance_id', '=', instanceId)
     .execute()
 }

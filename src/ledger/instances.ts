@@ -5,11 +5,13 @@
  * `changeInstance` only, `revision` through it and `touchInstance`; what the loop observed is the
  * loop's to write and is never touched here.
  */
+
 import { type SqlBool, sql } from 'kysely'
+import { billingOf } from './instance-documents.ts'
 import type { Reader, Writer } from './ledger.ts'
 import type { NewRow, Row } from './schema.ts'
 import { containsText, type Page } from './search.ts'
-import { automaticRenewal, type Billing, RENEWED_BEFORE_EXPIRY_MS } from './service-period.ts'
+import { automaticRenewal, RENEWED_BEFORE_EXPIRY_MS } from './service-period.ts'
 
 export type InstanceRow = Row<'instances'>
 
@@ -181,7 +183,7 @@ export async function renewDueSubscriptions(writer: Writer, at: number, zoneMinu
   const renewed: string[] = []
   for (const row of due) {
     const current = { expireMs: row.expire_time_ms, releaseMs: row.release_time_ms }
-    const next = automaticRenewal(current, JSON.parse(row.billing_json) as Billing, at, zoneMinutes)
+    const next = automaticRenewal(current, billingOf(row), at, zoneMinutes)
     if (next === null) continue
     await writer
       .updateTable('instances')

@@ -1,6 +1,7 @@
 /**
  * Carries out the steps of a plan, in order, against the engine, the ports and the ledger. It decides
- * nothing: the first failure of the instance's own steps ends it, and the loop makes a new plan later.
+ * nothing and calls nobody back: it answers what it learned. The first failure of the instance's own steps ends it,
+ * and the loop makes a new plan later.
  *
  * One bad topic or group does not hold up the others: when a list is refused it is tried one by one,
  * what worked is recorded, and what did not stays CREATING and is tried again.
@@ -13,21 +14,29 @@ import type { Clock } from '../world/world.ts'
 import type { Applied, Step } from './plan.ts'
 import type { PortSource } from './ports.ts'
 import type { InstancePorts, PortKind } from './spec.ts'
-import type { Store } from './store.ts'
+import type { WantedStore } from './wanted-store.ts'
 
 export interface PerformContext {
   readonly engine: Engine
   readonly ports: PortSource
-  readonly store: Store
+  readonly store: WantedStore
   readonly clock: Clock
   /** Longest wait for one call of the engine, milliseconds. */
   readonly callLimitMs: number
-  /** Ports set aside for this instance and not recorded yet; kept by the caller between plans. */
-  readonly reserved: Partial<Record<PortKind, number>>
-  /** Called when the engine was told of the instance and took it, with what is in force then. */
-  told(observed: InstanceObservation, ports: InstancePorts): void
-  /** Called when the plan says to leave an instance that the ledger does not know. */
-  foreign(): void
+  /** Ports set aside for this instance by an earlier plan and not recorded yet. */
+  readonly reserved: ReservedPorts
+}
+
+export type ReservedPorts = Readonly<Partial<Record<PortKind, number>>>
+
+/** What the steps brought to light, those before a failure included. */
+export interface Learned {
+  /** Ports that are set aside now; the caller keeps them until they are recorded. */
+  readonly reserved: ReservedPorts
+  /** What is in force since the engine took the instance, and on which ports; null when it was not told. */
+  readonly ensured: { readonly inForce: InstanceObservation; readonly ports: InstancePorts } | null
+  /** The plan says to leave an instance that the ledger does not know. */
+  readonly foreign: boolean
 }
 
 export type Outcome =
@@ -43,11 +52,27 @@ export type Outcome =
       readonly cause: unknown
     }
 
-export async function perform(steps: readonly Step[], context: PerformContext): Promise<Outcome> {
+export async function perform(
+  steps: readonly Step[],
+  context: PerformContext,
+): Promise<{ readonly outcome: Outcome; readonly learned: Learned }> {
+  const learned: Learning = { reserved: { ...context.reserved }, ensured: null, foreign: false }
+  const outcome = await carryOutAll(steps, context, learned)
+  return { outcome, learned }
+}
+
+/** `Learned` while it comes about. */
+interface Learning {
+  readonly reserved: Partial<Record<PortKind, number>>
+  ensured: Learned['ensured']
+  foreign: boolean
+}
+
+async function carryOutAll(steps: readonly Step[], context: PerformContext, learned: Learning): Promise<Outcome> {
   const failed: ChildFailures = { topics: new Map(), groups: new Map(), resets: new Map() }
   for (const step of steps) {
     try {
-      await carryOut(step, context, failed)
+      await carryOut(step, context, failed, learned)
     } catch (cause) {
       return { outcome: 'failed', scope: 'instance', at: step.do, failure: sentenceOf(cause), cause }
     }
@@ -76,18 +101,18 @@ interface ChildFailures {
   readonly resets: Map<string, unknown>
 }
 
-async function carryOut(step: Step, context: PerformContext, failed: ChildFailures): Promise<void> {
+async function carryOut(step: Step, context: PerformContext, failed: ChildFailures, learned: Learning): Promise<void> {
   const { engine, ports, store } = context
   const limited = <T>(call: Promise<T>): Promise<T> => withLimit(call, step.do, context)
   switch (step.do) {
     case 'allocatePorts':
-      for (const kind of step.kinds) context.reserved[kind] ??= await ports.reserve()
+      for (const kind of step.kinds) learned.reserved[kind] ??= await ports.reserve()
       return
     case 'ensureInstance': {
       const observed = await limited(engine.ensureInstance(step.spec))
       assertTaken(observed, step.spec.generation)
       const portOf = (kind: PortKind): number | null => step.spec.listen.find((one) => one.kind === kind)?.port ?? null
-      context.told(observed, { vpc: portOf('vpc'), internet: portOf('internet') })
+      learned.ensured = { inForce: observed, ports: { vpc: portOf('vpc'), internet: portOf('internet') } }
       return
     }
     case 'removeGroup':
@@ -131,7 +156,8 @@ async function carryOut(step: Step, context: PerformContext, failed: ChildFailur
     case 'forget':
       return store.write({ write: 'forget', instanceId: step.instanceId })
     case 'leaveForeign':
-      return context.foreign()
+      learned.foreign = true
+      return
     case 'planAgain':
       return
   }

@@ -14,11 +14,11 @@ import type { Engine } from '../engines/engine.ts'
 import type { Ledger } from '../ledger/ledger.ts'
 import type { InstanceObservation } from '../model/observations.ts'
 import type { Cancel, World } from '../world/world.ts'
-import { type Outcome, perform, sentenceOf, withLimit } from './perform.ts'
+import { type Outcome, perform, type ReservedPorts, sentenceOf, withLimit } from './perform.ts'
 import { type PlanInput, plan, presume, type Step, type Wanted } from './plan.ts'
 import type { PortSource } from './ports.ts'
-import type { InstancePorts, PortKind } from './spec.ts'
-import { createStore, type Store } from './store.ts'
+import type { InstancePorts } from './spec.ts'
+import { createWantedStore, type WantedStore } from './wanted-store.ts'
 
 export interface Reconciler {
   /**
@@ -99,20 +99,20 @@ interface Entry {
   complete: boolean
   failures: number
   lastFailure: string | null
-  reserved: Partial<Record<PortKind, number>>
+  reserved: ReservedPorts
   cancelRetry: Cancel
 }
 
 class Loop implements Reconciler {
   readonly #options: ReconcilerOptions
-  readonly #store: Store
+  readonly #store: WantedStore
   readonly #concurrency: number
   readonly #callLimitMs: number
   readonly #entries = new Map<string, Entry>()
   #queue: Entry[] = []
   #running = 0
   /** What the engine answered when it was last told of an instance; none before the start and after it reported a change. */
-  readonly #told = new Map<string, { readonly inForce: InstanceObservation; readonly ports: InstancePorts }>()
+  readonly #lastEnsured = new Map<string, { readonly inForce: InstanceObservation; readonly ports: InstancePorts }>()
   readonly #foreign = new Set<string>()
   #open = false
   #stopped = false
@@ -129,7 +129,7 @@ class Loop implements Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options
-    this.#store = createStore(options.ledger, options.world)
+    this.#store = createWantedStore(options.ledger, options.world)
     this.#concurrency = options.concurrency ?? 128
     this.#callLimitMs = options.callLimitMs ?? 60_000
   }
@@ -178,11 +178,11 @@ class Loop implements Reconciler {
   engineChanged(instanceId: string | null): void {
     if (this.#stopped || !this.#open) return
     if (instanceId === null) {
-      this.#told.clear()
+      this.#lastEnsured.clear()
       void this.#sweepInBackground()
       return
     }
-    this.#told.delete(instanceId)
+    this.#lastEnsured.delete(instanceId)
     this.#look(instanceId, { complete: true })
   }
 
@@ -252,7 +252,7 @@ class Loop implements Reconciler {
   /** Looks, then plans and performs until a plan is complete. */
   async #turn(entry: Entry, attempt: Attempt): Promise<Outcome> {
     const { instanceId } = entry
-    const complete = entry.complete || !this.#told.has(instanceId)
+    const complete = entry.complete || !this.#lastEnsured.has(instanceId)
     attempt.wanted = await this.#store.load({ instanceId, complete })
     let observed = await this.#lookAtEngine(attempt)
     for (let plans = 0; plans < maxPlans; plans += 1) {
@@ -263,24 +263,26 @@ class Loop implements Reconciler {
         wanted,
         observed,
         knownDeleted: wanted === null && observed != null && (await this.#store.wasDeleted(instanceId)),
-        toldPorts: this.#told.get(instanceId)?.ports ?? noPorts,
+        toldPorts: this.#lastEnsured.get(instanceId)?.ports ?? noPorts,
         reserved: entry.reserved,
         listenHost: this.#options.listenHost,
         at: this.#now(),
       })
-      const outcome = await perform(steps, {
+      const { outcome, learned } = await perform(steps, {
         engine: this.#options.engine,
         ports: this.#options.ports,
         store: this.#store,
         clock: this.#options.world.clock,
         callLimitMs: this.#callLimitMs,
         reserved: entry.reserved,
-        told: (inForce, ports) => {
-          this.#told.set(instanceId, { inForce: { ...inForce, topics: [], groups: [] }, ports })
-          observed = inForce
-        },
-        foreign: () => this.#warnOfForeign(instanceId),
       })
+      entry.reserved = learned.reserved
+      if (learned.foreign) this.#warnOfForeign(instanceId)
+      if (learned.ensured !== null) {
+        const { inForce, ports } = learned.ensured
+        this.#lastEnsured.set(instanceId, { inForce: { ...inForce, topics: [], groups: [] }, ports })
+        observed = inForce
+      }
       if (outcome.outcome === 'failed') return outcome
       this.#settlePorts(entry, wanted, steps)
       if (steps.at(-1)?.do !== 'planAgain') {
@@ -297,7 +299,7 @@ class Loop implements Reconciler {
   async #lookAtEngine(attempt: Attempt): Promise<PlanInput['observed']> {
     const { instanceId, wanted } = attempt
     if (wanted !== null) {
-      const told = this.#told.get(instanceId)
+      const told = this.#lastEnsured.get(instanceId)
       if (wanted.instance.wanted === 'absent' || told === undefined) return undefined
       const presumed = presume(wanted, told.inForce)
       if (presumed !== null) return presumed
@@ -324,7 +326,7 @@ class Loop implements Reconciler {
       const { vpc_port, internet_port } = wanted?.instance ?? { vpc_port: null, internet_port: null }
       this.#options.ports.rest([vpc_port, internet_port].filter((port) => port !== null))
       this.#releaseReserved(entry)
-      this.#told.delete(entry.instanceId)
+      this.#lastEnsured.delete(entry.instanceId)
     }
   }
 

@@ -5,9 +5,19 @@
  * become what the data plane enforces. Nothing that the API accepted may be lost on the way. Passwords
  * arrive already opened and must never reach a log.
  */
+
 import { limits } from '../catalogue/rocketmq/limits.ts'
 import { specificationOfStored } from '../catalogue/rocketmq/specifications.ts'
+import {
+  aclInfoOf,
+  consumeRetryPolicyOf,
+  ipWhitelistOf,
+  networkInfoOf,
+  type ProductInfo,
+  productInfoOf,
+} from '../ledger/instance-documents.ts'
 import type { Row } from '../ledger/schema.ts'
+import { defaultMaxRetryTimes } from '../model/defaults.ts'
 import type {
   AccountSpec,
   GroupSpec,
@@ -34,14 +44,14 @@ export function instanceSpecOf(from: {
   readonly serving: boolean
 }): InstanceSpec {
   const { instance, accounts, ports, listenHost, serving } = from
-  const product = objectOf(instance.product_info_json) as ProductInfo
-  const acl = objectOf(instance.acl_info_json) as { defaultVpcAuthFree?: boolean }
+  const product = productInfoOf(instance)
+  const acl = aclInfoOf(instance)
   return {
     instanceId: instance.instance_id,
     generation: instance.generation,
     serving,
     listen: listenOf(instance, ports, listenHost),
-    ipWhitelist: JSON.parse(instance.ip_whitelist_json) as string[],
+    ipWhitelist: ipWhitelistOf(instance),
     accounts,
     vpcAuthFree: acl.defaultVpcAuthFree === true,
     retentionHours: product.messageRetentionTime || limits.retentionHours.default,
@@ -63,7 +73,7 @@ export function topicSpecOf(row: Row<'topics'>): TopicSpec {
 }
 
 export function groupSpecOf(row: Row<'consumer_groups'>): GroupSpec {
-  const policy = objectOf(row.consume_retry_policy_json) as RetryPolicy
+  const policy = consumeRetryPolicyOf(row)
   const intervalSeconds = policy.retryPolicy === 'FixedRetryPolicy' ? policy.fixedIntervalRetryTime : undefined
   return {
     consumerGroupId: row.consumer_group_id,
@@ -93,7 +103,7 @@ export function offsetResetOf(row: Row<'offset_resets'>): OffsetReset {
 
 /** Which ports an instance needs: the public one exists only with `internetSpec` enable. */
 export function portKindsOf(instance: Pick<Row<'instances'>, 'network_info_json'>): readonly PortKind[] {
-  return internetInfoOf(instance).internetSpec === 'enable' ? ['vpc', 'internet'] : ['vpc']
+  return networkInfoOf(instance).internetInfo.internetSpec === 'enable' ? ['vpc', 'internet'] : ['vpc']
 }
 
 /**
@@ -125,35 +135,8 @@ function throughputOf(
   }
 }
 
-const defaultMaxRetryTimes = 16
-
-interface ProductInfo {
-  readonly msgProcessSpec?: string
-  readonly sendReceiveRatio?: number
-  readonly autoScaling?: boolean
-  readonly messageRetentionTime?: number
-  readonly storageEncryption?: boolean
-  readonly storageSecretKey?: string
-  readonly capacityType?: string
-  readonly provisionedCapacity?: number
-}
-
-interface InternetInfo {
-  readonly internetSpec?: string
-  readonly flowOutType?: string
-  readonly flowOutBandwidth?: number
-  readonly ipWhitelist?: readonly string[]
-}
-
-interface RetryPolicy {
-  readonly retryPolicy?: string
-  readonly maxRetryTimes?: number
-  readonly fixedIntervalRetryTime?: number
-  readonly deadLetterTargetTopic?: string
-}
-
 function listenOf(instance: Row<'instances'>, ports: InstancePorts, host: string): ListenSpec[] {
-  const internet = internetInfoOf(instance)
+  const internet = networkInfoOf(instance).internetInfo
   const listen: ListenSpec[] = []
   if (ports.vpc !== null) listen.push({ kind: 'vpc', host, port: ports.vpc, allow: [], bandwidthMbps: null })
   if (internet.internetSpec === 'enable' && ports.internet !== null) {
@@ -167,16 +150,4 @@ function listenOf(instance: Row<'instances'>, ports: InstancePorts, host: string
     })
   }
   return listen
-}
-
-/** The public endpoint's settings live in `networkInfo.internetInfo`. */
-function internetInfoOf(instance: Pick<Row<'instances'>, 'network_info_json'>): InternetInfo {
-  const network = objectOf(instance.network_info_json) as { internetInfo?: InternetInfo }
-  return network.internetInfo ?? {}
-}
-
-function objectOf(json: string): object {
-  const value: unknown = JSON.parse(json)
-  if (typeof value !== 'object' || value === null) throw new Error(`The ledger holds ${json} where an object belongs.`)
-  return value
 }

@@ -11,7 +11,7 @@ import type { Broker, BrokerSettings } from '../../src/broker/broker.ts'
 import { openBroker } from '../../src/broker/shell/open.ts'
 import { openLedger } from '../../src/ledger/open.ts'
 import { instanceSpecOf } from '../../src/lifecycle/spec.ts'
-import { createStore } from '../../src/lifecycle/store.ts'
+import { createWantedStore } from '../../src/lifecycle/wanted-store.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import { SimulatedDisk } from '../../src/world/simulated-disk.ts'
 import { quietLog } from '../support/ledger.ts'
@@ -142,7 +142,7 @@ async function settingsOf(
 ): Promise<{ settings: BrokerSettings; cipherKey: Uint8Array | null }> {
   const ledger = await openLedger({ home, databaseUrl: null, world, log: quietLog })
   try {
-    const wanted = await createStore(ledger, world).load({ instanceId, complete: true })
+    const wanted = await createWantedStore(ledger, world).load({ instanceId, complete: true })
     if (wanted === null) throw new Error(`The ledger does not know ${instanceId}.`)
     const spec = instanceSpecOf({
       instance: wanted.instance,

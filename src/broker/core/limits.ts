@@ -3,6 +3,7 @@
  *
  * Nothing here is tunable by a client. A number without a vendor's source says why it was chosen.
  */
+import { defaultMaxRetryTimes } from '../../model/defaults.ts'
 export const limits = {
   /** Queues of a topic made by the management API; Apache's default for a new topic. */
   queuesPerTopic: 8,
@@ -11,7 +12,7 @@ export const limits = {
   /** Dead-letter topics have one queue, as Apache's `%DLQ%` topics do. */
   queuesPerDeadLetterTopic: 1,
   /** Retries of a group that a client made by using it (Apache `retryMaxTimes`). */
-  defaultRetryTimes: 16,
+  defaultRetryTimes: defaultMaxRetryTimes,
   /**
    * Delivered and not yet acknowledged messages of one group on one topic; at this number only
    * redeliveries are handed out. The vendor's pages speak of 2,500 deliveries in flight a group, but

@@ -4,6 +4,7 @@
  * operation, "validators" those of the vendor's templates and Terraform provider. Where no source gives a
  * figure the comment says that it is ours.
  */
+import { defaultMaxRetryTimes } from '../../model/defaults.ts'
 
 export const limits = {
   /** Ours: bounds what a path may name. Longer names cannot exist, so nothing is lost. */
@@ -83,7 +84,7 @@ export const limits = {
   clientToken: { maxLength: 64, pattern: '^[\\x20-\\x7e]*$', rule: 'ASCII characters', keptMs: 24 * 3600 * 1000 },
   retry: {
     /** Both validators; default from the operation page's example and the open-source client. */
-    maxRetryTimes: { minimum: 0, maximum: 1000, default: 16 },
+    maxRetryTimes: { minimum: 0, maximum: 1000, default: defaultMaxRetryTimes },
     /** Seconds, SDK text. */
     fixedIntervalSeconds: {
       Concurrently: { minimum: 10, maximum: 1800 },

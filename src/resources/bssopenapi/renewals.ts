@@ -8,12 +8,12 @@ import type { DataOf, InputOf } from '../../catalogue/bssopenapi/index.ts'
 import { invalid, missing } from '../../catalogue/errors.ts'
 import { instanceNotFound } from '../../catalogue/rocketmq/errors.ts'
 import { changeBilling, listBilled } from '../../ledger/billing.ts'
+import { asDocument, billingOf } from '../../ledger/instance-documents.ts'
 import type { InstanceRow } from '../../ledger/instances.ts'
 import type { Billing } from '../../ledger/service-period.ts'
 import { instanceStatus } from '../../lifecycle/status.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
 import type { Call, HandlerOf, Services } from '../handler.ts'
-import { billingOf } from '../rocketmq/instance-values.ts'
 
 type Action = 'QueryAvailableInstances' | 'SetRenewal'
 type Handler<A extends Action> = HandlerOf<A, InputOf<A>, DataOf<A>>
@@ -102,7 +102,7 @@ export const setRenewal: Handler<'SetRenewal'> = async (services, call, input) =
         ...(periodUnit === undefined ? {} : { periodUnit }),
         ...renewal,
       }
-      if (JSON.stringify(billing) === row.billing_json) continue
+      if (asDocument(billing) === row.billing_json) continue
       await changeBilling(tx, instanceId, billing, { at: call.at })
       await record(instanceResource(instanceId), { changed: { billing } })
     }

@@ -21,6 +21,7 @@ import {
   listConsumerGroups as readConsumerGroups,
   updateConsumerGroup as writeConsumerGroup,
 } from '../../ledger/consumer-groups.ts'
+import { asDocument, consumeRetryPolicyOf } from '../../ledger/instance-documents.ts'
 import { touchInstance } from '../../ledger/instances.ts'
 import type { Reader } from '../../ledger/ledger.ts'
 import { dropOffsetResets } from '../../ledger/offset-resets.ts'
@@ -32,7 +33,7 @@ import { dateText } from '../date-text.ts'
 import type { Services } from '../handler.ts'
 import type { Handler } from './handler.ts'
 import { liveInstance, usableInstance } from './instance-lookup.ts'
-import { specificationOfRow } from './instance-values.ts'
+import { specificationOfRow } from './instance-specification.ts'
 import { pageOf, pageReply } from './page.ts'
 
 export const createConsumerGroup: Handler<'CreateConsumerGroup'> = async (services, call, input) => {
@@ -57,7 +58,7 @@ export const createConsumerGroup: Handler<'CreateConsumerGroup'> = async (servic
 
     const columns: ConsumerGroupColumns = {
       delivery_order_type: deliveryOrderType,
-      consume_retry_policy_json: JSON.stringify(policy),
+      consume_retry_policy_json: asDocument(policy),
       max_receive_tps: input.maxReceiveTps || null,
       remark: input.remark || null,
       message_model: input.messageModel ?? null,
@@ -95,7 +96,7 @@ export const getConsumerGroup: Handler<'GetConsumerGroup'> = async (services, ca
   return {
     ...summary(services, call.regionId, row),
     deliveryOrderType: row.delivery_order_type as DataOf<'GetConsumerGroup'>['deliveryOrderType'],
-    consumeRetryPolicy: JSON.parse(row.consume_retry_policy_json) as RetryPolicy,
+    consumeRetryPolicy: consumeRetryPolicyOf(row),
     ...(row.topic_name === null ? {} : { exclusive: row.exclusive === 1 }),
   }
 }
@@ -107,12 +108,12 @@ export const updateConsumerGroup: Handler<'UpdateConsumerGroup'> = async (servic
     const row = await findConsumerGroup(tx, instanceId, consumerGroupId)
     if (row === undefined) throw consumerGroupNotFound(consumerGroupId)
     refuseOrderChange(row, input.deliveryOrderType)
-    const stored = JSON.parse(row.consume_retry_policy_json) as RetryPolicy
+    const stored = consumeRetryPolicyOf(row)
     const policy = policyOf(row.delivery_order_type, input.consumeRetryPolicy, stored)
     if (policy.deadLetterTargetTopic !== stored.deadLetterTargetTopic)
       await checkDeadLetterTopic(tx, instanceId, policy)
     const wanted = {
-      consume_retry_policy_json: JSON.stringify(policy),
+      consume_retry_policy_json: asDocument(policy),
       max_receive_tps: input.maxReceiveTps === undefined ? row.max_receive_tps : input.maxReceiveTps || null,
       remark: input.remark === undefined ? row.remark : input.remark || null,
     }

@@ -14,6 +14,15 @@ import { limits } from '../../catalogue/rocketmq/limits.ts'
 import { type Site, type Specification, specificationOf } from '../../catalogue/rocketmq/specifications.ts'
 import { insertAccount } from '../../ledger/accounts.ts'
 import { claimClientToken } from '../../ledger/client-tokens.ts'
+import {
+  type AclInfo,
+  asDocument,
+  type InternetInfo,
+  type NetworkInfo,
+  networkInfoOf,
+  type ProductInfo,
+  productInfoOf,
+} from '../../ledger/instance-documents.ts'
 import { insertInstance, instanceIdTaken } from '../../ledger/instances.ts'
 import type { Reader } from '../../ledger/ledger.ts'
 import type { NewRow } from '../../ledger/schema.ts'
@@ -24,7 +33,6 @@ import { causeOf, instanceResource } from '../change-names.ts'
 import { identifier, isBlank, shown } from '../check.ts'
 import type { Handler } from './handler.ts'
 import { checkAutoScaling, encryptionOf, type NamedEngine, publicWhitelistOf, traceOnOf } from './instance-rules.ts'
-import type { AclInfo, InternetInfo, NetworkInfo, ProductInfo } from './instance-values.ts'
 import { checkResourceGroupId, defaultResourceGroupId } from './resource-groups.ts'
 import { checkTags } from './tags.ts'
 
@@ -98,10 +106,10 @@ export function wantedInstance(
     resource_group_id: isBlank(input.resourceGroupId)
       ? defaultResourceGroupId(accountId)
       : checkResourceGroupId(input.resourceGroupId),
-    product_info_json: JSON.stringify(productInfo),
-    network_info_json: JSON.stringify(networkInfo),
-    acl_info_json: JSON.stringify(aclInfo),
-    billing_json: JSON.stringify(billing),
+    product_info_json: asDocument(productInfo),
+    network_info_json: asDocument(networkInfo),
+    acl_info_json: asDocument(aclInfo),
+    billing_json: asDocument(billing),
     maintain_time: limits.maintainTime.default,
     create_time_ms: at,
     update_time_ms: at,
@@ -251,8 +259,8 @@ function detailOf(columns: ReturnType<typeof wantedInstance>['columns'], tags: r
     paymentType: columns.payment_type,
     commodityCode: columns.commodity_code,
     resourceGroupId: columns.resource_group_id,
-    productInfo: JSON.parse(columns.product_info_json) as unknown,
-    networkInfo: JSON.parse(columns.network_info_json) as unknown,
+    productInfo: productInfoOf(columns),
+    networkInfo: networkInfoOf(columns),
     tags,
   }
 }

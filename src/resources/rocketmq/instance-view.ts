@@ -5,12 +5,13 @@
  */
 import type { DataOf } from '../../catalogue/rocketmq/index.ts'
 import type { Specification } from '../../catalogue/rocketmq/specifications.ts'
+import { aclInfoOf, networkInfoOf, productInfoOf } from '../../ledger/instance-documents.ts'
 import type { InstanceRow } from '../../ledger/instances.ts'
 import type { Tag } from '../../ledger/tags.ts'
 import { instanceStatus } from '../../lifecycle/status.ts'
 import type { InstanceUsage } from '../../model/observations.ts'
 import { dateText } from '../date-text.ts'
-import { aclInfoOf, networkInfoOf, productInfoOf, specificationOfRow } from './instance-values.ts'
+import { specificationOfRow } from './instance-specification.ts'
 import { zoneOfVSwitch } from './region-table.ts'
 
 export interface Seen {

@@ -26,7 +26,7 @@ import { dateText } from '../date-text.ts'
 import type { Services } from '../handler.ts'
 import type { Handler } from './handler.ts'
 import { liveInstance, usableInstance } from './instance-lookup.ts'
-import { specificationOfRow } from './instance-values.ts'
+import { specificationOfRow } from './instance-specification.ts'
 import { pageOf, pageReply } from './page.ts'
 
 export const createTopic: Handler<'CreateTopic'> = async (services, call, input) => {

@@ -7,10 +7,10 @@
 import { invalid } from '../../catalogue/errors.ts'
 import type { InputOf } from '../../catalogue/rocketmq/index.ts'
 import type { Specification } from '../../catalogue/rocketmq/specifications.ts'
+import { type AclInfo, aclInfoOf, asDocument, networkInfoOf, productInfoOf } from '../../ledger/instance-documents.ts'
 import type { InstanceColumns, InstanceRow } from '../../ledger/instances.ts'
 import { shown } from '../check.ts'
 import { checkAutoScaling, publicWhitelistOf, traceOnOf } from './instance-rules.ts'
-import { type AclInfo, aclInfoOf, networkInfoOf, productInfoOf } from './instance-values.ts'
 
 export interface InstanceChange {
   /** Columns that differ from the row. */
@@ -28,9 +28,9 @@ export function changeOf(
   const wanted = {
     instance_name: input.instanceName || row.instance_name,
     remark: input.remark === undefined ? row.remark : input.remark || null,
-    product_info_json: JSON.stringify(productOf(row, input.productInfo ?? {}, specification)),
-    network_info_json: JSON.stringify(networkOf(row, input.networkInfo?.internetInfo?.ipWhitelist)),
-    acl_info_json: JSON.stringify(aclOf(row, input.aclInfo ?? {})),
+    product_info_json: asDocument(productOf(row, input.productInfo ?? {}, specification)),
+    network_info_json: asDocument(networkOf(row, input.networkInfo?.internetInfo?.ipWhitelist)),
+    acl_info_json: asDocument(aclOf(row, input.aclInfo ?? {})),
   }
   const columns = Object.fromEntries(
     Object.entries(wanted).filter(([column, value]) => value !== row[column as keyof typeof wanted]),
@@ -94,9 +94,10 @@ function concernsEngine(
   row: InstanceRow,
   wanted: Pick<InstanceRow, 'product_info_json' | 'network_info_json' | 'acl_info_json'>,
 ) {
-  const withoutTraces = (json: string) => JSON.stringify({ ...(JSON.parse(json) as object), traceOn: undefined })
+  const withoutTraces = (from: Pick<InstanceRow, 'product_info_json'>) =>
+    JSON.stringify({ ...productInfoOf(from), traceOn: undefined })
   return (
-    withoutTraces(wanted.product_info_json) !== withoutTraces(row.product_info_json) ||
+    withoutTraces(wanted) !== withoutTraces(row) ||
     wanted.network_info_json !== row.network_info_json ||
     wanted.acl_info_json !== row.acl_info_json
   )

@@ -7,7 +7,8 @@
 
 import { ApiError, invalid, missing } from '../../catalogue/errors.ts'
 import { limits } from '../../catalogue/rocketmq/limits.ts'
-import { changeInstance, type InstanceRow } from '../../ledger/instances.ts'
+import { asDocument, ipWhitelistOf } from '../../ledger/instance-documents.ts'
+import { changeInstance } from '../../ledger/instances.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
 import type { Call, Services } from '../handler.ts'
 import type { Handler } from './handler.ts'
@@ -57,7 +58,7 @@ export const getInstanceIpWhitelist: Handler<'GetInstanceIpWhitelist'> = async (
   { instanceId, ipWhitelists },
 ) => {
   const row = await liveInstance(services.ledger.read, call, instanceId)
-  const list = listOf(row)
+  const list = ipWhitelistOf(row)
   for (const entry of ipWhitelists ?? []) if (!list.includes(entry)) throw notExisted(entry)
   return { instanceId, regionId: row.region_id, ipWhitelists: ipWhitelists ? [...new Set(ipWhitelists)] : list }
 }
@@ -69,7 +70,7 @@ export const listInstanceIpWhitelist: Handler<'ListInstanceIpWhitelist'> = async
 ) => {
   const row = await liveInstance(services.ledger.read, call, instanceId)
   const page = pageOf(limits.pages.sizes.ListInstanceIpWhitelist, asked)
-  const found = listOf(row).filter((entry) => entry.includes(ipWhitelist ?? ''))
+  const found = ipWhitelistOf(row).filter((entry) => entry.includes(ipWhitelist ?? ''))
   const start = (page.number - 1) * page.size
   return pageReply(page, found.length, found.slice(start, start + page.size))
 }
@@ -83,15 +84,13 @@ async function changeList(
   const { action, instanceId } = what
   await services.ledger.change(causeOf(call, action), async ({ tx, record }) => {
     const row = await usableInstance(tx, call, instanceId)
-    const ipWhitelists = change(listOf(row))
-    const columns = { ip_whitelist_json: JSON.stringify(ipWhitelists) }
+    const ipWhitelists = change(ipWhitelistOf(row))
+    const columns = { ip_whitelist_json: asDocument(ipWhitelists) }
     await changeInstance(tx, row, columns, { at: call.at, specification: true })
     await record(instanceResource(instanceId), { changed: { ipWhitelists } })
   })
   services.wake(instanceId)
 }
-
-const listOf = (row: InstanceRow): string[] => JSON.parse(row.ip_whitelist_json) as string[]
 
 const existed = (entry: string): ApiError =>
   new ApiError(400, 'InstanceIpOrCidr.Existed', `The whitelist has this entry already: "${entry}".`, { field })

@@ -1,7 +1,7 @@
 /** The loop's own reads and writes, on every database the ledger runs on. */
 import { afterAll, describe, expect, it } from 'vitest'
 import { offsetResetOf } from '../../src/lifecycle/spec.ts'
-import { createStore, type Store } from '../../src/lifecycle/store.ts'
+import { createWantedStore, type WantedStore } from '../../src/lifecycle/wanted-store.ts'
 import { SimulatedRandom } from '../../src/world/simulated.ts'
 import { LedgerPlaces, ledgerTargets, titleOf } from '../support/ledger.ts'
 import {
@@ -26,10 +26,10 @@ const none = { topics: [], groups: [], goneTopics: [], goneGroups: [], resets: [
 
 for (const target of ledgerTargets) {
   describe.skipIf(target.missing !== null)(`the loop's store on ${titleOf(target)}`, () => {
-    const withStore = async (work: (store: Store, bench: Bench) => Promise<void>): Promise<void> => {
+    const withStore = async (work: (store: WantedStore, bench: Bench) => Promise<void>): Promise<void> => {
       const bench = await makeBench({}, 1, await places.place(target))
       try {
-        await work(createStore(bench.ledger, { clock: bench.clock, random: new SimulatedRandom(2) }), bench)
+        await work(createWantedStore(bench.ledger, { clock: bench.clock, random: new SimulatedRandom(2) }), bench)
       } finally {
         await bench.close()
       }

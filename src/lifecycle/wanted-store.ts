@@ -8,16 +8,19 @@
  * anything else that a user wanted. A record counts only for the generation it was made for: a row that changed
  * meanwhile stays unrecorded and is looked at again.
  */
+
 import { openPassword } from '../ledger/accounts.ts'
 import { findConsumerGroupRow, insertConsumerGroup } from '../ledger/consumer-groups.ts'
+import { asDocument } from '../ledger/instance-documents.ts'
 import { touchInstance } from '../ledger/instances.ts'
 import type { ChangeContext, Ledger, Reader, Writer } from '../ledger/ledger.ts'
 import type { NewRow, Row } from '../ledger/schema.ts'
+import { defaultMaxRetryTimes } from '../model/defaults.ts'
 import type { World } from '../world/world.ts'
 import { createBatcher } from './batcher.ts'
 import type { Applied, Versioned, Wanted } from './plan.ts'
 
-export interface Store {
+export interface WantedStore {
   /** Every instance with its recorded ports, for the start. */
   listInstances(): Promise<InstanceSummary[]>
   /** Ports of instances that are gone, the one that has rested longest first. */
@@ -50,7 +53,7 @@ export type Write =
   | { readonly write: 'release'; readonly instanceId: string }
   | { readonly write: 'forget'; readonly instanceId: string }
 
-export function createStore(ledger: Ledger, world: Pick<World, 'clock' | 'random'>): Store {
+export function createWantedStore(ledger: Ledger, world: Pick<World, 'clock' | 'random'>): WantedStore {
   const load = createBatcher<LoadRequest, Wanted | null>((requests) => loadMany(ledger, requests), maxBatch)
   const write = createBatcher<Write, void>(async (writes) => {
     const cause = {
@@ -281,7 +284,7 @@ const groupMadeByUse = (instanceId: string, consumerGroupId: string, at: number)
   instance_id: instanceId,
   consumer_group_id: consumerGroupId,
   delivery_order_type: 'Concurrently',
-  consume_retry_policy_json: JSON.stringify({ retryPolicy: 'DefaultRetryPolicy', maxRetryTimes: 16 }),
+  consume_retry_policy_json: asDocument({ retryPolicy: 'DefaultRetryPolicy', maxRetryTimes: defaultMaxRetryTimes }),
   max_receive_tps: null,
   remark: null,
   message_model: null,
