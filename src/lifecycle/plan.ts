@@ -167,12 +167,13 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
   const topics = compare(
     wanted.topics.map((row) => ({ row, name: row.topic_name })),
     new Map(observed.topics.map((seen) => [seen.topicName, seen.generation])),
-    wanted.complete,
+    { complete: wanted.complete, removeUnseen: false },
   )
+  // Of a group that the engine does not show its clients may have made another of the same name by using it.
   const groups = compare(
     wanted.groups.map((row) => ({ row, name: row.consumer_group_id })),
     new Map(observed.groups.map((seen) => [seen.consumerGroupId, seen.generation])),
-    wanted.complete,
+    { complete: wanted.complete, removeUnseen: true },
   )
   for (const consumerGroupId of groups.remove) steps.push({ do: 'removeGroup', instanceId, consumerGroupId })
   for (const topicName of topics.remove) steps.push({ do: 'removeTopic', instanceId, topicName })
@@ -232,7 +233,7 @@ interface Comparison<R> {
 function compare<R extends ChildRow>(
   rows: ReadonlyArray<{ readonly row: R; readonly name: string }>,
   seen: ReadonlyMap<string, number>,
-  complete: boolean,
+  { complete, removeUnseen }: { readonly complete: boolean; readonly removeUnseen: boolean },
 ): Comparison<R> {
   const result: Comparison<R> = { remove: [], ensure: [], applied: [], gone: [] }
   const known = new Set<string>()
@@ -240,7 +241,7 @@ function compare<R extends ChildRow>(
     known.add(name)
     const inForce = seen.get(name)
     if (row.wanted === 'absent') {
-      if (inForce !== undefined) result.remove.push(name)
+      if (inForce !== undefined || removeUnseen) result.remove.push(name)
       result.gone.push({ name, generation: row.generation })
       continue
     }

@@ -1,5 +1,6 @@
 /** A consumer group that nobody created: it works, as in Apache RocketMQ, and the management API has it like any other. */
 import { afterAll, beforeAll, expect, it } from 'vitest'
+import { told } from '../limits/instance.ts'
 import { clientOptions, receiveMany, rocketmq, sendMany } from '../support/client.ts'
 import { runningInstance, sdk, sdkClient, until } from '../support/sdk.ts'
 import { type TestHome, temporaryHome } from '../support/server.ts'
@@ -71,8 +72,27 @@ it('receives, is listed within a second or two, is created over, and is deleted'
   const later = await sendMany(producer, 'orders', 3, 3, 'later')
   expect([...(await receiveMany(consumer, 3)).received.keys()].sort()).toEqual([...later.keys()].sort())
 
+  // Deleted under a consumer that goes on receiving it stays deleted, and the consumer is told.
+  await client.deleteConsumerGroup(instanceId, 'by-use')
+  const refusal = await until(
+    () => consumer.receive(1, 30_000).catch((error: Error) => error),
+    (answer: unknown) => answer instanceof Error,
+    'the consumer is refused',
+  )
+  expect(told(refusal)).toMatch(/40403.*by-use was deleted; create it again/)
+  expect(told(await consumerOf('by-use').catch((error: Error) => error))).toMatch(/40403/)
+  for (let tries = 0; tries < 3; tries++) {
+    await expect(consumer.receive(1, 30_000)).rejects.toThrow()
+    expect(await listed()).toEqual([])
+  }
+  await create()
+  const anew = await sendMany(producer, 'orders', 2, 2, 'anew')
+  const answer = await until(
+    () => receiveMany(consumer, 10).catch(() => null),
+    (got: any) => got !== null,
+    'the group created again is served',
+  )
+  expect([...(answer as any).received.keys()]).toEqual(expect.arrayContaining([...anew.keys()]))
   await consumer.shutdown()
   await producer.shutdown()
-  await client.deleteConsumerGroup(instanceId, 'by-use')
-  expect(await listed()).toEqual([])
 })

@@ -7,8 +7,10 @@
  * letters are always read from the first.
  */
 import { isDeadLetterTopic } from './consuming/dead-letters.ts'
+import { dropSubscription } from './consuming/deliveries.ts'
 import { orderChanged } from './consuming/orderly.ts'
-import type { GroupEvent, GroupSettings, SubscribedEvent } from './events.ts'
+import { rememberDeleted } from './deleted-groups.ts'
+import type { GroupEvent, GroupRemovedEvent, GroupSettings, SubscribedEvent } from './events.ts'
 import { limits } from './limits.ts'
 import { dropLiteSubscriptions, sameBinding } from './lite/lite-topics.ts'
 import { retained } from './queue.ts'
@@ -77,6 +79,7 @@ export function isYoung(topic: Topic): boolean {
 
 export function applyGroup(state: BrokerState, event: GroupEvent): void {
   const { type: _, ...settings } = event
+  state.deletedGroups.delete(event.consumerGroupId)
   const known = state.groups.get(event.consumerGroupId)
   if (!known) {
     state.groups.set(event.consumerGroupId, makeGroup(settings))
@@ -88,6 +91,14 @@ export function applyGroup(state: BrokerState, event: GroupEvent): void {
   known.settings = settings
   if (turned) orderChanged(state, known)
   setRate(known.receiveBucket, settings.maxReceiveTps, known.receiveBucket.at)
+}
+
+export function applyGroupRemoved(state: BrokerState, event: GroupRemovedEvent): void {
+  rememberDeleted(state, event.consumerGroupId)
+  const group = state.groups.get(event.consumerGroupId)
+  if (!group) return
+  for (const subscription of group.subscriptions.values()) dropSubscription(state, subscription)
+  state.groups.delete(event.consumerGroupId)
 }
 
 export function applySubscribed(state: BrokerState, event: SubscribedEvent): void {

@@ -48,6 +48,10 @@ export const limits = {
   youngTopicMessages: 100_000,
   /** Groups made by clients that merely used them. */
   groupsMadeByUse: 10_000,
+  /** How long the name of a deleted group is refused to clients: its old ones are redeployed by then, or never. */
+  deletedGroupMs: 7 * 24 * 3_600_000,
+  /** Names of deleted groups that are remembered; the one deleted first is forgotten first. About 1 MB at this number. */
+  deletedGroups: 10_000,
   /** Clients whose life is remembered. */
   clients: 100_000,
   /** Auto-renewed deliveries are extended in steps of this length. */

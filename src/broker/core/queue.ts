@@ -6,7 +6,7 @@
  */
 
 import { dropSubscription } from './consuming/deliveries.ts'
-import type { GroupRemovedEvent, MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
+import type { MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
 import { limits } from './limits.ts'
 import { dropLiteTopics, touch } from './lite/lite-topics.ts'
 import { queueOfGroup } from './message-group.ts'
@@ -137,13 +137,6 @@ export function applyMessage(state: BrokerState, event: MessageEvent): void {
     if (queue.topic instanceof LiteTopic) touch(queue.topic, event.storeTimeMs)
   }
   if (event.storeTimeMs > state.lastAt) state.lastAt = event.storeTimeMs
-}
-
-export function applyGroupRemoved(state: BrokerState, event: GroupRemovedEvent): void {
-  const group = state.groups.get(event.consumerGroupId)
-  if (!group) return
-  for (const subscription of group.subscriptions.values()) dropSubscription(state, subscription)
-  state.groups.delete(event.consumerGroupId)
 }
 
 /** Messages retained. */

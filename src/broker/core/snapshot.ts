@@ -2,7 +2,7 @@
  * The state as bytes: what a checkpoint holds, and what "replayed equals live" compares.
  *
  * Exactly the fields that events set, in the order in which they came to be; nothing volatile. Format
- * version 3.
+ * version 4; version 3, which knew no deleted groups, is read too.
  *
  * A snapshot is of one moment, the one at which it was made, and is written piece by piece while events go on: it is
  * told of each event before that is applied (`before`), and puts aside what the event is about to change and was not
@@ -33,7 +33,9 @@ import { NewerFormat, Reader, Writer } from './structures/bytes.ts'
 import type { TimerCapture } from './structures/timer-table.ts'
 import { type OpenTransaction, openTransaction } from './transactions.ts'
 
-export const stateVersion = 3
+export const stateVersion = 4
+/** The oldest that is read. */
+const oldestVersion = 3
 
 const RENEWABLE = 1
 const UNTOUCHED = 2
@@ -212,10 +214,12 @@ export function* decodeStateInSteps(bytes: Uint8Array): Generator<void, BrokerSt
     throw new NewerFormat(
       `The checkpoint was written by a newer Gantry: its state has format ${version}, and this program knows formats up to ${stateVersion}`,
     )
-  if (version !== stateVersion)
-    throw new RangeError(`The checkpoint's state has format ${version}; this program reads format ${stateVersion}.`)
+  if (version < oldestVersion)
+    throw new RangeError(
+      `The checkpoint's state has format ${version}; this program reads formats from ${oldestVersion} on.`,
+    )
   const state = emptyState()
-  const resets = readHead(from, state)
+  const resets = readHead(from, state, version)
   yield* readLites(from, state)
   for (let count = from.whole(); count > 0; count--) {
     yield* readSubscription(from, state, resets)
@@ -244,10 +248,15 @@ function writeHead(to: Writer, state: BrokerState): void {
   }
   to.whole(state.groups.size)
   for (const group of state.groups.values()) writeGroup(to, group.settings)
+  to.whole(state.deletedGroups.size)
+  for (const [name, deletedAt] of state.deletedGroups) {
+    to.text(name)
+    to.whole(deletedAt)
+  }
   writeResets(to, state)
 }
 
-function readHead(from: Reader, state: BrokerState): ReadonlyMap<number, readonly string[]> {
+function readHead(from: Reader, state: BrokerState, version: number): ReadonlyMap<number, readonly string[]> {
   state.nextQueueKey = from.whole()
   state.nextSubscriptionId = from.whole()
   state.lastAt = from.whole()
@@ -268,6 +277,8 @@ function readHead(from: Reader, state: BrokerState): ReadonlyMap<number, readonl
     const settings = readGroup(from)
     state.groups.set(settings.consumerGroupId, makeGroup(settings))
   }
+  if (version >= 4)
+    for (let count = from.whole(); count > 0; count--) state.deletedGroups.set(from.text(), from.whole())
   return readResets(from)
 }
 

@@ -215,7 +215,7 @@ export class BrokerShell implements Broker {
         if (topic.liteTopics) this.#lite.topicGone(topic, refusal)
         this.#offsets.arrived([topic])
       },
-      groupGone: (consumerGroupId) => this.#lite.groupGone(consumerGroupId),
+      groupGone: (consumerGroupId, refusal) => this.#lite.groupGone(consumerGroupId, refusal),
     })
     this.#retention = new Retention({
       ...common,

@@ -53,12 +53,63 @@ describe('a new group', () => {
     expect(broker.group('made')).toMatchObject({ generation: 3, maxRetryTimes: 16 })
   })
 
-  it('that was removed begins anew', async () => {
+  it('that was removed begins anew once it is created again', async () => {
     await sendMany(3)
     const [delivery] = await receive({ max: 1 })
     await broker.removeGroup('group')
+    await ensureGroup({ generation: 2 })
     expect(await ack(delivery!)).toBe('expired')
     expect(await receive()).toHaveLength(3)
+  })
+})
+
+describe('a group that is removed', () => {
+  const refused = {
+    code: 40403,
+    message: expect.stringMatching(/group was deleted; create it again with CreateConsumer/),
+  }
+
+  it('is refused to its clients, to those that wait too, through restarts, until it is created again', async () => {
+    await ensureGroup({ generation: 2, orderly: true, maxRetryTimes: 3 })
+    const waiting = receive({ waitMs: 20_000 })
+    await settle()
+    const told = expect(waiting).rejects.toMatchObject(refused)
+    await broker.removeGroup('group')
+    await told
+    for (const killed of [false, true]) {
+      expect(() => broker.useGroup('group')).toThrow(expect.objectContaining(refused))
+      await expect(receive()).rejects.toMatchObject(refused)
+      const pulled = broker.pull(
+        { group: 'group', topic: 'topic', queueId: 0, offset: 0, filter: null, max: 1, waitMs: 0 },
+        new AbortController().signal,
+      )
+      await expect(pulled).rejects.toMatchObject(refused)
+      const moved = broker.updateOffset({ group: 'group', topic: 'topic', queueId: 0, offset: 0 })
+      await expect(moved).rejects.toMatchObject(refused)
+      expect(broker.groups()).toEqual([])
+      await restart({ killed })
+    }
+    expect(await receive({ group: 'never-deleted' })).toEqual([])
+    await ensureGroup({ generation: 5, orderly: true, maxRetryTimes: 3 })
+    expect(await receive()).toEqual([])
+    expect(broker.group('group')).toMatchObject({ generation: 5, orderly: true, maxRetryTimes: 3 })
+  })
+
+  it('may be made by use after seven days', async () => {
+    await broker.removeGroup('group')
+    await clock.advance(7 * 24 * HOUR - 1)
+    await expect(receive()).rejects.toMatchObject(refused)
+    await clock.advance(1)
+    expect(await receive()).toEqual([])
+    expect(broker.group('group')).toMatchObject({ generation: 0 })
+  })
+
+  it('is refused when it never came this far, and is written down once', async () => {
+    await broker.removeGroup('of-the-ledger-only')
+    const { storedBytes } = broker.usage()
+    await broker.removeGroup('of-the-ledger-only')
+    expect(broker.usage().storedBytes).toBe(storedBytes)
+    await expect(receive({ group: 'of-the-ledger-only' })).rejects.toMatchObject({ code: 40403 })
   })
 })
 

@@ -4,6 +4,7 @@
  */
 import type { GroupSpec, TopicSpec } from '../../model/instances.ts'
 import { retriesChanged } from '../core/consuming/deliveries.ts'
+import { refuseDeleted } from '../core/deleted-groups.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { decideGroup } from '../core/group.ts'
 import { sameBinding } from '../core/lite/lite-topics.ts'
@@ -14,6 +15,7 @@ import { topicNotFound } from './refusals.ts'
 
 export interface ConfigurationContext {
   readonly state: BrokerState
+  now(): number
   commit(events: readonly BrokerEvent[]): void
   durable(): Promise<void>
   /** Deliveries of the subscription may be visible, or out of retries, that were not. */
@@ -27,8 +29,8 @@ export interface ConfigurationContext {
   /** A LITE topic was made or changed. */
   topicChanged(topic: Topic): void
   topicGone(topic: Topic, refusal: Refusal): void
-  /** The group is gone, or reads another LITE topic. */
-  groupGone(consumerGroupId: string): void
+  /** The group is gone, or reads another LITE topic: `refusal` is for its clients that wait; null: they hear of nothing new. */
+  groupGone(consumerGroupId: string, refusal: Refusal | null): void
 }
 
 export class Configuration {
@@ -73,7 +75,7 @@ export class Configuration {
       const isBoundAnew = before !== undefined && !sameBinding(before.settings.lite ?? null, event.lite ?? null)
       this.#context.commit([event])
       if (isBoundAnew) {
-        this.#context.groupGone(spec.consumerGroupId)
+        this.#context.groupGone(spec.consumerGroupId, null)
         for (const subscription of subscriptions) if (subscription.removed) this.#context.endPolls(subscription, null)
       }
       const group = this.#state.groups.get(spec.consumerGroupId)!
@@ -85,13 +87,18 @@ export class Configuration {
   }
 
   async removeGroup(consumerGroupId: string): Promise<void> {
+    const at = this.#context.now()
     const group = this.#state.groups.get(consumerGroupId)
-    if (group) {
-      const subscriptions = [...group.subscriptions.values()]
-      this.#context.commit([{ type: 'group-removed', consumerGroupId }])
-      this.#context.groupGone(consumerGroupId)
-      // Who still waits may come again, and then makes the group anew.
-      for (const subscription of subscriptions) this.#context.endPolls(subscription, null)
+    // A group that is not here may have been deleted before its making came this far: its name is refused all the same.
+    if (group || !refuseDeleted(this.#state, consumerGroupId, at)) {
+      const subscriptions = [...(group?.subscriptions.values() ?? [])]
+      this.#context.commit([
+        { type: 'time', at },
+        { type: 'group-removed', consumerGroupId },
+      ])
+      const refusal = refuseDeleted(this.#state, consumerGroupId, at)
+      this.#context.groupGone(consumerGroupId, refusal)
+      for (const subscription of subscriptions) this.#context.endPolls(subscription, refusal)
       this.#context.arm()
     }
     await this.#context.durable()

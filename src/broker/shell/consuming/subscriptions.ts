@@ -4,6 +4,7 @@
  */
 
 import type { DeliveryName } from '../../core/consuming/handle.ts'
+import { refuseDeleted } from '../../core/deleted-groups.ts'
 import type { BrokerEvent } from '../../core/events.ts'
 import { decideSubscribe, defaultGroup } from '../../core/group.ts'
 import { limits } from '../../core/limits.ts'
@@ -13,6 +14,7 @@ import { refuse } from '../refusals.ts'
 
 export interface SubscriptionsContext {
   readonly state: BrokerState
+  now(): number
   /** What the specification allows; null when it names no number. */
   maxGroups(): number | null
   commit(events: readonly BrokerEvent[]): void
@@ -30,10 +32,12 @@ export class Subscriptions {
     this.#state = context.state
   }
 
-  /** Made when it is new; throws a `BrokerRefusal` when there is no room for more. */
+  /** Made when it is new; throws a `BrokerRefusal` when it was deleted, and when there is no room for more. */
   group(consumerGroupId: string): Group {
     const known = this.#state.groups.get(consumerGroupId)
     if (known) return known
+    const deleted = refuseDeleted(this.#state, consumerGroupId, this.#context.now())
+    if (deleted) throw refuse(deleted)
     const most = Math.min(limits.groupsMadeByUse, this.#context.maxGroups() ?? Number.POSITIVE_INFINITY)
     if (this.#state.groups.size >= most)
       throw refuse({

@@ -224,8 +224,8 @@ export class LiteShell {
   }
 
   /** The group is gone or reads another LITE topic: its clients have to say anew what they want. */
-  groupGone(consumerGroupId: string): void {
-    for (const client of this.#clients.ofGroup(consumerGroupId)) this.#forget(client, null)
+  groupGone(consumerGroupId: string, refusal: Refusal | null): void {
+    for (const client of this.#clients.ofGroup(consumerGroupId)) this.#forget(client, refusal)
   }
 
   topicGone(topic: Topic, refusal: Refusal): void {

@@ -105,7 +105,7 @@ class Stream implements ClientStream {
       this.#keep(this.#given, merged)
       if (this.#told !== before) this.#call.write({ status: statusOf(Code.OK), settings: merged })
     } catch (error) {
-      this.#wire.endpoint.report(error)
+      this.#unanswered(error)
     }
   }
 
@@ -124,8 +124,13 @@ class Stream implements ClientStream {
       this.#keep(this.#given, merged)
       this.#call.write({ status: statusOf(Code.OK), settings: merged })
     } catch (error) {
-      this.#wire.endpoint.report(error)
+      this.#unanswered(error)
     }
+  }
+
+  /** A group that was deleted has no settings; its client hears why when it next receives. */
+  #unanswered(error: unknown): void {
+    if (!(error instanceof BrokerRefusal)) this.#wire.endpoint.report(error)
   }
 
   #merged(settings: gen.Settings, group: string | null): gen.SettingsInit {
