@@ -28,25 +28,37 @@ export interface CommandSpec {
   readonly output?: boolean
 }
 
-/** Adds a command; `action` gets its arguments and, last, its options. */
+/** Adds a command; its action gets its arguments and, last, its options. */
 export function command(parent: Command, spec: CommandSpec): Command {
   const made = parent.command(spec.usage).description(spec.about).exitOverride()
   for (const option of spec.options ?? []) made.addOption(optionOf(option))
   if (spec.output !== false) made.addOption(outputOption())
   made.addOption(homeOption())
-  const notes = spec.notes === undefined ? '' : `\n${spec.notes}\n`
-  return made.addHelpText('after', `${notes}${exampleLines(spec.examples)}`)
+  return withExamples(made, spec)
+}
+
+/** What stands behind the options in the help of a command; commander keeps no text that could be read. */
+export interface HelpTail {
+  readonly examples: readonly string[]
+  readonly notes?: string
+}
+
+const tails = new WeakMap<Command, HelpTail>()
+
+/** Notes and examples of a command, for docs/cli.md. */
+export const helpTailOf = (made: Command): HelpTail => tails.get(made) ?? { examples: [] }
+
+function withExamples(made: Command, tail: HelpTail): Command {
+  tails.set(made, tail)
+  const notes = tail.notes === undefined ? '' : `\n${tail.notes}\n`
+  return made.addHelpText('after', `${notes}${exampleLines(tail.examples)}`)
 }
 
 /** A command that only holds others. */
 export const family = (parent: Command, name: string, about: string, examples: readonly string[]): Command =>
-  parent
-    .command(name)
-    .description(about)
-    .exitOverride()
-    .helpCommand(false)
-    .addOption(homeOption())
-    .addHelpText('after', exampleLines(examples))
+  withExamples(parent.command(name).description(about).exitOverride().helpCommand(false).addOption(homeOption()), {
+    examples,
+  })
 
 export const homeOption = (): Option =>
   new Option(settingRules.home.flag!, `${settingRules.home.help} (default: ~/.gantry)`)

@@ -1,10 +1,13 @@
-/** Lines of our logs: read, chosen, and written for people. The server and the broker processes write JSON. Pure. */
+/**
+ * Lines of our logs: read, chosen, and written for people. The server writes JSON, a broker process a time and a
+ * sentence, and a crash whatever it likes. Pure.
+ */
 import { cyan, dim, red, shown, yellow } from './safe-text.ts'
 
 export interface LogLine {
   /** `server`, or the name of a broker process. */
   readonly source: string
-  /** Milliseconds; null for a line that is not ours, as a crash leaves. */
+  /** Milliseconds; null for a line without a time. */
   readonly timeMs: number | null
   readonly level: string | null
   readonly message: string
@@ -16,7 +19,11 @@ export const levels = ['debug', 'info', 'warn', 'error'] as const
 
 export function readLine(source: string, text: string): LogLine {
   const parsed = parse(text)
-  if (parsed === null) return { source, timeMs: null, level: null, message: text, fields: null }
+  if (parsed === null) {
+    const [, stamp, sentence] = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z) (.*)$/s.exec(text) ?? []
+    const timeMs = stamp === undefined ? null : Date.parse(stamp)
+    return { source, timeMs, level: null, message: sentence ?? text, fields: null }
+  }
   const { time, level, msg, ...fields } = parsed
   const timeMs = typeof time === 'string' ? Date.parse(time) : Number.NaN
   return {
@@ -56,7 +63,7 @@ export interface LogChoice {
   readonly holder?: string | undefined
 }
 
-/** Whether the line is of the level or above, and speaks of the instance. */
+/** Whether the line is of the level or above, and speaks of the instance. A line without a level may be a crash's. */
 export function isChosen(line: LogLine, { instanceId, level, holder }: LogChoice): boolean {
   if (level !== undefined && line.level !== null) {
     if (levels.indexOf(line.level as 'info') < levels.indexOf(level as 'info')) return false

@@ -161,7 +161,14 @@ function addCall(program: Command): void {
     about: 'call any operation of the API, signed',
     output: false,
     options: [{ flags: '--list', help: 'list all operations; marks those that are not carried out' }],
-    examples: ['gantry call --list', 'gantry call CreateTopic --help'],
+    notes:
+      'Every parameter needs a value. Dots reach into objects, commas and repeated parameters make lists, --body\ngives the whole body as JSON. "gantry call ACTION --help" shows the parameters, an example, the RAM action\nand the errors of an operation.',
+    examples: [
+      'gantry call --list',
+      'gantry call CreateTopic --help',
+      'gantry call CreateTopic --instanceId rmq-cn-... --topicName events --messageType NORMAL',
+      'gantry call ListInstances --seriesCodes standard,professional -o table',
+    ],
   })
     .usage('ACTION [--parameter value] [--body JSON]')
     .option('-o, --output <format>', 'how data is printed; json for a reply, table for --list')
