@@ -14,7 +14,7 @@ const parts = `
 export { signRequest, requestTarget, fillPath } from './src/iam/sign.ts'
 export * as gen from './src/grpc/gen/rocketmq.js'
 export { connectToHost } from './src/engines/embedded/link.ts'
-export { nameLockOf } from './src/engines/embedded/places.ts'
+export { nameLockOf } from './src/engines/embedded/paths.ts'
 export { realClock, realRandom, realWorld } from './src/world/real.ts'
 export { openBroker } from './src/broker/shell/open.ts'
 export { parseFilter } from './src/broker/protocols/grpc/consumer/filter.ts'

@@ -183,10 +183,10 @@ describe('events', () => {
     )
   })
 
-  it('refuse what was cut off or is of a later version, with a sentence', () => {
+  it('refuse what was cut off or is of a newer Gantry, with a sentence', () => {
     const record = encodeEvent({ type: 'group-removed', consumerGroupId: 'group' })
     expect(() => decodeEvent(record.subarray(0, 3))).toThrow(/longer than the record/)
-    expect(() => decodeEvent(Uint8Array.of(200))).toThrow(/later version/)
+    expect(() => decodeEvent(Uint8Array.of(200))).toThrow(/newer Gantry/)
     // The end of a transaction of a kind nobody knows: taking it for a rollback would lose its message.
     expect(() => decodeEvent(Uint8Array.of(18, 0, 3, 0))).toThrow(/later version/)
     // Thirty million: found before so many are made room for. Whoever holds a recall handle may name any byte of the log.

@@ -10,7 +10,7 @@ import { limits } from '../../core/limits.ts'
 import { decideLiteExpired, decideLiteRemoved, liteExpiresAt } from '../../core/lite/lite.ts'
 import type { Topic } from '../../core/state.ts'
 import { DeadlineHeap, type Due } from '../../core/structures/deadline-heap.ts'
-import type { LiteContext } from './lite.ts'
+import type { LiteContext } from './lite-context.ts'
 
 export type ExpiryContext = Pick<LiteContext, 'state' | 'turns' | 'now' | 'commit' | 'tryCommit' | 'receiving' | 'arm'>
 

@@ -1,0 +1,42 @@
+/** Which group a lite consumer may use with a LITE topic, and the group's subscription of a lite topic. */
+import { decideLiteSubscribe } from '../../core/lite/lite.ts'
+import { codes } from '../../core/refusal.ts'
+import type { BrokerState, Group, LiteTopic, Subscription, Topic } from '../../core/state.ts'
+import { refuse } from '../refusals.ts'
+import type { LiteContext } from './lite-context.ts'
+
+/** The group, when it is bound to this LITE topic; throws a `BrokerRefusal` (40000, 40403) when it is not. */
+export function boundGroup(state: BrokerState, topic: Topic, consumerGroupId: string): Group {
+  const { topicName, messageType } = topic.settings
+  if (!topic.liteTopics || messageType !== 'LITE')
+    throw refuse({
+      code: codes.badRequest,
+      message: `topic ${topicName} takes ${messageType} messages and has no lite topics; lite consumers need a LITE topic`,
+    })
+  const group = state.groups.get(consumerGroupId)
+  const bound = group?.settings.lite ?? null
+  if (group && bound?.topicName === topicName) return group
+  // A group that was made by use does not count: creating a group is what binds it to its topic.
+  if (!group || (group.settings.generation === 0 && !bound))
+    throw refuse({
+      code: codes.consumerGroupNotFound,
+      message: `consumer group ${consumerGroupId} was never created, and lite consumers need one that is bound to their topic; create it with messageModel LITE_SELECTIVE and topicName ${topicName}`,
+    })
+  throw refuse({
+    code: codes.badRequest,
+    message: `group ${consumerGroupId} ${bound ? `is bound to LITE topic ${bound.topicName}` : 'is not one of lite consumers'}, so it does not read LITE topic ${topicName}; create a group with messageModel LITE_SELECTIVE and topicName ${topicName}`,
+  })
+}
+
+/** The group's subscription of a lite topic, made when it is new; throws a `BrokerRefusal` when the log has no room for it. */
+export function liteSubscriptionOf(
+  { state, commit }: Pick<LiteContext, 'state' | 'commit'>,
+  group: Group,
+  lite: LiteTopic,
+): Subscription {
+  const { consumerGroupId } = group.settings
+  const known = lite.subscriptions.get(consumerGroupId)
+  if (known) return known
+  commit([decideLiteSubscribe(state, group, lite)])
+  return lite.subscriptions.get(consumerGroupId)!
+}
