@@ -184,13 +184,13 @@ export function engineContract(
     it('reports a taken port as failed with a sentence that names it, and recovers when asked again', async () => {
       const spec = await specOf()
       const port = spec.listen[0]!.port
-      const letGo = await subject.occupyPort(port)
+      const freePort = await subject.occupyPort(port)
       const failed = await engine.ensureInstance(spec)
       expect(failed).toMatchObject({ instanceId: spec.instanceId, state: 'failed' })
       expect(failed.reason).toMatch(new RegExp(`\\b${port}\\b`))
       expect(failed.reason).toMatch(/\.$/)
       expect(await engine.observeInstance(spec.instanceId)).toMatchObject({ state: 'failed' })
-      await letGo()
+      await freePort()
       expect(await engine.ensureInstance(spec)).toMatchObject({ state: 'running', generation: 1, reason: null })
     })
 
@@ -433,8 +433,8 @@ export function engineContract(
       await engine.ensureInstance(spec)
       await engine.stop()
       await engine.stop()
-      const letGo = await subject.occupyPort(spec.listen[0]!.port)
-      await letGo()
+      const freePort = await subject.occupyPort(spec.listen[0]!.port)
+      await freePort()
     })
   })
 }

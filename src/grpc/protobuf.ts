@@ -4,7 +4,7 @@
  *
  * - A 64 bit integer is a JavaScript number. Everything this protocol counts (offsets, seconds,
  *   sizes) stays below 2^53; a peer that sends more gets the nearest double, never an object.
- *   protobufjs would hand out `Long` objects as soon as the package `long` can be loaded, whatever
+ *   protobufjs would return `Long` objects as soon as the package `long` can be loaded, whatever
  *   `--force-number` says about the types.
  * - Unknown fields are skipped and not kept (protobufjs's default): a peer cannot make us hold what we
  *   do not understand.

@@ -211,7 +211,7 @@ export class SqliteStore implements Store {
       if (!this.#binding.inTransaction) throw error
       this.#binding.exec('rollback to change')
       this.#binding.exec('release change')
-      return { ok: false, error: isStorageTrouble(error) ? storageError(error) : error }
+      return { ok: false, error: isStorageFailure(error) ? storageError(error) : error }
     }
   }
 
@@ -366,7 +366,7 @@ const TROUBLE: ReadonlyArray<readonly [RegExp, string]> = [
   [/database is locked/i, 'Another program holds the ledger file. Close it; nothing of this change was stored.'],
 ]
 
-function isStorageTrouble(error: unknown): boolean {
+function isStorageFailure(error: unknown): boolean {
   return error instanceof Error && TROUBLE.some(([pattern]) => pattern.test(error.message))
 }
 

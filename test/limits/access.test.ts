@@ -54,8 +54,8 @@ describe('connections', () => {
   it('one too many that stays is closed after ten seconds', async () => {
     await start({ maxConnections: 1 })
     await dial()
-    const surplus = await dial()
-    expect((await surplus.heartbeat('group', 1)).status?.code).toBe(42900)
+    const overLimit = await dial()
+    expect((await overLimit.heartbeat('group', 1)).status?.code).toBe(42900)
     await instance.clock.advance(10_000)
     await turns(50)
     expect(

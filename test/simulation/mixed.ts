@@ -40,7 +40,7 @@ interface Group {
   /** By the monotonic clock: since when it gets what there is; Infinity while `maxReceiveTps` holds. */
   freeSince: number
   /** Its dead letters go to a topic of the user's. */
-  buried: boolean
+  deadLettered: boolean
 }
 
 interface Member {
@@ -119,7 +119,7 @@ class Mixed extends World {
       intervalSeconds: 3,
       maxReceiveTps: null,
       freeSince: 0,
-      buried: this.oneIn(3),
+      deadLettered: this.oneIn(3),
     }))
     // Some of the topics in each world, so that what is sent meets what is in the way.
     const chosen = Object.keys(topics).filter(() => this.oneIn(2))
@@ -649,7 +649,7 @@ class Mixed extends World {
     this.#generation++
     const way = this.random.below(8)
     if (way === 0) group.intervalSeconds = this.oneIn(2) ? null : 1 + this.random.below(20)
-    else if (way === 1) group.buried = !group.buried
+    else if (way === 1) group.deadLettered = !group.deadLettered
     else if (way === 2) group.maxReceiveTps = group.maxReceiveTps === null ? 1 + this.random.below(20) : null
     else if (way < 6 && group.order === 'turning') {
       group.orderly = !group.orderly
@@ -796,13 +796,13 @@ class Mixed extends World {
 
   #ensureGroups(): Promise<void> {
     return this.shell.ensureGroups(
-      this.#groups.map(({ name, orderly, maxRetryTimes, intervalSeconds, maxReceiveTps, buried }) => ({
+      this.#groups.map(({ name, orderly, maxRetryTimes, intervalSeconds, maxReceiveTps, deadLettered }) => ({
         consumerGroupId: name,
         generation: this.#generation,
         orderly,
         maxRetryTimes,
         retry: intervalSeconds === null ? { kind: 'default' as const } : { kind: 'fixed' as const, intervalSeconds },
-        deadLetterTopic: buried ? graveyardOf(name) : null,
+        deadLetterTopic: deadLettered ? graveyardOf(name) : null,
         maxReceiveTps,
       })),
     )

@@ -48,7 +48,7 @@ export class OrderModel {
   /** By message group, in the order in which they were sent. */
   readonly #lines = new Map<string, OrderedMessage[]>()
   readonly #stories = new Map<string, Story>()
-  /** Deliveries that were right only if an earlier message had been buried by then. */
+  /** Deliveries that were right only if an earlier message had become a dead letter by then. */
   #owed: Array<{ readonly earlier: Story; readonly at: number; readonly sentence: string }> = []
   incarnation = 0
   crashes = 0

@@ -80,7 +80,7 @@ export function cleanEnv(extra: Readonly<Record<string, string>> = {}): Record<s
 
 /**
  * Each test file has a process of its own and so, nearly always, ports of its own: while a server or a broker of one is
- * down, no server of another takes the port of an instance that is to come back. Below what the system hands out by itself.
+ * down, no server of another takes the port of an instance that is to come back. Below what the system assigns by itself.
  */
 const firstInstancePort = 11_000 + (process.pid % 130) * 80
 

@@ -115,26 +115,3 @@ export const bannedWords: readonly BannedWord[] = [
     because: "the folder's word",
   },
 ]
-
-/** Rows whose things still have their old names, by `instead`. The list may only shrink. */
-export const notYet: readonly string[] = [
-  'subscription',
-  'dead letter, moveToDeadLetter',
-  'exhausted',
-  'stored form',
-  'returned',
-  'deliver, delivery',
-  'lite subscription, subscribe; wanted (of the ledger)',
-  'ready lite topics; attention (of a process)',
-  'leaveQueue, wait queue',
-  'Endpoint (of an instance), ApiHandler (of the API)',
-  'ConnectionLimit, overflow, over the limit',
-  'client liveness, heartbeat',
-  'health, InstanceHealth; fault',
-  'KeyedQueue, Semaphore, roundRobin',
-  'encodeBuffer',
-  'disconnect',
-  'inspect.ts, paths.ts, #lastEnsured',
-  'module, folder',
-  'test/api, test/limits',
-]

@@ -1,7 +1,7 @@
 /**
  * `node test/upgrade/make-home.mjs CHECKOUT NAME`: fills a home with the program of a built checkout and packs it as
  * test/fixtures/homes/NAME, with expected.json that says what must be found in it. Run it before formats change; never
- * over a fixture that is there. Everything goes through the program's own front doors: its API, and RocketMQ's calls.
+ * over a fixture that is there. Everything goes through the program's own interfaces: its API, and RocketMQ's calls.
  *
  * Two homes are made: `stopped` was closed in order, `killed` lost its server and its broker processes to kill -9. The program is
  * a copy whose segments hold 16 KiB and whose checkpoints come every 300 events, so that a small home has sealed segments with
@@ -333,8 +333,8 @@ async function fillNormal(wire, client, instanceId) {
   // Two come back at once and wait for their second delivery, in a minute.
   for (const one of held.slice(0, 2)) await wire.changeInvisible('reader', 'normal', one, 60_000)
   // Three use up their retries.
-  const dying = await wire.take('fixed', 'normal', 3, 60_000)
-  for (const one of dying) await wire.toDeadLetters('fixed', 'normal', one)
+  const exhausted = await wire.take('fixed', 'normal', 3, 60_000)
+  for (const one of exhausted) await wire.toDeadLetters('fixed', 'normal', one)
   const restAcked = await wire.take('fixed', 'normal', 157, 60_000)
   await wire.ack('fixed', 'normal', restAcked)
   const used = await wire.take('made-by-use', 'normal', 10, 60_000)
@@ -358,7 +358,7 @@ async function fillNormal(wire, client, instanceId) {
       acked: acked.map(idOf),
       retried: held.slice(0, 2).map(idOf),
       held: held.slice(2).map(idOf),
-      deadLetters: dying.map(idOf),
+      deadLetters: exhausted.map(idOf),
       madeByUse: used.map(idOf),
     },
   }

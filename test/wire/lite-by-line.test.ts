@@ -95,7 +95,7 @@ describe.each<readonly [Language, 'push' | 'simple']>([
     expect(instance.clock.now()).toBe(started)
   })
 
-  it('suspends a lite topic without an attempt being counted, gives back with one, and buries', async () => {
+  it('suspends a lite topic without an attempt being counted, gives back with one, and moves to the dead letters', async () => {
     const at = await scene()
     await at.sync(Action.COMPLETE_ADD, ['a'])
     await at.send('a', '1')

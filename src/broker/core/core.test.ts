@@ -23,7 +23,7 @@ const names = fc.array(fc.record({ queueId: small, offset: whole }), { maxLength
 const nullable = <T>(value: fc.Arbitrary<T>) => fc.option(value, { nil: null })
 const payload = fc.uint8Array({ maxLength: 5_000 })
 
-const handout = {
+const delivery = {
   subscriptionId: whole,
   at: whole,
   deadline: whole,
@@ -88,10 +88,10 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     topicName: text,
     starts: fc.array(whole, { maxLength: 16 }),
   }),
-  fc.record({ type: fc.constant('leased' as const), ...handout }),
+  fc.record({ type: fc.constant('leased' as const), ...delivery }),
   fc.record({
     type: fc.constant('locked' as const),
-    ...handout,
+    ...delivery,
     attemptId: text,
     repeated: fc.boolean(),
   }),

@@ -15,7 +15,7 @@ export const limits = {
   defaultRetryTimes: defaultMaxRetryTimes,
   /**
    * Delivered and not yet acknowledged messages of one group on one topic; at this number only
-   * redeliveries are handed out. The vendor's pages speak of 2,500 deliveries in flight a group, but
+   * redeliveries are made. The vendor's pages speak of 2,500 deliveries in flight a group, but
    * theirs leave the count while they wait for a retry and ours do not, so the bound is wider: it is
    * there for memory (about 250 bytes each).
    */

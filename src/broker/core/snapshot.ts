@@ -343,7 +343,7 @@ function* readTransactions(from: Reader, { transactions }: BrokerState): Generat
 
 // A group's progress in a queue --------------------------------------------------------------------
 
-/** What a cursor held whose deliveries were dropped since: nothing changes them any more (deliveries.ts, `letGo`). */
+/** What a cursor held whose deliveries were dropped since: nothing changes them any more (deliveries.ts, `forgetDelivered`). */
 type CursorAsItWas = Pick<Cursor, 'next' | 'lock' | 'leases'>
 
 /** As it was; of its deliveries what may have changed since. */

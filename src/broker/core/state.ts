@@ -126,7 +126,7 @@ export interface Cursor {
   next: number
   /** By offset, and in the order of their offsets. */
   leases: Map<number, Lease>
-  /** For orderly groups: the batch handed out last. */
+  /** For orderly groups: the batch delivered last. */
   lock: QueueLock | null
   /** Volatile: leases with a client now. An orderly group gets nothing from the queue while there are any. */
   invisible: number
@@ -138,7 +138,7 @@ export interface QueueLock {
   readonly attemptId: string
   /** Offset of the batch's last message; its first is the queue's first unacknowledged one. */
   readonly last: number
-  /** How often it was handed out again. */
+  /** How often it was delivered again. */
   readonly repeats: number
 }
 

@@ -98,7 +98,7 @@ export class BrokerShell implements Broker {
   readonly #alarm: Alarm
   readonly #throughput: Throughput
   readonly #subscriptions: Subscriptions
-  readonly #presence: ClientLiveness
+  readonly #liveness: ClientLiveness
   readonly #configuration: Configuration
   readonly #sending: Sending
   readonly #receiving: Receiving
@@ -147,7 +147,7 @@ export class BrokerShell implements Broker {
       ring: () => this.#ring(),
       stopped: () => writing.stopped,
     })
-    /** What nearly every room uses; each declares how much of it. */
+    /** What nearly every module of the shell uses; each declares how much of it. */
     const common = {
       ...{ state, clock, turns, log, index, report, now, closed },
       commit: (events: readonly BrokerEvent[]) => writing.commit(events),
@@ -175,7 +175,7 @@ export class BrokerShell implements Broker {
       promised: () => this.#journal.durable,
     })
     this.#subscriptions = subscriptions
-    this.#presence = new ClientLiveness(common)
+    this.#liveness = new ClientLiveness(common)
     this.#timers = new Timers(common)
     this.#transactions = new TransactionShell({
       ...common,
@@ -303,28 +303,28 @@ export class BrokerShell implements Broker {
     if (this.#closed || signal.aborted) return []
     this.#refuseWhenFailed()
     if (request.budget?.full()) throw refuse(tooMuchUnread)
-    this.#presence.alive(request.clientId)
+    this.#liveness.alive(request.clientId)
     const room = topic.settings.messageType === 'LITE' ? this.#lite : this.#receiving
     return room.receive(topic, request, signal)
   }
 
   ack(request: AckRequest & { clientId: string }): Promise<HandleOutcome[]> {
-    this.#presence.alive(request.clientId)
+    this.#liveness.alive(request.clientId)
     return this.#acknowledging.ack(request)
   }
 
   changeInvisible(request: ChangeInvisibleRequest & { clientId: string }): Promise<HandleOutcome & { handle: string }> {
-    this.#presence.alive(request.clientId)
+    this.#liveness.alive(request.clientId)
     return this.#acknowledging.changeInvisible(request)
   }
 
   forwardToDeadLetter(request: ForwardRequest): Promise<void> {
-    this.#presence.alive(request.clientId)
+    this.#liveness.alive(request.clientId)
     return this.#acknowledging.forwardToDeadLetter(request)
   }
 
   syncLite(request: LiteSyncRequest): Promise<void> {
-    this.#presence.alive(request.clientId)
+    this.#liveness.alive(request.clientId)
     return this.#lite.sync(request).catch(refused)
   }
 
@@ -374,12 +374,12 @@ export class BrokerShell implements Broker {
   // Clients and what is stored -------------------------------------------------------------------
 
   clientAlive(clientId: string): void {
-    this.#presence.alive(clientId)
+    this.#liveness.alive(clientId)
   }
 
   clientGone(clientId: string): void {
     this.#lite.clientGone(clientId)
-    this.#presence.gone(clientId)
+    this.#liveness.gone(clientId)
   }
 
   browse(request: BrowseRequest): Promise<BrowsePage | null> {

@@ -246,14 +246,14 @@ function halfApplied(cause: unknown): LogError {
 }
 
 /** Records are copied by the log before it returns, so they can be made in the same memory each time. */
-const desk = Buffer.allocUnsafeSlow(64 * 1024)
+const encodeBuffer = Buffer.allocUnsafeSlow(64 * 1024)
 
 function encodeAll(events: readonly BrokerEvent[]): Uint8Array[] {
   let used = 0
   const allocate = (sizeBytes: number): Uint8Array => {
-    if (used + sizeBytes > desk.length) return Buffer.allocUnsafe(sizeBytes)
+    if (used + sizeBytes > encodeBuffer.length) return Buffer.allocUnsafe(sizeBytes)
     used += sizeBytes
-    return desk.subarray(used - sizeBytes, used)
+    return encodeBuffer.subarray(used - sizeBytes, used)
   }
   return events.map((event) => encodeEvent(event, allocate))
 }

@@ -1,5 +1,5 @@
 /**
- * Refusals as the broker's rooms give them: sentences that several of them say, and what a failure of the log is
+ * Refusals as the modules of the shell give them: sentences that several share, and what a failure of the log is
  * to a client. A failure that nobody foresaw is internal (50001) and names its reason.
  */
 import { BrokerRefusal } from '../../model/refusals.ts'

@@ -63,7 +63,7 @@ describe('limits', () => {
     expect(await two).toHaveLength(1)
   })
 
-  it('at the bound of unacknowledged messages only redeliveries are handed out', async () => {
+  it('at the bound of unacknowledged messages only redeliveries are made', async () => {
     await ensureGroup({ maxRetryTimes: 100 })
     for (let sent = 0; sent < limits.unacknowledgedPerSubscription + 10; sent += 1_000) await sendMany(1_000)
     let held = 0

@@ -1,5 +1,5 @@
 /**
- * The one way from a room of the shell to the log: `commit` writes what was decided, `durable` says when it may be
+ * The one way from a module of the shell to the log: `commit` writes what was decided, `durable` says when it may be
  * promised. Failures of the log come out as refusals, and a broker that is closed or has failed writes nothing.
  */
 import { BrokerRefusal } from '../../model/refusals.ts'

@@ -28,7 +28,7 @@ export interface EmbeddedEngineOptions {
   readonly clock: Clock
   readonly disk: Disk
   readonly home: string
-  /** Finds and starts broker processes (host-process.ts), or hands out hosts in this process (tests). */
+  /** Finds and starts broker processes (host-process.ts), or makes hosts in this process (tests). */
   readonly launcher: Launcher
   /** Processes that share the instances without one of their own. */
   readonly pool: number

@@ -1,5 +1,5 @@
 /**
- * The way of a message: sent, delivered, acknowledged or buried, read from the broker's own log. Traces are always on,
+ * The way of a message: sent, delivered, acknowledged or moved to the dead letters, read from the broker's own log. Traces are always on,
  * except on serverless instances, where `traceOn` decides whether they are shown.
  */
 
@@ -97,12 +97,12 @@ type Record = Consumers[number]['records'][number]
 /** One entry a group, one record a delivery; what follows a delivery is an operation of it. */
 function consumersOf(trace: MessageTrace, time: (ms: number) => string): Consumers {
   const groups = new Map<string, Record[]>()
-  const buried = new Map<string, TraceIncident & { what: 'dead-letter' }>()
+  const deadLetters = new Map<string, TraceIncident & { what: 'dead-letter' }>()
   let lastGroup: string | null = null
   for (const incident of trace.incidents) {
     if (incident.what === 'dead-letter') {
       const group = incident.topic?.startsWith('%DLQ%') ? incident.topic.slice('%DLQ%'.length) : lastGroup
-      if (group !== null) buried.set(group, incident)
+      if (group !== null) deadLetters.set(group, incident)
       continue
     }
     lastGroup = incident.group
@@ -133,7 +133,7 @@ function consumersOf(trace: MessageTrace, time: (ms: number) => string): Consume
     )
   }
   return [...groups].map(([consumerGroupId, records]) => {
-    const dead = buried.get(consumerGroupId)
+    const dead = deadLetters.get(consumerGroupId)
     const done = records.some(({ consumeStatus }) => consumeStatus === 'SUCCESS')
     return {
       consumerGroupId,

@@ -59,7 +59,7 @@ export function decideDeadline(leases: readonly Lease[], deadline: number): Dead
 }
 
 /** Deliveries that nobody was given after all: visible again at `deadline`, as if they had not been made. */
-export function decideUntouched(subscription: Subscription, leases: readonly Lease[], deadline: number): DeadlineEvent {
+export function decideReturned(subscription: Subscription, leases: readonly Lease[], deadline: number): DeadlineEvent {
   return {
     type: 'deadline',
     subscriptionId: subscription.id,
@@ -256,7 +256,7 @@ export function dropSubscription(state: BrokerState, subscription: Subscription)
   subscription.unacknowledged = 0
   subscription.ready.clear()
   subscription.exhausted.clear()
-  for (const cursor of subscription.cursors) letGo(state, cursor)
+  for (const cursor of subscription.cursors) forgetDelivered(state, cursor)
   state.subscriptions.delete(subscription.id)
   subscription.group.subscriptions.delete(subscriptionName(subscription.topic))
   subscription.topic.subscriptions.delete(subscription.group.settings.consumerGroupId)
@@ -272,11 +272,11 @@ export function dropLeases(state: BrokerState, subscription: Subscription, curso
   }
   subscription.unacknowledged -= unacknowledged
   state.unacknowledged -= unacknowledged
-  letGo(state, cursor)
+  forgetDelivered(state, cursor)
 }
 
 /** What is left to do for each delivery (its deadline, its owner) is done later: there may be a million of them. */
-function letGo(state: BrokerState, cursor: Cursor): void {
+function forgetDelivered(state: BrokerState, cursor: Cursor): void {
   if (cursor.leases.size > 0) state.dropped.push(cursor.leases.values())
   cursor.leases = new Map()
   cursor.lock = null

@@ -79,7 +79,7 @@ export function decideOrderlyTake(
   return { events, leased, missing, unevaluated, unfinished }
 }
 
-/** Whether the poll asks for a batch that was handed out under its attempt: it need not waits in wait queue for it. */
+/** Whether the poll asks for a batch that was delivered under its attempt id: such a poll does not wait in the queue. */
 export function isRepeat(subscription: Subscription, attemptId: string): boolean {
   return subscription.group.settings.orderly && batchOfAttempt(subscription, attemptId) !== null
 }
@@ -225,7 +225,7 @@ export function orderChanged(state: BrokerState, group: Group): void {
 /**
  * The attempt a client is told. What rode along behind a failing message may have been delivered more
  * often than the group's retries allow one message to fail, and a push client that hears of its last
- * attempt buries the message itself: so the last one is only named when it is.
+ * attempt moves the message to the dead-letter topic itself, so the last attempt is named only when it is the last.
  */
 export function attemptToTell(subscription: Subscription, entry: LeasedEntry): number {
   const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)

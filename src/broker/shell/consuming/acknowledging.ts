@@ -3,7 +3,7 @@
  * durable before it is answered, and as good the second time.
  */
 import type { HandleOutcome } from '../../broker.ts'
-import { decideDeadline, decideUntouched, findDelivery, isGone, isNamed } from '../../core/consuming/deliveries.ts'
+import { decideDeadline, decideReturned, findDelivery, isGone, isNamed } from '../../core/consuming/deliveries.ts'
 import { type DeliveryName, parseHandle } from '../../core/consuming/handle.ts'
 import { decideAck } from '../../core/consuming/orderly.ts'
 import type { BrokerEvent } from '../../core/events.ts'
@@ -106,7 +106,7 @@ export class Acknowledging {
     if (found.kind === 'live') {
       const deadline = at + Math.max(0, request.invisibleMs)
       if (suspends) {
-        this.#context.commit([decideUntouched(subscription, [found.lease], deadline)])
+        this.#context.commit([decideReturned(subscription, [found.lease], deadline)])
         // The next delivery has this one's attempt, and must not have its name.
         this.#context.nextSession()
       } else this.#context.commit(decideDeadline([found.lease], deadline))

@@ -4,7 +4,7 @@
  * not been taken.
  */
 import type { Delivery, ReceiveBudget } from '../../broker.ts'
-import { decideDeadline, decideUntouched, expireNow, nameOf } from '../../core/consuming/deliveries.ts'
+import { decideDeadline, decideReturned, expireNow, nameOf } from '../../core/consuming/deliveries.ts'
 import { formatHandle } from '../../core/consuming/handle.ts'
 import { attemptToTell } from '../../core/consuming/orderly.ts'
 import type { BrokerEvent, DeliveryEvent, MessageEvent, MessageName } from '../../core/events.ts'
@@ -89,12 +89,12 @@ export class Delivering {
 
   /** Nobody was given the deliveries from `from` on: they are visible again as if they had not been made. */
   giveBack(subscription: Subscription, leased: DeliveryEvent, from: number): void {
-    // The first answer may have arrived after all: a batch handed out again stays with its client.
+    // The first answer may have arrived after all: a batch delivered again stays with its client.
     if (leased.type === 'locked' && leased.repeated) return
     if (subscription.removed || this.#context.stopped()) return
     const mine = stillHeld(subscription, leased, from)
     if (mine.length === 0) return
-    if (!this.#context.tryCommit([decideUntouched(subscription, mine, this.#context.now())])) return
+    if (!this.#context.tryCommit([decideReturned(subscription, mine, this.#context.now())])) return
     expireNow(this.#context.state, mine)
     this.#context.attend(subscription)
     this.#context.arm()

@@ -173,7 +173,7 @@ describe('a record that cannot be read', () => {
     expect(reported.splice(0).map(String)).toEqual(Array(3).fill(expect.stringContaining('damaged')))
   })
 
-  it('and was passed over by a reset meanwhile is nobody’s trouble: the receive waits on', async () => {
+  it('and was passed over by a reset meanwhile does not concern the receive: it goes on waiting', async () => {
     await sendMany(2)
     await restart()
     disk.inject({ operation: 'read', error: 'EIO', times: 1_000 })

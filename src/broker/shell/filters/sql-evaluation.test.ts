@@ -145,7 +145,7 @@ describe('a receive by an expression', () => {
     asked = 0
     const again = await receive({ max: 1 })
     expect([prices(again), again[0]!.attempt]).toEqual([[5], 2])
-    // Only the last look before it is handed out.
+    // Only the last look before it is delivered.
     expect(asked).toBe(1)
     await ack(again)
     // As with tags: what comes again and does not match is passed over for the group.
@@ -196,7 +196,7 @@ describe('a receive by an expression', () => {
     asked = 0
     const deliveries = await receive({ max: 1 })
     expect(prices(deliveries)).toEqual([1])
-    // Every message once, and the match again before it is handed out.
+    // Every message once, and the match again before it is delivered.
     expect(asked).toBe(20_009)
     expect(broker.log.end - before).toBeLessThan(3_000)
     expect(broker.usage().inflight).toBe(1)

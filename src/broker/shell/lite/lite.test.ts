@@ -132,7 +132,7 @@ describe('a lite topic', () => {
     expect((await receive({ attemptId: 'attempt' })).map(named)).toEqual([named(first[0]!)])
   })
 
-  it('buries a message that failed too often, and says where it came from', async () => {
+  it('moves a message that failed too often to the dead-letter topic, and says where it came from', async () => {
     await ensureGroup({ maxRetryTimes: 1 })
     await send('a', '1', '2')
     await sync('add', ['a'])
@@ -192,7 +192,7 @@ it('gives no handle of an earlier delivery power over a message that is suspende
   expect(await seen({})).toEqual(['a/1:2'])
 })
 
-it('never buries a message for being suspended', async () => {
+it('never moves a message to the dead-letter topic for being suspended', async () => {
   await ensureGroup({ generation: 2, maxRetryTimes: 0 })
   await send('a', '1')
   await sync('add', ['a'])

@@ -59,7 +59,7 @@ class Stream implements ClientStream {
   /** What the client said last, to be answered anew when its group changes. */
   #given: gen.Settings | null = null
   /** Digest of what it was told last. */
-  #told = ''
+  #lastSent = ''
   /** Null for clients that hear settings whenever they come. */
   readonly #again: SettingsAgain | null
 
@@ -101,9 +101,9 @@ class Stream implements ClientStream {
     if (this.#given === null || this.#call.signal.aborted) return
     try {
       const merged = this.#merged(this.#given, this.#given.subscription?.group?.name ?? null)
-      const before = this.#told
+      const before = this.#lastSent
       this.#keep(this.#given, merged)
-      if (this.#told !== before) this.#call.write({ status: statusOf(Code.OK), settings: merged })
+      if (this.#lastSent !== before) this.#call.write({ status: statusOf(Code.OK), settings: merged })
     } catch (error) {
       this.#unanswered(error)
     }
@@ -146,7 +146,7 @@ class Stream implements ClientStream {
   #keep(given: gen.Settings, merged: gen.SettingsInit): void {
     const bytes = gen.Settings.encode(merged).finish()
     this.#given = bytes.length <= maxKeptBytes ? given : null
-    this.#told = hash('sha1', bytes, 'hex')
+    this.#lastSent = hash('sha1', bytes, 'hex')
   }
 }
 

@@ -1,7 +1,7 @@
 /**
  * A message between its two shapes: what the broker keeps, and what a consumer is sent.
  *
- * The kept form holds the protobuf pieces that never change, ready to be copied: the system
+ * The stored form holds the protobuf pieces that never change, ready to be copied: the system
  * properties the producer set (with digest and encoding made certain), and the user properties with
  * the body. A delivery joins them with what belongs to this delivery — topic, receipt handle,
  * attempt, queue offset — without decoding or encoding a body. The system properties must stay one
@@ -21,7 +21,7 @@ const { GZIP, IDENTITY } = gen.Encoding
 /** Headers, handle and framing of one delivery, roughly. */
 const deliveryOverheadBytes = 128
 
-/** The kept form of a checked message, as `topic` stores it. */
+/** The stored form of a checked message, as `topic` stores it. */
 export function encodeStored(message: gen.Message, topic: TopicView, storeHost: string, atMs: number): Buffer {
   const { body, systemProperties: given } = message
   const system = gen.SystemProperties.encode({

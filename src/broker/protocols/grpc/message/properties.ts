@@ -21,10 +21,10 @@ const fromSystem: Readonly<Record<string, (system: gen.SystemProperties) => stri
   __BORNHOST: ({ bornHost }) => bornHost || null,
 }
 
-export type Reading = (payload: Uint8Array) => (name: string) => string | null
+export type PropertyReader = (payload: Uint8Array) => (name: string) => string | null
 
 /** How to read these names from kept messages. */
-export function readerOf(names: ReadonlySet<string>): Reading {
+export function readerOf(names: ReadonlySet<string>): PropertyReader {
   const system = [...names].filter((name) => Object.hasOwn(fromSystem, name))
   const user = new Set([...names].filter((name) => !Object.hasOwn(fromSystem, name)))
   /** In bytes. A key of another length need not be read. */
