@@ -5,10 +5,10 @@
 import { createRequire } from 'node:module'
 import type { Settings } from '../config.ts'
 import { pause, realClock } from '../world/real.ts'
-import { findTarget, isTargetKnown, type Target } from './client.ts'
+import { findTarget, isTargetKnown, refusalText, type Target } from './client.ts'
 import { type Connection, connectionTo, started as startedClient, stopped } from './connect.ts'
 import { kinds, showKinds } from './demo-kinds.ts'
-import { CommandError, exitCodes, LateError, UsageError } from './errors.ts'
+import { CommandError, exitCodes, LateError, UnreachableError, UsageError } from './errors.ts'
 import { out, say, shownMs, step, tellSteps } from './output.ts'
 import { instanceRequest } from './resources.ts'
 import { bold, dim, shown } from './safe-text.ts'
@@ -55,6 +55,29 @@ export async function demo(settings: Settings, options: DemoOptions): Promise<vo
 }
 
 async function demoOn(target: Target, count: number, keep: boolean): Promise<void> {
+  try {
+    await show(target, count, keep)
+  } catch (error) {
+    throw sdkError(target, error)
+  }
+}
+
+/** What the SDK throws, as a sentence. */
+export function sdkError(target: Pick<Target, 'apiUrl'>, error: unknown): unknown {
+  if (error instanceof CommandError) return error
+  const { statusCode, data, syscall } = error as {
+    statusCode?: number
+    data?: Record<string, unknown>
+    syscall?: string
+  }
+  if (typeof statusCode === 'number' && typeof data === 'object')
+    return new CommandError(refusalText('A step', statusCode, data))
+  if (syscall === 'connect')
+    return new UnreachableError(`Nobody listens on ${target.apiUrl}. Start the server with "gantry up".`)
+  return error
+}
+
+async function show(target: Target, count: number, keep: boolean): Promise<void> {
   const started = realClock.monotonic()
   say(`${bold('Gantry demo')} against ${shown(target.apiUrl)}`)
 

@@ -4,7 +4,7 @@
  */
 import { Document, type Scalar, visit } from 'yaml'
 import { realClock } from '../world/real.ts'
-import { cyan, dim, green, isPlain, red, safeJson, safeYaml, shown, terminalText } from './safe-text.ts'
+import { clipped, cyan, dim, green, isPlain, red, safeJson, safeYaml, shown, terminalText } from './safe-text.ts'
 
 export const formats = ['table', 'json', 'yaml'] as const
 export type Format = (typeof formats)[number]
@@ -108,19 +108,18 @@ export async function step<T>(
   const moving = coloured(stream)
   if (!moving && stream.isTTY !== true && !stepsEverywhere) return work()
   const started = realClock.monotonic()
-  const name = shown(label)
   let frame = 0
   let cancel = (): void => {}
   const startOfLine = '\r\u001b[K'
   const draw = (): void => {
-    stream.write(startOfLine + terminalText(`${cyan(frames[frame++ % frames.length]!)} ${name}`, true))
+    stream.write(startOfLine + terminalText(movingLine(frame++, label, stream.columns ?? 80), true))
     cancel = realClock.after(frameMs, draw)
   }
   if (moving) draw()
   const finish = (mark: string, text: string): void => {
     cancel()
     if (moving) stream.write(startOfLine)
-    say(stepLine(mark, name, text, Math.round(realClock.monotonic() - started)))
+    say(stepLine(mark, label, text, Math.round(realClock.monotonic() - started)))
   }
   try {
     const result = await work()
@@ -131,6 +130,10 @@ export async function step<T>(
     throw error
   }
 }
+
+/** A step under way, on one line of the terminal: one that is broken in two could not be drawn over. */
+export const movingLine = (frame: number, label: string, columns: number): string =>
+  `${cyan(frames[frame % frames.length]!)} ${clipped(shown(label), columns - 3)}`
 
 /** A finished step. */
 export const stepLine = (mark: string, label: string, note: string, ms: number): string =>

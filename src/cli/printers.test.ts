@@ -17,18 +17,19 @@ import { inputFrom, readArguments } from './call-input.ts'
 import { refusalText } from './client.ts'
 import { completion } from './completion.ts'
 import { clientError } from './connect.ts'
+import { sdkError } from './demo.ts'
 import { findingsText } from './doctor.ts'
 import { shellQuoted } from './env.ts'
 import { UsageError } from './errors.ts'
 import { lagTable } from './lag.ts'
 import { logText, readLine } from './log-lines.ts'
 import { messageCard, messageTable } from './messages.ts'
-import { stepLine, yamlText } from './output.ts'
+import { movingLine, stepLine, yamlText } from './output.ts'
 import { processFacts, processTable, titleOf } from './processes.ts'
 import { complaint, createProgram } from './program.ts'
 import { messageView, receivedCard } from './receive.ts'
 import { groupColumns, instanceColumns, instanceFacts, rows, topicColumns } from './resources.ts'
-import { safeJson, safeJsonText, terminalText } from './safe-text.ts'
+import { safeJson, safeJsonText, terminalText, width } from './safe-text.ts'
 import { messageOf } from './send.ts'
 import { anyTable } from './tables.ts'
 import { card } from './up.ts'
@@ -118,6 +119,7 @@ const printers: Readonly<Record<string, Printer>> = {
       Number.POSITIVE_INFINITY,
     ),
   'the steps of demo and others': (text) => stepLine('✓', text, text, 1),
+  'a step under way': (text) => movingLine(3, text, 40),
   'the card of up': (text) =>
     card(
       { home: text, region: text },
@@ -133,6 +135,13 @@ const printers: Readonly<Record<string, Printer>> = {
     complaint(clientError('It was not sent', new Error(`[request-id=x, response-code=40402] ${text}`))),
   'a failure of a client': (text) =>
     complaint(clientError('It was not sent', Object.assign(new Error(text), { details: text }))),
+  'a refusal that the SDK of demo throws': (text) =>
+    complaint(
+      sdkError(
+        { apiUrl: 'http://x' },
+        Object.assign(new Error(text), { statusCode: 404, data: { Code: text, Message: text } }),
+      ),
+    ),
   'a failure of the system': (text) => complaint(Object.assign(new Error(text), { syscall: 'open', code: 'EACCES' })),
   'a wrong value of call': (text) => refusalOf(() => inputFrom(createTopic, [['maxSendTps', `x${text}`]])),
   'a wrong parameter of call': (text) => refusalOf(() => inputFrom(createTopic, [[`x${text}`, text]])),
@@ -220,6 +229,14 @@ describe.each(Object.entries(ofLines))('%s', (_name, printer) => {
   it('shows whatever stands in the data', () => {
     fc.assert(fc.property(text, (value) => expectSafe(printer(value))))
   })
+})
+
+it('a step under way takes one line of the terminal', () => {
+  fc.assert(
+    fc.property(text, fc.integer({ min: 20, max: 120 }), (label, columns) => {
+      expect(width(movingLine(1, label, columns))).toBeLessThan(columns)
+    }),
+  )
 })
 
 describe('everything the commands write', () => {

@@ -207,7 +207,8 @@ function addHelp(program: Command): void {
 }
 
 /** `send <instance> <topic> [body]`: that a command has options goes without saying. */
-const subcommandTerm = (each: Command): string => `${each.name()} ${each.usage().replace(/\[options\] ?/, '')}`.trim()
+const subcommandTerm = (each: Command): string =>
+  each.name() === 'call' ? 'call ACTION' : `${each.name()} ${each.usage().replace(/\[options\] ?/, '')}`.trim()
 
 /** A wrong command line is answered with how the command is used. */
 function explainMistakes(each: Command, name: string): void {
