@@ -55,7 +55,7 @@ export function wanted(capacity: Capacity, at: number): void {
     capacity.growsAt = at + capacity.elasticity.scaleMs
 }
 
-/** The threshold as of now. To be asked before each use: it is what lets time pass. */
+/** The threshold as of now. Call it before each use: it advances the state to the present time. */
 export function thresholdAt(capacity: Capacity, at: number): number {
   const { stepTps, maxTps, lookBackMs } = capacity.elasticity
   if (capacity.growsAt !== null && capacity.growsAt <= at) {

@@ -34,7 +34,7 @@ export function defaultGroup(consumerGroupId: string): GroupSettings {
 export function decideGroup(state: BrokerState, wanted: GroupSettings): GroupEvent | null {
   const { consumerGroupId, generation, maxRetryTimes, retry, deadLetterTopic, maxReceiveTps } = wanted
   const lite = wanted.lite ?? null
-  // The messages of a lite topic are consumed one after another, whatever the group says of its order (data-plane §5.7).
+  // The messages of a lite topic are consumed one after another, whatever delivery order the group has (data-plane §5.7).
   const orderly = wanted.orderly || lite !== null
   const now = state.groups.get(consumerGroupId)?.settings
   if (
@@ -72,7 +72,7 @@ export function decideSubscribe(state: BrokerState, group: Group, topic: Topic):
   }
 }
 
-/** It never lost a message to retention, and holds not too many: whoever is new gets them all. */
+/** Young: it never lost a message to retention and holds few enough, so a new group starts at its beginning. */
 export function isYoung(topic: Topic): boolean {
   return topic.queues.every((queue) => queue.begin === 0) && retained(topic) <= limits.youngTopicMessages
 }

@@ -1,8 +1,8 @@
 /**
  * Topics and their queues: making, changing and removing them, and where a new message goes.
  *
- * A queue key is never used twice, so a topic that is removed and made again shares nothing with its
- * former self: neither messages nor progress nor handles.
+ * A queue key is never used twice, so a topic that is removed and made again shares nothing with the
+ * removed one: neither messages nor progress nor handles.
  */
 
 import { dropSubscription } from './consuming/deliveries.ts'

@@ -48,7 +48,7 @@ export interface BrokerState {
   readonly waiting: DeadlineHeap<Waiter>
   /** Auto-renewed deliveries by their owner. */
   readonly owned: Map<string, Set<Lease>>
-  /** Deliveries that are nobody's any more and are still in `deliveries` and `owned` (deliveries.ts, `sweepDropped`). */
+  /** Dropped deliveries that are still in `deliveries` and `owned` (deliveries.ts, `sweepDropped`). */
   readonly dropped: Array<Iterator<Lease>>
   /** When each client was last heard. */
   readonly heard: Map<string, number>
@@ -60,7 +60,7 @@ export interface Topic {
   readonly queues: readonly Queue[]
   /** By consumer group. */
   readonly subscriptions: Map<string, Subscription>
-  /** Volatile: whose turn it is to take the next message. */
+  /** Volatile: the queue that takes the next message. */
   roundRobin: number
   /** Volatile: the topic's own send limit. */
   readonly sendBucket: Bucket
@@ -159,7 +159,7 @@ export interface Lease extends Due, Linked<Lease> {
   attempt: number
   /** Earlier deliveries that count against the group's retries (core/consuming/orderly.ts says which do not). */
   failures: number
-  /** Nobody was given the last delivery after all, so it does not count. */
+  /** The last delivery reached no client (it was returned), so it does not count. */
   returned: boolean
   /** Phase `acked` as the event said it. */
   acked: boolean
@@ -172,7 +172,7 @@ export interface Lease extends Due, Linked<Lease> {
   owner: string
   /** Volatile. */
   phase: Phase
-  /** Volatile: the expressions that were last asked of the message, by what they said. */
+  /** Volatile: the expressions last evaluated for the message, by result. */
   matchedBy: SqlFilter | null
   refusedBy: SqlFilter | null
 }

@@ -4,8 +4,8 @@
  *
  * A message counts ⌈body / 4 KiB⌉, at least 1; ordered, scheduled and transactional messages count five times, when
  * they are sent and each time they are delivered (product page on the computing fee, 2026-03; an undated Chinese one
- * speaks of sending only, docs/decisions/catalogue-specifications.md). A bucket holds one second's worth and may go into debt once, so that a message larger than the bucket passes and the long-run rate
- * stays exact. Refusing is fail-fast: the caller answers TOO_MANY_REQUESTS at once.
+ * speaks of sending only, docs/decisions/catalogue-specifications.md). A bucket holds one second's worth and may
+ * go into debt once, so that a message larger than the bucket passes and the long-run rate stays exact. Refusing is fail-fast: the caller answers TOO_MANY_REQUESTS at once.
  */
 import { limits } from './limits.ts'
 

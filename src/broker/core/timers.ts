@@ -2,7 +2,7 @@
  * Timed messages (DELAY topics): kept apart until they are due, then put into a queue like any other
  * message (data-plane §5.1, §5.2).
  *
- * While it waits, a message is a `timed` record in the log and a row in the timer table. When it is due, one
+ * While it waits, a message is a `timer-stored` record in the log and a row in the timer table. When it is due, one
  * atomic group takes the row out and writes the message into a queue chosen at that moment; a recall
  * takes the row out and writes nothing. The topic is named by its first queue's key, which is never used
  * twice: what waits for a topic that was removed is passed over when it is due, also when a topic of
@@ -69,7 +69,7 @@ export function refuseTimer(state: BrokerState, more: number): Refusal | null {
   }
 }
 
-/** Null stands for a record that is damaged beyond reading. */
+/** Null stands for a record that is damaged and cannot be read. */
 export interface DueMessage {
   readonly timerId: number
   readonly message: TimerStoredEvent | null
@@ -97,7 +97,7 @@ export function decideTimerFired(
 
 /**
  * The same messages written once more, so that the segments where they lie may go. What waits for a topic that is
- * gone, or cannot be read, is let go instead.
+ * gone, or cannot be read, is dropped instead.
  */
 export function decideMoved(
   state: BrokerState,

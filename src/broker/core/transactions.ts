@@ -2,9 +2,9 @@
  * Transactions: half messages, the checks that ask producers to decide, and every transaction's end.
  *
  * A half message is a record of the log that belongs to no queue, so nobody receives it. Its transaction
- * is open until one `ended` event: a commit writes the message to a queue in the same record group, a
- * rollback drops it, and at the end of life it is rolled back. Whichever ends it first wins; the number
- * is never open again. Open transactions live in memory (some 300 bytes each, without their payload,
+ * is open until one `transaction-ended` event: a commit writes the message to a queue in the same record group, a
+ * rollback drops it, and at the end of life it is rolled back. The first end counts; the number
+ * is never used again. Open transactions live in memory (some 300 bytes each, without their payload,
  * which stays in the log) and are bounded in number; those that ended leave nothing behind.
  *
  * Positions rise with numbers, so the oldest open transaction is the first of the map.
@@ -41,7 +41,7 @@ export interface OpenTransaction extends Due {
   /** Of the half message's record. */
   readonly position: number
   readonly messageId: string
-  /** Client id of the producer; for people who look. */
+  /** Client id of the producer; shown to operators. */
   readonly owner: string
   readonly storedAt: number
   checks: number
@@ -160,7 +160,7 @@ export function* openBelow({ transactions }: BrokerState, position: number): Ite
   }
 }
 
-/** Retention changed: everybody's end of life with it. */
+/** Retention changed, and with it the end of life of every transaction. */
 export function setLife({ transactions }: BrokerState, retentionMs: number): void {
   const lifeMs = Math.min(limits.transactionLifeMs, retentionMs)
   if (lifeMs === transactions.lifeMs) return

@@ -1,11 +1,11 @@
 /**
  * Deliveries in flight: acknowledging them, changing how long they stay invisible, and what happens when
- * nobody answers in time. Which messages a receive gets is in `take.ts`.
+ * no acknowledgement comes in time. Which messages a receive gets is in `take.ts`.
  *
- * A lease is an event, so attempts stay bounded and handles valid through a restart. That a lease ran
- * out is not an event: it follows from its deadline and the time, and a later delivery says so by its
- * attempt. Auto-renewed leases move in memory only; after a restart they get a fresh step, in which
- * their owner may be heard.
+ * A lease is an event, so attempts stay bounded and handles valid through a restart. The end of a
+ * lease is not an event: it follows from its deadline and the time, and the attempt of a later delivery
+ * records it. Auto-renewed leases move in memory only; after a restart each gets one more step, so that
+ * its owner has time to report.
  *
  * Cost: O(log n) in the deliveries in flight for each, O(1) in everything else.
  */
@@ -37,7 +37,7 @@ export function findDelivery(subscription: Subscription | undefined, name: Deliv
   return lease.phase === 'leased' && lease.due > at ? { kind: 'live', lease } : EXPIRED
 }
 
-/** Its latest delivery is the one meant. One that counts as none has no name, and its attempt is that of the one before. */
+/** Whether the handle names the latest delivery. A returned delivery has no name of its own: its attempt is that of the one before. */
 export function isNamed(lease: Lease, { attempt, session }: DeliveryName): boolean {
   return lease.attempt === attempt && lease.session === session && !lease.returned
 }
@@ -58,7 +58,7 @@ export function decideDeadline(leases: readonly Lease[], deadline: number): Dead
   }))
 }
 
-/** Deliveries that nobody was given after all: visible again at `deadline`, as if they had not been made. */
+/** Deliveries that reached no client: visible again at `deadline`, and not counted. */
 export function decideReturned(subscription: Subscription, leases: readonly Lease[], deadline: number): DeadlineEvent {
   return {
     type: 'deadline',
@@ -108,7 +108,7 @@ export function expireNow(state: BrokerState, leases: readonly Lease[]): void {
   }
 }
 
-/** Visible again, unless its deliveries are used up. */
+/** Makes the message visible again, or ready for the dead letters when its retries are used up. */
 export function surface(lease: Lease): void {
   const { subscription } = lease
   const { orderly, maxRetryTimes } = subscription.group.settings
@@ -122,12 +122,12 @@ export function surface(lease: Lease): void {
   ;(dies ? subscription.exhausted : subscription.ready).push(lease)
 }
 
-/** Whether the delivery that just ended was its last. */
+/** Whether the delivery that just ended used the last retry. */
 export function spent(lease: Lease, last: number): boolean {
   return lease.failures + (lease.returned ? 0 : 1) >= last
 }
 
-/** In an orderly group only a queue's first message can be out of retries, and only once nothing of the queue is with a client. */
+/** In an orderly group only the first unacknowledged message of a queue can be out of retries, and only while no client holds a message of the queue. */
 export function judgeHead(cursor: Cursor): void {
   const head = headOf(cursor)
   if (head?.phase !== 'ready' || cursor.invisible > 0) return
@@ -138,7 +138,7 @@ export function judgeHead(cursor: Cursor): void {
   subscription.exhausted.push(head)
 }
 
-/** The queue's first message that was delivered and is not done with. */
+/** The first message of the queue that was delivered and is not acknowledged. */
 export function headOf(cursor: Cursor): Lease | null {
   return cursor.leases.values().next().value ?? null
 }
@@ -154,7 +154,7 @@ export function commitPrefix(state: BrokerState, cursor: Cursor): void {
   judgeHead(cursor)
 }
 
-/** The group's retries were changed: what is visible again may be out of them now. */
+/** The group's retry limit changed: messages that are visible again may be above it now. */
 export function retriesChanged(group: Group): void {
   const last = maxAttempts(group.settings.maxRetryTimes)
   for (const subscription of group.subscriptions.values()) {
@@ -207,7 +207,7 @@ export function deliver(state: BrokerState, lease: Lease, event: DeliveryEvent, 
   if (lease.renewable) own(state, lease)
 }
 
-/** The group is done with these for good. */
+/** Acknowledged for good. */
 export function applyAcked(state: BrokerState, event: AckedEvent): void {
   const subscription = state.subscriptions.get(event.subscriptionId)
   if (!subscription) return
@@ -249,7 +249,7 @@ export function trimCursor(state: BrokerState, cursor: Cursor, begin: number): v
   commitPrefix(state, cursor)
 }
 
-/** The topic or the group is removed: its deliveries are nobody's any more. */
+/** The topic or the group is removed: its deliveries are dropped. */
 export function dropSubscription(state: BrokerState, subscription: Subscription): void {
   subscription.removed = true
   state.unacknowledged -= subscription.unacknowledged
@@ -262,7 +262,7 @@ export function dropSubscription(state: BrokerState, subscription: Subscription)
   subscription.topic.subscriptions.delete(subscription.group.settings.consumerGroupId)
 }
 
-/** A group goes on elsewhere in a queue: what it was given of the queue is nobody's any more. */
+/** The group's offset in a queue is moved: its deliveries of the queue are dropped. */
 export function dropLeases(state: BrokerState, subscription: Subscription, cursor: Cursor): void {
   let unacknowledged = 0
   for (const lease of cursor.leases.values()) {
@@ -275,7 +275,7 @@ export function dropLeases(state: BrokerState, subscription: Subscription, curso
   forgetDelivered(state, cursor)
 }
 
-/** What is left to do for each delivery (its deadline, its owner) is done later: there may be a million of them. */
+/** Deadlines and owners of dropped deliveries are cleaned up later, in portions: there may be a million of them. */
 function forgetDelivered(state: BrokerState, cursor: Cursor): void {
   if (cursor.leases.size > 0) state.dropped.push(cursor.leases.values())
   cursor.leases = new Map()
@@ -283,7 +283,7 @@ function forgetDelivered(state: BrokerState, cursor: Cursor): void {
   cursor.invisible = 0
 }
 
-/** Acknowledged, dropped, or taken by retention: whoever still holds the object holds nothing. */
+/** Acknowledged, dropped, or removed by retention: the object has no effect any more. */
 export function isGone(lease: Lease): boolean {
   return lease.subscription.cursors[lease.queueId]!.leases.get(lease.offset) !== lease
 }
@@ -309,7 +309,7 @@ export function subscriptionName(topic: Topic): string {
   return topic.parent === null ? topic.settings.topicName : `${topic.settings.topicName}/${topic.liteTopic}`
 }
 
-/** After a replay, in steps: owners could not be heard while the broker was down, so what they hold gets a fresh step. */
+/** After a replay, in portions: owners could not report while the broker was down, so each delivery gets one more renewal step. */
 export function* refreshRenewable(state: BrokerState, at: number): Generator<void, void> {
   let count = 0
   for (const leases of state.owned.values())
@@ -377,7 +377,7 @@ export function leave(state: BrokerState, lease: Lease): void {
   if (lease.renewable) disown(state, lease)
 }
 
-/** The group is done with it. */
+/** Removes an acknowledged lease. */
 export function forget(state: BrokerState, cursor: Cursor, lease: Lease): void {
   leave(state, lease)
   enterPhase(lease, 'gone')

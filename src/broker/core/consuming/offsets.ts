@@ -1,15 +1,14 @@
 /**
- * Where a group's subscription to a topic is moved to, and what becomes of what it held: nothing. A reset forgets
- * deliveries under way and retries, so every message from the new place on is fresh, once; handles from
- * before name nothing (the shell changes its session with each reset, so they cannot name the new deliveries
- * either). Connected clients are not told: they simply get the new range (data-plane §4.9).
+ * Moves a group's offsets in a topic. A reset drops deliveries in flight and retries, so every message from the new
+ * offset on is delivered as new; handles from before are invalid (the shell changes its session with each reset, so
+ * that they cannot name a new delivery). Connected clients are not told (data-plane §4.9).
  */
 import type { CursorResetEvent } from '../events.ts'
 import { limits } from '../limits.ts'
 import type { BrokerState, Cursor, Queue, Subscription, Topic } from '../state.ts'
 import { dropLeases, headOf } from './deliveries.ts'
 
-/** Everything below is done with: acknowledged, passed over, or lost to retention. */
+/** The low-water mark: every message below is acknowledged, filtered out, or removed by retention. */
 export function lowWater(cursor: Cursor): number {
   return headOf(cursor)?.offset ?? cursor.next
 }

@@ -1,16 +1,16 @@
 /**
  * Orderly groups: the messages of a queue one after another, whoever consumes (data-plane §4.3).
  *
- * The unit of order is the queue. A receive locks each queue it gets messages of: until everything of
- * the batch is acknowledged or visible again, nobody gets anything from there. Then delivery begins
- * again at the first message that is not acknowledged and takes what follows, acknowledged or not,
- * before anything fresh: a consumer sees the order it was promised, at the price of repeats.
+ * The unit of order is the queue. A receive locks each queue it gets messages of: until every message of
+ * the batch is acknowledged or visible again, the queue delivers nothing. Then delivery starts again at
+ * the first unacknowledged message and includes what follows, acknowledged or not, before any new
+ * message: order is kept at the price of repeated deliveries.
  *
- * The same attempt asking again is a client that never got the answer: it gets the same batch, under
- * the same handles, and nothing is counted.
+ * A receive with the attempt id of the current batch comes from a client that did not get the answer: it
+ * gets the same batch with the same handles, and nothing is counted.
  *
  * Every delivery raises a message's attempt, but only the queue's first message is evaluated by the group's
- * retries: what rode along behind it has not failed. So a message is moved to the dead letters after maxRetryTimes + 1
+ * retries: the messages behind it were delivered again only because of it. So a message is moved to the dead letters after maxRetryTimes + 1
  * deliveries that ended while it was the first.
  */
 import type { AckedEvent, AckedOutOfOrderEvent, BrokerEvent, LeasedEntry, LockedEvent, MessageName } from '../events.ts'
@@ -55,7 +55,7 @@ export function decideOrderlyTake(
     if (!free(cursor)) continue
     const again = takeAgain(cursor, want, entries.length)
     if (again.unevaluated.length > 0) {
-      // Nothing of the queue until all of it can be told apart, or it would come out of order.
+      // The queue delivers nothing until the filter is evaluated for all of these, or they would come out of order.
       unevaluated.push(...again.unevaluated)
       continue
     }
@@ -141,7 +141,7 @@ function batchOfAttempt(
     if (!head || head.phase === 'exhausted') continue
     session ??= head.session
     for (const lease of cursor.leases.values()) {
-      // What nobody was given after all is no part of the batch.
+      // A returned delivery is not part of the batch.
       if (lease.offset > lock.last || lease.returned || lease.session !== session) break
       if (!lease.acked) entries.push({ ...againOf(lease), attempt: lease.attempt })
     }
@@ -193,7 +193,7 @@ export function applyAckedOutOfOrder(state: BrokerState, event: AckedOutOfOrderE
   for (const cursor of cursors) commitPrefix(state, cursor)
 }
 
-/** Acknowledged, and there until everything before it is. */
+/** Acknowledged, and kept until every message before it is acknowledged. */
 export function applyAckedOutOfOrderTo(state: BrokerState, lease: Lease): void {
   enterPhase(lease, 'acked')
   lease.acked = true
@@ -223,8 +223,8 @@ export function orderChanged(state: BrokerState, group: Group): void {
 }
 
 /**
- * The attempt a client is told. What rode along behind a failing message may have been delivered more
- * often than the group's retries allow one message to fail, and a push client that hears of its last
+ * The attempt a client is told. A message behind a failing one may have been delivered more
+ * often than the group's retries allow one message to fail, and a push client that is told of the last
  * attempt moves the message to the dead-letter topic itself, so the last attempt is named only when it is the last.
  */
 export function attemptToTell(subscription: Subscription, entry: LeasedEntry): number {

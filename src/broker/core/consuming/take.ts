@@ -57,7 +57,7 @@ export function decideTake(
   const unwanted: MessageName[] = []
   const unevaluated: Lease[] = []
   if (!urgentFirst) takeReady(subscription, want, { entries, unwanted, unevaluated })
-  // Fresh messages wait until those that came back were evaluated, or under a steady flow they would wait for ever.
+  // New messages wait until the redeliveries are evaluated; under a steady flow the redeliveries would otherwise wait for ever.
   const fresh =
     unevaluated.length > 0
       ? NOTHING_FRESH

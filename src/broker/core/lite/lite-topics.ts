@@ -7,7 +7,7 @@ import { dropSubscription, subscriptionName } from '../consuming/deliveries.ts'
 import type { LiteBinding } from '../events.ts'
 import { type BrokerState, type Group, LiteTopic, type Subscription, type Topic } from '../state.ts'
 
-/** A message was stored: of all, this one goes away last. */
+/** A message was stored: the lite topic moves to the end of the expiry order. */
 export function touch(lite: LiteTopic, at: number): void {
   const { byAge } = lite.parent.liteTopics!
   lite.lastMs = at
@@ -41,7 +41,7 @@ export function dropLiteTopics(state: BrokerState, topic: Topic): void {
   for (const lite of topic.liteTopics?.byName.values() ?? []) dropLiteTopic(state, lite)
 }
 
-/** The group reads another LITE topic now, or none: what it had of lite topics is nobody's any more. */
+/** The group reads another LITE topic now, or none: its deliveries of lite topics are dropped. */
 export function dropLiteSubscriptions(state: BrokerState, group: Group): void {
   for (const subscription of group.subscriptions.values())
     if (subscription.topic.parent !== null) dropSubscription(state, subscription)
