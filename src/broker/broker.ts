@@ -6,7 +6,7 @@
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
  */
 import type { GroupSpec, MessageType, OffsetReset, TopicSpec } from '../model/instances.ts'
-import type { TraceIncident } from '../model/messages.ts'
+import type { MessageStatus, TraceIncident } from '../model/messages.ts'
 import type { TopicLag } from '../model/observations.ts'
 import type { Elasticity } from './core/capacity.ts'
 
@@ -104,8 +104,10 @@ export interface Broker {
 
   /** Stored messages of a topic by time, without consuming them; null when there is no such topic. Bounded work: `next` says where to go on. */
   browse(request: BrowseRequest): Promise<BrowsePage | null>
-  /** What became of a message that `browse` found, as far as the log still says. */
-  historyOf(topicName: string, message: StoredMessage): Promise<Incident[]>
+  /** One message by its id, in a queue or on its way to one, at a cost that does not follow what is retained; null when there is none. */
+  findMessage(request: FindRequest): Promise<FoundMessage | null>
+  /** What became of a message that `findMessage` found, as far as the log still says. */
+  historyOf(topicName: string, found: FoundMessage): Promise<Incident[]>
 
   /** `timed`: messages that wait for their delivery time; they are not among `messages`. */
   usage(): { storedBytes: number; messages: number; inflight: number; timed: number }
@@ -122,15 +124,18 @@ export interface BrowseRequest {
   readonly untilMs: number
   /** `next` of the page before, or null. */
   readonly after: readonly number[] | null
-  /** Matching messages to pass over. */
+  /** Only messages with this key, found at a cost that follows their number; null or absent: all. */
+  readonly key?: string | null
+  /** Messages to pass over. */
   readonly skip: number
   readonly limit: number
-  readonly matches?: (message: StoredMessage) => boolean
+  /** Is given each message instead of the page, so that their bodies are not in memory together. */
+  readonly each?: (message: StoredMessage) => Promise<void> | void
 }
 
 export interface BrowsePage {
   readonly messages: readonly StoredMessage[]
-  /** Messages in the time range, whatever `matches` says of them; at most so many where there are more than ten thousand lite topics. */
+  /** Messages in the time range, at most so many where there are more than ten thousand lite topics; with a key as many as are known so far, and one when there may be more. */
   readonly total: number
   /** Null when everything in the range was looked at. */
   readonly next: readonly number[] | null
@@ -151,8 +156,30 @@ export interface StoredMessage {
   readonly position: number
 }
 
+export interface FindRequest {
+  readonly topic: string
+  readonly messageId: string
+  /** Store time, both ends included. */
+  readonly fromMs: number
+  readonly untilMs: number
+}
+
+export interface FoundMessage {
+  readonly message: StoredMessage
+  readonly status: MessageStatus
+  /** Of a message sent in a transaction, where the log still has its half message. */
+  readonly transactionId: string | null
+  /** Of a timed message, where the log still has it as it was stored first. */
+  readonly dueMs: number | null
+  /** When a timed or transactional message was stored first; null for others. */
+  readonly storedFirstMs: number | null
+  /** Positions of its copies among dead letters. */
+  readonly deadLetters: readonly number[]
+}
+
 /** `deadline`: a client, or the broker nacking for one, gave the delivery another deadline. */
 export type Incident = TraceIncident
+export type { MessageStatus }
 
 export interface BrokerSettings {
   readonly retentionMs: number

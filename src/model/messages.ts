@@ -46,6 +46,12 @@ export interface MessageView {
   readonly liteTopic: string | null
   readonly userProperties: Readonly<Record<string, string>>
   readonly deliverAtMs: number | null
+  /** PRIORITY topics; null for others. */
+  readonly priority: number | null
+  readonly status: MessageStatus
+  /** Of a message that was sent in a transaction, where the log still has its half message. */
+  readonly transactionId: string | null
+  /** Of a message that is in no queue both are 0. */
   readonly queueId: number
   readonly queueOffset: number
 }
@@ -53,6 +59,8 @@ export interface MessageView {
 export interface MessageTrace {
   readonly message: MessageView
   readonly deadLetterOf: { readonly topicName: TopicName; readonly messageId: MessageId } | null
+  /** When a timed or transactional message reached the instance, before it was put into a queue; null for others. */
+  readonly storedFirstMs: number | null
   /** In order of time. */
   readonly incidents: readonly TraceIncident[]
   readonly orderlyGroups: readonly string[]
@@ -66,7 +74,27 @@ export type TraceIncident =
       readonly attempt: number
       readonly clientId: ClientId
       readonly untilMs: number
+      /** Names the delivery, as its receipt handle does. */
+      readonly handle: string
     }
+  /** A delivery that nobody got after all; it counts as none. */
+  | { readonly what: 'returned'; readonly group: ConsumerGroupId; readonly at: number }
   | { readonly what: 'deadline'; readonly group: ConsumerGroupId; readonly at: number; readonly untilMs: number }
   | { readonly what: 'acknowledged'; readonly group: ConsumerGroupId; readonly at: number }
-  | { readonly what: 'dead-letter'; readonly group: null; readonly at: number; readonly topic: string | null }
+  /** The group whose retries were used up, where the log still says; and the topic that the copy is in. */
+  | {
+      readonly what: 'dead-letter'
+      readonly group: ConsumerGroupId | null
+      readonly at: number
+      readonly topic: string | null
+    }
+
+/** Where a message is: in its queue, or not there yet, or never to be. Times are null where the log does not say any more. */
+export type MessageStatus =
+  | { readonly state: 'stored' }
+  /** For its delivery time. */
+  | { readonly state: 'waiting'; readonly dueMs: number }
+  | { readonly state: 'recalled'; readonly at: number | null }
+  /** An open transaction; its producer was asked so often. */
+  | { readonly state: 'undecided'; readonly checks: number }
+  | { readonly state: 'rolled-back' | 'expired'; readonly at: number | null }

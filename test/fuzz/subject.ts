@@ -245,6 +245,9 @@ const STORED: MessageView = {
   liteTopic: null,
   userProperties: {},
   deliverAtMs: null,
+  priority: null,
+  status: { state: 'stored' },
+  transactionId: null,
   queueId: 0,
   queueOffset: 0,
 }
@@ -258,7 +261,7 @@ function answerWithOneMessageEach(engine: SimulatedEngine): void {
     },
     traceMessage: ({ topics }, { topicName, messageId }) =>
       topics.has(topicName) && messageId === STORED.messageId
-        ? { message: STORED, deadLetterOf: null, incidents: [], orderlyGroups: [] }
+        ? { message: STORED, deadLetterOf: null, storedFirstMs: null, incidents: [], orderlyGroups: [] }
         : null,
   })
 }

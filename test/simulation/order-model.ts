@@ -3,7 +3,8 @@
  *
  * 1. Of one message group, a message comes only when every earlier one was acknowledged (or somebody
  *    asked to), lies among the dead letters by then, or comes in the same answer before it.
- * 2. What was acknowledged comes again only behind, in the same answer and queue, something that was not.
+ * 2. What was acknowledged comes again only behind, in the same answer and queue, something that was not; what came so, and
+ *    whose answer a crash swallowed, is to be acknowledged again.
  * 3. A message comes at most `maxAttempts` times as the first of its queue; each crash may forget one. The
  *    attempt a client is told never exceeds `maxAttempts` and never falls.
  * 4. What was promised and matches reaches the group or its dead letters; no message is in both.
@@ -32,6 +33,10 @@ export interface OrderReader {
 interface Story {
   /** The broker promised that it is done with, by an acknowledgement. */
   done: boolean
+  /** Crashes there had been by then. */
+  doneAfter: number
+  /** Its latest delivery came behind another message of its queue. */
+  behind: boolean
   /** Somebody asked to acknowledge or moveToDeadLetter its latest delivery. */
   attempted: boolean
   /** Such calls without an answer: they may have had their effect. */
@@ -87,7 +92,11 @@ export class OrderModel {
       firsts.add(delivery.queueId)
       if (reader.orderly) {
         this.#judgeOrder(reader, message, here, at)
-        check(!(first && story.done && !repeated), `${name} was acknowledged, and came again as the first of its queue`)
+        const mayHaveComeUnheard = story.behind && this.crashes > story.doneAfter
+        check(
+          !(first && story.done && !repeated && !mayHaveComeUnheard),
+          `${name} was acknowledged, and came again as the first of its queue`,
+        )
         check(delivery.attempt <= maxAttempts, `${name} came as attempt ${delivery.attempt} of ${maxAttempts}`)
         check(
           this.crashes > 0 || repeated || delivery.attempt >= story.attempt,
@@ -104,6 +113,7 @@ export class OrderModel {
       if (repeated) continue
       if (story.deliveries++ > 0) this.again++
       story.done = false
+      story.behind = !first
       story.attempted = false
       story.handle = delivery.handle
       story.attempt = delivery.attempt
@@ -135,6 +145,7 @@ export class OrderModel {
     if (outcome === 'expired') story.attempted = story.done
     else if (!story.done) {
       story.done = true
+      story.doneAfter = this.crashes
       this.acknowledged++
     }
   }
@@ -180,6 +191,8 @@ export class OrderModel {
     if (!story) {
       story = {
         done: false,
+        doneAfter: 0,
+        behind: false,
         attempted: false,
         unanswered: 0,
         handle: '',

@@ -266,6 +266,12 @@ export class LiteTopic implements Topic, Linked<LiteTopic> {
   }
 }
 
+/** First queue key of the topic that a queue is of, for a lite topic's that of its LITE topic; null when there is no such queue. */
+export function scopeOf({ queues }: BrokerState, queueKey: number): number | null {
+  const topic = queues.get(queueKey)?.topic
+  return topic ? (topic.parent ?? topic).firstQueueKey : null
+}
+
 export function makeGroup(settings: GroupSettings): Group {
   return { settings, subscriptions: new Map(), receiveBucket: makeBucket(settings.maxReceiveTps, 0) }
 }

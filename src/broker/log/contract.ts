@@ -32,6 +32,11 @@ export interface SegmentLog {
   readMany(positions: readonly number[]): Promise<Uint8Array[]>
   /** All records from a position on, in order, for recovery. */
   scan(from: number): AsyncIterable<{ readonly position: number; readonly payload: Uint8Array }>
+  /** As `scan`, many records at a time, those that begin below a position: several times faster for millions of them. */
+  scanChunks(
+    from: number,
+    below?: number,
+  ): AsyncIterable<readonly { readonly position: number; readonly payload: Uint8Array }[]>
   readonly first: number
   readonly end: number
   readonly durableEnd: number

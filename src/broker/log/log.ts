@@ -207,7 +207,7 @@ class Log implements SegmentLog {
     for await (const records of this.scanChunks(from)) yield* records
   }
 
-  /** As `scan`, many records at a time: several times faster for millions of them. */
+  /** As `scan`, many records at a time, those that begin below a position: several times faster for millions of them. */
   async *scanChunks(
     from: number,
     below: number = this.end,
@@ -219,7 +219,7 @@ class Log implements SegmentLog {
       const segmentStart = positionOf(segment, headerBytes)
       const stop = Math.min(below, positionOf(segment, end))
       if (stop <= start || stop <= segmentStart) continue
-      yield* this.#reader.scan(segment, Math.max(start, segmentStart), stop)
+      yield* this.#reader.scan(segment, Math.max(start, segmentStart), stop, positionOf(segment, end))
     }
   }
 

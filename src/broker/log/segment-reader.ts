@@ -131,29 +131,40 @@ export class SegmentReader {
     }
   }
 
-  /** The records of one segment from one position to below another, many at a time. */
-  async *scan(segment: number, from: number, stop: number): AsyncGenerator<ScannedRecord[]> {
+  /** The records of one segment that begin from one position on and below another, many at a time; the segment ends at `end`. */
+  async *scan(segment: number, from: number, stop: number, end: number): AsyncGenerator<ScannedRecord[]> {
     const base = positionOf(segment, 0)
     const salt = await this.#saltOf(segment)
     let at = from - base
-    const end = stop - base
     let sequence = -1
-    let wanted = scanBytes
-    while (at < end) {
-      const bytes = await this.#readBytes(segment, at, Math.min(wanted, end - at))
+    /** Bytes of a record of which the last read held only the beginning. */
+    let cut = 0
+    while (at < stop - base) {
+      const bytes = await this.#readBytes(
+        segment,
+        at,
+        Math.min(Math.max(cut, Math.min(scanBytes, stop - base - at)), end - base - at),
+      )
       const records: ScannedRecord[] = []
       let local = 0
-      wanted = scanBytes
-      while (local < bytes.length) {
+      cut = 0
+      while (local < bytes.length && at + local < stop - base) {
         const left = bytes.length - local
         const needed = left < recordHeaderBytes ? recordHeaderBytes : recordHeaderBytes + payloadBytesAt(bytes, local)
         if (needed > left) {
-          if (at + local + needed > end) throw this.#unreadable(segment, at + local)
-          wanted = Math.max(scanBytes, needed)
+          if (base + at + local + needed > end) {
+            if (records.length > 0) yield records
+            throw this.#unreadable(segment, at + local)
+          }
+          cut = needed
           break
         }
-        if (!recordIsSound(bytes, local, salt)) throw this.#unreadable(segment, at + local)
-        if (sequence >= 0 && sequenceAt(bytes, local) !== sequence) throw this.#unreadable(segment, at + local)
+        const isNext = sequence < 0 || sequenceAt(bytes, local) === sequence
+        if (!isNext || !recordIsSound(bytes, local, salt)) {
+          // What is sound before it is given first.
+          if (records.length > 0) yield records
+          throw this.#unreadable(segment, at + local)
+        }
         sequence = sequenceAt(bytes, local) + 1
         const position = base + at + local
         records.push({ position, payload: this.opened(payloadAt(bytes, local), position) })

@@ -18,6 +18,8 @@ import type {
   BrowseRequest,
   Delivery,
   EndTransactionRequest,
+  FindRequest,
+  FoundMessage,
   GroupView,
   HandleOutcome,
   Incident,
@@ -27,20 +29,21 @@ import type {
   ReceiveRequest,
   SendReceipt,
   SendRequest,
-  StoredMessage,
   TopicView,
   TransactionChecker,
   TransactionOutcome,
 } from '../broker.ts'
 import { expire, sweepDropped } from '../core/consuming/deliveries.ts'
 import type { BrokerEvent } from '../core/events.ts'
+import type { TermSources } from '../core/lookup-terms.ts'
 import { tooMuchUnread } from '../core/refusal.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { type BrokerState, LiteTopic, type Subscription, type Topic } from '../core/state.ts'
 import type { SegmentLog } from '../log/contract.ts'
+import type { LookupIndex } from '../log/lookup/lookup-index.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 import { Alarm } from './alarm.ts'
-import { type BrowseContext, browse, historyOf } from './browse.ts'
+import { type BrowseContext, browse } from './browse.ts'
 import { ClientLiveness } from './client-liveness.ts'
 import { Configuration } from './configuration.ts'
 import {
@@ -56,6 +59,8 @@ import { Receiving } from './consuming/receiving.ts'
 import { Subscriptions } from './consuming/subscriptions.ts'
 import { ReadAhead } from './filters/read-ahead.ts'
 import { SqlEvaluation } from './filters/sql-evaluation.ts'
+import { findMessage } from './find-message.ts'
+import { historyOf } from './history.ts'
 import { Journal } from './journal.ts'
 import { LiteShell } from './lite/lite.ts'
 import { asRefusal, refuse, refused, topicNotFound } from './refusals.ts'
@@ -85,6 +90,8 @@ export interface BrokerShellOptions {
   readonly state: BrokerState
   readonly log: SegmentLog
   readonly index: PersistentQueueIndex
+  readonly lookups: LookupIndex
+  readonly keysIn: TermSources['keysIn']
   readonly ages: SegmentAge[]
   readonly newestMs: number
   readonly unsealedSinceMs: number | null
@@ -119,7 +126,7 @@ export class BrokerShell implements Broker {
   #closed: Promise<void> | null = null
 
   constructor(options: BrokerShellOptions) {
-    const { clock, index, log, report, state, time } = options
+    const { clock, index, keysIn, log, lookups, report, state, time } = options
     this.state = state
     this.#time = time
     this.#session = options.session
@@ -127,7 +134,7 @@ export class BrokerShell implements Broker {
     this.#report = report
     this.#throughput = new Throughput(options.settings, time.now())
     this.#journal = new Journal({
-      ...{ state, log, index, report },
+      ...{ state, log, index, lookups, report },
       ages: options.ages,
       newestMs: options.newestMs,
       unsealedSinceMs: options.unsealedSinceMs,
@@ -149,7 +156,7 @@ export class BrokerShell implements Broker {
     })
     /** What nearly every module of the shell uses; each declares how much of it. */
     const common = {
-      ...{ state, clock, turns, log, index, report, now, closed },
+      ...{ state, clock, turns, log, index, lookups, keysIn, report, now, closed },
       commit: (events: readonly BrokerEvent[]) => writing.commit(events),
       tryCommit: (events: readonly BrokerEvent[]) => writing.tryCommit(events),
       durable: () => writing.durable(),
@@ -167,7 +174,7 @@ export class BrokerShell implements Broker {
       },
       arm: () => this.#alarm.arm(),
     }
-    this.#looking = common
+    this.#looking = { ...common, ages: this.#journal.ages }
     const throughput = this.#throughput
     const subscriptions = new Subscriptions({
       ...common,
@@ -383,11 +390,15 @@ export class BrokerShell implements Broker {
   }
 
   browse(request: BrowseRequest): Promise<BrowsePage | null> {
-    return browse(this.#looking, request)
+    return browse(this.#looking, request).catch(refused)
   }
 
-  historyOf(topicName: string, message: StoredMessage): Promise<Incident[]> {
-    return historyOf(this.#looking, topicName, message)
+  findMessage(request: FindRequest): Promise<FoundMessage | null> {
+    return findMessage(this.#looking, request).catch(refused)
+  }
+
+  historyOf(topicName: string, found: FoundMessage): Promise<Incident[]> {
+    return historyOf(this.#looking, topicName, found).catch(refused)
   }
 
   usage(): Usage {

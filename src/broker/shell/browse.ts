@@ -1,19 +1,23 @@
 /**
- * Looking at stored messages without consuming them, and at what became of one.
+ * Looking at stored messages by time or by key, without consuming them.
  *
- * Every call does bounded work: so many messages looked at, so many bytes read; where it stopped is in the answer, and
- * the next call goes on from there. Nothing is recorded for this: messages are found through the index by time, and
- * deliveries and acknowledgements are events of the log behind the message. It must never change state.
+ * Every call does bounded work in bounded memory: so many messages looked at, so many bytes read, a few messages at a
+ * time; where it stopped is in the answer, and the next call goes on from there. Messages are found by time through the
+ * queues' index and by key through the look-up index, so the cost does not follow what is retained. It must never change
+ * state.
  */
-import type { BrowsePage, BrowseRequest, Incident, StoredMessage } from '../broker.ts'
+import type { BrowsePage, BrowseRequest, StoredMessage } from '../broker.ts'
 import type { Entries } from '../core/consuming/take.ts'
-import { decodeEvent, isDeliveryRecord } from '../core/event-codec.ts'
+import { decodeEvent } from '../core/event-codec.ts'
 import type { MessageEvent } from '../core/events.ts'
-import type { BrokerState, LiteTopic, Queue, Topic } from '../core/state.ts'
-import type { SegmentLog } from '../log/contract.ts'
-import { isDamage } from '../log/errors.ts'
+import { keyTerm, type TermSources } from '../core/lookup-terms.ts'
+import type { SegmentAge } from '../core/retention.ts'
+import type { LiteTopic, Queue, Topic } from '../core/state.ts'
+import { encodeText } from '../core/structures/bytes.ts'
+import { positionOf, segmentOf } from '../log/contract.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
-import type { TurnBudget } from './turn-budget.ts'
+import { retained } from './find-message.ts'
+import { type LogView, readEach } from './log-view.ts'
 
 /** Messages one call looks at, and bytes it reads, before it says where it stopped. */
 const messagesPerCall = 50_000
@@ -23,71 +27,167 @@ const liteTopicsPerCall = 10_000
 /** Index entries of a queue fetched at a time, and messages read at a time. */
 const entriesAhead = 256
 const messagesAhead = 32
-/** Of the log behind a message, looked through for what became of it; and what one answer holds. */
-const historyBytes = 512 * 2 ** 20
-const incidentsPerMessage = 1_000
+/** Positions of messages with a key fetched at a time. */
+const candidatesAhead = 1_024
+/** Bytes of messages read at a time, as far as those before tell how large they are. */
+const bytesAhead = 4 * 2 ** 20
+const readFirst = 4
 
-export interface BrowseContext {
-  readonly state: BrokerState
-  readonly log: SegmentLog
+export interface BrowseContext extends LogView {
   readonly index: PersistentQueueIndex
-  readonly turns: TurnBudget
-  report(error: unknown): void
+  readonly keysIn: TermSources['keysIn']
+  /** Sealed segments, oldest first, with the time of their newest message. */
+  readonly ages: readonly SegmentAge[]
 }
 
 /** Null when there is no such topic. */
 export async function browse(context: BrowseContext, request: BrowseRequest): Promise<BrowsePage | null> {
   const topic = context.state.topics.get(request.topic)
   if (!topic) return null
+  if (request.key != null) return browseKey(context, topic, request, request.key)
   return topic.liteTopics ? browseLite(context, topic, request) : browseQueues(context, topic, request)
 }
 
 /** Messages stored from `fromMs` to `untilMs`, both included, in order of time. */
 async function browseQueues(context: BrowseContext, topic: Topic, request: BrowseRequest): Promise<BrowsePage> {
+  const page = new Page(request)
+  const { total, next } = await walk(context, topic, request, page)
+  return { messages: page.messages, total, next }
+}
+
+/** Puts messages of the topic's queues into the page; `next` says where it stopped, null at the end. */
+async function walk(
+  context: BrowseContext,
+  topic: Topic,
+  request: BrowseRequest,
+  page: Page,
+): Promise<{ readonly total: number; readonly next: readonly number[] | null }> {
   const cursors = await Promise.all(topic.queues.map((queue) => cursorOf(context, queue, request)))
   const total = cursors.reduce((sum, { first, end }) => sum + Math.max(0, end - first), 0)
-  const found: StoredMessage[] = []
-  let skip = request.skip
-  let looked = 0
-  let bytes = 0
-  while (found.length < request.limit && looked < messagesPerCall && bytes < bytesPerCall) {
+  while (!page.isOver) {
     if (context.turns.isSpent) await context.turns.pause()
-    const batch = await nextEntries(
-      context,
-      cursors,
-      request.matches ? messagesAhead : Math.max(1, Math.min(messagesAhead, skip + request.limit - found.length)),
-    )
-    if (batch.length === 0) return { messages: found, total, next: null }
-    looked += batch.length
-    // Without a condition those to be skipped need not be read.
-    const unread = request.matches ? 0 : Math.min(skip, batch.length)
-    skip -= unread
-    const wanted = batch.slice(unread)
+    const batch = await nextEntries(context, cursors, page.skip > 0 ? Math.min(page.skip, entriesAhead) : page.room)
+    if (batch.length === 0) return { total, next: null }
+    page.looked += batch.length
+    // Those to be passed over need not be read.
+    if (page.skip > 0) {
+      page.skip -= batch.length
+      continue
+    }
     const records = await readEach(
       context,
-      wanted.map(({ position }) => position),
+      batch.map(({ position }) => position),
     )
-    for (let i = 0; i < wanted.length; i++) {
-      const record = records[i]!
-      if (record === null) continue
-      bytes += record.length
-      const message = stored(wanted[i]!, decodeEvent(record) as MessageEvent, topic)
-      if (request.matches && !request.matches(message)) continue
-      if (skip > 0) {
-        skip--
-        continue
-      }
-      found.push(message)
-      if (found.length === request.limit) {
-        // What was fetched behind it belongs to the next page.
-        for (const later of wanted.slice(i + 1))
-          cursors[later.queueId]!.next = Math.min(cursors[later.queueId]!.next, later.offset)
-        break
-      }
+    for (let i = 0; i < batch.length; i++) {
+      const record = records[i]
+      if (record) await page.add(stored(batch[i]!, decodeEvent(record) as MessageEvent, topic), record.length)
     }
   }
   const more = cursors.some(({ next, end }) => next < end)
-  return { messages: found, total, next: more ? cursors.map(({ next }) => next) : null }
+  return { total, next: more ? cursors.map(({ next }) => next) : null }
+}
+
+/** What one call gives, a message at a time. */
+class Page {
+  readonly messages: StoredMessage[] = []
+  readonly #request: BrowseRequest
+  /** Messages still to be passed over, and messages looked at. */
+  skip: number
+  looked = 0
+  count = 0
+  bytes = 0
+
+  constructor(request: BrowseRequest) {
+    this.#request = request
+    this.skip = request.skip
+  }
+
+  /** Full, or the call has done its share. */
+  get isOver(): boolean {
+    return this.isFull || this.looked >= messagesPerCall || this.bytes >= bytesPerCall
+  }
+
+  get isFull(): boolean {
+    return this.count >= this.#request.limit
+  }
+
+  /** How many messages to read next. */
+  get room(): number {
+    const size = this.count === 0 ? bytesAhead / readFirst : Math.max(1, this.bytes / this.count)
+    return Math.max(1, Math.min(this.#request.limit - this.count, messagesAhead, Math.floor(bytesAhead / size)))
+  }
+
+  async add(message: StoredMessage, recordBytes: number): Promise<void> {
+    this.count++
+    this.bytes += recordBytes
+    if (this.#request.each) await this.#request.each(message)
+    else this.messages.push(message)
+  }
+}
+
+/** Messages with the key, in the order of the log, which is that of time; `next` is a position. */
+async function browseKey(
+  context: BrowseContext,
+  topic: Topic,
+  request: BrowseRequest,
+  key: string,
+): Promise<BrowsePage> {
+  const term = keyTerm(topic.firstQueueKey, key)
+  const wanted = encodeText(key)
+  const page = new Page(request)
+  let from = request.after?.[0] ?? firstSince(context, request.fromMs)
+  const answer = (next: number | null): BrowsePage => {
+    const known = request.skip - page.skip + page.count
+    return { messages: page.messages, total: known + (next === null ? 0 : 1), next: next === null ? null : [next] }
+  }
+  for (;;) {
+    const positions = await context.lookups.find(term, from, candidatesAhead)
+    for (let at = 0; at < positions.length; ) {
+      if (context.turns.isSpent) await context.turns.pause()
+      if (page.isOver) return answer(positions[at]!)
+      const some = positions.slice(at, at + (page.skip > 0 ? Math.min(page.skip, messagesAhead) : page.room))
+      page.looked += some.length
+      const records = await readEach(context, some)
+      for (let i = 0; i < some.length; i++) {
+        const record = records[i]
+        const message = record ? withKey(context, topic, request, some[i]!, record, wanted) : null
+        if (message === 'later') return answer(null)
+        if (message === null) continue
+        if (page.skip > 0) page.skip--
+        else await page.add(message, record!.length)
+      }
+      at += some.length
+    }
+    if (positions.length < candidatesAhead) return answer(null)
+    from = positions.at(-1)! + 1
+  }
+}
+
+/** Null when it is not wanted, whatever its term said; `later` when it and all behind it are too new. */
+function withKey(
+  context: BrowseContext,
+  topic: Topic,
+  request: BrowseRequest,
+  position: number,
+  record: Uint8Array,
+  wanted: Uint8Array,
+): StoredMessage | 'later' | null {
+  const event = decodeEvent(record)
+  if (event.type !== 'message' || event.storeTimeMs < request.fromMs) return null
+  if (event.storeTimeMs > request.untilMs) return 'later'
+  let hasKey = false
+  const { payload } = event
+  context.keysIn(payload, 0, (start, end) => {
+    if (end - start === wanted.length && wanted.every((byte, i) => payload[start + i] === byte)) hasKey = true
+  })
+  const message = hasKey ? retained(context, topic, position, event) : null
+  return message && (request.liteTopic ?? message.liteTopic) === message.liteTopic ? message : null
+}
+
+/** A position before which everything is older than `fromMs`. */
+function firstSince({ ages, log }: BrowseContext, fromMs: number): number {
+  const since = ages.find(({ newestMs }) => newestMs >= fromMs) ?? { segment: segmentOf(log.end) }
+  return Math.max(log.first, positionOf(since.segment, 0))
 }
 
 /** As `browseQueues` over the lite topics, in the order in which they were made, each by time; `next` names a queue and an offset of it. */
@@ -97,23 +197,18 @@ async function browseLite(context: BrowseContext, topic: Topic, request: BrowseR
     ({ liteTopic, lastMs }) => lastMs >= request.fromMs && (request.liteTopic ?? liteTopic) === liteTopic,
   )
   const total = await countLite(context, wanted, request)
-  const found: StoredMessage[] = []
-  const most = request.skip + request.limit
-  let looked = 0
+  const page = new Page(request)
   let topics = 0
   for (const lite of wanted) {
     const key = lite.firstQueueKey
     if (key < fromKey) continue
     if (context.turns.isSpent) await context.turns.pause()
-    const page = (next: readonly number[]): BrowsePage => ({ messages: found.slice(request.skip), total, next })
-    if (found.length >= most || looked >= messagesPerCall || topics++ >= liteTopicsPerCall) return page([key, 0])
+    if (page.isOver || topics++ >= liteTopicsPerCall) return { messages: page.messages, total, next: [key, 0] }
     const after = key === fromKey ? [offset] : null
-    const some = await browseQueues(context, lite, { ...request, after, skip: 0, limit: most - found.length })
-    found.push(...some.messages)
-    looked += some.total
-    if (some.next) return page([key, some.next[0]!])
+    const { next } = await walk(context, lite, { ...request, after }, page)
+    if (next) return { messages: page.messages, total, next: [key, next[0]!] }
   }
-  return { messages: found.slice(request.skip), total, next: null }
+  return { messages: page.messages, total, next: null }
 }
 
 async function countLite(
@@ -129,22 +224,6 @@ async function countLite(
   }
   for (const { queues } of wanted.slice(liteTopicsPerCall)) total += queues[0].visible - queues[0].begin
   return total
-}
-
-/** Null for one that is damaged, or that retention took meanwhile: whoever looks for the others finds them. */
-async function readEach(context: BrowseContext, positions: readonly number[]): Promise<Array<Uint8Array | null>> {
-  try {
-    return await context.log.readMany(positions)
-  } catch (error) {
-    if (!isDamage(error)) throw error
-    if (positions.length === 1) {
-      context.report(new Error('A message cannot be shown; the others are.', { cause: error }))
-      return [null]
-    }
-    const each: Array<Uint8Array | null> = []
-    for (const position of positions) each.push(...(await readEach(context, [position])))
-    return each
-  }
 }
 
 interface Cursor {
@@ -226,65 +305,3 @@ const stored = ({ queueId, offset, position }: Entry, message: MessageEvent, { l
   liteTopic,
   position,
 })
-
-/**
- * What became of a message, in order: deliveries, other deadlines, acknowledgements, and its dead letter. A time that
- * is not part of an event is the latest one known when it was written, which the log says at least each second.
- */
-export async function historyOf(
-  context: BrowseContext,
-  topicName: string,
-  message: StoredMessage,
-): Promise<Incident[]> {
-  const named = context.state.topics.get(topicName)
-  const topic = named?.liteTopics?.byName.get(message.liteTopic) ?? named
-  if (!topic) return []
-  const groups = new Map([...topic.subscriptions.values()].map(({ id, group }) => [id, group.settings.consumerGroupId]))
-  const names = ({ queueId, offset }: { queueId: number; offset: number }): boolean =>
-    queueId === message.queueId && offset === message.offset
-  const id = Buffer.from(message.messageId)
-  const incidents: Incident[] = []
-  let known = message.storeTimeMs
-  let bytes = 0
-  for await (const { payload } of context.log.scan(message.position)) {
-    bytes += payload.length
-    if (bytes > historyBytes || incidents.length >= incidentsPerMessage) break
-    const bytesOf = Buffer.from(payload.buffer, payload.byteOffset, payload.length)
-    if (!isDeliveryRecord(payload) && !bytesOf.includes(id)) continue
-    const event = decodeEvent(payload)
-    if (event.type === 'time') known = Math.max(known, event.at)
-    else if (event.type === 'message') {
-      known = Math.max(known, event.storeTimeMs)
-      const { origin } = event
-      if (origin?.messageId === message.messageId && origin.topicName === topic.settings.topicName)
-        incidents.push({
-          what: 'dead-letter',
-          group: null,
-          at: event.storeTimeMs,
-          topic: topicOf(context, event.queueKey),
-        })
-    } else if (event.type === 'leased' || event.type === 'locked') {
-      known = Math.max(known, event.at)
-      const entry = event.entries.find(names)
-      const group = groups.get(event.subscriptionId)
-      if (entry && group !== undefined)
-        incidents.push({
-          what: 'delivered',
-          group,
-          at: event.at,
-          attempt: entry.attempt,
-          clientId: event.owner,
-          untilMs: event.deadline,
-        })
-    } else if (event.type === 'acked' || event.type === 'acked-out-of-order' || event.type === 'deadline') {
-      const group = groups.get(event.subscriptionId)
-      if (group === undefined || !event.entries.some(names)) continue
-      if (event.type === 'deadline') incidents.push({ what: 'deadline', group, at: known, untilMs: event.deadline })
-      else incidents.push({ what: 'acknowledged', group, at: known })
-    }
-  }
-  return incidents
-}
-
-const topicOf = ({ state }: BrowseContext, queueKey: number): string | null =>
-  state.queues.get(queueKey)?.topic.settings.topicName ?? null

@@ -20,6 +20,7 @@ import type { BrokerState, Queue, Topic } from '../core/state.ts'
 import { Writer } from '../core/structures/bytes.ts'
 import { type SealedSegment, type SegmentLog, segmentOf } from '../log/contract.ts'
 import { LogError } from '../log/errors.ts'
+import type { LookupIndex } from '../log/lookup/lookup-index.ts'
 import type { PersistentQueueIndex } from '../log/queue-index.ts'
 
 /** A checkpoint is written after so much of the log, so that the next start replays little. */
@@ -30,6 +31,7 @@ export interface JournalOptions {
   readonly state: BrokerState
   readonly log: SegmentLog
   readonly index: PersistentQueueIndex
+  readonly lookups: LookupIndex
   /** Sealed segments, oldest first. */
   readonly ages: SegmentAge[]
   /** Time of the newest message in the segment being written. */
@@ -54,6 +56,7 @@ export class Journal {
   readonly state: BrokerState
   readonly log: SegmentLog
   readonly index: PersistentQueueIndex
+  readonly lookups: LookupIndex
   readonly ages: SegmentAge[]
   readonly #options: JournalOptions
   #batch: Batch
@@ -74,6 +77,7 @@ export class Journal {
     this.state = options.state
     this.log = options.log
     this.index = options.index
+    this.lookups = options.lookups
     this.ages = options.ages
     this.#options = options
     this.#newest = new Map([[segmentOf(options.log.end), options.newestMs]])
@@ -88,7 +92,10 @@ export class Journal {
     const { positions, durable } = this.log.write(records)
     const batch = this.#batchOf(durable)
     try {
-      for (let i = 0; i < events.length; i++) this.#apply(events[i]!, positions[i]!, batch)
+      for (let i = 0; i < events.length; i++) {
+        this.#apply(events[i]!, positions[i]!, batch)
+        this.lookups.note(records[i]!, positions[i]!)
+      }
     } catch (error) {
       this.#fail(halfApplied(error))
       throw this.failed
@@ -140,15 +147,18 @@ export class Journal {
         await this.#batch.durable
         await this.#sealing
         if (this.#checkpointing) await this.#checkpointing
-        if (this.#dirty) {
+        const save = this.#dirty
+        if (save) {
           await this.checkpoint()
           await this.index.flush()
         }
+        await this.lookups.close({ save })
       }
     } catch (error) {
       // The next start replays what the checkpoint would have saved it from.
       this.#options.report(error)
     } finally {
+      await this.lookups.close({ save: false })
       await this.index.close()
       await this.log.close()
     }

@@ -13,14 +13,16 @@ import { refreshRenewable } from '../core/consuming/deliveries.ts'
 import { decodeEvent, decodeForIndex } from '../core/event-codec.ts'
 import { tagHash } from '../core/filters/filter.ts'
 import { queueKeysGoneBy } from '../core/lite/lite.ts'
+import { TermReader, type TermSources } from '../core/lookup-terms.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { decodeStateInSteps } from '../core/snapshot.ts'
-import { type BrokerState, emptyState } from '../core/state.ts'
+import { type BrokerState, emptyState, scopeOf } from '../core/state.ts'
 import { Reader } from '../core/structures/bytes.ts'
 import { createRecordCipher } from '../log/cipher.ts'
 import type { OpenedIndex, OpenedLog, QueueIndex, SegmentLog } from '../log/contract.ts'
 import { segmentOf } from '../log/contract.ts'
 import { openLog } from '../log/log.ts'
+import { type LookupIndex, openLookupIndex } from '../log/lookup/lookup-index.ts'
 import { openQueueIndex } from '../log/queue-index.ts'
 import { BrokerShell } from './broker-shell.ts'
 import { SteadyTime } from './time.ts'
@@ -40,6 +42,10 @@ export interface OpenBrokerOptions {
   readonly report?: (error: unknown) => void
   /** 64 MiB unless given. */
   readonly segmentBytes?: number
+  /** Finds the keys in a stored payload, which is opaque to the broker; without it no message is found by key. */
+  readonly keysIn?: TermSources['keysIn']
+  /** Entries of the look-up index in memory; its own default unless given. */
+  readonly lookupTableEntries?: number
 }
 
 export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
@@ -73,7 +79,20 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
         return entry ? [entry] : []
       },
     })
-    const { state, newest } = await recover(known, opened, index, turns)
+    const { state, newest } = known
+    const report = options.report ?? (() => {})
+    const keysIn = options.keysIn ?? (() => {})
+    const lookups = await openLookupIndex({
+      disk,
+      directory: options.directory,
+      log: opened.log,
+      cipher,
+      terms: () => new TermReader({ scopeOf: (queueKey) => scopeOf(state, queueKey), keysIn }),
+      report,
+      ...(options.lookupTableEntries === undefined ? {} : { tableEntries: options.lookupTableEntries }),
+    })
+    await recover(known, opened, index, lookups, turns)
+    lookups.begin()
     const time = new SteadyTime(clock, state.lastAt)
     await inTurns(turns, refreshRenewable(state, time.now()))
     return new BrokerShell({
@@ -85,12 +104,14 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
       state,
       log: opened.log,
       index: index.index,
+      lookups,
+      keysIn,
       ages: agesOf(opened.log, newest),
       newestMs: newest.get(segmentOf(opened.log.end)) ?? 0,
       unsealedSinceMs:
         // A checkpoint says 0 for a segment without messages.
         index.index.firstTimeMs(segmentOf(opened.log.end)) ?? (newest.get(segmentOf(opened.log.end)) || null),
-      report: options.report ?? (() => {}),
+      report,
     })
   } catch (error) {
     await opened.log.close()
@@ -105,18 +126,21 @@ async function knownAt(checkpoint: OpenedLog['checkpoint'], turns: TurnBudget): 
 
 async function recover(
   known: Known,
-  opened: OpenedLog,
+  { log, checkpoint }: OpenedLog,
   { index, sealedBelow }: OpenedIndex,
+  lookups: LookupIndex,
   turns: TurnBudget,
-): Promise<{ state: BrokerState; newest: ReadonlyMap<number, number> }> {
-  const { log, checkpoint } = opened
+): Promise<void> {
   const { state } = known
   const applied = checkpoint?.position ?? log.first
+  const from = Math.min(applied, sealedBelow)
+  lookups.start(from)
   let work = 0
-  for await (const { position, payload } of log.scan(Math.min(applied, sealedBelow))) {
+  for await (const { position, payload } of log.scan(from)) {
     if (++work % AT_ONCE === 0 && turns.isSpent) await turns.pause()
     if (position >= applied) replay(known, index, position, payload, position >= sealedBelow)
     else if (position >= sealedBelow) addAgain(known, index, position, payload)
+    lookups.note(payload, position)
   }
   for (const queue of state.queues.values()) {
     if (++work % AT_ONCE === 0 && turns.isSpent) await turns.pause()
@@ -125,7 +149,6 @@ async function recover(
     queue.begin = Math.max(queue.begin, Math.min(index.minimumOffset(queue.key), queue.end))
     queue.visible = queue.end
   }
-  return known
 }
 
 function replay(known: Known, index: QueueIndex, position: number, payload: Uint8Array, addToIndex: boolean): void {

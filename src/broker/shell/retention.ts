@@ -118,6 +118,7 @@ export class Retention {
     await journal.checkpoint()
     await journal.checkpoint()
     await log.trim(below)
+    await journal.lookups.trimmed()
     while (ages[0] && ages[0].segment < segmentOf(log.first)) ages.shift()
   }
 

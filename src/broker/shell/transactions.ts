@@ -263,7 +263,7 @@ export class TransactionShell {
   }
 }
 
-function formatTransactionId({ number, topicKey, secret }: HalfEvent): string {
+export function formatTransactionId({ number, topicKey, secret }: HalfEvent): string {
   const named = `${number.toString(36)}.${topicKey.toString(36)}`
   return `${PREFIX}.${named}.${seal(named, secret)}`
 }

@@ -39,7 +39,7 @@ export const message = () => ({
   bornHost: maybe(Type.String({ description: 'Where it was sent from.' })),
   bornTime: maybe(dateTime('When it was sent.')),
   storeHost: maybe(Type.String({ description: 'Where it was stored.' })),
-  storeTime: maybe(dateTime('When it was stored.')),
+  storeTime: maybe(dateTime('When it was put into its queue; absent while it is in none.')),
   messageKeys: maybe(Type.Array(Type.String())),
   messageTag: maybe(Type.String()),
   messageType: maybe(Type.String()),

@@ -14,8 +14,8 @@ import type { HostedInstance } from './hosted-instance.ts'
 export const answers: Answers<HostedInstance> = {
   usage: (instance) => instance.usage(),
   lag: ({ broker }, { consumerGroupId }) => broker.lag(consumerGroupId),
-  findMessages: ({ broker }, query) => findMessages(broker, query),
-  traceMessage: ({ broker }, query) => traceMessage(broker, query),
+  findMessages: ({ broker }, query) => looking(() => findMessages(broker, query)),
+  traceMessage: ({ broker }, query) => looking(() => traceMessage(broker, query)),
   connections: ({ clients }, { group }) => connections(clients, group),
   verifyMessage: ({ clients }, { clientId, message }) => asking(() => verifyMessage(clients, clientId, message)),
   stackTrace: ({ clients }, { clientId }) => asking(() => stackTrace(clients, clientId)),
@@ -33,6 +33,16 @@ async function asking<T>(ask: () => Promise<T>): Promise<T> {
     return await ask()
   } catch (error) {
     if (error instanceof BrokerRefusal) throw new EngineError('unsupported', error.message, { cause: error })
+    throw error
+  }
+}
+
+/** While the messages of an older home are being indexed, a look-up may have to wait. */
+async function looking<T>(look: () => Promise<T>): Promise<T> {
+  try {
+    return await look()
+  } catch (error) {
+    if (error instanceof BrokerRefusal) throw new EngineError('unavailable', error.message, { cause: error })
     throw error
   }
 }

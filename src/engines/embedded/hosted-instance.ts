@@ -9,6 +9,7 @@ import {
   ClientRegistry,
   connectLiteConsumers,
   connectProducers,
+  keysIn,
 } from '../../broker/protocols/grpc/index.ts'
 import { openBroker } from '../../broker/shell/open.ts'
 import { addressFilter } from '../../gateway/address-filter.ts'
@@ -79,6 +80,7 @@ export class HostedInstance {
       directory: path.join(context.directory, spec.instanceId),
       settings: brokerSettings(spec, null),
       cipherKey: storageKey === null ? null : Buffer.from(storageKey, 'base64'),
+      keysIn,
       report: (error) => {
         health.note(error)
         context.report(error)

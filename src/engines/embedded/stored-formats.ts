@@ -4,6 +4,7 @@ import { stateVersion } from '../../broker/core/snapshot.ts'
 import { checkpointVersion } from '../../broker/log/checkpoint.ts'
 import { segmentVersion } from '../../broker/log/format.ts'
 import { indexVersion } from '../../broker/log/index-file.ts'
+import { runVersion } from '../../broker/log/lookup/run-file.ts'
 
 export const storedFormats = {
   'message log': segmentVersion,
@@ -11,4 +12,5 @@ export const storedFormats = {
   checkpoint: checkpointVersion,
   'checkpoint state': stateVersion,
   'message index': indexVersion,
+  'look-up index': runVersion,
 } as const

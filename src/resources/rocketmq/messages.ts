@@ -56,7 +56,8 @@ export function messageView(services: Services, call: Call, { instanceId, topicN
     bornHost: message.bornHost,
     bornTime: time(message.bornMs),
     storeHost: message.storeHost,
-    storeTime: time(message.storeMs),
+    // A message that waits for its time or its transaction is in no queue yet.
+    ...(message.status.state === 'stored' ? { storeTime: time(message.storeMs) } : {}),
     messageKeys: [...message.keys],
     ...(message.tag === null ? {} : { messageTag: message.tag }),
     messageType: message.messageType,
@@ -66,15 +67,28 @@ export function messageView(services: Services, call: Call, { instanceId, topicN
   }
 }
 
-/** Names as Apache's messages carry them. */
+/** Names as Apache's messages carry them; what is in no queue has none, and says in `GANTRY_STATE` why. */
 function systemProperties(message: MessageView): Record<string, string> {
+  const { status } = message
   return {
     UNIQ_KEY: message.messageId,
     ...(message.tag === null ? {} : { TAGS: message.tag }),
     ...(message.keys.length === 0 ? {} : { KEYS: message.keys.join(' ') }),
     ...(message.messageGroup === null ? {} : { __SHARDINGKEY: message.messageGroup }),
     ...(message.deliverAtMs === null ? {} : { TIMER_DELIVER_MS: String(message.deliverAtMs) }),
-    QUEUE_ID: String(message.queueId),
-    QUEUE_OFFSET: String(message.queueOffset),
+    ...(message.priority === null ? {} : { _SYS_MSG_PRIORITY_: String(message.priority) }),
+    ...(message.transactionId === null ? {} : { __transactionId__: message.transactionId }),
+    ...(status.state === 'undecided' ? { TRANSACTION_CHECK_TIMES: String(status.checks) } : {}),
+    ...(status.state === 'stored'
+      ? { QUEUE_ID: String(message.queueId), QUEUE_OFFSET: String(message.queueOffset) }
+      : { GANTRY_STATE: states[status.state] }),
   }
 }
+
+const states = {
+  waiting: 'WAITING_FOR_DELIVERY_TIME',
+  recalled: 'RECALLED',
+  undecided: 'WAITING_FOR_TRANSACTION',
+  'rolled-back': 'ROLLED_BACK',
+  expired: 'TRANSACTION_EXPIRED',
+} as const

@@ -1,5 +1,5 @@
 /**
- * The way of a message: sent, delivered, acknowledged or moved to the dead letters, read from the broker's own log. Traces are always on,
+ * The way of a message: sent, stored, delivered, acknowledged or moved to dead letters, read from the broker's own log. Traces are always on,
  * except on serverless instances, where `traceOn` decides whether they are shown.
  */
 
@@ -51,38 +51,89 @@ export const getTrace: Handler<'GetTrace'> = async (services, call, input) => {
   const trace = await services.ask(instanceId, 'traceMessage', { topicName, messageId, fromMs, untilMs })
   if (trace === null) throw messageNotFound(messageId)
   const time = (ms: number): string => dateText(ms, services.settings.timeZoneOffsetMinutes)
-  const { message, deadLetterOf } = trace
+  const { message } = trace
   return {
     instanceId,
     regionId: call.regionId,
     topicName,
-    messageInfo: messageView(services, call, input, message),
-    producerInfo: {
-      records: [
-        {
-          clientHost: message.bornHost,
-          produceTime: time(message.bornMs),
-          ...(arrivesAtOnce(message)
-            ? { arriveTime: time(message.storeMs), produceDuration: Math.max(0, message.storeMs - message.bornMs) }
-            : {}),
-          produceStatus: 'SUCCESS',
-          ...(deadLetterOf === null
-            ? {}
-            : { dlqOriginTopic: deadLetterOf.topicName, dlqOriginMessageId: deadLetterOf.messageId }),
-        },
-      ],
+    messageInfo: {
+      ...messageView(services, call, input, message),
+      ...(message.transactionId === null ? {} : { transactionId: message.transactionId }),
     },
+    producerInfo: { records: [produced(trace, time)] },
     brokerInfo: {
-      ...(message.deliverAtMs === null ? {} : { presetDelayTime: time(message.deliverAtMs) }),
-      operations: [{ operateType: 'STORE', operateTime: time(message.storeMs) }],
+      ...delayOf(message, time),
+      operations: operationsOf(trace, time),
     },
     consumerInfos: consumersOf(trace, time),
   }
 }
 
-/** Timed and transactional messages are stored where they are found when they are due or committed; that says nothing of their way here. */
-const arrivesAtOnce = ({ messageType }: MessageTrace['message']): boolean =>
-  messageType !== 'DELAY' && messageType !== 'TRANSACTION'
+type Time = (ms: number) => string
+
+function produced({ message, deadLetterOf, storedFirstMs }: MessageTrace, time: Time) {
+  const { status } = message
+  const arrivedMs = storedFirstMs ?? (arrivesAtOnce(message) ? message.storeMs : null)
+  return {
+    clientHost: message.bornHost,
+    produceTime: time(message.bornMs),
+    ...(arrivedMs === null
+      ? {}
+      : { arriveTime: time(arrivedMs), produceDuration: Math.max(0, arrivedMs - message.bornMs) }),
+    produceStatus: 'SUCCESS',
+    ...(status.state === 'recalled' && status.at !== null ? { recallTime: time(status.at) } : {}),
+    ...(deadLetterOf === null
+      ? {}
+      : { dlqOriginTopic: deadLetterOf.topicName, dlqOriginMessageId: deadLetterOf.messageId }),
+  }
+}
+
+/** Of a timed message only: when it is due, and whether it waits, is in its queue, or was taken back. */
+function delayOf({ deliverAtMs, status }: MessageTrace['message'], time: Time) {
+  if (deliverAtMs === null) return {}
+  return {
+    presetDelayTime: time(deliverAtMs),
+    delayStatus: status.state === 'waiting' ? 'WAITING' : status.state === 'recalled' ? 'RECALLED' : 'DUE',
+    ...(status.state === 'recalled' ? { recallResult: 'RECALL_OK' } : {}),
+  }
+}
+
+/** What the instance did with it, in order: stored it, and for what was not in a queue at once, what ended that. */
+function operationsOf({ message, storedFirstMs }: MessageTrace, time: Time) {
+  const { status, storeMs } = message
+  const operations = [{ operateType: 'STORE', operateTime: time(storedFirstMs ?? storeMs) }]
+  const ended = endOf(message, storedFirstMs)
+  if (ended && ended.at !== null) operations.push({ operateType: ended.how, operateTime: time(ended.at) })
+  if (status.state === 'waiting' || status.state === 'undecided')
+    operations.push({ operateType: waits[status.state], operateTime: time(storedFirstMs ?? storeMs) })
+  return operations
+}
+
+const waits = { waiting: 'WAIT', undecided: 'WAIT_FOR_TRANSACTION' } as const
+
+/** What ended a message's time outside its queue; null when it was never there, or still is. */
+function endOf({ status, storeMs, transactionId }: MessageTrace['message'], storedFirstMs: number | null) {
+  switch (status.state) {
+    case 'recalled':
+      return { how: 'RECALL', at: status.at }
+    case 'rolled-back':
+      return { how: 'ROLLBACK', at: status.at }
+    case 'expired':
+      return { how: 'EXPIRE', at: status.at }
+    case 'stored':
+      return storedFirstMs === null ? null : { how: transactionId === null ? 'DUE' : 'COMMIT', at: storeMs }
+    case 'waiting':
+    case 'undecided':
+      return null
+  }
+}
+
+/**
+ * Timed and transactional messages are stored where they are found when they are due or committed; that says nothing of
+ * their way here, so without the record of their arrival it is left out.
+ */
+const arrivesAtOnce = ({ messageType, status }: MessageTrace['message']): boolean =>
+  status.state !== 'stored' || (messageType !== 'DELAY' && messageType !== 'TRANSACTION')
 
 const isTraced = (row: InstanceRow): boolean => row.sub_series_code !== 'serverless' || productInfoOf(row).traceOn
 
@@ -95,60 +146,79 @@ type Consumers = DataOf<'GetTrace'>['consumerInfos']
 type Record = Consumers[number]['records'][number]
 
 /** One entry a group, one record a delivery; what follows a delivery is an operation of it. */
-function consumersOf(trace: MessageTrace, time: (ms: number) => string): Consumers {
+function consumersOf(trace: MessageTrace, time: Time): Consumers {
   const groups = new Map<string, Record[]>()
-  const deadLetters = new Map<string, TraceIncident & { what: 'dead-letter' }>()
-  let lastGroup: string | null = null
+  const dead = new Map<string, TraceIncident & { what: 'dead-letter' }>()
   for (const incident of trace.incidents) {
-    if (incident.what === 'dead-letter') {
-      const group = incident.topic?.startsWith('%DLQ%') ? incident.topic.slice('%DLQ%'.length) : lastGroup
-      if (group !== null) deadLetters.set(group, incident)
-      continue
-    }
-    lastGroup = incident.group
-    const records = groups.get(incident.group) ?? []
-    groups.set(incident.group, records)
+    const group = groupOf(incident)
+    if (group === null) continue
+    const records = groups.get(group) ?? []
+    groups.set(group, records)
+    if (incident.what === 'dead-letter') dead.set(group, incident)
     if (incident.what === 'delivered') {
-      records.push({
-        clientHost: incident.clientId.split('@', 1)[0]!,
-        consumeStatus: 'DELIVERED',
-        fifoEnable: trace.orderlyGroups.includes(incident.group),
-        operations: [
-          { operateType: 'POP', operateTime: time(incident.at), invisibleTime: incident.untilMs - incident.at },
-        ],
-      })
+      records.push(delivery(incident, trace.orderlyGroups.includes(group), time))
       continue
     }
     const record = records.at(-1)
     if (record === undefined) continue
+    record.operations = [...(record.operations ?? []), operationOf(incident, time)]
     if (incident.what === 'acknowledged') record.consumeStatus = 'SUCCESS'
-    record.operations!.push(
-      incident.what === 'acknowledged'
-        ? { operateType: 'ACK', operateTime: time(incident.at) }
-        : {
-            operateType: 'CHANGE_INVISIBLE_TIME',
-            operateTime: time(incident.at),
-            invisibleTime: Math.max(0, incident.untilMs - incident.at),
-          },
-    )
+    if (incident.what === 'dead-letter') record.consumeStatus = 'DEAD'
   }
   return [...groups].map(([consumerGroupId, records]) => {
-    const dead = deadLetters.get(consumerGroupId)
-    const done = records.some(({ consumeStatus }) => consumeStatus === 'SUCCESS')
+    const moved = dead.get(consumerGroupId)
+    const isDone = records.some(({ consumeStatus }) => consumeStatus === 'SUCCESS')
     return {
       consumerGroupId,
-      consumeStatus: dead ? 'DEAD' : done ? 'SUCCESS' : 'CONSUMING',
-      deadMessage: dead !== undefined,
-      ...(dead === undefined
+      consumeStatus: moved ? 'DEAD' : isDone ? 'SUCCESS' : 'CONSUMING',
+      deadMessage: moved !== undefined,
+      ...(moved === undefined
         ? {}
         : {
             deadLetterInfo: {
               messageId: trace.message.messageId,
-              topicName: dead.topic ?? '',
-              toDlqTime: time(dead.at),
+              topicName: moved.topic ?? '',
+              toDlqTime: time(moved.at),
             },
           }),
       records,
     }
   })
+}
+
+/** Of a dead letter whose group the log does not say any more, that of its topic's name. */
+function groupOf(incident: TraceIncident): string | null {
+  if (incident.what !== 'dead-letter' || incident.group !== null) return incident.group
+  return incident.topic?.startsWith(deadLetterPrefix) ? incident.topic.slice(deadLetterPrefix.length) : null
+}
+
+const deadLetterPrefix = '%DLQ%'
+
+const delivery = (incident: TraceIncident & { what: 'delivered' }, fifoEnable: boolean, time: Time): Record => ({
+  clientHost: incident.clientId.split('@', 1)[0]!,
+  consumeStatus: 'DELIVERED',
+  fifoEnable,
+  popCk: incident.handle,
+  operations: [{ operateType: 'POP', operateTime: time(incident.at), invisibleTime: incident.untilMs - incident.at }],
+})
+
+function operationOf(
+  incident: Exclude<TraceIncident, { what: 'delivered' }>,
+  time: Time,
+): NonNullable<Record['operations']>[number] {
+  const operateTime = time(incident.at)
+  switch (incident.what) {
+    case 'acknowledged':
+      return { operateType: 'ACK', operateTime }
+    case 'returned':
+      return { operateType: 'RETURN', operateTime }
+    case 'dead-letter':
+      return { operateType: 'DEAD_LETTER', operateTime, deadMessage: true }
+    case 'deadline':
+      return {
+        operateType: 'CHANGE_INVISIBLE_TIME',
+        operateTime,
+        invisibleTime: Math.max(0, incident.untilMs - incident.at),
+      }
+  }
 }

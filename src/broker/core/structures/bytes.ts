@@ -197,7 +197,8 @@ export class Reader {
   }
 }
 
-function encodeText(value: string): Uint8Array {
+/** UTF-8; a lone surrogate is three bytes, so that any string comes back as it was. */
+export function encodeText(value: string): Uint8Array {
   const out: number[] = []
   for (let i = 0; i < value.length; i++) {
     let code = value.charCodeAt(i)

@@ -589,7 +589,10 @@ describe('an operator', () => {
     const [first] = (await look({ liteTopic: 'b', limit: 10 }))!.messages
     expect((await look({ liteTopic: 'b' }))!.total).toBe(2)
     expect((await look({ skip: 4 }))!.messages.map(({ liteTopic }) => liteTopic)).toEqual(['c', 'c'])
-    expect(await broker.historyOf('topic', first!)).toMatchObject([{ what: 'delivered', group: 'group', attempt: 1 }])
+    const { messageId } = first!
+    const found = await broker.findMessage({ topic: 'topic', messageId, fromMs: 0, untilMs: 2 ** 50 })
+    expect(found!.message).toEqual(first)
+    expect(await broker.historyOf('topic', found!)).toMatchObject([{ what: 'delivered', group: 'group', attempt: 1 }])
   })
 })
 

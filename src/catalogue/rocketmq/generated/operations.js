@@ -5557,7 +5557,7 @@ export const operations = [
        "examples": [
         "2022-08-01 20:05:50"
        ],
-       "description": "When it was stored."
+       "description": "When it was put into its queue; absent while it is in none."
       },
       "messageKeys": {
        "type": "array",
@@ -5861,7 +5861,7 @@ export const operations = [
           "examples": [
            "2022-08-01 20:05:50"
           ],
-          "description": "When it was stored."
+          "description": "When it was put into its queue; absent while it is in none."
          },
          "messageKeys": {
           "type": "array",
@@ -6385,7 +6385,7 @@ export const operations = [
          "examples": [
           "2022-08-01 20:05:50"
          ],
-         "description": "When it was stored."
+         "description": "When it was put into its queue; absent while it is in none."
         },
         "messageKeys": {
          "type": "array",

@@ -2,7 +2,7 @@ import { deflateSync, gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { MessageQuery } from '../../../../model/messages.ts'
-import type { Broker, StoredMessage, TopicView } from '../../../broker.ts'
+import type { Broker, BrowseRequest, StoredMessage, TopicView } from '../../../broker.ts'
 import { findMessages } from './inspect.ts'
 import { encodeStored } from './message.ts'
 
@@ -40,7 +40,12 @@ function stored(body: Uint8Array, encoding: number = gen.Encoding.IDENTITY): Sto
 
 /** The bodies as a page shows them. */
 async function shown(...messages: StoredMessage[]): Promise<(string | null)[]> {
-  const broker = { browse: async () => ({ messages, total: messages.length, next: null }) } as unknown as Broker
+  const broker = {
+    async browse({ each }: BrowseRequest) {
+      for (const message of messages) await each!(message)
+      return { messages: [], total: messages.length, next: null }
+    },
+  } as unknown as Broker
   return (await findMessages(broker, query))!.messages.map(({ body }) => body)
 }
 

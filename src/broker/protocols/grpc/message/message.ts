@@ -77,6 +77,35 @@ export function partsOf(payload: Uint8Array): { readonly system: Uint8Array; rea
   return { system: kept.subarray(systemStart, systemEnd), rest: kept.subarray(systemEnd) }
 }
 
+/**
+ * Calls `each` with where every key of a stored message begins and ends in `record`; the stored form begins at `from`.
+ * Fields of the system properties come in the order of their numbers: tag, keys, then the others, which are not looked at.
+ * Bytes of another form have no keys.
+ */
+export function keysIn(record: Uint8Array, from: number, each: (start: number, end: number) => void): void {
+  if (record[from] !== version) return
+  const systemEnd =
+    from +
+    systemStart +
+    record[from + 1]! * 2 ** 24 +
+    (record[from + 2]! << 16) +
+    (record[from + 3]! << 8) +
+    record[from + 4]!
+  const most = Math.min(systemEnd, record.length)
+  for (let at = from + systemStart; at < most; ) {
+    const tag = record[at++]!
+    if (tag !== systemTagField && tag !== systemKeysField) return
+    let length = record[at++]!
+    if (length >= 128) length = (length & 127) + record[at++]! * 128
+    if (at + length > most) return
+    if (tag === systemKeysField) each(at, at + length)
+    at += length
+  }
+}
+
+const systemTagField = (1 << 3) | 2
+const systemKeysField = (2 << 3) | 2
+
 /** The topic field of Message as the receiving client named it, encoded once a call. */
 export const topicField = (topicName: string, namespace: string): Uint8Array =>
   gen.Message.encode({ topic: { resourceNamespace: namespace, name: topicName } }).finish()

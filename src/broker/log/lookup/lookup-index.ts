@@ -1,0 +1,454 @@
+/**
+ * Where the records that name a term lie: term → positions, for terms that the shell takes from records.
+ *
+ * Entries of the newest records are in memory. When a table is full it is sorted and written as a run, a file for one
+ * stretch of the log, and neighbouring runs are merged into larger ones (merge.ts), so that a look-up asks a number of
+ * files that grows with the logarithm of what is retained. All of that happens in the background, in portions.
+ *
+ * A run is never the only place where something stands. A stretch of the log that no run knows (an older program wrote
+ * it, a file is missing or damaged) is a gap: look-ups read it, and it is indexed again in the background. What must
+ * never happen is an answer that leaves out a record, so a damaged run becomes a gap before anything is answered from it.
+ */
+import type { Disk } from '../../../world/disk.ts'
+import type { RecordCipher, SegmentLog } from '../contract.ts'
+import { positionOf, segmentOf } from '../contract.ts'
+import { isDamage, LogError } from '../errors.ts'
+import { sharedPages } from '../pages.ts'
+import { sharedReadFiles } from '../read-files.ts'
+import { EntryTable } from './entry-table.ts'
+import { mergeRuns, runsToMerge } from './merge.ts'
+import {
+  findInRun,
+  forgetRun,
+  isMissing,
+  isRunFileName,
+  type Run,
+  RunCursor,
+  type RunPlace,
+  RunWriter,
+  readRun,
+  type Term,
+} from './run-file.ts'
+
+/** Emits the terms of records in the order of the log. */
+export interface Terms {
+  read(record: Uint8Array, position: number, emit: (high: number, low: number) => void): void
+}
+
+export interface OpenLookupIndexOptions {
+  readonly disk: Disk
+  /** The log's folder; runs lie beside the segments. */
+  readonly directory: string
+  readonly log: SegmentLog
+  readonly cipher?: RecordCipher | null
+  /** One for each pass over the log. */
+  readonly terms: () => Terms
+  readonly report: (error: unknown) => void
+  /** Entries in memory before they become a run; 49,152 unless given. */
+  readonly tableEntries?: number
+  /** Bytes of the log that a look-up reads itself where no run is; 256 MiB unless given. */
+  readonly readableGapBytes?: number
+}
+
+const defaultTableEntries = 49_152
+const defaultReadableGapBytes = 256 * 2 ** 20
+/** Full tables that wait for the disk; what does not fit is indexed again from the log later. */
+const mostTables = 4
+/** Before the disk is tried again. */
+const retryWrites = 16
+
+export async function openLookupIndex(options: OpenLookupIndexOptions): Promise<LookupIndex> {
+  const index = new LookupIndex(options)
+  await index.open()
+  return index
+}
+
+interface Gap {
+  readonly from: number
+  readonly to: number
+}
+
+let indexesOpened = 0
+
+export class LookupIndex {
+  readonly #place: RunPlace
+  readonly #log: SegmentLog
+  readonly #options: OpenLookupIndexOptions
+  readonly #tableEntries: number
+  /** Disjoint, in the order of the log. */
+  #runs: Run[] = []
+  /** Full, oldest first, on their way to the disk. */
+  readonly #full: EntryTable[] = []
+  #table: EntryTable
+  #terms: Terms
+  #position = 0
+  readonly #emit = (high: number, low: number): void => this.#table.add(high, low, this.#position)
+  /** Parts of the log that cannot be read, so that nobody tries again; by segment. */
+  readonly #unreadable = new Set<number>()
+  #working: Promise<void> | null = null
+  /** The disk refused; so many full tables later it is tried again. */
+  #pause = 0
+  #begun = false
+  #closed = false
+  #saved = false
+
+  constructor(options: OpenLookupIndexOptions) {
+    const { disk, directory, log, cipher = null } = options
+    this.#options = options
+    this.#log = log
+    this.#place = { disk, directory, cipher, owner: `lookup ${indexesOpened++}` }
+    this.#tableEntries = options.tableEntries ?? defaultTableEntries
+    this.#table = new EntryTable(log.first)
+    this.#terms = options.terms()
+  }
+
+  /** Records from here on that are not known must be noted, in order. */
+  get resumeAt(): number {
+    return this.#table.from
+  }
+
+  async open(): Promise<void> {
+    const { disk, directory } = this.#place
+    const found: Run[] = []
+    for (const name of await disk.list(directory)) {
+      if (!isRunFileName(name)) continue
+      const run = await readRun(this.#place, name)
+      if (run && run.to > this.#log.first && run.to <= this.#log.end) found.push(run)
+      else await this.#remove({ path: `${directory}/${name}` })
+    }
+    // A crash while runs were merged leaves both: the larger one knows what the others do.
+    for (const run of found.sort((a, b) => b.to - b.from - (a.to - a.from))) {
+      if (this.#runs.some((other) => run.from < other.to && other.from < run.to)) await this.#remove(run)
+      else this.#runs.push(run)
+    }
+    this.#runs.sort((a, b) => a.from - b.from)
+    this.#table = new EntryTable(this.#runs.at(-1)?.to ?? this.#log.first)
+  }
+
+  /** Noting goes on from this position; what lies between `resumeAt` and it is indexed in the background. */
+  start(position: number): void {
+    if (position > this.#table.from) this.#table = new EntryTable(position)
+  }
+
+  /** Must be called for every record in order; below `resumeAt` it does nothing. */
+  note(record: Uint8Array, position: number): void {
+    if (position < this.#table.from) return
+    if (this.#table.count >= this.#tableEntries) this.#endTable(position)
+    this.#position = position
+    this.#terms.read(record, position, this.#emit)
+  }
+
+  /**
+   * Positions from `from` on of records that may name the term, in order, at most `limit` of them: a collision of terms
+   * gives one that does not. Rejects with a `LogError` (`busy`) while a large part of the log is not indexed yet.
+   */
+  async find(term: Term, from: number, limit: number): Promise<number[]> {
+    for (let attempt = 0; ; attempt++) {
+      const tables = [...this.#full, this.#table]
+      const inMemory: number[][] = tables.map((table) => {
+        const found: number[] = []
+        table.find(term, from, found, limit)
+        return found
+      })
+      const runs = this.#runs
+      const gaps = this.#gaps().filter(({ to }) => to > from)
+      if (gaps.length > 0) this.#tryAgain()
+      this.#refuseLarge(gaps)
+      const inRuns = await Promise.all(runs.map((run) => this.#findInRun(run, term, from, limit)))
+      if (!inRuns.includes(null)) {
+        const found = [...inRuns.flatMap((each) => each!), ...inMemory.flat()]
+        for (const gap of gaps) found.push(...(await this.#findInGap(gap, term, from, limit)))
+        return found.sort((a, b) => a - b).slice(0, limit)
+      }
+      if (attempt === 3) throw new LogError('busy', `The look-up index in ${this.#place.directory} changes too fast`)
+    }
+  }
+
+  /** Removes the runs of segments that are gone. */
+  async trimmed(): Promise<void> {
+    const { first } = this.#log
+    const gone = this.#runs.filter(({ to }) => to <= first)
+    this.#runs = this.#runs.filter(({ to }) => to > first)
+    for (const run of gone) await this.#remove(run)
+    this.#work()
+  }
+
+  /** Begins with what is to be done in the background; before, records are only noted. */
+  begin(): void {
+    this.#begun = true
+    this.#work()
+  }
+
+  /** Resolves when nothing is left to do in the background. */
+  async settled(): Promise<void> {
+    for (this.#work(); this.#working; this.#work()) await this.#working
+  }
+
+  memoryBytes(): number {
+    return [...this.#full, this.#table].reduce((sum, table) => sum + table.memoryBytes, this.#runs.length * 200)
+  }
+
+  /** The runs, and the stretches that none of them knows; for people and tests that look. */
+  view(): { readonly runs: readonly Run[]; readonly gaps: readonly Gap[] } {
+    return { runs: this.#runs, gaps: this.#gaps() }
+  }
+
+  /** `save`: what is in memory is written, when the log has it durably, so that the next opening need not read it again. */
+  async close({ save }: { readonly save: boolean }): Promise<void> {
+    this.#closed = true
+    await this.#working
+    try {
+      const { durableEnd, end } = this.#log
+      if (save && !this.#saved && durableEnd === end && end > this.#table.from) {
+        this.#table.to = end
+        for (const table of [...this.#full, this.#table]) await this.#written(table)
+        this.#saved = true
+      }
+    } finally {
+      sharedReadFiles.close(this.#place.owner)
+      sharedPages.forget(this.#place.owner)
+    }
+  }
+
+  // Finding --------------------------------------------------------------------------------------
+
+  /** Null when the run is no more: it was merged meanwhile, or is damaged and a gap from now on. */
+  async #findInRun(run: Run, term: Term, from: number, limit: number): Promise<number[] | null> {
+    try {
+      return await findInRun(this.#place, run, term, from, limit)
+    } catch (error) {
+      if (!this.#runs.includes(run)) return null
+      if (!isMissing(error)) throw error
+      await this.#lose(run)
+      return null
+    }
+  }
+
+  async #findInGap(gap: Gap, term: Term, from: number, limit: number): Promise<number[]> {
+    const found: number[] = []
+    const terms = this.#options.terms()
+    for await (const records of this.#readable(gap)) {
+      for (const { position, payload } of records) {
+        if (position < from) continue
+        let names = false
+        terms.read(payload, position, (high, low) => {
+          if (high === term.high && low === term.low) names = true
+        })
+        if (names && found.push(position) === limit) return found
+      }
+    }
+    return found
+  }
+
+  #refuseLarge(gaps: readonly Gap[]): void {
+    const most = this.#options.readableGapBytes ?? defaultReadableGapBytes
+    const bytes = gaps.reduce((sum, gap) => sum + this.#bytesOf(gap), 0)
+    if (bytes <= most) return
+    const left = Math.ceil(bytes / 2 ** 20)
+    throw new LogError('busy', `Messages are being indexed: ${left} MiB are left. Look again in a moment`)
+  }
+
+  // Gaps -----------------------------------------------------------------------------------------
+
+  /** What nothing knows, in order. */
+  #gaps(): Gap[] {
+    const gaps: Gap[] = []
+    let at = this.#log.first
+    for (const { from, to } of [...this.#runs, ...this.#full, this.#table].sort((a, b) => a.from - b.from)) {
+      if (from > at) gaps.push(...this.#readableParts(at, Math.min(from, this.#log.end)))
+      at = Math.max(at, to)
+    }
+    return gaps
+  }
+
+  /** Without the segments that cannot be read. */
+  #readableParts(from: number, to: number): Gap[] {
+    if (from >= to) return []
+    const parts: Gap[] = []
+    let at = from
+    for (const segment of [...this.#unreadable].sort((a, b) => a - b)) {
+      const start = positionOf(segment, 0)
+      const end = positionOf(segment + 1, 0)
+      if (end <= at || start >= to) continue
+      if (start > at) parts.push({ from: at, to: start })
+      at = end
+    }
+    if (at < to) parts.push({ from: at, to })
+    return parts
+  }
+
+  #bytesOf({ from, to }: Gap): number {
+    const last = segmentOf(this.#log.end)
+    const ends = [...this.#log.segments(), { first: positionOf(last, 0), end: this.#log.end }]
+    return ends.reduce((sum, { first, end }) => sum + Math.max(0, Math.min(end, to) - Math.max(first, from)), 0)
+  }
+
+  /** Records of the gap, many at a time. A record that is damaged ends its segment: those behind it are found by no chain. */
+  async *#readable({ from, to }: Gap) {
+    let at = from
+    try {
+      for await (const records of this.#log.scanChunks(from, to)) {
+        if (this.#closed) return
+        yield records
+        at = records.at(-1)!.position
+      }
+    } catch (error) {
+      if (to <= this.#log.first || this.#closed) return
+      if (!isDamage(error) || at < this.#log.first) throw error
+      const damaged = error instanceof LogError && error.place ? /(\d{7})\.segment$/.exec(error.place.file) : null
+      this.#unreadable.add(damaged ? Number(damaged[1]) : segmentOf(at))
+      throw error
+    }
+  }
+
+  // In the background ----------------------------------------------------------------------------
+
+  #endTable(to: number): void {
+    this.#table.to = to
+    this.#full.push(this.#table)
+    this.#table = new EntryTable(to)
+    if (this.#full.length > mostTables) this.#full.shift()
+    if (this.#pause > 0) this.#pause--
+    this.#work()
+  }
+
+  #tryAgain(): void {
+    this.#pause = 0
+    this.#work()
+  }
+
+  #work(): void {
+    if (!this.#begun || this.#working || this.#closed || this.#pause > 0 || !this.#hasWork()) return
+    this.#working = this.#doAll().finally(() => {
+      this.#working = null
+    })
+  }
+
+  #hasWork(): boolean {
+    return this.#full.length > 0 || runsToMerge(this.#runs, this.#log.first) !== null || this.#gaps().length > 0
+  }
+
+  async #doAll(): Promise<void> {
+    try {
+      while (!this.#closed) {
+        const table = this.#full[0]
+        const group = table ? null : runsToMerge(this.#runs, this.#log.first)
+        const gap = table || group ? undefined : this.#gaps()[0]
+        if (table) await this.#writeTable(table)
+        else if (group) await this.#merge(group)
+        else if (gap) await this.#fill(gap)
+        else return
+      }
+    } catch (error) {
+      if (this.#closed || this.#log.failed) return
+      // Nothing is lost: what is not indexed is read from the log, and indexed when the disk takes it.
+      this.#pause = retryWrites
+      this.#options.report(error)
+    }
+  }
+
+  async #writeTable(table: EntryTable): Promise<void> {
+    // What a power cut may take back is not indexed before it cannot.
+    await this.#log.append([])
+    const run = await this.#written(table)
+    const at = this.#full.indexOf(table)
+    if (at >= 0) this.#full.splice(at, 1)
+    this.#add(run)
+  }
+
+  async #written(table: EntryTable): Promise<Run> {
+    const writer = await RunWriter.create(this.#place, table)
+    try {
+      for (const entry of table.sorted()) if (writer.add(entry)) await writer.write()
+      return await writer.finish()
+    } catch (error) {
+      await writer.abandon()
+      throw error
+    }
+  }
+
+  async #merge(group: readonly Run[]): Promise<void> {
+    try {
+      const merged = await mergeRuns(this.#place, group, this.#log.first, () => this.#closed)
+      if (!merged) return
+      // Durable before what it replaces goes.
+      await this.#place.disk.syncDirectory(this.#place.directory)
+      this.#runs = this.#runs.filter((run) => !group.includes(run))
+      this.#add(merged)
+      for (const run of group) if (run.path !== merged.path) await this.#remove(run)
+    } catch (error) {
+      const before = this.#runs
+      for (const run of group) if (isMissing(error) && !(await this.#isSound(run))) await this.#lose(run)
+      // Of a merge that met what retention or a look-up removed meanwhile nothing is left to do.
+      if (this.#runs === before && group.every((run) => before.includes(run))) throw error
+    }
+  }
+
+  /** Indexes a part of the log anew, a table at a time. */
+  async #fill({ from, to }: Gap): Promise<void> {
+    let table = new EntryTable(from)
+    const terms = this.#options.terms()
+    let position = 0
+    const emit = (high: number, low: number): void => table.add(high, low, position)
+    try {
+      for await (const records of this.#readable({ from, to })) {
+        for (const record of records) {
+          position = record.position
+          if (table.count >= this.#tableEntries) {
+            table.to = position
+            await this.#fillPart(table)
+            table = new EntryTable(position)
+          }
+          terms.read(record.payload, position, emit)
+        }
+      }
+      if (this.#closed) return
+      table.to = to
+    } catch (error) {
+      if (!isDamage(error)) throw error
+      this.#options.report(
+        new Error(
+          'A damaged record is not indexed, nor are those behind it in its segment; messages there are found by time.',
+          { cause: error },
+        ),
+      )
+      table.to = position
+    }
+    await this.#fillPart(table)
+  }
+
+  async #fillPart(table: EntryTable): Promise<void> {
+    if (table.to <= Math.max(table.from, this.#log.first)) return
+    const run = await this.#written(table)
+    this.#add(run)
+  }
+
+  #add(run: Run): void {
+    this.#runs = [...this.#runs, run].sort((a, b) => a.from - b.from)
+  }
+
+  async #isSound(run: Run): Promise<boolean> {
+    try {
+      const cursor = new RunCursor(this.#place, run)
+      do if (cursor.mustRead) await cursor.read()
+      while (cursor.next())
+      return true
+    } catch {
+      return false
+    }
+  }
+
+  /** A damaged run goes; what it knew is a gap. */
+  async #lose(run: Run): Promise<void> {
+    if (!this.#runs.includes(run)) return
+    this.#runs = this.#runs.filter((other) => other !== run)
+    await this.#remove(run)
+    this.#work()
+  }
+
+  async #remove(run: Pick<Run, 'path'> & Partial<Run>): Promise<void> {
+    if (run.key !== undefined) forgetRun(this.#place, run as Run)
+    else sharedReadFiles.close(this.#place.owner, run.path)
+    await this.#place.disk.unlink(run.path)
+  }
+}
