@@ -177,6 +177,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
           regionIds: [settings.region, ...publishedRegionIds().filter((regionId) => regionId !== settings.region)],
           timeZoneOffsetMinutes: settings.timeZoneOffsetMinutes,
           advertisedHost: settings.advertisedHost,
+          softwareVersion: `gantry-${version}`,
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => reconciler.wake(instanceId),

@@ -46,7 +46,7 @@ const accessKeyId = 'bench-key'
 const accessKeySecret = 'bench-secret'
 const cause = () => ({ at: clock.now(), requestId: random.uuid(), principal: 'system', action: 'Bench' })
 const engine = { name: 'none', messageTypes: ['NORMAL'], orderlyGroups: false, storageEncryption: true }
-const settings = { accountId, defaultRegionId: 'cn-hangzhou', regionIds: ['cn-hangzhou'], timeZoneOffsetMinutes: 480, advertisedHost: null }
+const settings = { accountId, defaultRegionId: 'cn-hangzhou', regionIds: ['cn-hangzhou'], timeZoneOffsetMinutes: 480, advertisedHost: null, softwareVersion: 'gantry-bench' }
 
 await ledger.change(cause(), ({ tx }) =>
   ensureAccountKey(tx, ledger.secrets, { random, at: clock.now(), wanted: { accessKeyId, secret: accessKeySecret } }))

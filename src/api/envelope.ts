@@ -16,6 +16,8 @@ export function successReply(requestId: string, data: unknown, message = 'Succes
     code: '200',
     message,
     httpStatusCode: 200,
+    dynamicCode: null,
+    dynamicMessage: null,
     data,
   })
   return { status: 200, headers: replyHeaders(requestId, body), body }
@@ -48,7 +50,8 @@ export function errorReply(requestId: string, hostId: string, error: ApiError): 
     code,
     message,
     httpStatusCode: httpStatus,
-    ...(error.field === null ? {} : { dynamicCode: dynamicCodeOf(error.field), dynamicMessage: error.field }),
+    dynamicCode: error.field === null ? null : dynamicCodeOf(error.field),
+    dynamicMessage: error.field,
     ...(accessDenied === null ? {} : { accessDeniedDetail: accessDenied }),
   })
   const headers = replyHeaders(requestId, body)

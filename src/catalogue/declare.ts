@@ -159,14 +159,16 @@ function roaEnvelope(data: TSchema | null, modelsAccessDenied: boolean): TSchema
     code: Type.String({ description: '`200`, or the code of the error.' }),
     message: Type.String({ description: '`Success`, or what was wrong.' }),
     httpStatusCode: Type.Integer({ description: 'Repeats the HTTP status.' }),
-    dynamicCode: Type.Optional(Type.String({ description: 'What the error is about, capitalised.' })),
-    dynamicMessage: Type.Optional(Type.String({ description: 'The parameter the error is about.' })),
+    dynamicCode: textOrNull('What the error is about, capitalised; null when it is about no parameter, or none.'),
+    dynamicMessage: textOrNull('The parameter the error is about; null likewise.'),
     ...(modelsAccessDenied
       ? { accessDeniedDetail: Type.Optional(Type.String({ description: 'Why a policy denied the call.' })) }
       : {}),
     ...(data === null ? {} : { data }),
   })
 }
+
+const textOrNull = (description: string): TSchema => Type.Unsafe({ type: ['string', 'null'], description })
 
 /** Replies of RPC services have capitalised members, and the outcome as a word. */
 function rpcEnvelope(facts: ProductFacts, data: TSchema | null): TSchema {

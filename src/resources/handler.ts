@@ -42,6 +42,8 @@ export interface Services {
     readonly timeZoneOffsetMinutes: number
     /** Host advertised in instance endpoints; null means the host the caller used. */
     readonly advertisedHost: string | null
+    /** Name and version of this program. */
+    readonly softwareVersion: string
   }
   /** What the engine in use can do, for refusals that name it. */
   readonly engine: EngineCapabilities & { readonly name: string }

@@ -205,6 +205,7 @@ function fakeServices(clock: Clock): Services {
       regionIds: ['cn-hangzhou'],
       timeZoneOffsetMinutes: 480,
       advertisedHost: null,
+      softwareVersion: 'gantry-test',
     },
     engine: { name: 'none' } as Services['engine'],
     wake: () => {},

@@ -123,7 +123,7 @@ describe('answers', () => {
     const requestId = reply.headers['x-acs-request-id'] as string
     expect(requestId).toMatch(/^[0-9A-F]{8}(-[0-9A-F]{4}){3}-[0-9A-F]{12}$/)
     expect(reply.text).toBe(
-      `{"requestId":"${requestId}","success":true,"code":"200","message":"Success","httpStatusCode":200,"data":[{"regionId":"cn-hangzhou"}]}`,
+      `{"requestId":"${requestId}","success":true,"code":"200","message":"Success","httpStatusCode":200,"dynamicCode":null,"dynamicMessage":null,"data":[{"regionId":"cn-hangzhou"}]}`,
     )
     expect(reply.headers).toMatchObject({
       'content-type': 'application/json;charset=utf-8',

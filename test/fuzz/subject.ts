@@ -82,6 +82,7 @@ export class FuzzSubject {
           regionIds: ['cn-hangzhou'],
           timeZoneOffsetMinutes: 480,
           advertisedHost: null,
+          softwareVersion: 'gantry-test',
         },
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => loop.wake(instanceId),

@@ -84,6 +84,7 @@ describe('what is refused', () => {
       'rmq.s2.2xlarge',
     ],
     ['a specification of another deployment', product({ msgProcessSpec: 'rmq.s1.micro' }), 'InvalidMsgProcessSpec'],
+    ['adaptive elasticity', product({ adaptiveElasticity: true }), 'InvalidAdaptiveElasticity', 'Send false'],
     ['a ratio too small', product({ sendReceiveRatio: 0.049 }), 'InvalidSendReceiveRatio'],
     ['a ratio too large', product({ sendReceiveRatio: 0.951 }), 'InvalidSendReceiveRatio'],
     ['elastic TPS on standard', product({ autoScaling: true }), 'InvalidAutoScaling', 'rmq.s2.2xlarge'],
@@ -234,12 +235,14 @@ describe('what is accepted, and read back', () => {
           sendReceiveRatio: 0.5,
           autoScaling: false,
           supportAutoScaling: false,
+          adaptiveElasticity: false,
+          maxDelayTime: 7 * 24 * 3600,
           messageRetentionTime: 72,
           storageEncryption: false,
           traceOn: true,
         },
         aclInfo: { aclType: 'default', aclTypes: ['default'], defaultVpcAuthFree: false },
-        software: { maintainTime: '02:00-06:00', softwareVersion: '5.0-rmq-20250721-1', upgradeMethod: 'auto' },
+        software: { maintainTime: '02:00-06:00', softwareVersion: 'gantry-test', upgradeMethod: 'manual' },
         extConfig: {
           aclType: 'default',
           autoScaling: false,
@@ -250,7 +253,6 @@ describe('what is accepted, and read back', () => {
           sendReceiveRatio: 0.5,
           supportAutoScaling: false,
         },
-        bid: '26842',
         userId: '1234567890123456',
       },
     ],
@@ -325,7 +327,7 @@ describe('what is accepted, and read back', () => {
     [
       'an international commodity code',
       { commodityCode: 'ons_rmqpost_public_intl' },
-      { commodityCode: 'ons_rmqpost_public_intl', bid: '26888' },
+      { commodityCode: 'ons_rmqpost_public_intl' },
     ],
     [
       'single node',
@@ -339,10 +341,7 @@ describe('what is accepted, and read back', () => {
         networkInfo: expect.objectContaining({
           vpcInfo: {
             vpcId: 'vpc-1',
-            vSwitches: [
-              { vSwitchId: 'vsw-9', zoneId: 'cn-hangzhou-b' },
-              { vSwitchId: 'vsw-1', zoneId: 'cn-hangzhou-f' },
-            ],
+            vSwitches: [{ vSwitchId: 'vsw-9' }, { vSwitchId: 'vsw-1' }],
             vSwitchId: 'vsw-9|vsw-1',
             securityGroupIds: 'sg-1',
           },
@@ -595,7 +594,6 @@ describe('the instance', () => {
     expect(await subject.get(instanceId, { regionId: 'ap-southeast-1' })).toMatchObject({
       regionId: 'ap-southeast-1',
       commodityCode: 'ons_rmqpost_public_intl',
-      networkInfo: { vpcInfo: { vSwitches: [{ zoneId: 'ap-southeast-1a' }] } },
     })
     await subject.refused('GetInstance', { path: { instanceId } }, 404, 'Instance.NotFound')
     expect((await subject.call('ListInstances')).totalCount).toBe(0)

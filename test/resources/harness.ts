@@ -68,6 +68,7 @@ export class Subject {
     regionIds: ['cn-hangzhou', 'ap-southeast-1'],
     timeZoneOffsetMinutes: 480,
     advertisedHost: null as string | null,
+    softwareVersion: 'gantry-test',
   }
   engine: EngineCapabilities & { readonly name: string } = { name: 'test', ...CAPABLE }
   usage: InstanceUsage | null = null

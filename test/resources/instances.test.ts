@@ -1,5 +1,7 @@
 /** Reading, listing, changing and deleting instances; resource groups; regions and zones. */
+
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { changeBilling } from '../../src/ledger/billing.ts'
 import { renewDueSubscriptions } from '../../src/ledger/instances.ts'
 import { ledgerTargets, titleOf } from '../support/ledger.ts'
 import { clean, instanceBody, Subject, stop } from './harness.ts'
@@ -74,7 +76,6 @@ describe('UpdateInstance', () => {
     ['elastic TPS', { productInfo: { autoScaling: true } }, respecified],
     ['the retention', { productInfo: { messageRetentionTime: 24 } }, respecified],
     ['the whitelist', { networkInfo: { internetInfo: { ipWhitelist: ['10.0.0.0/8'] } } }, respecified],
-    ['both ways to be recognised', { aclInfo: { aclTypes: ['default', 'apache_acl'] } }, respecified],
     ['no password in the VPC', { aclInfo: { defaultVpcAuthFree: true } }, respecified],
     ['a name and the retention', { instanceName: 'other', productInfo: { messageRetentionTime: 24 } }, respecified],
   ])('%s', async (_, body, expected) => {
@@ -92,7 +93,7 @@ describe('UpdateInstance', () => {
       remark: '',
       productInfo: { sendReceiveRatio: 0.25, autoScaling: true, messageRetentionTime: 100 },
       networkInfo: { internetInfo: { ipWhitelist: ['1.2.3.4'] } },
-      aclInfo: { aclTypes: ['apache_acl', 'default', 'default'], defaultVpcAuthFree: true },
+      aclInfo: { aclTypes: ['default', 'default'], defaultVpcAuthFree: true },
     })
     await subject.applied(instanceId)
     const seen = await subject.get(instanceId)
@@ -105,9 +106,9 @@ describe('UpdateInstance', () => {
         messageRetentionTime: 100,
         msgProcessSpec: 'rmq.p2.4xlarge',
       },
-      extConfig: { sendReceiveRatio: 0.25, autoScaling: true, messageRetentionTime: 100, aclType: 'apache_acl' },
+      extConfig: { sendReceiveRatio: 0.25, autoScaling: true, messageRetentionTime: 100, aclType: 'default' },
       networkInfo: { internetInfo: { ipWhitelist: ['1.2.3.4'], flowOutType: 'payByTraffic' } },
-      aclInfo: { aclTypes: ['apache_acl', 'default'], defaultVpcAuthFree: true },
+      aclInfo: { aclTypes: ['default'], defaultVpcAuthFree: true },
     })
     expect(seen).not.toHaveProperty('remark')
     await update(instanceId, { networkInfo: { internetInfo: { ipWhitelist: [] } } })
@@ -142,6 +143,12 @@ describe('UpdateInstance', () => {
     ],
     ['no way to be recognised', { aclInfo: { aclTypes: [] } }, 'InvalidAclTypes'],
     ['the identities of the cloud', { aclInfo: { aclTypes: ['default', 'aliyun_ram'] } }, 'InvalidAclTypes'],
+    [
+      'accounts with grants beside the default one',
+      { aclInfo: { aclTypes: ['default', 'apache_acl'] } },
+      'InvalidAclTypes',
+    ],
+    ['adaptive elasticity', { productInfo: { adaptiveElasticity: true } }, 'InvalidAdaptiveElasticity'],
     ['only accounts with grants', { aclInfo: { aclTypes: ['apache_acl'] } }, 'InvalidAclTypes'],
     ['an unknown way', { aclInfo: { aclTypes: ['magic'] } }, 'InvalidAclTypes'],
     ['a bad name', { instanceName: 'a b' }, 'InvalidInstanceName'],
@@ -280,6 +287,22 @@ describe('automatic renewal', () => {
     expect(await times(instanceId)).toEqual(['2026-06-30 10:20:30', '2026-07-07 10:20:30', 'RUNNING'])
     expect(await subject.row(instanceId)).toMatchObject({ generation: 1, revision: 2 })
     expect((await times(other))[0]).toBe('2026-04-30 10:20:30')
+  })
+
+  it('is read back, also in the months of years that billing set, and is off for pay-as-you-go', async () => {
+    const instanceId = await subject.running({ ...subscription(), autoRenew: true, autoRenewPeriod: 2 })
+    expect(await subject.get(instanceId)).toMatchObject({ autoRenew: true, autoRenewPeriod: 2 })
+    const set = (billing: object) =>
+      subject.ledger.change(
+        { at: subject.clock.now(), requestId: 'r', principal: 'p', action: 'SetRenewal' },
+        ({ tx }) => changeBilling(tx, instanceId, billing, { at: subject.clock.now() }),
+      )
+    await set({ period: 1, autoRenew: true, autoRenewPeriod: 2, autoRenewPeriodUnit: 'Year' })
+    expect(await subject.get(instanceId)).toMatchObject({ autoRenew: true, autoRenewPeriod: 24 })
+    await set({ period: 1, autoRenew: false })
+    const off = await subject.get(instanceId)
+    expect([off.autoRenew, off]).toEqual([false, expect.not.objectContaining({ autoRenewPeriod: expect.anything() })])
+    expect(await subject.get(await subject.running())).toMatchObject({ autoRenew: false })
   })
 
   it('brings back what expired while the server was away, but not what was released', async () => {

@@ -1,5 +1,6 @@
 /** Topics and consumer groups: names, rules, quotas, races, and what is read back. */
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { WithMessage } from '../../src/resources/handler.ts'
 import { ledgerTargets } from '../support/ledger.ts'
 import { clean, instanceBody, Subject, stop } from './harness.ts'
 
@@ -358,6 +359,31 @@ describe('a consumer group', () => {
     await subject.call('CreateTopic', topic('lite', { messageType: 'LITE' }))
     const body = fixed({ deadLetterTargetTopic: 'lite' })
     await subject.refused('CreateConsumerGroup', group('GID', body), 400, 'InvalidDeadLetterTargetTopic', 'LITE')
+  })
+
+  it('says where its dead letters go once the topic for them was deleted', async () => {
+    const instanceId = topic('dead').path.instanceId
+    const named = async () => {
+      const answer = await subject.call('GetConsumerGroup', group('GID'))
+      const { data, message } = answer instanceof WithMessage ? answer : { data: answer, message: 'Success' }
+      return [data.consumeRetryPolicy.deadLetterTargetTopic, message]
+    }
+    await subject.call('CreateTopic', topic('dead'))
+    await subject.call('CreateConsumerGroup', group('GID', fixed({ deadLetterTargetTopic: 'dead' })))
+    expect(await named()).toEqual(['dead', 'Success'])
+    await subject.call('DeleteTopic', { path: { instanceId, topicName: 'dead' } })
+    expect(await named()).toEqual([
+      '%DLQ%GID',
+      expect.stringMatching(/"dead" was deleted.*"%DLQ%GID".*UpdateConsumerGroup/),
+    ])
+    await subject.call('UpdateConsumerGroup', group('GID', { consumeRetryPolicy: retry, remark: 'x' }))
+    await subject.applied(instanceId)
+    await subject.call('CreateTopic', topic('dead', { messageType: 'LITE' }))
+    expect((await named())[0]).toBe('%DLQ%GID')
+    await subject.call('DeleteTopic', { path: { instanceId, topicName: 'dead' } })
+    await subject.applied(instanceId)
+    await subject.call('CreateTopic', topic('dead'))
+    expect(await named()).toEqual(['dead', 'Success'])
   })
 
   it('can be changed; what is left out of the policy stays', async () => {

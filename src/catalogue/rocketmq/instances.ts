@@ -55,6 +55,8 @@ const ipWhitelist = (notes: { deprecated?: boolean; description: string }) =>
   list(name(limits.ipWhitelist.entryMaxLength), limits.ipWhitelist.maximum, notes)
 
 const autoScaling = () => flag({ description: 'Whether the instance may pass its base TPS for a while.' })
+const adaptiveElasticity = () =>
+  flag({ description: 'Not available on this server: false, or left out. What it does is not published.' })
 const traceOn = () =>
   flag({ description: 'Message traces. Counts on serverless instances; elsewhere they are always on.' })
 const defaultVpcAuthFree = () => flag({ description: 'Clients inside the VPC need no user name and password.' })
@@ -113,6 +115,7 @@ export const createInstance = operation({
         msgProcessSpec: maybe(name(64, { description: 'Code of the specification, for example `rmq.s2.2xlarge`.' })),
         sendReceiveRatio: maybe(ratio(limits.sendReceiveRatio.createMaximum)),
         autoScaling: maybe(autoScaling()),
+        adaptiveElasticity: maybe(adaptiveElasticity()),
         messageRetentionTime: maybe(retention()),
         storageEncryption: maybe(flag({ description: 'Whether stored messages are encrypted; fixed for life.' })),
         storageSecretKey: maybe(text(256, { description: 'Id of the key; needed with `storageEncryption`.' })),
@@ -204,12 +207,20 @@ export const getInstance = operation({
   path: { instanceId: instanceId() },
   data: object({
     ...identity(),
-    bid: maybe(Type.String({ description: 'Business the account belongs to.' })),
+    autoRenew: Type.Boolean({ description: 'Whether the instance renews itself, as a subscription can.' }),
+    autoRenewPeriod: maybe(Type.Integer({ description: 'Months of each renewal, when it renews itself.' })),
+    bid: maybe(
+      Type.String({
+        description: "Business the account belongs to; absent, for this server's accounts belong to none.",
+      }),
+    ),
     productInfo: object({
       msgProcessSpec: maybe(Type.String()),
       sendReceiveRatio: Type.Number(),
       autoScaling: Type.Boolean(),
       supportAutoScaling: Type.Boolean({ description: 'Whether the specification has elastic TPS.' }),
+      adaptiveElasticity: Type.Boolean({ description: 'Always false: not available on this server.' }),
+      maxDelayTime: Type.Integer({ description: 'Seconds a timed message may wait at most.' }),
       messageRetentionTime: Type.Integer({ description: 'Hours.' }),
       storageEncryption: Type.Boolean(),
       storageSecretKey: maybe(Type.String()),
@@ -235,7 +246,12 @@ export const getInstance = operation({
     networkInfo: object({
       vpcInfo: object({
         vpcId: Type.String(),
-        vSwitches: Type.Array(object({ vSwitchId: Type.String(), zoneId: maybe(Type.String()) })),
+        vSwitches: Type.Array(
+          object({
+            vSwitchId: Type.String(),
+            zoneId: maybe(Type.String({ description: 'Absent: another product knows.' })),
+          }),
+        ),
         vSwitchId: maybe(Type.String({ deprecated: true, description: 'The ids joined by `|`.' })),
         securityGroupIds: maybe(Type.String()),
       }),
@@ -262,8 +278,10 @@ export const getInstance = operation({
     accountInfo: object({ username: Type.String({ description: 'Name of the default account.' }) }),
     software: object({
       maintainTime: Type.String({ description: 'Daily window for upgrades, `HH:mm-HH:mm`.' }),
-      softwareVersion: Type.String(),
-      upgradeMethod: Type.String({ description: '`auto` or `manual`.' }),
+      softwareVersion: Type.String({ description: 'Name and version of the program that carries the messages.' }),
+      upgradeMethod: Type.String({
+        description: '`auto` or `manual`; manual here, where whoever runs the server upgrades it.',
+      }),
     }),
     instanceQuotas: Type.Array(
       object({
@@ -323,6 +341,7 @@ export const updateInstance = operation({
       object({
         sendReceiveRatio: maybe(ratio(limits.sendReceiveRatio.updateMaximum)),
         autoScaling: maybe(autoScaling()),
+        adaptiveElasticity: maybe(adaptiveElasticity()),
         messageRetentionTime: maybe(retention()),
         traceOn: maybe(traceOn()),
       }),
@@ -342,7 +361,7 @@ export const updateInstance = operation({
       object({
         aclTypes: maybe(
           list(choice(['default', 'apache_acl', 'aliyun_ram']), 6, {
-            description: 'How clients are recognised: `default` by one account, `apache_acl` by accounts with grants.',
+            description: 'How clients are recognised: `default`, by one account, which is the only way here so far.',
           }),
         ),
         defaultVpcAuthFree: maybe(defaultVpcAuthFree()),

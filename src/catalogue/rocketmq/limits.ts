@@ -17,8 +17,6 @@ export const limits = {
       pattern: '^[\\u4e00-\\u9fa5A-Za-z0-9_-]+$',
       rule: 'Chinese characters, letters, digits, "_" and "-"',
     },
-    /** Vendor-published inspection tool, 2026. */
-    maxPerRegion: 1000,
   },
   /** Validators: topics and groups. The same figure for instances is ours. */
   remark: { maxLength: 128 },

@@ -30,7 +30,7 @@ import { createdAgain, groupStatus } from '../../lifecycle/status.ts'
 import { causeOf, groupResource } from '../change-names.ts'
 import { isBlank } from '../check.ts'
 import { dateText } from '../date-text.ts'
-import type { Services } from '../handler.ts'
+import { type Services, WithMessage } from '../handler.ts'
 import type { Handler } from './handler.ts'
 import { liveInstance, usableInstance } from './instance-lookup.ts'
 import { specificationOfRow } from './instance-specification.ts'
@@ -93,12 +93,27 @@ export const getConsumerGroup: Handler<'GetConsumerGroup'> = async (services, ca
   await liveInstance(services.ledger.read, call, input.instanceId)
   const row = await findConsumerGroup(services.ledger.read, input.instanceId, input.consumerGroupId)
   if (row === undefined) throw consumerGroupNotFound(input.consumerGroupId)
-  return {
+  const wanted = consumeRetryPolicyOf(row)
+  const named = wanted.deadLetterTargetTopic
+  const isThere = named === undefined || (await takesDeadLetters(services.ledger.read, input.instanceId, named))
+  const inForce = `%DLQ%${input.consumerGroupId}`
+  const data = {
     ...summary(services, call.regionId, row),
     deliveryOrderType: row.delivery_order_type as DataOf<'GetConsumerGroup'>['deliveryOrderType'],
-    consumeRetryPolicy: consumeRetryPolicyOf(row),
+    consumeRetryPolicy: isThere ? wanted : { ...wanted, deadLetterTargetTopic: inForce },
     ...(row.topic_name === null ? {} : { exclusive: row.exclusive === 1 }),
   }
+  if (isThere) return data
+  return new WithMessage(
+    data,
+    `Success. The dead-letter topic "${named}" was deleted, so messages that have used all retries go to "${inForce}". Create the topic again, or name another one with UpdateConsumerGroup.`,
+  )
+}
+
+/** As the broker chooses: a topic that is there and holds no lite topics (broker/core/consuming/dead-letters.ts). */
+async function takesDeadLetters(reader: Reader, instanceId: string, topicName: string): Promise<boolean> {
+  const topic = await findTopic(reader, instanceId, topicName)
+  return topic !== undefined && topic.message_type !== 'LITE'
 }
 
 export const updateConsumerGroup: Handler<'UpdateConsumerGroup'> = async (services, call, input) => {

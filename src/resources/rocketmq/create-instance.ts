@@ -32,7 +32,14 @@ import type { Random } from '../../world/world.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
 import { identifier, isBlank, shown } from '../check.ts'
 import type { Handler } from './handler.ts'
-import { checkAutoScaling, encryptionOf, type NamedEngine, publicWhitelistOf, traceOnOf } from './instance-rules.ts'
+import {
+  checkAutoScaling,
+  encryptionOf,
+  type NamedEngine,
+  publicWhitelistOf,
+  refuseAdaptiveElasticity,
+  traceOnOf,
+} from './instance-rules.ts'
 import { checkResourceGroupId, defaultResourceGroupId } from './resource-groups.ts'
 import { checkTags } from './tags.ts'
 
@@ -154,6 +161,7 @@ function productOf(
       `It is ${shown(asked.drReplicationMode)}; this server keeps one copy on one machine and replicates to no other zone. Leave it out.`,
     )
   }
+  refuseAdaptiveElasticity(asked.adaptiveElasticity)
   const { capacityType, provisionedCapacity, msgProcessSpec } = specification
   return {
     ...(msgProcessSpec === null ? {} : { msgProcessSpec }),

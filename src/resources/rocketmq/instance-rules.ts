@@ -21,6 +21,15 @@ export function checkAutoScaling(wanted: boolean, specification: Specification):
   return wanted
 }
 
+/** The vendor publishes the name alone. What cannot be done is refused; that it is off is true. */
+export function refuseAdaptiveElasticity(wanted: boolean | undefined): void {
+  if (wanted !== true) return
+  throw invalid(
+    'productInfo.adaptiveElasticity',
+    'It is true; what it does is not published, and this server does not do it. Send false or leave it out; autoScaling gives elastic TPS.',
+  )
+}
+
 /**
  * Traces can be switched on serverless instances only; elsewhere they are always on and the vendor ignores
  * the value, which Terraform sends as false with every change.

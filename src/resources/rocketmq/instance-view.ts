@@ -5,14 +5,14 @@
  */
 import type { DataOf } from '../../catalogue/rocketmq/index.ts'
 import type { Specification } from '../../catalogue/rocketmq/specifications.ts'
-import { aclInfoOf, networkInfoOf, productInfoOf } from '../../ledger/instance-documents.ts'
+import { aclInfoOf, billingOf, networkInfoOf, productInfoOf } from '../../ledger/instance-documents.ts'
 import type { InstanceRow } from '../../ledger/instances.ts'
+import { monthsOf } from '../../ledger/service-period.ts'
 import type { Tag } from '../../ledger/tags.ts'
 import { instanceStatus } from '../../lifecycle/status.ts'
 import type { InstanceUsage } from '../../model/observations.ts'
 import { dateText } from '../date-text.ts'
 import { specificationOfRow } from './instance-specification.ts'
-import { zoneOfVSwitch } from './region-table.ts'
 
 export interface Seen {
   readonly at: number
@@ -34,6 +34,8 @@ export function instanceView(
     /** Host of the endpoints, as the caller can dial it. */
     readonly host: string
     readonly username: string
+    /** Of the program that carries the messages. */
+    readonly softwareVersion: string
     readonly usage: InstanceUsage | null
   },
 ): DataOf<'GetInstance'> {
@@ -49,8 +51,13 @@ export function instanceView(
   const spec = msgProcessSpec === undefined ? {} : { msgProcessSpec }
   return {
     ...identity(row, seen),
-    bid: row.commodity_code.endsWith('_intl') ? '26888' : '26842',
-    productInfo: { ...product, supportAutoScaling },
+    ...renewalOf(row),
+    productInfo: {
+      ...product,
+      supportAutoScaling,
+      adaptiveElasticity: false,
+      maxDelayTime: specification.maxDelayMs / 1_000,
+    },
     extConfig: {
       aclType,
       autoScaling,
@@ -65,10 +72,8 @@ export function instanceView(
     networkInfo: {
       vpcInfo: {
         vpcId: vpcInfo.vpcId,
-        vSwitches: vpcInfo.vSwitches.map(({ vSwitchId }, index) => ({
-          vSwitchId,
-          zoneId: zoneOfVSwitch(row.region_id, index),
-        })),
+        // Which zone a vSwitch is in is known to another product.
+        vSwitches: vpcInfo.vSwitches.map(({ vSwitchId }) => ({ vSwitchId })),
         vSwitchId: vpcInfo.vSwitches.map((each) => each.vSwitchId).join('|'),
         ...(vpcInfo.securityGroupIds === undefined ? {} : { securityGroupIds: vpcInfo.securityGroupIds }),
       },
@@ -77,9 +82,16 @@ export function instanceView(
     },
     aclInfo: { aclType, aclTypes: [...acl.aclTypes], defaultVpcAuthFree: acl.defaultVpcAuthFree },
     accountInfo: { username: seen.username },
-    software: { maintainTime: row.maintain_time, softwareVersion: SOFTWARE_VERSION, upgradeMethod: 'auto' },
+    // Who runs the server upgrades it.
+    software: { maintainTime: row.maintain_time, softwareVersion: seen.softwareVersion, upgradeMethod: 'manual' },
     instanceQuotas: quotas(specification, seen, seen.usage),
   }
+}
+
+/** What was bought, or set since by the billing service; nothing else than a subscription renews itself. */
+function renewalOf(row: InstanceRow): Pick<DataOf<'GetInstance'>, 'autoRenew' | 'autoRenewPeriod'> {
+  const { autoRenew = false, autoRenewPeriod = 1, autoRenewPeriodUnit = 'Month' } = billingOf(row)
+  return autoRenew ? { autoRenew, autoRenewPeriod: monthsOf(autoRenewPeriod, autoRenewPeriodUnit) } : { autoRenew }
 }
 
 /** What both replies have in common. */
@@ -150,6 +162,3 @@ function quotas(
     { quotaName: 'CONSUMER_GROUP_COUNT', totalCount: maxGroups, usedCount: used.groupCount },
   ]
 }
-
-/** The server version whose behaviour is followed, in the vendor's form `x.y-rmq-yyyymmdd-n` (its release notes). */
-const SOFTWARE_VERSION = '5.0-rmq-20250721-1'

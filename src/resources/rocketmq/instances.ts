@@ -40,6 +40,7 @@ export const getInstance: Handler<'GetInstance'> = async (services, call, { inst
     ...seen,
     host: services.settings.advertisedHost ?? call.reachedHost,
     username: account?.username ?? '',
+    softwareVersion: services.settings.softwareVersion,
     usage,
   })
   // The vendor has no status for a failure and no member for its reason: the status says that work is under way, and

@@ -17,12 +17,6 @@ export function regionOf(regionId: string): Region {
   return { regionId, regionName, zoneIds: [...letters].map((letter) => `${regionId}${separator}${letter}`) }
 }
 
-/** The zone of the n-th vSwitch: which zone a vSwitch is in belongs to another product, so they are spread in order. */
-export function zoneOfVSwitch(regionId: string, index: number): string {
-  const { zoneIds } = regionOf(regionId)
-  return zoneIds[index % zoneIds.length] ?? regionId
-}
-
 export const publishedRegionIds = (): readonly string[] => TABLE.map(([regionId]) => regionId)
 
 /** Region id, name, letters of its zones. */

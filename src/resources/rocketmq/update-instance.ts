@@ -10,7 +10,7 @@ import type { Specification } from '../../catalogue/rocketmq/specifications.ts'
 import { type AclInfo, aclInfoOf, asDocument, networkInfoOf, productInfoOf } from '../../ledger/instance-documents.ts'
 import type { InstanceColumns, InstanceRow } from '../../ledger/instances.ts'
 import { shown } from '../check.ts'
-import { checkAutoScaling, publicWhitelistOf, traceOnOf } from './instance-rules.ts'
+import { checkAutoScaling, publicWhitelistOf, refuseAdaptiveElasticity, traceOnOf } from './instance-rules.ts'
 
 export interface InstanceChange {
   /** Columns that differ from the row. */
@@ -44,6 +44,7 @@ function productOf(
   asked: NonNullable<InputOf<'UpdateInstance'>['productInfo']>,
   specification: Specification,
 ) {
+  refuseAdaptiveElasticity(asked.adaptiveElasticity)
   const stored = productInfoOf(row)
   return {
     ...stored,
@@ -71,14 +72,20 @@ function aclOf(row: InstanceRow, asked: NonNullable<InputOf<'UpdateInstance'>['a
 }
 
 /**
- * `default` is recognition by the account every instance has, `apache_acl` by accounts with grants; both may be
- * on. Without `default` nobody could connect while this server makes no other accounts, so it stays. The
- * third kind, `aliyun_ram`, seen in a vendor's test only, needs the cloud's own identities.
+ * `default` is recognition by the account every instance has. `apache_acl`, by accounts with grants, would let
+ * everybody through or nobody while this server makes no such accounts. `aliyun_ram`, seen in a vendor's test only,
+ * needs the cloud's own identities.
  */
 function aclTypesOf(asked: readonly string[]): AclInfo['aclTypes'] {
   const field = 'aclInfo.aclTypes'
   if (asked.includes('aliyun_ram')) {
-    throw invalid(field, 'aliyun_ram is not available on this server; accepted: default, or default and apache_acl.')
+    throw invalid(field, 'aliyun_ram is not available on this server; send default.')
+  }
+  if (asked.includes('apache_acl')) {
+    throw invalid(
+      field,
+      'apache_acl recognises clients by accounts with grants, which this server cannot make yet (CreateInstanceAccount, CreateInstanceAcl); send default.',
+    )
   }
   if (!asked.includes('default')) {
     throw invalid(

@@ -179,6 +179,10 @@ export const operations = [
        "type": "boolean",
        "description": "Whether the instance may pass its base TPS for a while."
       },
+      "adaptiveElasticity": {
+       "type": "boolean",
+       "description": "Not available on this server: false, or left out. What it does is not published."
+      },
       "messageRetentionTime": {
        "type": "integer",
        "minimum": 24,
@@ -339,6 +343,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -363,12 +369,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "string",
@@ -416,6 +428,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -440,12 +454,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -491,6 +511,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -515,12 +537,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -540,6 +568,7 @@ export const operations = [
       "createTime",
       "updateTime",
       "userId",
+      "autoRenew",
       "productInfo",
       "extConfig",
       "networkInfo",
@@ -708,9 +737,17 @@ export const operations = [
        "type": "string",
        "description": "Account that owns the instance."
       },
+      "autoRenew": {
+       "type": "boolean",
+       "description": "Whether the instance renews itself, as a subscription can."
+      },
+      "autoRenewPeriod": {
+       "type": "integer",
+       "description": "Months of each renewal, when it renews itself."
+      },
       "bid": {
        "type": "string",
-       "description": "Business the account belongs to."
+       "description": "Business the account belongs to; absent, for this server's accounts belong to none."
       },
       "productInfo": {
        "type": "object",
@@ -718,6 +755,8 @@ export const operations = [
         "sendReceiveRatio",
         "autoScaling",
         "supportAutoScaling",
+        "adaptiveElasticity",
+        "maxDelayTime",
         "messageRetentionTime",
         "storageEncryption",
         "traceOn"
@@ -735,6 +774,14 @@ export const operations = [
         "supportAutoScaling": {
          "type": "boolean",
          "description": "Whether the specification has elastic TPS."
+        },
+        "adaptiveElasticity": {
+         "type": "boolean",
+         "description": "Always false: not available on this server."
+        },
+        "maxDelayTime": {
+         "type": "integer",
+         "description": "Seconds a timed message may wait at most."
         },
         "messageRetentionTime": {
          "type": "integer",
@@ -828,7 +875,8 @@ export const operations = [
               "type": "string"
              },
              "zoneId": {
-              "type": "string"
+              "type": "string",
+              "description": "Absent: another product knows."
              }
             }
            }
@@ -960,11 +1008,12 @@ export const operations = [
          "description": "Daily window for upgrades, `HH:mm-HH:mm`."
         },
         "softwareVersion": {
-         "type": "string"
+         "type": "string",
+         "description": "Name and version of the program that carries the messages."
         },
         "upgradeMethod": {
          "type": "string",
-         "description": "`auto` or `manual`."
+         "description": "`auto` or `manual`; manual here, where whoever runs the server upgrades it."
         }
        }
       },
@@ -1136,6 +1185,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -1160,12 +1211,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -1446,6 +1503,10 @@ export const operations = [
        "type": "boolean",
        "description": "Whether the instance may pass its base TPS for a while."
       },
+      "adaptiveElasticity": {
+       "type": "boolean",
+       "description": "Not available on this server: false, or left out. What it does is not published."
+      },
       "messageRetentionTime": {
        "type": "integer",
        "minimum": 24,
@@ -1493,7 +1554,7 @@ export const operations = [
         ]
        },
        "maxItems": 6,
-       "description": "How clients are recognised: `default` by one account, `apache_acl` by accounts with grants."
+       "description": "How clients are recognised: `default`, by one account, which is the only way here so far."
       },
       "defaultVpcAuthFree": {
        "type": "boolean",
@@ -1511,6 +1572,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -1535,12 +1598,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -1602,6 +1671,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -1626,12 +1697,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -1662,6 +1739,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -1686,12 +1765,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "array",
@@ -1756,6 +1841,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -1780,12 +1867,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "array",
@@ -1931,6 +2024,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -1955,12 +2050,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -2089,6 +2190,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -2113,12 +2216,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -2281,6 +2390,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -2305,12 +2416,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -2416,6 +2533,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -2440,12 +2559,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -2542,6 +2667,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -2566,12 +2693,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -2631,6 +2764,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -2655,12 +2790,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -2718,6 +2859,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -2742,12 +2885,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -2931,6 +3080,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -2955,12 +3106,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -3141,6 +3298,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -3165,12 +3324,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -3314,6 +3479,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -3338,12 +3505,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -3403,6 +3576,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -3427,12 +3602,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -3490,6 +3671,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -3514,12 +3697,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -3710,6 +3899,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -3734,12 +3925,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -3953,6 +4150,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -3977,12 +4176,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -4081,6 +4286,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -4105,12 +4312,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -4185,6 +4398,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -4209,12 +4424,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "array",
@@ -4368,6 +4589,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -4392,12 +4615,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "array",
@@ -4510,6 +4739,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -4534,12 +4765,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "array",
@@ -4665,6 +4902,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -4689,12 +4928,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -4814,6 +5059,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -4838,12 +5085,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -5038,6 +5291,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -5062,12 +5317,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -5191,6 +5452,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -5215,12 +5478,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -5370,7 +5639,9 @@ export const operations = [
     "success",
     "code",
     "message",
-    "httpStatusCode"
+    "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage"
    ],
    "properties": {
     "requestId": {
@@ -5394,12 +5665,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     }
    }
   },
@@ -5467,6 +5744,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -5491,12 +5770,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -5760,6 +6045,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -5784,12 +6071,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -6005,6 +6298,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -6029,12 +6324,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -6134,6 +6435,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -6158,12 +6461,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "string",
@@ -6267,6 +6576,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -6291,12 +6602,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -6809,6 +7126,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -6833,12 +7152,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -6984,6 +7309,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -7008,12 +7335,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -7077,6 +7410,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -7101,12 +7436,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -7169,6 +7510,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -7193,12 +7536,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -7335,6 +7684,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -7359,12 +7710,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -7532,6 +7889,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -7556,12 +7915,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -7682,6 +8047,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -7706,12 +8073,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -7801,6 +8174,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -7825,12 +8200,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -7919,6 +8300,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -7943,12 +8326,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -8096,6 +8485,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -8120,12 +8511,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -8331,6 +8728,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -8355,12 +8754,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -8431,6 +8836,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -8455,12 +8862,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -8541,6 +8954,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -8565,12 +8980,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -8638,6 +9059,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -8662,12 +9085,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -8777,6 +9206,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -8801,12 +9232,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -8892,6 +9329,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -8916,12 +9355,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -9058,6 +9503,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -9082,12 +9529,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -9261,6 +9714,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -9285,12 +9740,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -9355,6 +9816,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -9379,12 +9842,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -9434,6 +9903,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -9458,12 +9929,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -9525,6 +10002,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -9549,12 +10028,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -9695,6 +10180,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -9719,12 +10206,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -9982,6 +10475,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -10006,12 +10501,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -10266,6 +10767,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -10290,12 +10793,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -10502,6 +11011,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -10526,12 +11037,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -10764,6 +11281,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -10788,12 +11307,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -10856,6 +11381,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -10880,12 +11407,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -10960,6 +11493,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -10984,12 +11519,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -11099,6 +11640,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -11123,12 +11666,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -11310,6 +11859,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -11334,12 +11885,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "accessDeniedDetail": {
      "type": "string",
@@ -11436,6 +11993,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -11460,12 +12019,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -11607,6 +12172,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -11631,12 +12198,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "boolean",
@@ -11787,6 +12360,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -11811,12 +12386,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",
@@ -12007,6 +12588,8 @@ export const operations = [
     "code",
     "message",
     "httpStatusCode",
+    "dynamicCode",
+    "dynamicMessage",
     "data"
    ],
    "properties": {
@@ -12031,12 +12614,18 @@ export const operations = [
      "description": "Repeats the HTTP status."
     },
     "dynamicCode": {
-     "type": "string",
-     "description": "What the error is about, capitalised."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "What the error is about, capitalised; null when it is about no parameter, or none."
     },
     "dynamicMessage": {
-     "type": "string",
-     "description": "The parameter the error is about."
+     "type": [
+      "string",
+      "null"
+     ],
+     "description": "The parameter the error is about; null likewise."
     },
     "data": {
      "type": "object",

@@ -10,7 +10,7 @@ function characters(text) {
 }
 
 export const CreateInstance = validate20;
-const schema31 = {"type":"object","properties":{"serviceCode":{"type":"string","enum":["rmq"]},"seriesCode":{"type":"string","enum":["standard","professional","ultimate","shared","dedicated"]},"subSeriesCode":{"type":"string","enum":["cluster_ha","single_node","serverless"]},"paymentType":{"type":"string","enum":["PayAsYouGo","Subscription"]},"instanceName":{"type":"string","minLength":1,"maxLength":128,"pattern":"^[\\u4e00-\\u9fa5A-Za-z0-9_-]+$"},"commodityCode":{"type":"string","enum":["ons_rmqpost_public_cn","ons_rmqsub_public_cn","ons_rmqsrvlesspost_public_cn","ons_rmqpost_public_intl","ons_rmqsub_public_intl","ons_rmqsrvlesspost_public_intl"]},"period":{"type":"integer","minimum":1,"maximum":36},"periodUnit":{"type":"string","enum":["Month","Year"]},"autoRenew":{"type":"boolean"},"autoRenewPeriod":{"type":"integer","enum":[1,2,3,6,12]},"remark":{"type":"string","maxLength":128},"resourceGroupId":{"type":"string","maxLength":64},"tags":{"type":"array","items":{"type":"object","required":["key"],"properties":{"key":{"type":"string","minLength":1,"maxLength":128},"value":{"type":"string","maxLength":128}}},"maxItems":20},"productInfo":{"type":"object","properties":{"msgProcessSpec":{"type":"string","minLength":1,"maxLength":64},"sendReceiveRatio":{"type":"number","minimum":0.05,"maximum":0.95},"autoScaling":{"type":"boolean"},"messageRetentionTime":{"type":"integer","minimum":24,"maximum":720},"storageEncryption":{"type":"boolean"},"storageSecretKey":{"type":"string","maxLength":256},"capacityType":{"type":"string","enum":["provisioned","onDemand"]},"provisionedCapacity":{"type":"integer","minimum":1,"maximum":1300000},"traceOn":{"type":"boolean"},"drReplicationMode":{"type":"string","maxLength":64}}},"networkInfo":{"type":"object","required":["vpcInfo","internetInfo"],"properties":{"vpcInfo":{"type":"object","required":["vpcId"],"properties":{"vpcId":{"type":"string","minLength":1,"maxLength":64},"vSwitches":{"type":"array","items":{"type":"object","required":["vSwitchId"],"properties":{"vSwitchId":{"type":"string","minLength":1,"maxLength":64}}},"maxItems":10},"vSwitchId":{"type":"string","maxLength":650},"securityGroupIds":{"type":"string","maxLength":256}}},"internetInfo":{"type":"object","required":["internetSpec","flowOutType"],"properties":{"internetSpec":{"type":"string","enum":["enable","disable"]},"flowOutType":{"type":"string","enum":["payByBandwidth","payByTraffic","uninvolved"]},"flowOutBandwidth":{"type":"integer","minimum":1,"maximum":1000},"ipWhitelist":{"type":"array","items":{"type":"string","minLength":1,"maxLength":43},"maxItems":200}}}}},"aclInfo":{"type":"object","properties":{"defaultVpcAuthFree":{"type":"boolean"}}},"clientToken":{"type":"string","maxLength":64,"pattern":"^[\\x20-\\x7e]*$"}},"required":["serviceCode","seriesCode","subSeriesCode","paymentType","networkInfo"]};
+const schema31 = {"type":"object","properties":{"serviceCode":{"type":"string","enum":["rmq"]},"seriesCode":{"type":"string","enum":["standard","professional","ultimate","shared","dedicated"]},"subSeriesCode":{"type":"string","enum":["cluster_ha","single_node","serverless"]},"paymentType":{"type":"string","enum":["PayAsYouGo","Subscription"]},"instanceName":{"type":"string","minLength":1,"maxLength":128,"pattern":"^[\\u4e00-\\u9fa5A-Za-z0-9_-]+$"},"commodityCode":{"type":"string","enum":["ons_rmqpost_public_cn","ons_rmqsub_public_cn","ons_rmqsrvlesspost_public_cn","ons_rmqpost_public_intl","ons_rmqsub_public_intl","ons_rmqsrvlesspost_public_intl"]},"period":{"type":"integer","minimum":1,"maximum":36},"periodUnit":{"type":"string","enum":["Month","Year"]},"autoRenew":{"type":"boolean"},"autoRenewPeriod":{"type":"integer","enum":[1,2,3,6,12]},"remark":{"type":"string","maxLength":128},"resourceGroupId":{"type":"string","maxLength":64},"tags":{"type":"array","items":{"type":"object","required":["key"],"properties":{"key":{"type":"string","minLength":1,"maxLength":128},"value":{"type":"string","maxLength":128}}},"maxItems":20},"productInfo":{"type":"object","properties":{"msgProcessSpec":{"type":"string","minLength":1,"maxLength":64},"sendReceiveRatio":{"type":"number","minimum":0.05,"maximum":0.95},"autoScaling":{"type":"boolean"},"adaptiveElasticity":{"type":"boolean"},"messageRetentionTime":{"type":"integer","minimum":24,"maximum":720},"storageEncryption":{"type":"boolean"},"storageSecretKey":{"type":"string","maxLength":256},"capacityType":{"type":"string","enum":["provisioned","onDemand"]},"provisionedCapacity":{"type":"integer","minimum":1,"maximum":1300000},"traceOn":{"type":"boolean"},"drReplicationMode":{"type":"string","maxLength":64}}},"networkInfo":{"type":"object","required":["vpcInfo","internetInfo"],"properties":{"vpcInfo":{"type":"object","required":["vpcId"],"properties":{"vpcId":{"type":"string","minLength":1,"maxLength":64},"vSwitches":{"type":"array","items":{"type":"object","required":["vSwitchId"],"properties":{"vSwitchId":{"type":"string","minLength":1,"maxLength":64}}},"maxItems":10},"vSwitchId":{"type":"string","maxLength":650},"securityGroupIds":{"type":"string","maxLength":256}}},"internetInfo":{"type":"object","required":["internetSpec","flowOutType"],"properties":{"internetSpec":{"type":"string","enum":["enable","disable"]},"flowOutType":{"type":"string","enum":["payByBandwidth","payByTraffic","uninvolved"]},"flowOutBandwidth":{"type":"integer","minimum":1,"maximum":1000},"ipWhitelist":{"type":"array","items":{"type":"string","minLength":1,"maxLength":43},"maxItems":200}}}}},"aclInfo":{"type":"object","properties":{"defaultVpcAuthFree":{"type":"boolean"}}},"clientToken":{"type":"string","maxLength":64,"pattern":"^[\\x20-\\x7e]*$"}},"required":["serviceCode","seriesCode","subSeriesCode","paymentType","networkInfo"]};
 const func1 = characters;
 const pattern4 = new RegExp("^[\\u4e00-\\u9fa5A-Za-z0-9_-]+$", "u");
 const pattern5 = new RegExp("^[\\x20-\\x7e]*$", "u");
@@ -575,10 +575,9 @@ vErrors.push(err46);
 errors++;
 }
 }
-if(data16.messageRetentionTime !== undefined){
-let data20 = data16.messageRetentionTime;
-if(!(((typeof data20 == "number") && (!(data20 % 1) && !isNaN(data20))) && (isFinite(data20)))){
-const err47 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"type",params:{type: "integer"}};
+if(data16.adaptiveElasticity !== undefined){
+if(typeof data16.adaptiveElasticity !== "boolean"){
+const err47 = {instancePath:instancePath+"/productInfo/adaptiveElasticity",keyword:"type",params:{type: "boolean"}};
 if(vErrors === null){
 vErrors = [err47];
 }
@@ -587,9 +586,11 @@ vErrors.push(err47);
 }
 errors++;
 }
-if((typeof data20 == "number") && (isFinite(data20))){
-if(data20 > 720 || isNaN(data20)){
-const err48 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"maximum",params:{comparison: "<=", limit: 720}};
+}
+if(data16.messageRetentionTime !== undefined){
+let data21 = data16.messageRetentionTime;
+if(!(((typeof data21 == "number") && (!(data21 % 1) && !isNaN(data21))) && (isFinite(data21)))){
+const err48 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"type",params:{type: "integer"}};
 if(vErrors === null){
 vErrors = [err48];
 }
@@ -598,8 +599,9 @@ vErrors.push(err48);
 }
 errors++;
 }
-if(data20 < 24 || isNaN(data20)){
-const err49 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"minimum",params:{comparison: ">=", limit: 24}};
+if((typeof data21 == "number") && (isFinite(data21))){
+if(data21 > 720 || isNaN(data21)){
+const err49 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"maximum",params:{comparison: "<=", limit: 720}};
 if(vErrors === null){
 vErrors = [err49];
 }
@@ -608,11 +610,8 @@ vErrors.push(err49);
 }
 errors++;
 }
-}
-}
-if(data16.storageEncryption !== undefined){
-if(typeof data16.storageEncryption !== "boolean"){
-const err50 = {instancePath:instancePath+"/productInfo/storageEncryption",keyword:"type",params:{type: "boolean"}};
+if(data21 < 24 || isNaN(data21)){
+const err50 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"minimum",params:{comparison: ">=", limit: 24}};
 if(vErrors === null){
 vErrors = [err50];
 }
@@ -622,11 +621,10 @@ vErrors.push(err50);
 errors++;
 }
 }
-if(data16.storageSecretKey !== undefined){
-let data22 = data16.storageSecretKey;
-if(typeof data22 === "string"){
-if(func1(data22) > 256){
-const err51 = {instancePath:instancePath+"/productInfo/storageSecretKey",keyword:"maxLength",params:{limit: 256}};
+}
+if(data16.storageEncryption !== undefined){
+if(typeof data16.storageEncryption !== "boolean"){
+const err51 = {instancePath:instancePath+"/productInfo/storageEncryption",keyword:"type",params:{type: "boolean"}};
 if(vErrors === null){
 vErrors = [err51];
 }
@@ -636,8 +634,11 @@ vErrors.push(err51);
 errors++;
 }
 }
-else {
-const err52 = {instancePath:instancePath+"/productInfo/storageSecretKey",keyword:"type",params:{type: "string"}};
+if(data16.storageSecretKey !== undefined){
+let data23 = data16.storageSecretKey;
+if(typeof data23 === "string"){
+if(func1(data23) > 256){
+const err52 = {instancePath:instancePath+"/productInfo/storageSecretKey",keyword:"maxLength",params:{limit: 256}};
 if(vErrors === null){
 vErrors = [err52];
 }
@@ -647,10 +648,8 @@ vErrors.push(err52);
 errors++;
 }
 }
-if(data16.capacityType !== undefined){
-let data23 = data16.capacityType;
-if(typeof data23 !== "string"){
-const err53 = {instancePath:instancePath+"/productInfo/capacityType",keyword:"type",params:{type: "string"}};
+else {
+const err53 = {instancePath:instancePath+"/productInfo/storageSecretKey",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err53];
 }
@@ -659,8 +658,11 @@ vErrors.push(err53);
 }
 errors++;
 }
-if(!((data23 === "provisioned") || (data23 === "onDemand"))){
-const err54 = {instancePath:instancePath+"/productInfo/capacityType",keyword:"enum",params:{allowedValues: schema31.properties.productInfo.properties.capacityType.enum}};
+}
+if(data16.capacityType !== undefined){
+let data24 = data16.capacityType;
+if(typeof data24 !== "string"){
+const err54 = {instancePath:instancePath+"/productInfo/capacityType",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err54];
 }
@@ -669,11 +671,8 @@ vErrors.push(err54);
 }
 errors++;
 }
-}
-if(data16.provisionedCapacity !== undefined){
-let data24 = data16.provisionedCapacity;
-if(!(((typeof data24 == "number") && (!(data24 % 1) && !isNaN(data24))) && (isFinite(data24)))){
-const err55 = {instancePath:instancePath+"/productInfo/provisionedCapacity",keyword:"type",params:{type: "integer"}};
+if(!((data24 === "provisioned") || (data24 === "onDemand"))){
+const err55 = {instancePath:instancePath+"/productInfo/capacityType",keyword:"enum",params:{allowedValues: schema31.properties.productInfo.properties.capacityType.enum}};
 if(vErrors === null){
 vErrors = [err55];
 }
@@ -682,9 +681,11 @@ vErrors.push(err55);
 }
 errors++;
 }
-if((typeof data24 == "number") && (isFinite(data24))){
-if(data24 > 1300000 || isNaN(data24)){
-const err56 = {instancePath:instancePath+"/productInfo/provisionedCapacity",keyword:"maximum",params:{comparison: "<=", limit: 1300000}};
+}
+if(data16.provisionedCapacity !== undefined){
+let data25 = data16.provisionedCapacity;
+if(!(((typeof data25 == "number") && (!(data25 % 1) && !isNaN(data25))) && (isFinite(data25)))){
+const err56 = {instancePath:instancePath+"/productInfo/provisionedCapacity",keyword:"type",params:{type: "integer"}};
 if(vErrors === null){
 vErrors = [err56];
 }
@@ -693,8 +694,9 @@ vErrors.push(err56);
 }
 errors++;
 }
-if(data24 < 1 || isNaN(data24)){
-const err57 = {instancePath:instancePath+"/productInfo/provisionedCapacity",keyword:"minimum",params:{comparison: ">=", limit: 1}};
+if((typeof data25 == "number") && (isFinite(data25))){
+if(data25 > 1300000 || isNaN(data25)){
+const err57 = {instancePath:instancePath+"/productInfo/provisionedCapacity",keyword:"maximum",params:{comparison: "<=", limit: 1300000}};
 if(vErrors === null){
 vErrors = [err57];
 }
@@ -703,11 +705,8 @@ vErrors.push(err57);
 }
 errors++;
 }
-}
-}
-if(data16.traceOn !== undefined){
-if(typeof data16.traceOn !== "boolean"){
-const err58 = {instancePath:instancePath+"/productInfo/traceOn",keyword:"type",params:{type: "boolean"}};
+if(data25 < 1 || isNaN(data25)){
+const err58 = {instancePath:instancePath+"/productInfo/provisionedCapacity",keyword:"minimum",params:{comparison: ">=", limit: 1}};
 if(vErrors === null){
 vErrors = [err58];
 }
@@ -717,11 +716,10 @@ vErrors.push(err58);
 errors++;
 }
 }
-if(data16.drReplicationMode !== undefined){
-let data26 = data16.drReplicationMode;
-if(typeof data26 === "string"){
-if(func1(data26) > 64){
-const err59 = {instancePath:instancePath+"/productInfo/drReplicationMode",keyword:"maxLength",params:{limit: 64}};
+}
+if(data16.traceOn !== undefined){
+if(typeof data16.traceOn !== "boolean"){
+const err59 = {instancePath:instancePath+"/productInfo/traceOn",keyword:"type",params:{type: "boolean"}};
 if(vErrors === null){
 vErrors = [err59];
 }
@@ -731,8 +729,11 @@ vErrors.push(err59);
 errors++;
 }
 }
-else {
-const err60 = {instancePath:instancePath+"/productInfo/drReplicationMode",keyword:"type",params:{type: "string"}};
+if(data16.drReplicationMode !== undefined){
+let data27 = data16.drReplicationMode;
+if(typeof data27 === "string"){
+if(func1(data27) > 64){
+const err60 = {instancePath:instancePath+"/productInfo/drReplicationMode",keyword:"maxLength",params:{limit: 64}};
 if(vErrors === null){
 vErrors = [err60];
 }
@@ -742,9 +743,8 @@ vErrors.push(err60);
 errors++;
 }
 }
-}
 else {
-const err61 = {instancePath:instancePath+"/productInfo",keyword:"type",params:{type: "object"}};
+const err61 = {instancePath:instancePath+"/productInfo/drReplicationMode",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err61];
 }
@@ -754,11 +754,9 @@ vErrors.push(err61);
 errors++;
 }
 }
-if(data.networkInfo !== undefined){
-let data27 = data.networkInfo;
-if(data27 && typeof data27 == "object" && !Array.isArray(data27)){
-if(data27.vpcInfo === undefined){
-const err62 = {instancePath:instancePath+"/networkInfo",keyword:"required",params:{missingProperty: "vpcInfo"}};
+}
+else {
+const err62 = {instancePath:instancePath+"/productInfo",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err62];
 }
@@ -767,8 +765,12 @@ vErrors.push(err62);
 }
 errors++;
 }
-if(data27.internetInfo === undefined){
-const err63 = {instancePath:instancePath+"/networkInfo",keyword:"required",params:{missingProperty: "internetInfo"}};
+}
+if(data.networkInfo !== undefined){
+let data28 = data.networkInfo;
+if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
+if(data28.vpcInfo === undefined){
+const err63 = {instancePath:instancePath+"/networkInfo",keyword:"required",params:{missingProperty: "vpcInfo"}};
 if(vErrors === null){
 vErrors = [err63];
 }
@@ -777,11 +779,8 @@ vErrors.push(err63);
 }
 errors++;
 }
-if(data27.vpcInfo !== undefined){
-let data28 = data27.vpcInfo;
-if(data28 && typeof data28 == "object" && !Array.isArray(data28)){
-if(data28.vpcId === undefined){
-const err64 = {instancePath:instancePath+"/networkInfo/vpcInfo",keyword:"required",params:{missingProperty: "vpcId"}};
+if(data28.internetInfo === undefined){
+const err64 = {instancePath:instancePath+"/networkInfo",keyword:"required",params:{missingProperty: "internetInfo"}};
 if(vErrors === null){
 vErrors = [err64];
 }
@@ -790,11 +789,11 @@ vErrors.push(err64);
 }
 errors++;
 }
-if(data28.vpcId !== undefined){
-let data29 = data28.vpcId;
-if(typeof data29 === "string"){
-if(func1(data29) > 64){
-const err65 = {instancePath:instancePath+"/networkInfo/vpcInfo/vpcId",keyword:"maxLength",params:{limit: 64}};
+if(data28.vpcInfo !== undefined){
+let data29 = data28.vpcInfo;
+if(data29 && typeof data29 == "object" && !Array.isArray(data29)){
+if(data29.vpcId === undefined){
+const err65 = {instancePath:instancePath+"/networkInfo/vpcInfo",keyword:"required",params:{missingProperty: "vpcId"}};
 if(vErrors === null){
 vErrors = [err65];
 }
@@ -803,8 +802,11 @@ vErrors.push(err65);
 }
 errors++;
 }
-if(func1(data29) < 1){
-const err66 = {instancePath:instancePath+"/networkInfo/vpcInfo/vpcId",keyword:"minLength",params:{limit: 1}};
+if(data29.vpcId !== undefined){
+let data30 = data29.vpcId;
+if(typeof data30 === "string"){
+if(func1(data30) > 64){
+const err66 = {instancePath:instancePath+"/networkInfo/vpcInfo/vpcId",keyword:"maxLength",params:{limit: 64}};
 if(vErrors === null){
 vErrors = [err66];
 }
@@ -813,9 +815,8 @@ vErrors.push(err66);
 }
 errors++;
 }
-}
-else {
-const err67 = {instancePath:instancePath+"/networkInfo/vpcInfo/vpcId",keyword:"type",params:{type: "string"}};
+if(func1(data30) < 1){
+const err67 = {instancePath:instancePath+"/networkInfo/vpcInfo/vpcId",keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err67];
 }
@@ -825,11 +826,8 @@ vErrors.push(err67);
 errors++;
 }
 }
-if(data28.vSwitches !== undefined){
-let data30 = data28.vSwitches;
-if(Array.isArray(data30)){
-if(data30.length > 10){
-const err68 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches",keyword:"maxItems",params:{limit: 10}};
+else {
+const err68 = {instancePath:instancePath+"/networkInfo/vpcInfo/vpcId",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err68];
 }
@@ -838,12 +836,12 @@ vErrors.push(err68);
 }
 errors++;
 }
-const len1 = data30.length;
-for(let i1=0; i1<len1; i1++){
-let data31 = data30[i1];
-if(data31 && typeof data31 == "object" && !Array.isArray(data31)){
-if(data31.vSwitchId === undefined){
-const err69 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1,keyword:"required",params:{missingProperty: "vSwitchId"}};
+}
+if(data29.vSwitches !== undefined){
+let data31 = data29.vSwitches;
+if(Array.isArray(data31)){
+if(data31.length > 10){
+const err69 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches",keyword:"maxItems",params:{limit: 10}};
 if(vErrors === null){
 vErrors = [err69];
 }
@@ -852,11 +850,12 @@ vErrors.push(err69);
 }
 errors++;
 }
-if(data31.vSwitchId !== undefined){
-let data32 = data31.vSwitchId;
-if(typeof data32 === "string"){
-if(func1(data32) > 64){
-const err70 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1+"/vSwitchId",keyword:"maxLength",params:{limit: 64}};
+const len1 = data31.length;
+for(let i1=0; i1<len1; i1++){
+let data32 = data31[i1];
+if(data32 && typeof data32 == "object" && !Array.isArray(data32)){
+if(data32.vSwitchId === undefined){
+const err70 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1,keyword:"required",params:{missingProperty: "vSwitchId"}};
 if(vErrors === null){
 vErrors = [err70];
 }
@@ -865,8 +864,11 @@ vErrors.push(err70);
 }
 errors++;
 }
-if(func1(data32) < 1){
-const err71 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1+"/vSwitchId",keyword:"minLength",params:{limit: 1}};
+if(data32.vSwitchId !== undefined){
+let data33 = data32.vSwitchId;
+if(typeof data33 === "string"){
+if(func1(data33) > 64){
+const err71 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1+"/vSwitchId",keyword:"maxLength",params:{limit: 64}};
 if(vErrors === null){
 vErrors = [err71];
 }
@@ -875,9 +877,8 @@ vErrors.push(err71);
 }
 errors++;
 }
-}
-else {
-const err72 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1+"/vSwitchId",keyword:"type",params:{type: "string"}};
+if(func1(data33) < 1){
+const err72 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1+"/vSwitchId",keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err72];
 }
@@ -887,9 +888,8 @@ vErrors.push(err72);
 errors++;
 }
 }
-}
 else {
-const err73 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1,keyword:"type",params:{type: "object"}};
+const err73 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1+"/vSwitchId",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err73];
 }
@@ -901,7 +901,7 @@ errors++;
 }
 }
 else {
-const err74 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches",keyword:"type",params:{type: "array"}};
+const err74 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches/" + i1,keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err74];
 }
@@ -911,11 +911,9 @@ vErrors.push(err74);
 errors++;
 }
 }
-if(data28.vSwitchId !== undefined){
-let data33 = data28.vSwitchId;
-if(typeof data33 === "string"){
-if(func1(data33) > 650){
-const err75 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitchId",keyword:"maxLength",params:{limit: 650}};
+}
+else {
+const err75 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitches",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err75];
 }
@@ -925,8 +923,11 @@ vErrors.push(err75);
 errors++;
 }
 }
-else {
-const err76 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitchId",keyword:"type",params:{type: "string"}};
+if(data29.vSwitchId !== undefined){
+let data34 = data29.vSwitchId;
+if(typeof data34 === "string"){
+if(func1(data34) > 650){
+const err76 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitchId",keyword:"maxLength",params:{limit: 650}};
 if(vErrors === null){
 vErrors = [err76];
 }
@@ -936,11 +937,8 @@ vErrors.push(err76);
 errors++;
 }
 }
-if(data28.securityGroupIds !== undefined){
-let data34 = data28.securityGroupIds;
-if(typeof data34 === "string"){
-if(func1(data34) > 256){
-const err77 = {instancePath:instancePath+"/networkInfo/vpcInfo/securityGroupIds",keyword:"maxLength",params:{limit: 256}};
+else {
+const err77 = {instancePath:instancePath+"/networkInfo/vpcInfo/vSwitchId",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err77];
 }
@@ -950,8 +948,11 @@ vErrors.push(err77);
 errors++;
 }
 }
-else {
-const err78 = {instancePath:instancePath+"/networkInfo/vpcInfo/securityGroupIds",keyword:"type",params:{type: "string"}};
+if(data29.securityGroupIds !== undefined){
+let data35 = data29.securityGroupIds;
+if(typeof data35 === "string"){
+if(func1(data35) > 256){
+const err78 = {instancePath:instancePath+"/networkInfo/vpcInfo/securityGroupIds",keyword:"maxLength",params:{limit: 256}};
 if(vErrors === null){
 vErrors = [err78];
 }
@@ -961,9 +962,8 @@ vErrors.push(err78);
 errors++;
 }
 }
-}
 else {
-const err79 = {instancePath:instancePath+"/networkInfo/vpcInfo",keyword:"type",params:{type: "object"}};
+const err79 = {instancePath:instancePath+"/networkInfo/vpcInfo/securityGroupIds",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err79];
 }
@@ -973,11 +973,9 @@ vErrors.push(err79);
 errors++;
 }
 }
-if(data27.internetInfo !== undefined){
-let data35 = data27.internetInfo;
-if(data35 && typeof data35 == "object" && !Array.isArray(data35)){
-if(data35.internetSpec === undefined){
-const err80 = {instancePath:instancePath+"/networkInfo/internetInfo",keyword:"required",params:{missingProperty: "internetSpec"}};
+}
+else {
+const err80 = {instancePath:instancePath+"/networkInfo/vpcInfo",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err80];
 }
@@ -986,8 +984,12 @@ vErrors.push(err80);
 }
 errors++;
 }
-if(data35.flowOutType === undefined){
-const err81 = {instancePath:instancePath+"/networkInfo/internetInfo",keyword:"required",params:{missingProperty: "flowOutType"}};
+}
+if(data28.internetInfo !== undefined){
+let data36 = data28.internetInfo;
+if(data36 && typeof data36 == "object" && !Array.isArray(data36)){
+if(data36.internetSpec === undefined){
+const err81 = {instancePath:instancePath+"/networkInfo/internetInfo",keyword:"required",params:{missingProperty: "internetSpec"}};
 if(vErrors === null){
 vErrors = [err81];
 }
@@ -996,10 +998,8 @@ vErrors.push(err81);
 }
 errors++;
 }
-if(data35.internetSpec !== undefined){
-let data36 = data35.internetSpec;
-if(typeof data36 !== "string"){
-const err82 = {instancePath:instancePath+"/networkInfo/internetInfo/internetSpec",keyword:"type",params:{type: "string"}};
+if(data36.flowOutType === undefined){
+const err82 = {instancePath:instancePath+"/networkInfo/internetInfo",keyword:"required",params:{missingProperty: "flowOutType"}};
 if(vErrors === null){
 vErrors = [err82];
 }
@@ -1008,8 +1008,10 @@ vErrors.push(err82);
 }
 errors++;
 }
-if(!((data36 === "enable") || (data36 === "disable"))){
-const err83 = {instancePath:instancePath+"/networkInfo/internetInfo/internetSpec",keyword:"enum",params:{allowedValues: schema31.properties.networkInfo.properties.internetInfo.properties.internetSpec.enum}};
+if(data36.internetSpec !== undefined){
+let data37 = data36.internetSpec;
+if(typeof data37 !== "string"){
+const err83 = {instancePath:instancePath+"/networkInfo/internetInfo/internetSpec",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err83];
 }
@@ -1018,11 +1020,8 @@ vErrors.push(err83);
 }
 errors++;
 }
-}
-if(data35.flowOutType !== undefined){
-let data37 = data35.flowOutType;
-if(typeof data37 !== "string"){
-const err84 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutType",keyword:"type",params:{type: "string"}};
+if(!((data37 === "enable") || (data37 === "disable"))){
+const err84 = {instancePath:instancePath+"/networkInfo/internetInfo/internetSpec",keyword:"enum",params:{allowedValues: schema31.properties.networkInfo.properties.internetInfo.properties.internetSpec.enum}};
 if(vErrors === null){
 vErrors = [err84];
 }
@@ -1031,8 +1030,11 @@ vErrors.push(err84);
 }
 errors++;
 }
-if(!(((data37 === "payByBandwidth") || (data37 === "payByTraffic")) || (data37 === "uninvolved"))){
-const err85 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutType",keyword:"enum",params:{allowedValues: schema31.properties.networkInfo.properties.internetInfo.properties.flowOutType.enum}};
+}
+if(data36.flowOutType !== undefined){
+let data38 = data36.flowOutType;
+if(typeof data38 !== "string"){
+const err85 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutType",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err85];
 }
@@ -1041,11 +1043,8 @@ vErrors.push(err85);
 }
 errors++;
 }
-}
-if(data35.flowOutBandwidth !== undefined){
-let data38 = data35.flowOutBandwidth;
-if(!(((typeof data38 == "number") && (!(data38 % 1) && !isNaN(data38))) && (isFinite(data38)))){
-const err86 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutBandwidth",keyword:"type",params:{type: "integer"}};
+if(!(((data38 === "payByBandwidth") || (data38 === "payByTraffic")) || (data38 === "uninvolved"))){
+const err86 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutType",keyword:"enum",params:{allowedValues: schema31.properties.networkInfo.properties.internetInfo.properties.flowOutType.enum}};
 if(vErrors === null){
 vErrors = [err86];
 }
@@ -1054,9 +1053,11 @@ vErrors.push(err86);
 }
 errors++;
 }
-if((typeof data38 == "number") && (isFinite(data38))){
-if(data38 > 1000 || isNaN(data38)){
-const err87 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutBandwidth",keyword:"maximum",params:{comparison: "<=", limit: 1000}};
+}
+if(data36.flowOutBandwidth !== undefined){
+let data39 = data36.flowOutBandwidth;
+if(!(((typeof data39 == "number") && (!(data39 % 1) && !isNaN(data39))) && (isFinite(data39)))){
+const err87 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutBandwidth",keyword:"type",params:{type: "integer"}};
 if(vErrors === null){
 vErrors = [err87];
 }
@@ -1065,8 +1066,9 @@ vErrors.push(err87);
 }
 errors++;
 }
-if(data38 < 1 || isNaN(data38)){
-const err88 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutBandwidth",keyword:"minimum",params:{comparison: ">=", limit: 1}};
+if((typeof data39 == "number") && (isFinite(data39))){
+if(data39 > 1000 || isNaN(data39)){
+const err88 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutBandwidth",keyword:"maximum",params:{comparison: "<=", limit: 1000}};
 if(vErrors === null){
 vErrors = [err88];
 }
@@ -1075,13 +1077,8 @@ vErrors.push(err88);
 }
 errors++;
 }
-}
-}
-if(data35.ipWhitelist !== undefined){
-let data39 = data35.ipWhitelist;
-if(Array.isArray(data39)){
-if(data39.length > 200){
-const err89 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist",keyword:"maxItems",params:{limit: 200}};
+if(data39 < 1 || isNaN(data39)){
+const err89 = {instancePath:instancePath+"/networkInfo/internetInfo/flowOutBandwidth",keyword:"minimum",params:{comparison: ">=", limit: 1}};
 if(vErrors === null){
 vErrors = [err89];
 }
@@ -1090,12 +1087,13 @@ vErrors.push(err89);
 }
 errors++;
 }
-const len2 = data39.length;
-for(let i2=0; i2<len2; i2++){
-let data40 = data39[i2];
-if(typeof data40 === "string"){
-if(func1(data40) > 43){
-const err90 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i2,keyword:"maxLength",params:{limit: 43}};
+}
+}
+if(data36.ipWhitelist !== undefined){
+let data40 = data36.ipWhitelist;
+if(Array.isArray(data40)){
+if(data40.length > 200){
+const err90 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist",keyword:"maxItems",params:{limit: 200}};
 if(vErrors === null){
 vErrors = [err90];
 }
@@ -1104,8 +1102,12 @@ vErrors.push(err90);
 }
 errors++;
 }
-if(func1(data40) < 1){
-const err91 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i2,keyword:"minLength",params:{limit: 1}};
+const len2 = data40.length;
+for(let i2=0; i2<len2; i2++){
+let data41 = data40[i2];
+if(typeof data41 === "string"){
+if(func1(data41) > 43){
+const err91 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i2,keyword:"maxLength",params:{limit: 43}};
 if(vErrors === null){
 vErrors = [err91];
 }
@@ -1114,9 +1116,8 @@ vErrors.push(err91);
 }
 errors++;
 }
-}
-else {
-const err92 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i2,keyword:"type",params:{type: "string"}};
+if(func1(data41) < 1){
+const err92 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i2,keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err92];
 }
@@ -1126,9 +1127,8 @@ vErrors.push(err92);
 errors++;
 }
 }
-}
 else {
-const err93 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist",keyword:"type",params:{type: "array"}};
+const err93 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i2,keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err93];
 }
@@ -1140,7 +1140,7 @@ errors++;
 }
 }
 else {
-const err94 = {instancePath:instancePath+"/networkInfo/internetInfo",keyword:"type",params:{type: "object"}};
+const err94 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err94];
 }
@@ -1152,7 +1152,7 @@ errors++;
 }
 }
 else {
-const err95 = {instancePath:instancePath+"/networkInfo",keyword:"type",params:{type: "object"}};
+const err95 = {instancePath:instancePath+"/networkInfo/internetInfo",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err95];
 }
@@ -1162,12 +1162,9 @@ vErrors.push(err95);
 errors++;
 }
 }
-if(data.aclInfo !== undefined){
-let data41 = data.aclInfo;
-if(data41 && typeof data41 == "object" && !Array.isArray(data41)){
-if(data41.defaultVpcAuthFree !== undefined){
-if(typeof data41.defaultVpcAuthFree !== "boolean"){
-const err96 = {instancePath:instancePath+"/aclInfo/defaultVpcAuthFree",keyword:"type",params:{type: "boolean"}};
+}
+else {
+const err96 = {instancePath:instancePath+"/networkInfo",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err96];
 }
@@ -1177,9 +1174,12 @@ vErrors.push(err96);
 errors++;
 }
 }
-}
-else {
-const err97 = {instancePath:instancePath+"/aclInfo",keyword:"type",params:{type: "object"}};
+if(data.aclInfo !== undefined){
+let data42 = data.aclInfo;
+if(data42 && typeof data42 == "object" && !Array.isArray(data42)){
+if(data42.defaultVpcAuthFree !== undefined){
+if(typeof data42.defaultVpcAuthFree !== "boolean"){
+const err97 = {instancePath:instancePath+"/aclInfo/defaultVpcAuthFree",keyword:"type",params:{type: "boolean"}};
 if(vErrors === null){
 vErrors = [err97];
 }
@@ -1189,11 +1189,9 @@ vErrors.push(err97);
 errors++;
 }
 }
-if(data.clientToken !== undefined){
-let data43 = data.clientToken;
-if(typeof data43 === "string"){
-if(func1(data43) > 64){
-const err98 = {instancePath:instancePath+"/clientToken",keyword:"maxLength",params:{limit: 64}};
+}
+else {
+const err98 = {instancePath:instancePath+"/aclInfo",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err98];
 }
@@ -1202,8 +1200,12 @@ vErrors.push(err98);
 }
 errors++;
 }
-if(!pattern5.test(data43)){
-const err99 = {instancePath:instancePath+"/clientToken",keyword:"pattern",params:{pattern: "^[\\x20-\\x7e]*$"}};
+}
+if(data.clientToken !== undefined){
+let data44 = data.clientToken;
+if(typeof data44 === "string"){
+if(func1(data44) > 64){
+const err99 = {instancePath:instancePath+"/clientToken",keyword:"maxLength",params:{limit: 64}};
 if(vErrors === null){
 vErrors = [err99];
 }
@@ -1212,9 +1214,8 @@ vErrors.push(err99);
 }
 errors++;
 }
-}
-else {
-const err100 = {instancePath:instancePath+"/clientToken",keyword:"type",params:{type: "string"}};
+if(!pattern5.test(data44)){
+const err100 = {instancePath:instancePath+"/clientToken",keyword:"pattern",params:{pattern: "^[\\x20-\\x7e]*$"}};
 if(vErrors === null){
 vErrors = [err100];
 }
@@ -1224,14 +1225,25 @@ vErrors.push(err100);
 errors++;
 }
 }
-}
 else {
-const err101 = {instancePath,keyword:"type",params:{type: "object"}};
+const err101 = {instancePath:instancePath+"/clientToken",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err101];
 }
 else {
 vErrors.push(err101);
+}
+errors++;
+}
+}
+}
+else {
+const err102 = {instancePath,keyword:"type",params:{type: "object"}};
+if(vErrors === null){
+vErrors = [err102];
+}
+else {
+vErrors.push(err102);
 }
 errors++;
 }
@@ -1682,7 +1694,7 @@ return errors === 0;
 validate23.evaluated = {"props":{"filter":true,"pageNumber":true,"pageSize":true,"resourceGroupId":true,"seriesCodes":true,"storageSecretKey":true,"tags":true},"dynamicProps":false,"dynamicItems":false};
 
 export const UpdateInstance = validate24;
-const schema35 = {"type":"object","properties":{"instanceName":{"type":"string","minLength":1,"maxLength":128,"pattern":"^[\\u4e00-\\u9fa5A-Za-z0-9_-]+$"},"remark":{"type":"string","maxLength":128},"productInfo":{"type":"object","properties":{"sendReceiveRatio":{"type":"number","minimum":0.05,"maximum":1},"autoScaling":{"type":"boolean"},"messageRetentionTime":{"type":"integer","minimum":24,"maximum":720},"traceOn":{"type":"boolean"}}},"networkInfo":{"type":"object","properties":{"internetInfo":{"type":"object","properties":{"ipWhitelist":{"type":"array","items":{"type":"string","minLength":1,"maxLength":43},"maxItems":200}}}}},"aclInfo":{"type":"object","properties":{"aclTypes":{"type":"array","items":{"type":"string","enum":["default","apache_acl","aliyun_ram"]},"maxItems":6},"defaultVpcAuthFree":{"type":"boolean"}}},"instanceId":{"type":"string","minLength":1,"maxLength":255}},"required":["instanceId"]};
+const schema35 = {"type":"object","properties":{"instanceName":{"type":"string","minLength":1,"maxLength":128,"pattern":"^[\\u4e00-\\u9fa5A-Za-z0-9_-]+$"},"remark":{"type":"string","maxLength":128},"productInfo":{"type":"object","properties":{"sendReceiveRatio":{"type":"number","minimum":0.05,"maximum":1},"autoScaling":{"type":"boolean"},"adaptiveElasticity":{"type":"boolean"},"messageRetentionTime":{"type":"integer","minimum":24,"maximum":720},"traceOn":{"type":"boolean"}}},"networkInfo":{"type":"object","properties":{"internetInfo":{"type":"object","properties":{"ipWhitelist":{"type":"array","items":{"type":"string","minLength":1,"maxLength":43},"maxItems":200}}}}},"aclInfo":{"type":"object","properties":{"aclTypes":{"type":"array","items":{"type":"string","enum":["default","apache_acl","aliyun_ram"]},"maxItems":6},"defaultVpcAuthFree":{"type":"boolean"}}},"instanceId":{"type":"string","minLength":1,"maxLength":255}},"required":["instanceId"]};
 
 function validate24(data, {instancePath="", parentData, parentDataProperty, rootData=data, dynamicAnchors={}}={}){
 let vErrors = null;
@@ -1825,10 +1837,9 @@ vErrors.push(err10);
 errors++;
 }
 }
-if(data2.messageRetentionTime !== undefined){
-let data5 = data2.messageRetentionTime;
-if(!(((typeof data5 == "number") && (!(data5 % 1) && !isNaN(data5))) && (isFinite(data5)))){
-const err11 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"type",params:{type: "integer"}};
+if(data2.adaptiveElasticity !== undefined){
+if(typeof data2.adaptiveElasticity !== "boolean"){
+const err11 = {instancePath:instancePath+"/productInfo/adaptiveElasticity",keyword:"type",params:{type: "boolean"}};
 if(vErrors === null){
 vErrors = [err11];
 }
@@ -1837,9 +1848,11 @@ vErrors.push(err11);
 }
 errors++;
 }
-if((typeof data5 == "number") && (isFinite(data5))){
-if(data5 > 720 || isNaN(data5)){
-const err12 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"maximum",params:{comparison: "<=", limit: 720}};
+}
+if(data2.messageRetentionTime !== undefined){
+let data6 = data2.messageRetentionTime;
+if(!(((typeof data6 == "number") && (!(data6 % 1) && !isNaN(data6))) && (isFinite(data6)))){
+const err12 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"type",params:{type: "integer"}};
 if(vErrors === null){
 vErrors = [err12];
 }
@@ -1848,8 +1861,9 @@ vErrors.push(err12);
 }
 errors++;
 }
-if(data5 < 24 || isNaN(data5)){
-const err13 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"minimum",params:{comparison: ">=", limit: 24}};
+if((typeof data6 == "number") && (isFinite(data6))){
+if(data6 > 720 || isNaN(data6)){
+const err13 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"maximum",params:{comparison: "<=", limit: 720}};
 if(vErrors === null){
 vErrors = [err13];
 }
@@ -1858,11 +1872,8 @@ vErrors.push(err13);
 }
 errors++;
 }
-}
-}
-if(data2.traceOn !== undefined){
-if(typeof data2.traceOn !== "boolean"){
-const err14 = {instancePath:instancePath+"/productInfo/traceOn",keyword:"type",params:{type: "boolean"}};
+if(data6 < 24 || isNaN(data6)){
+const err14 = {instancePath:instancePath+"/productInfo/messageRetentionTime",keyword:"minimum",params:{comparison: ">=", limit: 24}};
 if(vErrors === null){
 vErrors = [err14];
 }
@@ -1873,8 +1884,9 @@ errors++;
 }
 }
 }
-else {
-const err15 = {instancePath:instancePath+"/productInfo",keyword:"type",params:{type: "object"}};
+if(data2.traceOn !== undefined){
+if(typeof data2.traceOn !== "boolean"){
+const err15 = {instancePath:instancePath+"/productInfo/traceOn",keyword:"type",params:{type: "boolean"}};
 if(vErrors === null){
 vErrors = [err15];
 }
@@ -1884,17 +1896,9 @@ vErrors.push(err15);
 errors++;
 }
 }
-if(data.networkInfo !== undefined){
-let data7 = data.networkInfo;
-if(data7 && typeof data7 == "object" && !Array.isArray(data7)){
-if(data7.internetInfo !== undefined){
-let data8 = data7.internetInfo;
-if(data8 && typeof data8 == "object" && !Array.isArray(data8)){
-if(data8.ipWhitelist !== undefined){
-let data9 = data8.ipWhitelist;
-if(Array.isArray(data9)){
-if(data9.length > 200){
-const err16 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist",keyword:"maxItems",params:{limit: 200}};
+}
+else {
+const err16 = {instancePath:instancePath+"/productInfo",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err16];
 }
@@ -1903,12 +1907,18 @@ vErrors.push(err16);
 }
 errors++;
 }
-const len0 = data9.length;
-for(let i0=0; i0<len0; i0++){
-let data10 = data9[i0];
-if(typeof data10 === "string"){
-if(func1(data10) > 43){
-const err17 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i0,keyword:"maxLength",params:{limit: 43}};
+}
+if(data.networkInfo !== undefined){
+let data8 = data.networkInfo;
+if(data8 && typeof data8 == "object" && !Array.isArray(data8)){
+if(data8.internetInfo !== undefined){
+let data9 = data8.internetInfo;
+if(data9 && typeof data9 == "object" && !Array.isArray(data9)){
+if(data9.ipWhitelist !== undefined){
+let data10 = data9.ipWhitelist;
+if(Array.isArray(data10)){
+if(data10.length > 200){
+const err17 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist",keyword:"maxItems",params:{limit: 200}};
 if(vErrors === null){
 vErrors = [err17];
 }
@@ -1917,8 +1927,12 @@ vErrors.push(err17);
 }
 errors++;
 }
-if(func1(data10) < 1){
-const err18 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i0,keyword:"minLength",params:{limit: 1}};
+const len0 = data10.length;
+for(let i0=0; i0<len0; i0++){
+let data11 = data10[i0];
+if(typeof data11 === "string"){
+if(func1(data11) > 43){
+const err18 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i0,keyword:"maxLength",params:{limit: 43}};
 if(vErrors === null){
 vErrors = [err18];
 }
@@ -1927,9 +1941,8 @@ vErrors.push(err18);
 }
 errors++;
 }
-}
-else {
-const err19 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i0,keyword:"type",params:{type: "string"}};
+if(func1(data11) < 1){
+const err19 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i0,keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err19];
 }
@@ -1939,9 +1952,8 @@ vErrors.push(err19);
 errors++;
 }
 }
-}
 else {
-const err20 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist",keyword:"type",params:{type: "array"}};
+const err20 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist/" + i0,keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err20];
 }
@@ -1953,7 +1965,7 @@ errors++;
 }
 }
 else {
-const err21 = {instancePath:instancePath+"/networkInfo/internetInfo",keyword:"type",params:{type: "object"}};
+const err21 = {instancePath:instancePath+"/networkInfo/internetInfo/ipWhitelist",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err21];
 }
@@ -1965,7 +1977,7 @@ errors++;
 }
 }
 else {
-const err22 = {instancePath:instancePath+"/networkInfo",keyword:"type",params:{type: "object"}};
+const err22 = {instancePath:instancePath+"/networkInfo/internetInfo",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err22];
 }
@@ -1975,14 +1987,9 @@ vErrors.push(err22);
 errors++;
 }
 }
-if(data.aclInfo !== undefined){
-let data11 = data.aclInfo;
-if(data11 && typeof data11 == "object" && !Array.isArray(data11)){
-if(data11.aclTypes !== undefined){
-let data12 = data11.aclTypes;
-if(Array.isArray(data12)){
-if(data12.length > 6){
-const err23 = {instancePath:instancePath+"/aclInfo/aclTypes",keyword:"maxItems",params:{limit: 6}};
+}
+else {
+const err23 = {instancePath:instancePath+"/networkInfo",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err23];
 }
@@ -1991,11 +1998,15 @@ vErrors.push(err23);
 }
 errors++;
 }
-const len1 = data12.length;
-for(let i1=0; i1<len1; i1++){
-let data13 = data12[i1];
-if(typeof data13 !== "string"){
-const err24 = {instancePath:instancePath+"/aclInfo/aclTypes/" + i1,keyword:"type",params:{type: "string"}};
+}
+if(data.aclInfo !== undefined){
+let data12 = data.aclInfo;
+if(data12 && typeof data12 == "object" && !Array.isArray(data12)){
+if(data12.aclTypes !== undefined){
+let data13 = data12.aclTypes;
+if(Array.isArray(data13)){
+if(data13.length > 6){
+const err24 = {instancePath:instancePath+"/aclInfo/aclTypes",keyword:"maxItems",params:{limit: 6}};
 if(vErrors === null){
 vErrors = [err24];
 }
@@ -2004,8 +2015,11 @@ vErrors.push(err24);
 }
 errors++;
 }
-if(!(((data13 === "default") || (data13 === "apache_acl")) || (data13 === "aliyun_ram"))){
-const err25 = {instancePath:instancePath+"/aclInfo/aclTypes/" + i1,keyword:"enum",params:{allowedValues: schema35.properties.aclInfo.properties.aclTypes.items.enum}};
+const len1 = data13.length;
+for(let i1=0; i1<len1; i1++){
+let data14 = data13[i1];
+if(typeof data14 !== "string"){
+const err25 = {instancePath:instancePath+"/aclInfo/aclTypes/" + i1,keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err25];
 }
@@ -2014,10 +2028,8 @@ vErrors.push(err25);
 }
 errors++;
 }
-}
-}
-else {
-const err26 = {instancePath:instancePath+"/aclInfo/aclTypes",keyword:"type",params:{type: "array"}};
+if(!(((data14 === "default") || (data14 === "apache_acl")) || (data14 === "aliyun_ram"))){
+const err26 = {instancePath:instancePath+"/aclInfo/aclTypes/" + i1,keyword:"enum",params:{allowedValues: schema35.properties.aclInfo.properties.aclTypes.items.enum}};
 if(vErrors === null){
 vErrors = [err26];
 }
@@ -2027,9 +2039,9 @@ vErrors.push(err26);
 errors++;
 }
 }
-if(data11.defaultVpcAuthFree !== undefined){
-if(typeof data11.defaultVpcAuthFree !== "boolean"){
-const err27 = {instancePath:instancePath+"/aclInfo/defaultVpcAuthFree",keyword:"type",params:{type: "boolean"}};
+}
+else {
+const err27 = {instancePath:instancePath+"/aclInfo/aclTypes",keyword:"type",params:{type: "array"}};
 if(vErrors === null){
 vErrors = [err27];
 }
@@ -2039,9 +2051,9 @@ vErrors.push(err27);
 errors++;
 }
 }
-}
-else {
-const err28 = {instancePath:instancePath+"/aclInfo",keyword:"type",params:{type: "object"}};
+if(data12.defaultVpcAuthFree !== undefined){
+if(typeof data12.defaultVpcAuthFree !== "boolean"){
+const err28 = {instancePath:instancePath+"/aclInfo/defaultVpcAuthFree",keyword:"type",params:{type: "boolean"}};
 if(vErrors === null){
 vErrors = [err28];
 }
@@ -2051,11 +2063,9 @@ vErrors.push(err28);
 errors++;
 }
 }
-if(data.instanceId !== undefined){
-let data15 = data.instanceId;
-if(typeof data15 === "string"){
-if(func1(data15) > 255){
-const err29 = {instancePath:instancePath+"/instanceId",keyword:"maxLength",params:{limit: 255}};
+}
+else {
+const err29 = {instancePath:instancePath+"/aclInfo",keyword:"type",params:{type: "object"}};
 if(vErrors === null){
 vErrors = [err29];
 }
@@ -2064,8 +2074,12 @@ vErrors.push(err29);
 }
 errors++;
 }
-if(func1(data15) < 1){
-const err30 = {instancePath:instancePath+"/instanceId",keyword:"minLength",params:{limit: 1}};
+}
+if(data.instanceId !== undefined){
+let data16 = data.instanceId;
+if(typeof data16 === "string"){
+if(func1(data16) > 255){
+const err30 = {instancePath:instancePath+"/instanceId",keyword:"maxLength",params:{limit: 255}};
 if(vErrors === null){
 vErrors = [err30];
 }
@@ -2074,9 +2088,8 @@ vErrors.push(err30);
 }
 errors++;
 }
-}
-else {
-const err31 = {instancePath:instancePath+"/instanceId",keyword:"type",params:{type: "string"}};
+if(func1(data16) < 1){
+const err31 = {instancePath:instancePath+"/instanceId",keyword:"minLength",params:{limit: 1}};
 if(vErrors === null){
 vErrors = [err31];
 }
@@ -2086,14 +2099,25 @@ vErrors.push(err31);
 errors++;
 }
 }
-}
 else {
-const err32 = {instancePath,keyword:"type",params:{type: "object"}};
+const err32 = {instancePath:instancePath+"/instanceId",keyword:"type",params:{type: "string"}};
 if(vErrors === null){
 vErrors = [err32];
 }
 else {
 vErrors.push(err32);
+}
+errors++;
+}
+}
+}
+else {
+const err33 = {instancePath,keyword:"type",params:{type: "object"}};
+if(vErrors === null){
+vErrors = [err33];
+}
+else {
+vErrors.push(err33);
 }
 errors++;
 }
