@@ -1,6 +1,6 @@
 /**
  * The broker's one timer: set to the earliest thing due, and to nothing when there is none, so that an idle instance
- * costs nothing. It goes by the monotonic clock: a wall clock that is set forward does not make it ring.
+ * costs nothing. It goes by the monotonic clock: setting the wall clock forward does not fire it.
  */
 import type { Cancel, Clock } from '../../world/world.ts'
 

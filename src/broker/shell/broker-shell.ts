@@ -120,7 +120,7 @@ export class BrokerShell implements Broker {
   readonly #time: SteadyTime
   readonly #turns: TurnBudget
   readonly #report: (error: unknown) => void
-  /** Drawn at the start, and another one after each reset: what is delivered anew has other handles than before. */
+  /** Random, drawn at the start and again after each reset, so that redelivered messages have new handles. */
   #session: number
   #settings: BrokerSettings
   #closed: Promise<void> | null = null
@@ -421,19 +421,19 @@ export class BrokerShell implements Broker {
     await this.#journal.close()
   }
 
-  /** The log failed: what the disk holds is unknown, and nothing is promised any more. */
+  /** The log failed: what the disk holds is unknown, so nothing is acknowledged any more. */
   #stop(error: Error): void {
     this.#report(error)
     this.#quiet(error)
   }
 
-  /** Whoever waited would wait for ever: nothing happens by itself any more. */
+  /** Ends everything that waits: no timer and no event would end it later. */
   #refuseWhenFailed(): void {
     const failed = this.#journal.failed ?? this.log.failed
     if (failed) throw refuse(asRefusal(failed))
   }
 
-  /** Nothing happens by itself any more, and nobody waits. */
+  /** Stops all timers and ends everything that waits. */
   #quiet(error: Error | null): void {
     const refusal = error === null ? null : asRefusal(error)
     this.#alarm.close()

@@ -1,4 +1,4 @@
-/** Which clients were heard lately: what they hold is renewed while they are, and is given to others soon after they went. */
+/** Which clients reported lately: their deliveries are renewed while they do, and become visible soon after they stop. */
 
 import { decideDeadline, isGone } from '../core/consuming/deliveries.ts'
 import type { BrokerEvent } from '../core/events.ts'
@@ -6,7 +6,7 @@ import { limits } from '../core/limits.ts'
 import type { BrokerState, Lease } from '../core/state.ts'
 import type { TurnBudget } from './turn-budget.ts'
 
-/** How often clients that fell silent are forgotten. */
+/** How often clients that stopped reporting are removed. */
 const SWEEP_MS = 60_000
 const GIVEN_BACK_AT_ONCE = 1_024
 

@@ -1,6 +1,6 @@
 /**
- * Topics and groups as the management API wants them: made, changed and removed durably. Who waits on what is
- * removed is told at once.
+ * Topics and groups as the management API wants them: made, changed and removed durably. Receives that wait on
+ * what is removed end at once.
  */
 import type { GroupSpec, TopicSpec } from '../../model/instances.ts'
 import { retriesChanged } from '../core/consuming/deliveries.ts'
@@ -29,7 +29,7 @@ export interface ConfigurationContext {
   /** A LITE topic was made or changed. */
   topicChanged(topic: Topic): void
   topicGone(topic: Topic, refusal: Refusal): void
-  /** The group is gone, or reads another LITE topic: `refusal` is for its clients that wait; null: they hear of nothing new. */
+  /** The group is gone, or reads another LITE topic: `refusal` is for its clients that wait; null: they end with nothing. */
   groupGone(consumerGroupId: string, refusal: Refusal | null): void
 }
 

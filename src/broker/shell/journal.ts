@@ -3,7 +3,7 @@
  *
  * `commit` encodes, writes and applies at once; `durable`, asked right after, resolves when the log has
  * made the events durable, and that is when a reply may be given. State runs ahead of the disk by at most the batches
- * under way, which nobody was promised. Messages become visible to receivers only when durable, so no
+ * under way, which are not acknowledged yet. Messages become visible to receivers only when durable, so no
  * consumer acts on a message that a power cut then takes back.
  *
  * A failed write or sync stops the broker for good (`failed`): what the disk holds is then unknown, and
@@ -48,7 +48,7 @@ export interface JournalOptions {
 interface Batch {
   readonly durable: Promise<void>
   readonly arrived: Array<{ queue: Queue; end: number }>
-  /** Keys of queues that are no more. */
+  /** Keys of removed queues. */
   readonly gone: number[]
 }
 
@@ -132,7 +132,7 @@ export class Journal {
 
   /**
    * Writes the state as of now, in pieces between which everything else goes on; the log below it is not needed for
-   * recovery of the state any more. While one is under way, that one is what is waited for.
+   * recovery of the state any more. While one is under way, a further call waits for it.
    */
   checkpoint(): Promise<void> {
     this.#checkpointing ??= this.#writeCheckpoint().finally(() => {

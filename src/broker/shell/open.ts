@@ -1,8 +1,8 @@
 /**
  * Opens an instance's broker: the log, the state as of the last checkpoint, and what came after it.
  *
- * Replaying is applying the same events in the same order as when they happened; there is no other
- * way by which state comes back. An idle instance opens in a few milliseconds; after a kill at most
+ * Replaying is applying the same events in the same order as when they happened; state is
+ * restored in no other way. An idle instance opens in a few milliseconds; after a kill at most
  * one checkpoint's distance is replayed. Fails with a sentence for the operator when the folder is
  * damaged, and then has changed nothing.
  */
@@ -38,7 +38,7 @@ export interface OpenBrokerOptions {
   readonly settings: BrokerSettings
   /** 32 bytes when messages are encrypted at rest. */
   readonly cipherKey?: Uint8Array | null
-  /** Gets what went wrong in the background, once each. */
+  /** Called once for each failure in the background. */
   readonly report?: (error: unknown) => void
   /** 64 MiB unless given. */
   readonly segmentBytes?: number

@@ -1,6 +1,6 @@
 /**
- * Gives the disk back what retention no longer keeps: what must stay is written again, the queues let go, then a
- * checkpoint that needs none of it, then the files.
+ * Frees disk space that retention no longer needs, in this order: records that must stay are written again, the queues'
+ * begins move, a checkpoint is written that needs none of the old segments, the files are unlinked.
  *
  * Only sealed segments can go, so one that is still being written is sealed once its first message has
  * been there for an eighth of the retention, however little came after it: a quiet instance gives back
@@ -34,7 +34,7 @@ export interface RetentionContext {
   report(error: unknown): void
   /** Called before the segments below a position go: what is still needed is written again further on. */
   makeWay(below: number): Promise<void>
-  /** The subscription may have something to deliver, or to moveToDeadLetter, that it had not. */
+  /** The subscription may have something new to deliver, or to move to the dead letters. */
   attend(subscription: Subscription): void
   /** Called when `due` may have changed. */
   changed(): void

@@ -1,4 +1,4 @@
-/** A few at a time: whoever comes when all places are taken waits in wait queue. */
+/** A semaphore: at most so many at a time; further callers wait in order. */
 export class Semaphore {
   #free: number
   readonly #waiting: (() => void)[] = []
@@ -13,7 +13,7 @@ export class Semaphore {
     try {
       return await task()
     } finally {
-      // The place is handed on, so that nobody overtakes.
+      // The place goes to the first waiting caller, so that the order is kept.
       const next = this.#waiting.shift()
       if (next) next()
       else this.#free++

@@ -1,5 +1,5 @@
 /**
- * Sends: each kind of topic and message to the room that decides it, within the send budgets; answered when durable.
+ * Sends: each kind of topic and message goes to the module that decides it, within the send budgets; answered when durable.
  */
 import type { SendReceipt, SendRequest } from '../broker.ts'
 import type { BrokerEvent } from '../core/events.ts'
@@ -55,7 +55,7 @@ export class Sending {
     this.#context.commit(events)
     const recallHandles = timers.sent(events)
     await this.#context.durable()
-    // Segments may have been filled with nothing that wakes anybody.
+    // The sends may have filled segments without waking a receive.
     if (recallHandles.some((handle) => handle !== null)) this.#context.arm()
     return events.map((event, i) => ({
       messageId: event.messageId,

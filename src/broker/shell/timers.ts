@@ -2,12 +2,12 @@
  * Timed messages, live: puts them into queues when they are due, takes them back when they are
  * recalled, and moves them along when retention wants their segments.
  *
- * A delivery time is an hour on the wall clock, so the wall clock says what is due (the broker's own
+ * A delivery time is a time of the wall clock, so the wall clock decides what is due (the broker's own
  * time may run ahead of it after the clock was set back). Nothing tells a process that the clock
  * was set or that the machine slept: while messages wait, the clock is looked at once a second. Work is
  * done in portions that are durable before the next begins, so that a great many due at once, or
- * overdue after a restart, do not hold up everything else. Whatever fails is tried again later, except
- * what is damaged on the disk: that is reported and passed over, or it would hold up all that comes after it.
+ * overdue after a restart, do not block other calls. A failure is tried again later, except for
+ * a record that is damaged on the disk: it is reported and passed over, or it would block all that follow.
  */
 
 import { BrokerRefusal } from '../../model/refusals.ts'
@@ -289,7 +289,7 @@ export class Timers {
         return timedOf(await this.#context.log.read(position))
       } catch (error) {
         if (this.#context.stopped()) throw error
-        // It was moved while it was read, and its old place went.
+        // It was moved while it was read, and its old segment was removed.
         if (this.#state.timers.positionOf(timerId) !== position) continue
         if (!isDamage(error)) throw error
         this.#context.report(
@@ -315,7 +315,7 @@ export class Timers {
       if (error instanceof BrokerRefusal) throw error
       if (error instanceof LogError && (error.code === 'failed' || error.code === 'closed'))
         throw refuse({ code: codes.internal, message: `the broker cannot use its log: ${error.message}` })
-      // Whatever lies at a place that a stranger named.
+      // Any record may lie at a position that a client made up.
       if (!this.#state.timers.has(name.timerId)) return null
       throw refuse({ code: codes.internal, message: 'the message could not be read from the disk; try again later' })
     }
@@ -328,7 +328,7 @@ export class Timers {
 
   /**
    * What does not wait any more was either recalled or delivered. When nothing as late as it was ever delivered it was
-   * recalled; otherwise nobody remembers, and the safe answer is that its time has come, which is true.
+   * recalled; otherwise it is unknown, and the answer is that its time has come, which is true.
    */
   #hasPassed(name: TimerName): boolean {
     return name.dueMs <= this.#state.firedDueMs

@@ -2,12 +2,12 @@
  * Half messages, their checks and their ends, over the log of one instance.
  *
  * The answer to a send or a decision is given when the record is durable; a check is counted durably
- * before the producer is asked, so no transaction is ever asked about more often than promised. One
+ * before the producer is asked, so a producer is never asked more often than the limit. One
  * portion of checks is under way at a time.
  *
  * A transaction id is `t1.<number>.<topic key>.<seal>`, in base 36: the transaction's number, the first
- * queue key of its topic, and an HMAC over both with a secret of the instance. The seal is what lets an
- * id that ended long ago, of which nothing is kept, be told from one that was never given.
+ * queue key of its topic, and an HMAC over both with a secret of the instance. The seal distinguishes an
+ * id that ended long ago, of which nothing is kept, from one that was never issued.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto'
 import { BrokerRefusal } from '../../model/refusals.ts'

@@ -2,12 +2,12 @@
  * Bounded turns of the event loop: long work takes from one budget of time a turn, shared by everything in the process
  * that loops over stored messages, queues or clients.
  *
- * Who loops says `if (turns.isSpent) await turns.pause()` right before each portion, with nothing awaited between the
- * question and the portion. When the turn's budget is used up the work pauses, and goes on in a later turn; each turn
+ * A loop calls `if (turns.isSpent) await turns.pause()` right before each portion, with nothing awaited between the call
+ * and the portion. When the turn's budget is used up the work pauses, and goes on in a later turn; each turn
  * continues one of those that pause, in order, so that a turn is never longer than the budget and one portion, however
  * many work at the same time. A portion must be small by itself: a millisecond or two.
  *
- * One message's path must not ask: reading the clock costs more than most of its steps.
+ * The path of a single message must not use it: reading the clock costs more than most of its steps.
  */
 import type { Clock } from '../../world/world.ts'
 import { yieldToEventLoop } from '../log/yield.ts'
@@ -25,7 +25,7 @@ export interface TurnBudgetOptions {
 export class TurnBudget {
   readonly #monotonic: () => number
   readonly #nextTurn: () => Promise<void>
-  /** When the budget of the turn under way is used up; null while nobody has asked in it. */
+  /** When the budget of the turn under way is used up; null while it was not used in this turn. */
   #endsAt: number | null = null
   readonly #paused: Array<() => void> = []
 

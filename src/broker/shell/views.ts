@@ -1,4 +1,4 @@
-/** What may be seen of topics, groups and the whole from outside. */
+/** Read-only views of topics, groups and the instance. */
 import type { Broker, GroupView, TopicView } from '../broker.ts'
 import { maxAttempts, retryDelaysMs } from '../core/consuming/retry.ts'
 import { limits } from '../core/limits.ts'

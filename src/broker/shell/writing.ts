@@ -40,7 +40,7 @@ export class Writing {
     }
   }
 
-  /** For work nobody waits for; it is done again later. */
+  /** For work in the background, which is tried again later. */
   tryCommit(events: readonly BrokerEvent[]): boolean {
     try {
       for (const event of events) this.commit([event])

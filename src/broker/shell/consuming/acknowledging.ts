@@ -1,6 +1,6 @@
 /**
- * What a consumer says of its deliveries: acknowledged, invisible for longer or shorter, or to the dead letters. Each is
- * durable before it is answered, and as good the second time.
+ * Acknowledgements, changes of the invisible time, and moves to the dead-letter topic that a consumer asks for. Each is
+ * durable before it is answered, and idempotent.
  */
 import type { HandleOutcome } from '../../broker.ts'
 import { decideDeadline, decideReturned, findDelivery, isGone, isNamed } from '../../core/consuming/deliveries.ts'
@@ -24,9 +24,9 @@ export interface AcknowledgingContext {
   now(): number
   commit(events: readonly BrokerEvent[]): void
   durable(): Promise<void>
-  /** The subscription may have something to deliver, or to moveToDeadLetter, that it had not. */
+  /** The subscription may have something new to deliver, or to move to the dead letters. */
   attend(subscription: Subscription): void
-  /** From now on deliveries have other handles than before. */
+  /** Starts a new session: later deliveries have other handles. */
   nextSession(): void
   arm(): void
 }
@@ -107,7 +107,7 @@ export class Acknowledging {
       const deadline = at + Math.max(0, request.invisibleMs)
       if (suspends) {
         this.#context.commit([decideReturned(subscription, [found.lease], deadline)])
-        // The next delivery has this one's attempt, and must not have its name.
+        // The next delivery has the same attempt number and needs another handle.
         this.#context.nextSession()
       } else this.#context.commit(decideDeadline([found.lease], deadline))
       this.#context.arm()
@@ -149,7 +149,7 @@ export class Acknowledging {
   }
 }
 
-/** The delivery a handle names, also when its time ran out but nobody else has got it since. */
+/** The delivery a handle names, also after its deadline as long as it was not delivered again. */
 function leaseOf(subscription: Subscription | undefined, handle: string): Lease | null {
   const name = parseHandle(handle)
   if (!name || name.subscriptionId !== subscription?.id) return null

@@ -1,7 +1,7 @@
 /**
- * What is out of retries goes to the dead letters (core/consuming/dead-letters.ts), one after another for each subscription: copied and
- * acknowledged in one record group. What fails is tried again later, except what is damaged on the disk: that
- * can neither be delivered nor moved to the dead letters, and would hold up an orderly queue for ever.
+ * Moves messages that have used all retries to the dead-letter topic (core/consuming/dead-letters.ts), one at a time for
+ * each subscription; copy and acknowledgement are one record group. A failed move is tried again later. A message
+ * that is damaged on the disk can neither be delivered nor moved; it is passed over, or it would block an orderly queue.
  */
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../../core/consuming/dead-letters.ts'
 import { decideDeadline, enterPhase, isGone, nameOf } from '../../core/consuming/deliveries.ts'
@@ -20,7 +20,7 @@ export interface DeadLettersContext {
   now(): number
   commit(events: readonly BrokerEvent[]): void
   tryCommit(events: readonly BrokerEvent[]): boolean
-  /** What an orderly group has behind the messages that moved to the dead letters is free now. */
+  /** In an orderly group the messages behind those that were moved can be delivered now. */
   serve(subscription: Subscription): void
   arm(): void
   stopped(): boolean
@@ -75,7 +75,7 @@ export class DeadLetters {
     const message = messageOf(record)
     if (isGone(lease) || lease.attempt !== attempt || lease.session !== session) return
     if (subscription.topic.settings.topicName === deadLetterTopicName(state, subscription.group)) {
-      // Already where it would go: the group is done with it, and it stays there for others.
+      // It is in the dead-letter topic already: acknowledged for this group, kept for others.
       this.#context.commit([ackedBy(lease)])
       return
     }
@@ -87,7 +87,7 @@ export class DeadLetters {
   #tryLater(lease: Lease): void {
     const at = this.#context.now() + limits.unreadableRetryMs
     if (!this.#context.tryCommit(decideDeadline([lease], at))) {
-      // There is no room in the log either: what the state says of it stays as it is.
+      // The log has no room for this either: the state stays as it is.
       lease.subscription.exhausted.remove(lease)
       enterPhase(lease, 'leased')
       this.#context.state.deliveries.set(lease, at)

@@ -1,7 +1,6 @@
 /**
- * From leased offsets to deliveries: the messages are read, asked for their exact tag, and given a handle. What is not
- * handed over after all (too much for memory at a time, unreadable, nobody there) is given back as if it had
- * not been taken.
+ * From leased offsets to deliveries: the messages are read, asked for their exact tag, and given a handle. What does not
+ * reach the client (too much for memory at a time, unreadable, client gone) is returned and not counted.
  */
 import type { Delivery, ReceiveBudget } from '../../broker.ts'
 import { decideDeadline, decideReturned, expireNow, nameOf } from '../../core/consuming/deliveries.ts'
@@ -30,7 +29,7 @@ export interface DeliveringContext {
   stopped(): boolean
 }
 
-/** Who takes what is read, as far as reading goes. */
+/** The receiver of what is read, as far as reading needs it. */
 export interface Taker {
   readonly budget: ReceiveBudget | undefined
   readonly signal: AbortSignal
@@ -46,8 +45,8 @@ export class Delivering {
   }
 
   /**
-   * The messages leased, or as many of the first ones as memory should hold at a time; none for one who does not take
-   * what it got. Those behind one that cannot be read are left out with it; rejects when that is the first.
+   * The messages leased, or as many of the first ones as memory should hold at a time; none for a client that does not read
+   * its answers. Those behind one that cannot be read are left out with it; rejects when that is the first.
    */
   read(taker: Taker, leased: DeliveryEvent): Promise<MessageEvent[]> {
     return this.#reads.run(() => this.#read(taker, leased))
@@ -64,7 +63,7 @@ export class Delivering {
     return matched
   }
 
-  /** What matches (by its exact tag, or as the expression said); the group is done with the rest. */
+  /** What matches, by its exact tag or by the expression; the rest is acknowledged for the group. */
   wanted(
     subscription: Subscription,
     leased: DeliveryEvent,
@@ -87,7 +86,7 @@ export class Delivering {
     return deliveries
   }
 
-  /** Nobody was given the deliveries from `from` on: they are visible again as if they had not been made. */
+  /** Returns the deliveries from `from` on, which reached no client: visible again and not counted. */
   giveBack(subscription: Subscription, leased: DeliveryEvent, from: number): void {
     // The first answer may have arrived after all: a batch delivered again stays with its client.
     if (leased.type === 'locked' && leased.repeated) return

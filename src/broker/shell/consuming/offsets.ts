@@ -50,7 +50,7 @@ export interface OffsetsContext {
   /** Written and applied; throws a `BrokerRefusal` and then has changed nothing. */
   commit(events: readonly BrokerEvent[]): void
   durable(): Promise<void>
-  /** Called when a subscription was moved: handles and everything read ahead for it are of the past. */
+  /** Called when a subscription's offsets were moved: its handles and what was read ahead for it are invalid. */
   moved(subscription: Subscription): void
   /** Closed, or the log has failed. */
   stopped(): boolean
@@ -312,7 +312,7 @@ export class Offsets {
     })
   }
 
-  /** Retention may take what is being looked at: then the place is as wrong as if it had been asked for afterwards. */
+  /** Retention may take what is being looked at: then the offset is refused as if the request had come afterwards. */
   #checkKept(queue: Queue, at: number): void {
     if (this.#context.state.queues.get(queue.key) !== queue) throw refuse(topicNotFound(queue.topic.settings.topicName))
     checkOffset(queue, at, queue.visible, Math.max(queue.begin, this.#context.index.minimumOffset(queue.key)))

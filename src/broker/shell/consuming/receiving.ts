@@ -1,10 +1,10 @@
 /**
- * Receives (long polls) of a group's subscription to a topic: they waits in a wait queue and are served first come, first
+ * Receives (long polls) of a group's subscription to a topic: they wait in a queue and are served first come, first
  * served, when something arrives, becomes visible again, or is read from the disk.
  *
  * One subscription is served at a time, and not while something is being read ahead for it. What holds it back (the budget, a
  * busy log, entries in files, an expression to ask) wakes it again when that is over. LITE topics have
- * lines of another kind (lite.ts), and share everything that is behind a take.
+ * wait queues of another kind (lite.ts) and share everything after the take.
  */
 import type { Delivery, ReceiveBudget, ReceiveRequest } from '../../broker.ts'
 import { decideOrderlyTake, isRepeat } from '../../core/consuming/orderly.ts'
@@ -28,7 +28,7 @@ import type { Subscriptions } from './subscriptions.ts'
 /** How long a poll whose time is up waits for an expression to be asked of more messages; the wire leaves 200 ms for the answer to travel. */
 const SIFT_MS = 100
 
-/** Subscriptions served, and receives ended with nothing, in one ring of the alarm: each has an answer to write after it. */
+/** Subscriptions served, and receives ended with nothing, in one firing of the alarm: each has an answer to write after it. */
 const WOKEN_AT_ONCE = 64
 const ENDED_AT_ONCE = 128
 /** Receives of one subscription served before the turn's budget is asked again. */
@@ -167,7 +167,7 @@ export class Receiving {
     this.#serveLater(subscription, this.#context.now())
   }
 
-  /** The subscription goes on elsewhere: what was read ahead for it is of the past. */
+  /** The subscription's offsets were moved: what was read ahead for it is dropped. */
   moved(subscription: Subscription): void {
     this.#context.readAhead.forget(subscription)
     this.#context.sqlEvaluation.forget(subscription)
@@ -281,7 +281,7 @@ export class Receiving {
     }
   }
 
-  /** What it was to get is not for it after all: it waits for as long as it wanted to. */
+  /** It gets none of what was taken for it: it goes on waiting until its time is up. */
   #waitOn(poll: Poll): void {
     const { subscription } = poll
     if (subscription.removed || this.#context.closed() || this.#context.now() >= poll.due) {

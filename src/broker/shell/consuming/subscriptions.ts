@@ -1,6 +1,6 @@
 /**
- * Which subscription to a topic a request means: a group's subscription is made on first use, and so is the group. Until
- * a new group is durable it delivers nothing, for a power cut may take it back.
+ * Finds the subscription that a request means. A group's subscription is made on first use, and so is the group. A new
+ * group delivers nothing until it is durable, because a power cut could undo it.
  */
 
 import type { DeliveryName } from '../../core/consuming/handle.ts'

@@ -1,7 +1,7 @@
 /**
  * Notices when members of one group receive one topic by different filters: what one of them passes over is
- * passed over for the whole group, so the others miss messages (data-plane §4.8). Nothing is refused, for a
- * rolling upgrade looks just like it; it is said once for each group.
+ * passed over for the whole group, so the others miss messages (data-plane §4.8). Nothing is refused, because a
+ * rolling upgrade looks the same; it is logged once for each group.
  */
 import type { Filter } from '../../core/filters/filter.ts'
 import type { Group, Subscription } from '../../core/state.ts'
@@ -15,7 +15,7 @@ export class FilterWatch {
   readonly #latest = new WeakMap<Subscription, Seen>()
   readonly #said = new WeakSet<Group>()
 
-  /** The sentence to be said, the first time members differ; else null. `isHere` tells who has not gone away. */
+  /** The sentence to be said, the first time members differ; else null. `isHere` tells which members are still connected. */
   saw(
     subscription: Subscription,
     filter: Filter,

@@ -1,6 +1,6 @@
 /**
  * What is remembered of subscriptions for their next receive, and given back when none came for a while: a group that
- * stopped, or has nothing more to read, holds no memory. Whatever is given back can be read again.
+ * stopped, or has nothing more to read, holds no memory. Everything it holds can be read again from the log.
  */
 import type { Subscription } from '../../core/state.ts'
 

@@ -41,7 +41,7 @@ export class ReadAhead {
     const known = loaded?.get(queueKey)
     if (loaded && known) {
       const { entries } = known
-      // They may begin beyond what was asked for: retention took the rest, and the queue is about to hear of it.
+      // They may begin beyond what was asked for: retention removed the rest, and the queue's begin is about to move.
       if (from >= known.askedFrom && from < Math.max(entries.from + entries.count, known.askedFrom + 1))
         return tail(entries, from - entries.from)
       loaded.delete(queueKey)
@@ -49,7 +49,7 @@ export class ReadAhead {
     }
     const found = this.#index.lookup(queueKey, from, count)
     if (!(found instanceof Promise)) return found
-    // When the take got something elsewhere nobody waits for this one, and it may fail unheard.
+    // When the take found messages elsewhere nobody waits for this read, and its failure is ignored.
     this.#lookup = found.then((entries) => ({ askedFrom: from, entries }))
     this.#lookup.catch(() => {})
     return null

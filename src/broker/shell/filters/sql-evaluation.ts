@@ -1,6 +1,6 @@
 /**
- * Asks SQL92 expressions of stored messages, ahead of the take and outside of it: the take is synchronous
- * and sees only what was said (`Entries.passes`, `Lease.matchedBy`).
+ * Evaluates SQL92 expressions on stored messages, ahead of the take and outside of it: the take is synchronous
+ * and sees only the results (`Entries.passes`, `Lease.matchedBy`).
  *
  * A queue is evaluated in portions, bounded in messages and bytes, until one holds a match; what was passed over
  * on the way is remembered as one stretch, so a million messages that do not match cost their subscription and
@@ -66,7 +66,7 @@ export class SqlEvaluation {
     return null
   }
 
-  /** Evaluations the queues until `enough` messages pass, there is nothing more to ask, or nobody wants it any more. */
+  /** Evaluates the queues until `enough` messages pass, there is nothing more to ask, or nobody wants it any more. */
   async evaluate(
     subscription: Subscription,
     filter: SqlFilter,

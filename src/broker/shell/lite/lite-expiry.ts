@@ -1,8 +1,8 @@
 /**
- * Lite topics that are over go away (core/lite/lite.ts): each LITE topic waits here until the time at which its oldest lite
- * topic may be, too early rather than too late.
+ * Removes expired lite topics (core/lite/lite.ts): each LITE topic waits here until its oldest lite topic may
+ * have expired, rather too early than too late.
  *
- * Must never hold up everything else, however many are over at once: they go in portions.
+ * Must never block the event loop, however many expire at once: they are removed in portions.
  */
 
 import type { LiteExpiredEvent } from '../../core/events.ts'

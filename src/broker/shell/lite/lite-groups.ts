@@ -1,4 +1,4 @@
-/** Which group a lite consumer may use with a LITE topic, and the group's subscription of a lite topic. */
+/** Which group a lite consumer may use with a LITE topic, and the group's subscription to a lite topic. */
 import { decideLiteSubscribe } from '../../core/lite/lite.ts'
 import { codes } from '../../core/refusal.ts'
 import type { BrokerState, Group, LiteTopic, Subscription, Topic } from '../../core/state.ts'
@@ -28,7 +28,7 @@ export function boundGroup(state: BrokerState, topic: Topic, consumerGroupId: st
   })
 }
 
-/** The group's subscription of a lite topic, made when it is new; throws a `BrokerRefusal` when the log has no room for it. */
+/** The group's subscription to a lite topic, made when it is new; throws a `BrokerRefusal` when the log has no room for it. */
 export function liteSubscriptionOf(
   { state, commit }: Pick<LiteContext, 'state' | 'commit'>,
   group: Group,

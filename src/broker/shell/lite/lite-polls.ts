@@ -25,7 +25,7 @@ export interface LitePoll extends Waiter {
 /** How a receive is answered. */
 export type LiteAnswer = Pick<LitePoll, 'resolve' | 'reject'>
 
-/** Receives ended with nothing in one ring of the alarm: each has an answer to write after it. */
+/** Receives ended with nothing in one firing of the alarm: each has an answer to write after it. */
 const ENDED_AT_ONCE = 128
 
 export class LitePolls {

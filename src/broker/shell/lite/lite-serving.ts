@@ -21,7 +21,7 @@ import type { LiteContext } from './lite-context.ts'
 import type { LitePoll, LitePolls } from './lite-polls.ts'
 import { type LiteBatch, LiteTaking } from './lite-taking.ts'
 
-/** Clients served at once when messages arrive, or in one ring of the alarm: each has an answer to write after it. */
+/** Clients served at once when messages arrive, or in one firing of the alarm: each has an answer to write after it. */
 const SERVED_AT_ONCE = 64
 
 /** A client to be served again at a time: its budget is used up, or the log was busy. */
@@ -32,7 +32,7 @@ interface Wake extends Due {
 export interface LiteServingContext extends LiteContext {
   readonly clients: LiteSubscriptions
   readonly polls: LitePolls
-  /** Expires what is over by now, clients that fell silent included. */
+  /** Removes expired lite topics and clients that stopped reporting. */
   catchUp(at: number): void
 }
 
@@ -189,7 +189,7 @@ export class LiteServing {
       if (bytes >= limits.bytesPerReceive) break
       const messages = await this.#context.delivering.read(poll, leased).catch((error: unknown) => {
         if (this.#context.stopped() || read.length === 0) throw error
-        // What came before is given; this one is told of when it is the first.
+        // The batches before it are delivered; its failure is reported when it is the first.
         return []
       })
       for (const { payload } of messages) bytes += payload.length
@@ -199,7 +199,7 @@ export class LiteServing {
     return read
   }
 
-  /** What of the batch the client still gets: nothing once it hung up, or lost the lite topic while the messages were read. */
+  /** What of the batch the client still gets: nothing once it disconnected, or lost the lite topic while the messages were read. */
   #toGive(poll: LitePoll, { subscription, leased }: LiteBatch, messages: readonly MessageEvent[]): Delivery[] {
     const { delivering, throughput } = this.#context
     const given = poll.signal.aborted || !this.#taking.isSubscribed(poll.client, subscription) ? [] : messages

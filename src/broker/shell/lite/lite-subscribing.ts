@@ -1,5 +1,5 @@
 /**
- * SyncLiteSubscription: what a lite consumer subscribes to from now on, and where its group goes on there.
+ * SyncLiteSubscription: what a lite consumer subscribes to from now on, and at which offset its group continues.
  *
  * All or nothing: when the log has no room for what it moves, the client's lite subscriptions are as before.
  */
@@ -62,7 +62,7 @@ export class LiteSubscribing {
       if (request.action === 'add' && request.offset !== null)
         for (const liteTopic of new Set(request.liteTopics)) await this.#place(group, topic, liteTopic, request.offset)
     } catch (error) {
-      // The client will repeat itself, and what it subscribes to must be new to it then: what is not new is not looked at.
+      // The client repeats the request; the lite topics must then count as new, because only new ones are looked at.
       clients.subscribe(client, { action: 'remove', liteTopics: subscribed.added, version: null }, exclusive, at)
       throw error
     }

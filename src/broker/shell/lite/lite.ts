@@ -148,7 +148,7 @@ export class LiteShell {
     for (const client of this.#clients.all()) this.#polls.endAll(client, refusal)
   }
 
-  /** What is over by now. The timer may be late for it: a clock that is set forward does not make it fire. */
+  /** Ends what has expired. The timer may be late for it: a clock that is set forward does not make it fire. */
   #catchUp(at: number): void {
     if (this.#context.stopped()) return
     while (this.#clients.silentAt <= at && !this.#context.turns.isSpent) {
