@@ -10,9 +10,9 @@ import type { MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings
 import { limits } from './limits.ts'
 import { dropLiteTopics, touch } from './lite/lite-topics.ts'
 import { queueOfGroup } from './message-group.ts'
+import { dropTransactions } from './open-transactions.ts'
 import { type BrokerState, LiteTopic, makeTopic, noLiteTopics, type Queue, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
-import { dropTransactions } from './transactions.ts'
 
 export interface Outgoing {
   readonly messageId: string
@@ -125,7 +125,7 @@ export function applyTopicRemoved(state: BrokerState, event: TopicRemovedEvent):
   for (const subscription of topic.subscriptions.values()) dropSubscription(state, subscription)
   for (const queue of topic.queues) state.queues.delete(queue.key)
   dropLiteTopics(state, topic)
-  dropTransactions(state, topic.firstQueueKey)
+  dropTransactions(state.transactions, topic.firstQueueKey)
   state.topics.delete(event.topicName)
 }
 

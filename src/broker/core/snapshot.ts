@@ -16,6 +16,7 @@ import { applyAckedOutOfOrderTo } from './consuming/orderly.ts'
 import { readGroup, readTopic, writeGroup, writeTopic } from './event-codec.ts'
 import type { BrokerEvent, MessageName } from './events.ts'
 import { addLiteTopic, addSubscription } from './lite/lite-topics.ts'
+import { type OpenTransaction, openTransaction } from './open-transactions.ts'
 import {
   type BrokerState,
   type Cursor,
@@ -31,7 +32,6 @@ import {
 } from './state.ts'
 import { NewerFormat, Reader, Writer } from './structures/bytes.ts'
 import type { TimerCapture } from './structures/timer-table.ts'
-import { type OpenTransaction, openTransaction } from './transactions.ts'
 
 export const stateVersion = 4
 /** The oldest that is read. */

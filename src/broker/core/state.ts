@@ -13,11 +13,11 @@
 
 import type { GroupSettings, TopicSettings } from './events.ts'
 import type { Filter, SqlFilter } from './filters/filter.ts'
+import { noTransactions, type Transactions } from './open-transactions.ts'
 import { DeadlineHeap, type Due } from './structures/deadline-heap.ts'
 import { FifoList, type Linked } from './structures/fifo-list.ts'
 import { TimerTable } from './structures/timer-table.ts'
 import { type Bucket, makeBucket } from './throttle.ts'
-import { noTransactions, type Transactions } from './transactions.ts'
 
 export interface BrokerState {
   readonly topics: Map<string, Topic>

@@ -2,9 +2,9 @@
  * Transactions: half messages, the checks that ask producers to decide, and every transaction's end.
  *
  * A half message is a record of the log that belongs to no queue, so nobody receives it. Its transaction
- * is open until one `transaction-ended` event: a commit writes the message to a queue in the same record group, a
- * rollback drops it, and at the end of life it is rolled back. The first end counts; the number
- * is never used again. Open transactions live in memory (some 300 bytes each, without their payload,
+ * is open until one `ended` event: a commit writes the message to a queue in the same record group, a
+ * rollback drops it, and at the end of life it is rolled back. Whichever ends it first wins; the number
+ * is never open again. Open transactions live in memory (some 300 bytes each, without their payload,
  * which stays in the log) and are bounded in number; those that ended leave nothing behind.
  *
  * Positions rise with numbers, so the oldest open transaction is the first of the map.
@@ -12,62 +12,14 @@
 
 import type { HalfEvent, Resolution, TransactionCheckedEvent, TransactionEndedEvent } from './events.ts'
 import { limits } from './limits.ts'
+import { closeTransaction, endOfLife, type OpenTransaction, openTransaction, schedule } from './open-transactions.ts'
 import type { Outgoing } from './queue.ts'
 import { codes, type Refusal } from './refusal.ts'
 import type { BrokerState, Topic } from './state.ts'
-import { DeadlineHeap, type Due } from './structures/deadline-heap.ts'
-
-export interface Transactions {
-  /** Numbers below were given to half messages. */
-  next: number
-  /** What transaction ids are signed with (shell/transactions.ts); empty before the first half message. */
-  secret: string
-  /** By number, oldest first. */
-  readonly open: Map<number, OpenTransaction>
-
-  // Volatile from here on.
-  /** By the time of what happens to them next. */
-  readonly due: DeadlineHeap<OpenTransaction>
-  /** By the first queue key of their topic, which names one incarnation of it. */
-  readonly ofTopic: Map<number, TopicTransactions>
-  /** How long a transaction may stay open: never longer than retention keeps its half message. */
-  lifeMs: number
-}
-
-export interface OpenTransaction extends Due {
-  readonly number: number
-  /** First queue key of the topic, as it was when the half message came. */
-  readonly topicKey: number
-  /** Of the half message's record. */
-  readonly position: number
-  readonly messageId: string
-  /** Client id of the producer; shown to operators. */
-  readonly owner: string
-  readonly storedAt: number
-  checks: number
-  nextCheck: number
-}
-
-interface TopicTransactions {
-  readonly open: Set<OpenTransaction>
-  /** A check fell due while no producer of the topic was there. */
-  readonly unasked: Set<OpenTransaction>
-}
 
 export interface HalfMessage extends Outgoing {
   /** How long to leave the producer alone before the first check; null means the usual time. */
   readonly recoveryMs: number | null
-}
-
-export function noTransactions(): Transactions {
-  return {
-    next: 1,
-    secret: '',
-    open: new Map(),
-    due: new DeadlineHeap(),
-    ofTopic: new Map(),
-    lifeMs: limits.transactionLifeMs,
-  }
 }
 
 /** `secret` is used when the instance has none yet. */
@@ -160,16 +112,12 @@ export function* openBelow({ transactions }: BrokerState, position: number): Ite
   }
 }
 
-/** Retention changed, and with it the end of life of every transaction. */
+/** Retention changed: everybody's end of life with it. */
 export function setLife({ transactions }: BrokerState, retentionMs: number): void {
   const lifeMs = Math.min(limits.transactionLifeMs, retentionMs)
   if (lifeMs === transactions.lifeMs) return
   transactions.lifeMs = lifeMs
   for (const one of transactions.open.values()) schedule(transactions, one)
-}
-
-export function endOfLife(transactions: Transactions, one: OpenTransaction): number {
-  return one.storedAt + transactions.lifeMs
 }
 
 export function applyHalf(state: BrokerState, event: HalfEvent, position: number): void {
@@ -208,38 +156,6 @@ export function applyTransactionEnded(state: BrokerState, event: TransactionEnde
   if (event.at > state.lastAt) state.lastAt = event.at
   for (const number of event.numbers) {
     const one = state.transactions.open.get(number)
-    if (one) close(state.transactions, one)
+    if (one) closeTransaction(state.transactions, one)
   }
-}
-
-/** With a topic go its open transactions. */
-export function dropTransactions({ transactions }: BrokerState, topicKey: number): void {
-  for (const one of transactions.ofTopic.get(topicKey)?.open ?? []) close(transactions, one)
-}
-
-export function openTransaction(transactions: Transactions, fields: Omit<OpenTransaction, keyof Due>): void {
-  const one: OpenTransaction = { ...fields, due: 0, heapIndex: -1 }
-  transactions.open.set(one.number, one)
-  let ofTopic = transactions.ofTopic.get(one.topicKey)
-  if (!ofTopic) {
-    ofTopic = { open: new Set(), unasked: new Set() }
-    transactions.ofTopic.set(one.topicKey, ofTopic)
-  }
-  ofTopic.open.add(one)
-  schedule(transactions, one)
-}
-
-function close(transactions: Transactions, one: OpenTransaction): void {
-  transactions.open.delete(one.number)
-  transactions.due.remove(one)
-  const ofTopic = transactions.ofTopic.get(one.topicKey)!
-  ofTopic.open.delete(one)
-  ofTopic.unasked.delete(one)
-  if (ofTopic.open.size === 0) transactions.ofTopic.delete(one.topicKey)
-}
-
-/** After its last check a transaction waits for a late decision or its end of life. */
-function schedule(transactions: Transactions, one: OpenTransaction): void {
-  const end = endOfLife(transactions, one)
-  transactions.due.set(one, one.checks < limits.checksPerTransaction ? Math.min(one.nextCheck, end) : end)
 }

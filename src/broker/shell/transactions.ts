@@ -21,6 +21,7 @@ import type {
 import { decodeEvent } from '../core/event-codec.ts'
 import type { BrokerEvent, HalfEvent, Resolution } from '../core/events.ts'
 import { limits } from '../core/limits.ts'
+import type { OpenTransaction } from '../core/open-transactions.ts'
 import { decideSend } from '../core/queue.ts'
 import { codes } from '../core/refusal.ts'
 import type { BrokerState, Topic } from '../core/state.ts'
@@ -28,7 +29,6 @@ import {
   decideHalf,
   decideTransactionChecked,
   decideTransactionEnded,
-  type OpenTransaction,
   openBelow,
   postponeCheck,
   producerConnected,

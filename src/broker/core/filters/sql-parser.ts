@@ -2,11 +2,20 @@
  * The grammar: from words and signs to one function of a message's properties. What could never be evaluated is
  * refused here, with its place, so that evaluating need not say why.
  */
-import type { Property } from './sql.ts'
 import { named, SqlError, sqlLimits } from './sql-error.ts'
 import { containing } from './sql-search.ts'
 import type { Token } from './sql-tokens.ts'
-import { compare, compareFloats, floatOf, RAISED, type Raised, type Value, type Whole, wholeOf } from './sql-values.ts'
+import {
+  compare,
+  compareFloats,
+  floatOf,
+  type Property,
+  RAISED,
+  type Raised,
+  type Value,
+  type Whole,
+  wholeOf,
+} from './sql-values.ts'
 
 /** Comparisons that a search counts as. */
 const SEARCH_COST = 4

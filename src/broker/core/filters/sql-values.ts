@@ -1,6 +1,10 @@
 /**
  * What an expression computes with, and how two values compare: as Apache's evaluator does, hence as Java does.
  */
+
+/** The text of a message's property, or null when it has none of that name. */
+export type Property = (name: string) => string | null
+
 /** A whole number of 32 or 64 bits; `value` is a bigint where a number would not be exact. */
 export interface Whole {
   readonly bits: 32 | 64

@@ -13,11 +13,10 @@
 import { SqlError, sqlLimits } from './sql-error.ts'
 import { Parser } from './sql-parser.ts'
 import { tokensOf } from './sql-tokens.ts'
+import type { Property } from './sql-values.ts'
 
 export { SqlError, sqlLimits } from './sql-error.ts'
-
-/** The text of a message's property, or null when it has none of that name. */
-export type Property = (name: string) => string | null
+export type { Property } from './sql-values.ts'
 
 export interface SqlExpression {
   readonly text: string
