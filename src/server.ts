@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url'
 import { type Account, ensureAccount } from './account.ts'
 import { createApi } from './api/server.ts'
 import type { Settings } from './config.ts'
-import { createEmbeddedEngine } from './engines/embedded/engine.ts'
+import { EmbeddedEngine } from './engines/embedded/engine.ts'
 import { createLauncher } from './engines/embedded/host-process.ts'
 import { hostPaths } from './engines/embedded/paths.ts'
 import { storedFormats } from './engines/embedded/stored-formats.ts'
@@ -84,7 +84,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     let storageKey = (_purpose: string): Uint8Array => {
       throw new Error('The ledger is not open yet.')
     }
-    const engine = createEmbeddedEngine({
+    const engine = new EmbeddedEngine({
       clock,
       disk: world.disk,
       home: settings.home,

@@ -3,7 +3,7 @@ import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
-import { createEmbeddedEngine } from '../../src/engines/embedded/engine.ts'
+import { EmbeddedEngine } from '../../src/engines/embedded/engine.ts'
 import type { Engine } from '../../src/engines/engine.ts'
 import { engineContract } from '../../src/engines/suite.ts'
 import { realWorld } from '../../src/world/real.ts'
@@ -52,7 +52,7 @@ engineContract('embedded', async () => {
 /** Two processes, so that the contract holds over several. */
 async function start(home: string): Promise<Engine> {
   const { clock, disk } = realWorld()
-  const engine = createEmbeddedEngine({
+  const engine = new EmbeddedEngine({
     clock,
     disk,
     home,

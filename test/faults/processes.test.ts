@@ -6,7 +6,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { createEmbeddedEngine } from '../../src/engines/embedded/engine.ts'
+import { EmbeddedEngine } from '../../src/engines/embedded/engine.ts'
 import { createLauncher } from '../../src/engines/embedded/host-process.ts'
 import type { ProcessSeen } from '../../src/engines/embedded/inspect.ts'
 import { hostPaths, processPaths } from '../../src/engines/embedded/paths.ts'
@@ -186,7 +186,7 @@ describe('what the next server finds', () => {
     await server.kill()
     const { clock, disk } = realWorld()
     const root = path.join(path.dirname(fileURLToPath(import.meta.url)), '..', '..')
-    const engine = createEmbeddedEngine({
+    const engine = new EmbeddedEngine({
       clock,
       disk,
       home: home.home,
