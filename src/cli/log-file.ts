@@ -16,8 +16,7 @@ export interface LogFile {
  * Opens with the first line, which the server writes when it holds the home, so that a second server that is refused
  * leaves nothing in it. What cannot be written is dropped: the log still goes to stderr.
  */
-export function createLogFile(home: string, limitBytes = largestBytes): LogFile {
-  const file = path.join(home, serverLogName)
+export function createLogFile(home: string, limitBytes = largestBytes, file = path.join(home, serverLogName)): LogFile {
   let descriptor: number | null = null
   let size = 0
 
@@ -37,15 +36,25 @@ export function createLogFile(home: string, limitBytes = largestBytes): LogFile 
       try {
         descriptor ??= open()
         if (size >= limitBytes) {
-          closeSync(descriptor)
-          descriptor = null
+          shut()
           renameSync(file, `${file}.1`)
           descriptor = open()
         }
         size += writeSync(descriptor, line)
       } catch {
-        descriptor = null
+        // A full disk, or a home that was removed: tried again with the next line.
+        shut()
       }
     },
+  }
+
+  function shut(): void {
+    const open = descriptor
+    descriptor = null
+    try {
+      if (open !== null) closeSync(open)
+    } catch {
+      // It is closed, or nothing can be done about it.
+    }
   }
 }

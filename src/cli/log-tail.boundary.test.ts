@@ -1,7 +1,10 @@
 import {
   appendFileSync,
+  existsSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
+  readlinkSync,
   renameSync,
   rmSync,
   statSync,
@@ -81,6 +84,23 @@ describe('the log file', () => {
     createLogFile(folder).write('one\n')
     createLogFile(folder).write('two\n')
     expect(readFileSync(file, 'utf8')).toBe('one\ntwo\n')
+  })
+
+  it('keeps no file open that it could not write', () => {
+    const full = '/dev/full'
+    if (!existsSync(full)) return
+    // Only its own: other tests of this process open files meanwhile.
+    const descriptors = (): number =>
+      readdirSync('/proc/self/fd').filter((name) => {
+        try {
+          return readlinkSync(`/proc/self/fd/${name}`) === full
+        } catch {
+          return false
+        }
+      }).length
+    const log = createLogFile(folder, 20, full)
+    for (let n = 0; n < 50; n++) log.write('one\n')
+    expect(descriptors()).toBe(0)
   })
 
   it('follows no link and fails for nobody', () => {

@@ -5,11 +5,11 @@
  * what it holds without having acknowledged it is made visible again at once.
  */
 import type { Settings } from '../config.ts'
-import { realClock } from '../world/real.ts'
+import { pause, realClock } from '../world/real.ts'
 import { duration, instanceIdOf, wholeNumber } from './arguments.ts'
 import { callData, findTarget } from './client.ts'
 import { clientError, clientLibrary, connectionTo, started, stopped, within } from './connect.ts'
-import { exitCodes, Interrupted, UsageError } from './errors.ts'
+import { exitCodes, Interrupted, LateError, UnreachableError, UsageError } from './errors.ts'
 import { cardText } from './messages.ts'
 import { flushed, type OutputOptions, print, printOne, say, step, whenOutputCloses } from './output.ts'
 import { dim, shown } from './safe-text.ts'
@@ -52,6 +52,8 @@ const longestWaitMs = 20_000
 const largestBatch = 16
 const defaultCount = 16
 const handBackLimitMs = 2_000
+const troubleLimitMs = 60_000
+const troublePauseMs = 500
 
 interface Held {
   readonly message: any
@@ -120,6 +122,8 @@ class ReceiveSession {
   readonly #invisibleMs: number
   readonly #held = new Map<string, Held>()
   #ended: Promise<void> | null = null
+  /** That the instance does not answer was told. */
+  #told = false
 
   constructor(consumer: any, options: ReceiveOptions, invisibleMs: number) {
     this.#consumer = consumer
@@ -134,7 +138,7 @@ class ReceiveSession {
     let count = 0
     while (count < wanted && this.#ended === null) {
       const asked = Math.min(largestBatch, wanted - count)
-      const batch = await this.#receive(asked)
+      const batch = follow ? await this.#receiveThroughTrouble(asked) : await this.#receive(asked)
       count += batch.length
       if (this.#ended !== null) return
       const views = batch.map((message) => messageView(message))
@@ -159,6 +163,27 @@ class ReceiveSession {
     // The command ended while the receive was under way.
     if (this.#ended !== null) await this.#handBack()
     return batch
+  }
+
+  /** An instance that is not there for a while, as while its process is started again, ends no command that follows it. */
+  async #receiveThroughTrouble(most: number): Promise<any[]> {
+    let lostAt: number | null = null
+    for (;;) {
+      try {
+        const batch = await this.#receive(most)
+        if (lostAt !== null) say('The instance answers again.')
+        this.#told = false
+        return batch
+      } catch (error) {
+        const trouble = clientError('The messages were not received', error)
+        const isPassing = trouble instanceof UnreachableError || trouble instanceof LateError
+        lostAt ??= realClock.monotonic()
+        if (!isPassing || this.#ended !== null || realClock.monotonic() - lostAt > troubleLimitMs) throw trouble
+        if (!this.#told) say(`The instance does not answer; trying again for ${troubleLimitMs / 1000} s.`)
+        this.#told = true
+        await pause(troublePauseMs)
+      }
+    }
   }
 
   /** Acknowledges what has been written; a peek keeps it until the end, when all is handed back. */

@@ -2,8 +2,9 @@
 
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
+import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { runningInstance, sdkClient, until } from '../support/sdk.ts'
@@ -41,6 +42,27 @@ const shown = (output: { stdout: string }): Promise<unknown> =>
     (text) => text.endsWith('\n'),
     'it is ready',
   )
+
+describe('bin/gantry.js', () => {
+  it('says what to do when it is not built', async () => {
+    const folder = mkdtempSync(path.join(tmpdir(), 'gantry-unbuilt-'))
+    try {
+      mkdirSync(path.join(folder, 'bin'))
+      copyFileSync(gantry, path.join(folder, 'bin/gantry.mjs'))
+      const child = spawn(process.execPath, [path.join(folder, 'bin/gantry.mjs'), 'up'], { env: cleanEnv() })
+      let said = ''
+      child.stderr.setEncoding('utf8').on('data', (text) => {
+        said += text
+      })
+      expect((await once(child, 'close'))[0]).toBe(2)
+      expect(said).toBe(
+        'gantry: It is not built yet: "npm ci && npm run build" in the folder of the repository builds it.\n',
+      )
+    } finally {
+      rmSync(folder, { recursive: true })
+    }
+  })
+})
 
 describe('gantry up', () => {
   let home: TestHome
