@@ -323,12 +323,6 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
   }
 }
 
-/** Whether the record says what became of messages, or when. */
-export function isDeliveryRecord(record: Uint8Array): boolean {
-  const type = record[0]!
-  return type === LEASED || type === LOCKED || type === ACKED || type === KEPT || type === DEADLINE || type === TIME
-}
-
 /** The four fields recovery needs of a message that its checkpoint already counts; null for other records. */
 export function decodeForIndex(
   record: Uint8Array,
