@@ -32,18 +32,20 @@ export interface Credentials {
   readonly dateTime: string | undefined
 }
 
-/** Whether a call may come in; null when it may. Needs nothing of the request but its credentials. */
-export function deny(endpoint: Endpoint, connection: Connection, credentials: Credentials): Denial | null {
+/**
+ * Lets a call in: null, and its connection is no stranger any more; or says why not. Needs nothing of the request but its
+ * credentials.
+ */
+export function admit(endpoint: Endpoint, connection: Connection, credentials: Credentials): Denial | null {
   const stopped = denyStopped(endpoint)
   if (stopped !== null) return stopped
-  if (connection.overLimit) {
-    return {
-      why: 'over-limit',
-      message: `Instance ${endpoint.instanceId} has all ${endpoint.maxConnections} connections its specification allows; close clients that are not needed, or choose a larger specification.`,
-    }
-  }
   const wrong = endpoint.authenticator?.check(credentials.authorization, credentials.dateTime) ?? null
-  return wrong === null ? null : { why: 'unauthorized', message: wrong }
+  if (wrong !== null) return { why: 'unauthorized', message: wrong }
+  if (connection.admit()) return null
+  return {
+    why: 'over-limit',
+    message: `Instance ${endpoint.instanceId} has all ${endpoint.maxConnections} connections its specification allows; close clients that are not needed, or choose a larger specification.`,
+  }
 }
 
 /** Of a stopped instance; for calls that went on for a while, also after they began. */

@@ -9,6 +9,7 @@
 import type { Socket } from 'node:net'
 import { createServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
 import type { Cancel, Clock } from '../world/world.ts'
+import { ProcessBounds } from './instance-bounds.ts'
 import { defaultGatewayLimits, type GatewayLimits } from './limits.ts'
 import { Listener, type ListenOptions, type OpenPort } from './listener.ts'
 import type { Protocol } from './protocol.ts'
@@ -31,16 +32,20 @@ export interface TlsKeys {
   readonly cert: string
 }
 
-/** Counters since the start, except `connections`, which are open now. */
+/** Counters since the start, except `connections`, which are open now, and `heldBytes`. */
 export interface GatewayStats {
   readonly connections: number
   readonly acceptedConnections: number
   readonly refusedConnections: number
+  /** Of requests received but not answered, now. */
+  readonly heldBytes: number
 }
 
 export class Gateway<Context> {
   readonly clock: Clock
   readonly limits: GatewayLimits
+  /** What all instances share. */
+  readonly bounds: ProcessBounds
   readonly protocols: readonly Protocol<Context>[]
   readonly listeners = new Set<Listener<Context>>()
   readonly onError: (error: unknown, where: string) => void
@@ -54,6 +59,7 @@ export class Gateway<Context> {
   constructor(options: GatewayOptions<Context>) {
     this.clock = options.clock
     this.limits = { ...defaultGatewayLimits, ...options.limits }
+    this.bounds = new ProcessBounds(this.limits)
     this.protocols = options.protocols
     this.onError = options.onError
     if (options.tls) this.setTls(options.tls)
@@ -97,7 +103,12 @@ export class Gateway<Context> {
   stats(): GatewayStats {
     let connections = 0
     for (const listener of this.listeners) connections += listener.connections()
-    return { connections, acceptedConnections: this.accepted, refusedConnections: this.refused }
+    return {
+      connections,
+      acceptedConnections: this.accepted,
+      refusedConnections: this.refused,
+      heldBytes: this.bounds.heldBytes.held,
+    }
   }
 
   /** Closes every port. */

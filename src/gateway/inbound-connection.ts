@@ -2,7 +2,8 @@
  * A connection from `accept` to its end: its first bytes, perhaps a PROXY header, perhaps TLS, then the protocol that
  * recognises what follows.
  *
- * The bytes looked at are put back before the next reader takes the socket over. Until a protocol has it, a connection
+ * Until its first valid call a connection is a stranger (`strangers.ts`); from then on it counts against the connections
+ * its instance may have (`connection-limit.ts`). The bytes looked at are put back before the next reader takes the socket over. Until a protocol has it, a connection
  * costs its socket and one timer, and has a bounded time. Inside TLS the protocol is the one agreed on in the handshake
  * (ALPN); when the client named none, the first bytes inside are looked at as outside.
  */
@@ -13,6 +14,7 @@ import { maxFirstBytes, type ProxyAddresses, recognise, recogniseProtocol } from
 import type { Gateway } from './gateway.ts'
 import type { Listener } from './listener.ts'
 import type { Protocol, ServedConnection, ServingConnection } from './protocol.ts'
+import { Share } from './shares.ts'
 
 export class InboundConnection implements ServingConnection {
   readonly id: number
@@ -36,6 +38,11 @@ export class InboundConnection implements ServingConnection {
   #cancelHandshake: Cancel | null = null
   #cancelOverflow: Cancel | null = null
   #draining = false
+  readonly #arrivedAt: number
+  /** Whether it has made a valid call, and found a slot. */
+  #place: 'stranger' | 'within' | 'overflow' = 'stranger'
+  /** What its requests hold; made when the first of them does. */
+  #held: Share | null = null
 
   constructor(gateway: Gateway<any>, listener: Listener<any>, socket: Socket, remoteAddress: string) {
     this.id = gateway.nextConnectionId()
@@ -44,6 +51,7 @@ export class InboundConnection implements ServingConnection {
     this.#socket = socket
     this.#reading = socket
     this.remoteAddress = remoteAddress
+    this.#arrivedAt = gateway.clock.monotonic()
     this.#cancelTimer = gateway.clock.after(gateway.limits.firstBytesMs, () => this.destroy())
     socket.on('error', ignore)
     socket.on('close', () => this.#onClose())
@@ -54,8 +62,8 @@ export class InboundConnection implements ServingConnection {
     return this.#listener.context
   }
 
-  get overLimit(): boolean {
-    return this.#listener.isOverLimit(this)
+  get owner(): object {
+    return this.#listener.bounds
   }
 
   get closed(): boolean {
@@ -71,15 +79,55 @@ export class InboundConnection implements ServingConnection {
     this.#cancelTimer = null
   }
 
+  /** Called once in `keepaliveMs`: a stranger whose time is over goes, of another its protocol looks after. */
+  sweep(): void {
+    const { clock, limits } = this.#gateway
+    if (this.#place === 'stranger' && clock.monotonic() - this.#arrivedAt > limits.strangerMs) this.destroy()
+    else this.served?.sweep()
+  }
+
+  admit(): boolean {
+    return this.#place === 'within' || this.#takePlace()
+  }
+
+  hold(bytes: number): boolean {
+    this.#held ??= new Share({
+      most: this.#gateway.limits.maxHeldBytesPerConnection,
+      parent: this.#listener.bounds.heldBytes,
+      giveWay: () => this.served?.giveWay() ?? false,
+    })
+    return this.#held.take(bytes)
+  }
+
+  release(bytes: number): void {
+    this.#held?.give(bytes)
+  }
+
   destroy(): void {
     this.served?.destroy()
     this.#socket.destroy()
   }
 
+  /** True when it has a slot of the connection limit, from now on or since another left. */
+  #takePlace(): boolean {
+    const { connections, strangers } = this.#listener.bounds
+    if (this.#place === 'overflow') {
+      if (connections.isOver(this)) return false
+      this.#place = 'within'
+      return true
+    }
+    const place = connections.enter(this)
+    if (place === null) return false
+    this.#place = place
+    strangers.leave(this)
+    if (place === 'overflow') this.#limitStay()
+    return place === 'within'
+  }
+
   /** Over the connection limit: closed after `overflowMs` unless a slot frees up. */
-  limitStay(): void {
+  #limitStay(): void {
     this.#cancelOverflow = this.#gateway.clock.after(this.#gateway.limits.overflowMs, () => {
-      if (this.overLimit) this.destroy()
+      if (this.#listener.bounds.connections.isOver(this)) this.destroy()
     })
   }
 
@@ -194,10 +242,12 @@ export class InboundConnection implements ServingConnection {
   }
 
   #onClose(): void {
-    this.established()
+    this.#cancelTimer?.()
+    this.#cancelTimer = null
     this.#cancelHandshake?.()
     this.#cancelOverflow?.()
     this.served?.destroy()
+    this.#held?.close()
     this.#listener.forget(this)
   }
 }

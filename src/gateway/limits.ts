@@ -1,15 +1,39 @@
-/** Every bound of the gateway in one table. Times in milliseconds. */
+/** Every bound of the gateway in one table. Times in milliseconds, sizes in bytes. */
 export interface GatewayLimits {
   /** From accepting a connection to the end of its protocol's handshake, TLS handshake included. */
   readonly firstBytesMs: number
-  /** How long a connection may stay that is over the connection limit. */
+  /**
+   * To its first valid call; until then it is a stranger. Looked at once in `keepaliveMs`, without a timer of its own, so
+   * that one that makes no call goes between `strangerMs` and `strangerMs + keepaliveMs`.
+   */
+  readonly strangerMs: number
+  /** Strangers at a time, of one instance and of the process. Beyond, the oldest of whoever has the most is closed. */
+  readonly maxStrangersPerInstance: number
+  readonly maxStrangers: number
+  /** Connections that have made a valid call, of all instances. Beyond, the newest of the instance with the most is closed. */
+  readonly maxConnections: number
+  /** How long a connection may stay that is over its instance's connection limit. */
   readonly overflowMs: number
   /** A connection is looked at once in so long: one that was silent is asked whether it is there, then closed. */
   readonly keepaliveMs: number
+  /** Requests received but not answered, of one connection, of one instance, and of all. */
+  readonly maxHeldBytesPerConnection: number
+  readonly maxHeldBytesPerInstance: number
+  readonly maxHeldBytes: number
 }
+
+const mib = 1024 * 1024
 
 export const defaultGatewayLimits: GatewayLimits = {
   firstBytesMs: 10_000,
+  strangerMs: 30_000,
+  // One burst of `accept` is up to 511 connections, all of which may be clients that come back at once.
+  maxStrangersPerInstance: 512,
+  maxStrangers: 2048,
+  maxConnections: 100_000,
   overflowMs: 10_000,
   keepaliveMs: 60_000,
+  maxHeldBytesPerConnection: 64 * mib,
+  maxHeldBytesPerInstance: 128 * mib,
+  maxHeldBytes: 256 * mib,
 }

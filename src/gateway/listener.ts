@@ -4,9 +4,9 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Cancel, Clock } from '../world/world.ts'
-import { ConnectionLimit } from './connection-limit.ts'
 import type { Gateway } from './gateway.ts'
 import { InboundConnection, plainAddress } from './inbound-connection.ts'
+import { InstanceBounds } from './instance-bounds.ts'
 
 export interface ListenOptions<Context> extends ListenerPolicy<Context> {
   readonly host: string
@@ -20,10 +20,8 @@ export interface ListenerPolicy<Context> {
   readonly context: Context
   /** False closes the connection at once; asked again for open connections when the policy changes. Default: everyone. */
   readonly accept?: (remoteAddress: string) => boolean
-  /** Connections open at a time, those that have not spoken yet included; more are closed at once. Default 10,000. */
-  readonly maxConnections?: number
-  /** Instead of `maxConnections`, and perhaps shared with other ports; fixed when the port is opened. */
-  readonly connectionLimit?: ConnectionLimit
+  /** Perhaps shared with other ports of an instance; fixed when the port is opened. Default: its own, 10,000 connections. */
+  readonly bounds?: InstanceBounds
   /** Believe PROXY headers: whoever can connect can then claim any address. Default false: a header closes the connection. */
   readonly trustProxy?: boolean
 }
@@ -51,14 +49,14 @@ export class Listener<Context> implements OpenPort<Context> {
   #policy: ListenerPolicy<Context>
   readonly #server: Server
   readonly #connections = new Set<InboundConnection>()
-  readonly #limit: ConnectionLimit
+  readonly bounds: InstanceBounds
   #closing: Closing | null = null
 
   constructor(gateway: Gateway<Context>, policy: ListenerPolicy<Context>) {
     this.#gateway = gateway
     this.#policy = policy
-    this.#limit =
-      policy.connectionLimit ?? new ConnectionLimit({ most: policy.maxConnections ?? defaultMaxConnections })
+    this.bounds =
+      policy.bounds ?? new InstanceBounds(gateway.bounds, { maxConnections: defaultMaxConnections, overflow: 0 })
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) =>
       this.#onSocket(socket),
     )
@@ -99,7 +97,6 @@ export class Listener<Context> implements OpenPort<Context> {
 
   update(policy: Partial<ListenerPolicy<Context>>): void {
     this.#policy = { ...this.#policy, ...policy }
-    if (policy.maxConnections !== undefined && !this.#policy.connectionLimit) this.#limit.most = policy.maxConnections
     if (!policy.accept) return
     for (const connection of this.#connections) if (!this.accepts(connection.remoteAddress)) connection.destroy()
   }
@@ -113,16 +110,13 @@ export class Listener<Context> implements OpenPort<Context> {
   }
 
   sweep(): number {
-    for (const connection of this.#connections) connection.served?.sweep()
+    for (const connection of this.#connections) connection.sweep()
     return this.#connections.size
   }
 
-  isOverLimit(connection: InboundConnection): boolean {
-    return this.#limit.isOver(connection)
-  }
-
   forget(connection: InboundConnection): void {
-    this.#limit.leave(connection)
+    this.bounds.strangers.leave(connection)
+    this.bounds.connections.leave(connection)
     this.#connections.delete(connection)
     if (this.#connections.size === 0) this.#closing?.emptied()
   }
@@ -153,12 +147,11 @@ export class Listener<Context> implements OpenPort<Context> {
       return
     }
     const connection = new InboundConnection(this.#gateway, this, socket, address)
-    if (!this.#limit.enter(connection)) {
+    if (!this.bounds.strangers.enter(connection, address)) {
       connection.destroy()
       this.#gateway.refused++
       return
     }
-    if (this.isOverLimit(connection)) connection.limitStay()
     this.#gateway.accepted++
     this.#connections.add(connection)
     this.#gateway.keepSweeping()

@@ -33,10 +33,13 @@ export interface Connection {
   readonly localAddress: string
   readonly localPort: number
   readonly encrypted: boolean
-  /** Over the connection limit: it is closed soon, and calls on it are to be refused with that reason. May end by itself. */
-  readonly overLimit: boolean
   /** The client's end is gone for good. */
   readonly closed: boolean
+  /**
+   * A valid call has come: the connection is no stranger any more and takes a slot of the connection limit. False when
+   * there is none: it is closed soon, and its calls are to be refused with that reason. Asked for every call.
+   */
+  admit(): boolean
 }
 
 /** What a protocol that serves a connection may ask of it and must tell it. */
@@ -47,6 +50,12 @@ export interface ServingConnection<Context = any> extends Connection {
   bytesRead(): number
   /** The protocol's handshake is complete. Until this is called the connection is closed after `firstBytesMs`. */
   established(): void
+  /** Whose it is, over all endpoints of an instance: what is done in turn is done in turn of these. */
+  readonly owner: object
+  /** Counts bytes of requests kept in memory; false when that is too much: they are not counted, and not to be kept. */
+  hold(bytes: number): boolean
+  /** Lets go of bytes that were counted. */
+  release(bytes: number): void
 }
 
 /** A connection in the hands of its protocol. */
@@ -57,6 +66,11 @@ export interface ServedConnection {
   drain(): void
   /** Ends every call with a status; the connection closes once those are sent. */
   endCalls(): void
+  /**
+   * Its requests hold more than any other connection's and memory is short: ends the one that holds the most, among those
+   * that nobody works on yet, and releases what it held. False when there is none.
+   */
+  giveWay(): boolean
   /** Ends everything at once. */
   destroy(): void
 }

@@ -11,7 +11,7 @@ import { encodeFrame, frameHeader, MessageReader } from './framing.ts'
 import { inflate } from './inflate.ts'
 import type { Limits } from './limits.ts'
 import { addMetadata, encodeStatusMessage, parseTimeout } from './metadata.ts'
-import { TooManyValues } from './protobuf.ts'
+import { decodedValues, TooManyValues } from './protobuf.ts'
 import { type RequestMessage, RequestQueue } from './request-queue.ts'
 import {
   type Admission,
@@ -28,10 +28,11 @@ import {
 export interface CallHost {
   readonly clock: Clock
   readonly limits: Limits
-  readonly connection: Connection
+  readonly connection: Connection & { readonly owner: object }
   readonly context: unknown
-  /** Counts `bytes` of requests kept in memory (negative: let go); false when that is too much. */
+  /** Counts bytes of requests kept in memory; false when that is too much, and nothing was counted. */
   hold(bytes: number): boolean
+  release(bytes: number): void
   /** Answers written but not taken by the client, of all calls of the connection. */
   unsentBytes(): number
   onError(error: unknown, path: string): void
@@ -45,6 +46,11 @@ type ResponseOptions = ServerStreamResponseOptions & { readonly sendDate: boolea
 const withTrailers: ResponseOptions = { waitForTrailers: true, sendDate: false }
 const trailersOnly: ResponseOptions = { endStream: true, sendDate: false }
 const noHeaders: MetadataInit = {}
+export const tooManyBytes = 'Too many bytes of unanswered requests; send fewer at a time'
+/** What one decoded value costs, beside its bytes. */
+const bytesPerValue = 64
+/** Values of a request that are not counted: an ordinary one has fewer. */
+const freeValues = 256
 const http2Cancel = 8
 const http2NoError = 0
 
@@ -65,6 +71,8 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   #request: RequestMessage | null = null
   #queue: RequestQueue | null = null
   #heldBytes = 0
+  /** Of the message decoded last. */
+  #values = 0
   #status: Status = Status.OK
   #statusMessage = ''
   #headers: MetadataInit = noHeaders
@@ -92,7 +100,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       this.end(Status.INTERNAL, `grpc-timeout ${JSON.stringify(timeout)} is malformed`)
       return
     }
-    if (method.admit !== null && !this.#admitted(method.admit)) return
+    if (!this.#admitted(method.admit)) return
     stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     stream.on('end', () => this.#onRequestEnd())
     if (method.type.kind === 'bidi') {
@@ -116,6 +124,11 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   get receiving(): boolean {
     return this.#receiving && !this.#ended
+  }
+
+  /** Bytes of its request that no handler has begun to work on: of a call that may still be ended for want of memory. */
+  get unworkedBytes(): number {
+    return this.#started && this.#queue === null ? 0 : this.#heldBytes
   }
 
   get unsentBytes(): number {
@@ -217,7 +230,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   release(bytes: number): void {
     if (this.#ended) return
     this.#heldBytes -= bytes
-    this.#host.hold(-bytes)
+    this.#host.release(bytes)
   }
 
   /** The request's value; throws RpcError when it is not what it should be. */
@@ -226,7 +239,12 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   }
 
   /** False when the call was refused by its headers, and has ended: what else comes of its request is thrown away. */
-  #admitted(admit: Admission<unknown>): boolean {
+  #admitted(admit: Admission<unknown> | null): boolean {
+    if (admit === null) {
+      if (this.connection.admit()) return true
+      this.end(Status.RESOURCE_EXHAUSTED, 'The server has as many connections as it may')
+      return false
+    }
     let refusal: ReturnType<Admission<unknown>>
     try {
       refusal = admit(this)
@@ -253,9 +271,11 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   /** Counts bytes of the request; false when that was too much, and the call has ended. */
   #hold(bytes: number): boolean {
-    this.#heldBytes += bytes
-    if (this.#host.hold(bytes)) return true
-    this.end(Status.RESOURCE_EXHAUSTED, 'Too many bytes of unanswered requests; send fewer at a time')
+    if (this.#host.hold(bytes)) {
+      this.#heldBytes += bytes
+      return true
+    }
+    this.end(Status.RESOURCE_EXHAUSTED, tooManyBytes)
     return false
   }
 
@@ -300,6 +320,9 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       this.#fail(error)
       return
     }
+    // Millions of small values in few bytes are not few bytes any more.
+    const beyond = this.#values - freeValues
+    if (beyond > 0 && !this.#hold(beyond * bytesPerValue)) return
     this.#run(request)
   }
 
@@ -435,7 +458,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     this.#request = null
     this.#cancelTimer?.()
     this.#cancelTimer = null
-    if (this.#heldBytes !== 0) this.#host.hold(-this.#heldBytes)
+    if (this.#heldBytes !== 0) this.#host.release(this.#heldBytes)
     this.#heldBytes = 0
     this.#queue?.finish(reason ?? new RpcError(Status.CANCELLED, 'The call has ended'))
     if (reason) this.#abort?.abort(reason)
@@ -444,7 +467,9 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   #parse(bytes: Buffer): unknown {
     try {
-      return this.#method.type.request.decode(bytes)
+      const request = this.#method.type.request.decode(bytes)
+      this.#values = decodedValues()
+      return request
     } catch (cause) {
       const why = cause instanceof Error ? cause.message : 'unreadable'
       if (cause instanceof TooManyValues) {
@@ -468,9 +493,11 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
         `grpc-encoding ${JSON.stringify(encoding)} is not supported; use gzip or identity`,
       )
     }
-    const { maxMessageBytes } = this.#host.limits
+    const { limits, connection } = this.#host
+    const { maxMessageBytes } = limits
+    const { owner } = connection
     try {
-      const inflated = await inflate(bytes, maxMessageBytes, () => !this.#ended)
+      const inflated = await inflate(bytes, maxMessageBytes, [owner, connection], () => !this.#ended)
       if (inflated === null) throw new RpcError(Status.CANCELLED, 'The call has ended')
       return inflated
     } catch (cause) {

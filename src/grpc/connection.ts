@@ -13,7 +13,7 @@ import {
 import type { Duplex } from 'node:stream'
 import type { ServedConnection, ServingConnection } from '../gateway/protocol.ts'
 import type { Clock } from '../world/world.ts'
-import { type CallHost, ServerCall, stopReading } from './call.ts'
+import { type CallHost, ServerCall, stopReading, tooManyBytes } from './call.ts'
 import type { Limits } from './limits.ts'
 import { type Method, Status } from './transport.ts'
 
@@ -22,7 +22,6 @@ export interface ConnectionHost {
   readonly clock: Clock
   readonly limits: Limits
   readonly methods: ReadonlyMap<string, Method<any>>
-  hold(bytes: number): boolean
   onError(error: unknown, path: string): void
   onCallStart(): void
   onCallEnd(status: Status): void
@@ -56,7 +55,6 @@ export class Http2Connection implements CallHost, ServedConnection {
   readonly #host: ConnectionHost
   readonly #session: ServerHttp2Session
   readonly #calls = new Set<ServerCall>()
-  #heldBytes = 0
   #bytesReadAtSweep = 0
   #pinged = false
 
@@ -92,9 +90,20 @@ export class Http2Connection implements CallHost, ServedConnection {
   }
 
   hold(bytes: number): boolean {
-    this.#heldBytes += bytes
-    const enough = this.#host.hold(bytes)
-    return enough && this.#heldBytes <= this.limits.maxHeldBytesPerConnection
+    return this.connection.hold(bytes)
+  }
+
+  release(bytes: number): void {
+    this.connection.release(bytes)
+  }
+
+  giveWay(): boolean {
+    let largest: ServerCall | null = null
+    for (const call of this.#calls) {
+      if (call.unworkedBytes > (largest?.unworkedBytes ?? 0)) largest = call
+    }
+    largest?.end(Status.RESOURCE_EXHAUSTED, tooManyBytes)
+    return largest !== null
   }
 
   unsentBytes(): number {

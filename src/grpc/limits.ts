@@ -6,9 +6,6 @@ export interface Limits {
   readonly maxConcurrentStreams: number
   /** Request headers of one call, as HTTP/2 counts them. */
   readonly maxHeaderListBytes: number
-  /** Requests received but not answered, of one connection and of all; a call that crosses it ends RESOURCE_EXHAUSTED. */
-  readonly maxHeldBytesPerConnection: number
-  readonly maxHeldBytes: number
   /** `write` answers false from here on. */
   readonly writeHighWaterBytes: number
   /** Answers waiting for a client that reads slowly, of one connection; the call that crosses it is ended. */
@@ -27,8 +24,6 @@ export const defaultLimits: Limits = {
   maxMessageBytes: 16 * mib,
   maxConcurrentStreams: 1024,
   maxHeaderListBytes: 16 * kib,
-  maxHeldBytesPerConnection: 64 * mib,
-  maxHeldBytes: 256 * mib,
   writeHighWaterBytes: 256 * kib,
   maxUnsentBytes: 64 * mib,
   requestMs: 60_000,

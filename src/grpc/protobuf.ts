@@ -58,9 +58,14 @@ class NumberReader extends BufferReader {
   #values = 0
 
   static create(source: Uint8Array | Buffer): NumberReader {
-    return new NumberReader(
+    latest = new NumberReader(
       Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.length),
     )
+    return latest
+  }
+
+  get values(): number {
+    return this.#values
   }
 
   override tag(): number {
@@ -109,6 +114,15 @@ class NumberReader extends BufferReader {
   override sfixed64(): number {
     return Number(super.sfixed64())
   }
+}
+
+let latest: NumberReader | null = null
+
+/** How many values the message had that was decoded last; asked once, right behind `decode`. 0 for another codec's. */
+export function decodedValues(): number {
+  const values = latest?.values ?? 0
+  latest = null
+  return values
 }
 
 const tooMany = () => new TooManyValues(`it holds more than ${maxMessageValues} values`)

@@ -19,10 +19,9 @@ export interface GrpcOptions<Context> {
   readonly onError: (error: unknown, where: string) => void
 }
 
-/** Counters since the start, except `calls` and `heldBytes`, which are of now. */
+/** Counters since the start, except `calls`, which are of now. */
 export interface GrpcStats {
   readonly calls: number
-  readonly heldBytes: number
   readonly startedCalls: number
   /** Ended calls by gRPC status code. */
   readonly endedCalls: readonly number[]
@@ -38,7 +37,6 @@ export class GrpcProtocol<Context> implements Protocol<Context>, ConnectionHost 
   readonly methods: ReadonlyMap<string, Method<any>>
   readonly onError: (error: unknown, where: string) => void
   readonly #http2: ReturnType<typeof http2Options>
-  #heldBytes = 0
   #calls = 0
   #startedCalls = 0
   readonly #endedCalls = new Array<number>(17).fill(0)
@@ -64,15 +62,9 @@ export class GrpcProtocol<Context> implements Protocol<Context>, ConnectionHost 
   stats(): GrpcStats {
     return {
       calls: this.#calls,
-      heldBytes: this.#heldBytes,
       startedCalls: this.#startedCalls,
       endedCalls: [...this.#endedCalls],
     }
-  }
-
-  hold(bytes: number): boolean {
-    this.#heldBytes += bytes
-    return this.#heldBytes <= this.limits.maxHeldBytes
   }
 
   onCallStart(): void {

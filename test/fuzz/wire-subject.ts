@@ -83,13 +83,17 @@ export class WireSubject {
         localAddress: '127.0.0.1',
         localPort: 7801,
         encrypted: false,
-        overLimit: false,
+        admit: () => true,
+        owner: this,
         closed: false,
       },
       context: endpoint,
       hold: (bytes) => {
         this.heldBytes += bytes
-        return this.heldBytes <= defaultLimits.maxHeldBytes
+        return true
+      },
+      release: (bytes) => {
+        this.heldBytes -= bytes
       },
       unsentBytes: () => 0,
       onError: (error) => this.errors.push(error),

@@ -58,6 +58,9 @@ class EchoConnection implements ServedConnection {
     this.told.push('drain')
     this.#socket.end()
   }
+  giveWay(): boolean {
+    return false
+  }
   endCalls(): void {
     this.told.push('endCalls')
   }

@@ -12,10 +12,12 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { type LoadedCertificate, loadCertificate } from '../../src/gateway/certificate.ts'
 import type { ListenOptions, OpenPort } from '../../src/gateway/gateway.ts'
+import { InstanceBounds } from '../../src/gateway/instance-bounds.ts'
 import type { GatewayLimits } from '../../src/gateway/limits.ts'
 import { encodeFrame } from '../../src/grpc/framing.ts'
+import { SendMessageRequest } from '../../src/grpc/gen/index.ts'
 import type { Limits } from '../../src/grpc/limits.ts'
-import { type Admission, Status } from '../../src/grpc/transport.ts'
+import { type Admission, implement, Status } from '../../src/grpc/transport.ts'
 import { realClock } from '../../src/world/real.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import { aborted, drain, event, GrpcHost, NoteClient, type NoteHandlers, noteCodec, notes } from './harness.ts'
@@ -308,16 +310,21 @@ describe('one port', () => {
     expect((await client(handle.port).ask({ text: '' })).text).toContain('new')
   })
 
-  it('takes so many connections and no more, and again when one has gone', async () => {
-    const handle = await serve(who, { maxConnections: 2 })
-    const first = raw(handle.port)
-    raw(handle.port)
-    await until(() => handle.connections() === 2)
-    expect(await raw(handle.port).gone).toBe('')
-    expect(handle.connections()).toBe(2)
+  it('takes so many connections with a call and no more, and again when one has gone', async () => {
+    await serve(who)
+    const bounds = new InstanceBounds(host.gateway.bounds, { maxConnections: 2, overflow: 1 })
+    const handle = await host.listen({ host: '127.0.0.1', port: 0, context: 'ctx', bounds })
+    const dial = () => http2(handle.port)
+    const first = dial()
+    const second = dial()
+    for (const session of [first, second])
+      expect(await answerOf(openCall(session).end(frame('')))).toMatchObject(grpcStatus(0))
+    const third = dial()
+    const refused = await answerOf(openCall(third).end(frame('')))
+    expect(refused).toMatchObject(grpcStatus(Status.RESOURCE_EXHAUSTED))
     first.destroy()
-    await until(() => handle.connections() === 1)
-    await client(handle.port).ask({ text: '' })
+    await until(() => handle.connections() === 2)
+    expect(await answerOf(openCall(third).end(frame('')))).toMatchObject(grpcStatus(0))
   })
 
   it("that is taken is refused with the system's error; a closed one can be opened again", async () => {
@@ -592,6 +599,43 @@ describe('a call', () => {
     expect(host.stats()).toMatchObject({ calls: 0, heldBytes: 0 })
   })
 
+  it('counts more than its bytes when it holds many small values', async () => {
+    const go = event()
+    const held: number[] = []
+    host = new GrpcHost({
+      services: [
+        implement(
+          {
+            typeName: 'test.Routes',
+            methods: {
+              ask: { kind: 'unary', path: '/test.Notes/Ask', request: SendMessageRequest, response: noteCodec },
+            },
+          },
+          {
+            ask: async (_call, { messages }) => {
+              held.push(host.stats().heldBytes)
+              if (held.length === 2) go.fire()
+              await go.promise
+              return { text: `${messages.length}` }
+            },
+          },
+        ),
+      ],
+      tls,
+      clock,
+      onError: (error) => errors.push(error),
+    })
+    const { port } = await host.listen({ host: '127.0.0.1', port: 0, context: 'ctx' })
+    const session = http2(port)
+    const answers = [1, 20_000].map((count) =>
+      answerOf(openCall(session).end(encodeFrame(SendMessageRequest, { messages: Array(count).fill({}) }))),
+    )
+    for (const answer of await Promise.all(answers)) expect(answer).toMatchObject(grpcStatus(0))
+    expect(held[0]).toBeLessThan(100_000)
+    expect(held[1]).toBeGreaterThan(1_000_000)
+    expect(host.stats().heldBytes).toBe(0)
+  })
+
   it('may hold so many bytes of requests with its neighbours on a connection', async () => {
     const begun = event()
     let calls = 0
@@ -633,13 +677,18 @@ function randomFrame(random: SimulatedRandom): Buffer {
   return Buffer.concat([header, body])
 }
 
-/** :method POST, :scheme http, :path /test.Notes/Ask, content-type application/grpc; HPACK without a dynamic table. */
+/**
+ * :method POST, :scheme http, :authority a, :path /test.Notes/Ask, content-type application/grpc; HPACK without a
+ * dynamic table.
+ */
 const callHeaders = Buffer.concat([
-  Buffer.from([0x83, 0x86, 0x04, 15]),
+  Buffer.from([0x83, 0x86, 0x01, 1, 0x61, 0x04, 15]),
   Buffer.from('/test.Notes/Ask'),
   Buffer.from([0x0f, 0x10, 16]),
   Buffer.from('application/grpc'),
 ])
+
+const callFrame = Buffer.concat([Buffer.from('000029010500000001', 'hex'), callHeaders])
 
 describe('a connection', () => {
   it('carries so many calls at a time', async () => {
@@ -701,7 +750,7 @@ describe('a connection', () => {
   it('may be pinged for hours without a call', async () => {
     const handle = await serve()
     const session = http2(handle.port)
-    await new Promise((resolve) => session.on('remoteSettings', resolve))
+    await answerOf(openCall(session).end(frame('')))
     for (let minute = 0; minute < 300; minute++) {
       await new Promise<void>((resolve, reject) => session.ping((error) => (error ? reject(error) : resolve())))
       await clock.advance(60_000)
@@ -713,11 +762,12 @@ describe('a connection', () => {
   it('that is idle and answers pings stays; one that has fallen silent is closed', async () => {
     const handle = await serve({}, { limits: { keepaliveMs: 60_000 } })
     const alive = http2(handle.port)
-    await new Promise((resolve) => alive.on('remoteSettings', resolve))
+    await answerOf(openCall(alive).end(frame('')))
     const silent = raw(handle.port)
     silent.write(hello)
     await new Promise((resolve) => silent.once('data', resolve))
-    silent.write(settingsAck)
+    silent.write(Buffer.concat([settingsAck, callFrame]))
+    await until(() => host.stats().startedCalls === 2)
     // Both have spoken before the first sweep; the second finds them silent and pings.
     await clock.advance(60_000)
     const pinged = new Promise((resolve) => alive.once('ping', resolve))

@@ -150,7 +150,7 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
       localAddress: '127.0.0.1',
       localPort: 0,
       encrypted: false,
-      overLimit: false,
+      admit: () => true,
     }
     const abort = new AbortController()
     this.signal = abort.signal

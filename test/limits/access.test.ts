@@ -53,9 +53,9 @@ describe('connections', () => {
 
   it('one too many that stays is closed after ten seconds', async () => {
     await start({ maxConnections: 1 })
-    await dial()
-    const overLimit = await dial()
-    expect((await overLimit.heartbeat('group', 1)).status?.code).toBe(42900)
+    expect((await (await dial()).heartbeat('group', 1)).status?.code).toBe(20000)
+    const over = await dial()
+    expect((await over.heartbeat('group', 1)).status?.code).toBe(42900)
     await instance.clock.advance(10_000)
     await turns(50)
     expect(

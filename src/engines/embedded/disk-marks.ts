@@ -91,8 +91,8 @@ export class DiskMarks {
         if (space.freeBytes < reserveBytes(space) * closeMark) waitMs = closePollMs
       }
     } catch (error) {
-      // A disk that cannot be asked says so by refusing writes.
-      report(error)
+      // A disk that cannot be asked says so by refusing writes. Without the folder nothing is stored yet.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') report(error)
     }
     this.#cancel?.()
     const idle = this.#closed || instances().length === 0

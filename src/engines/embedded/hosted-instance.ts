@@ -15,8 +15,8 @@ import { openBroker } from '../../broker/shell/open.ts'
 import { addressFilter } from '../../gateway/address-filter.ts'
 import { createAuthenticator } from '../../gateway/authenticate.ts'
 import { createBandwidth } from '../../gateway/bandwidth.ts'
-import { ConnectionLimit } from '../../gateway/connection-limit.ts'
 import type { Gateway, OpenPort } from '../../gateway/gateway.ts'
+import { InstanceBounds } from '../../gateway/instance-bounds.ts'
 import type { InstanceSpec, ListenSpec } from '../../model/instances.ts'
 import { type InstanceObservation, type InstanceUsage, madeByUseTold } from '../../model/observations.ts'
 import type { World } from '../../world/world.ts'
@@ -53,8 +53,8 @@ export class HostedInstance {
   /** Tells this opening from the ones before it. */
   readonly #opening: number
   readonly #endpoints = new Map<ListenSpec['kind'], OpenEndpoint>()
-  /** Connections of all its addresses count together. */
-  readonly #connectionLimit: ConnectionLimit
+  /** What it may hold of the process's, over all its endpoints. */
+  readonly #bounds: InstanceBounds
   #spec: InstanceSpec
   #sendPause: string | null = null
   /** Whether `#spec` was carried out wholly once. */
@@ -109,7 +109,10 @@ export class HostedInstance {
     this.clients = new ClientRegistry(made.broker, context.world.clock)
     connectProducers(made.broker, this.clients)
     connectLiteConsumers(made.broker, this.clients)
-    this.#connectionLimit = new ConnectionLimit({ most: made.spec.maxConnections, overflow: overflowConnections })
+    this.#bounds = new InstanceBounds(context.gateway.bounds, {
+      maxConnections: made.spec.maxConnections,
+      overflow: overflowConnections,
+    })
   }
 
   /** The specification that was carried out wholly, addresses included; null when there is none. */
@@ -177,6 +180,7 @@ export class HostedInstance {
     // Ends waiting receives first, so that ports close with nothing under way.
     const closing = this.broker.close()
     await Promise.all([...this.#endpoints.values()].map(({ port }) => port.close({ graceMs: closeGraceMs })))
+    this.#bounds.close()
     this.clients.close()
     await closing
     await this.#lock.release()
@@ -186,7 +190,7 @@ export class HostedInstance {
 
   async #applyEndpoints(spec: InstanceSpec): Promise<void> {
     const failures: string[] = []
-    this.#connectionLimit.most = spec.maxConnections
+    this.#bounds.connections.most = spec.maxConnections
     for (const [kind, { listen, port }] of this.#endpoints) {
       const wanted = spec.listen.find((candidate) => candidate.kind === kind)
       if (wanted?.port === listen.port && wanted.host === listen.host) continue
@@ -212,9 +216,9 @@ export class HostedInstance {
     }
     const endpoint = this.#makeEndpoint(spec, listen)
     const { host, port } = listen
-    const connectionLimit = this.#connectionLimit
+    const bounds = this.#bounds
     try {
-      const open = await this.#context.gateway.listen({ host, port, context: endpoint, accept, connectionLimit })
+      const open = await this.#context.gateway.listen({ host, port, context: endpoint, accept, bounds })
       this.#endpoints.set(listen.kind, { listen, endpoint, port: open })
       return null
     } catch (error) {

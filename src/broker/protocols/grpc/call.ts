@@ -2,7 +2,7 @@
  * One call on one instance's address: who calls (after the checks every RPC shares, in Apache's order:
  * credentials, client id, then the business of the RPC) and what it may use.
  */
-import { type Denial, deny, denyStopped, type Endpoint } from '../../../gateway/endpoint.ts'
+import { admit, type Denial, denyStopped, type Endpoint } from '../../../gateway/endpoint.ts'
 import type { Call } from '../../../grpc/transport.ts'
 import { Code } from '../../../model/codes.ts'
 import { BrokerRefusal } from '../../../model/refusals.ts'
@@ -38,11 +38,11 @@ const maxClientIdLength = 1024
 
 /**
  * What every RPC asks of a call's headers, in Apache's order, before its request is read. Throws PAYMENT_REQUIRED,
- * TOO_MANY_REQUESTS (over the connection limit) or UNAUTHORIZED.
+ * UNAUTHORIZED or TOO_MANY_REQUESTS (over the connection limit).
  */
 export function checkCaller(call: Call<BrokerEndpoint>): void {
   const { authorization, 'x-mq-date-time': dateTime } = call.metadata
-  refuse(deny(call.context, call.connection, { authorization, dateTime }))
+  refuse(admit(call.context, call.connection, { authorization, dateTime }))
 }
 
 /** Throws CLIENT_ID_REQUIRED, or BAD_REQUEST for one that is too long. */

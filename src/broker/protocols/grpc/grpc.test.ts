@@ -104,7 +104,7 @@ class World {
         closed: false,
         remotePort: 1,
         encrypted: false,
-        overLimit: more.overLimit === true,
+        admit: () => more.overLimit !== true,
       },
       remainingMs: () => more.remainingMs ?? 3000,
       signal: ended.signal,

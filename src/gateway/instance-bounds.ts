@@ -1,0 +1,55 @@
+/**
+ * What one instance may hold of what its process has, over all its endpoints: connections, places of strangers, bytes of
+ * requests. What the process has is shared by the rule of `shares.ts`: an instance that is attacked fills its own part.
+ */
+import { ConnectionLimit } from './connection-limit.ts'
+import type { GatewayLimits } from './limits.ts'
+import { Share } from './shares.ts'
+import { Strangers } from './strangers.ts'
+
+/** Of the whole process. */
+export class ProcessBounds {
+  readonly limits: GatewayLimits
+  readonly connections: Share
+  readonly strangers: Share
+  readonly heldBytes: Share
+
+  constructor(limits: GatewayLimits) {
+    this.limits = limits
+    this.connections = new Share({ most: limits.maxConnections })
+    this.strangers = new Share({ most: limits.maxStrangers })
+    this.heldBytes = new Share({ most: limits.maxHeldBytes })
+  }
+}
+
+export class InstanceBounds {
+  readonly connections: ConnectionLimit
+  readonly strangers: Strangers
+  readonly heldBytes: Share
+
+  constructor(
+    process: ProcessBounds,
+    options: {
+      /** Connections its specification allows; `connections.most` may be changed later. */
+      readonly maxConnections: number
+      /** Connections beyond, that are let in for as long as it takes to tell them. */
+      readonly overflow: number
+    },
+  ) {
+    const { maxStrangersPerInstance, maxHeldBytesPerInstance } = process.limits
+    this.connections = new ConnectionLimit({
+      most: options.maxConnections,
+      overflow: options.overflow,
+      parent: process.connections,
+    })
+    this.strangers = new Strangers({ most: maxStrangersPerInstance, parent: process.strangers })
+    this.heldBytes = new Share({ most: maxHeldBytesPerInstance, parent: process.heldBytes })
+  }
+
+  /** Once its endpoints are closed. */
+  close(): void {
+    this.connections.close()
+    this.strangers.close()
+    this.heldBytes.close()
+  }
+}

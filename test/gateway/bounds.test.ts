@@ -1,0 +1,237 @@
+/**
+ * What two instances of one process hold of it: one is attacked, the other does not notice. Silent connections, unfinished
+ * requests, and crowds that have made a call.
+ */
+import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { OpenPort } from '../../src/gateway/gateway.ts'
+import { InstanceBounds } from '../../src/gateway/instance-bounds.ts'
+import type { GatewayLimits } from '../../src/gateway/limits.ts'
+import { encodeFrame } from '../../src/grpc/framing.ts'
+import { Status } from '../../src/grpc/transport.ts'
+import { SimulatedClock } from '../../src/world/simulated.ts'
+import { GrpcHost, type NoteHandlers, noteCodec, notes } from '../grpc/harness.ts'
+
+let clock: SimulatedClock
+let host: GrpcHost
+const sockets: (Socket | ClientHttp2Session)[] = []
+beforeEach(() => {
+  clock = new SimulatedClock()
+})
+afterEach(async () => {
+  for (const socket of sockets.splice(0)) socket.destroy()
+  const closed = host.close()
+  let open = true
+  void closed.then(() => {
+    open = false
+  })
+  while (open) {
+    await clock.advance(500)
+    await turn()
+  }
+})
+
+interface Instance {
+  readonly port: OpenPort<string>
+  readonly bounds: InstanceBounds
+}
+
+/** Two instances whose calls need the right word; a call with another is refused by its headers. */
+async function serve(
+  limits: Partial<GatewayLimits>,
+  handlers: Partial<NoteHandlers> = {},
+  maxConnections = 1000,
+): Promise<[attacked: Instance, other: Instance]> {
+  host = new GrpcHost({
+    services: [
+      notes(handlers, ({ metadata, connection }) => {
+        if (metadata['x-word'] !== 'right') return { replies: [{ text: 'who are you' }] }
+        return connection.admit() ? null : { replies: [{ text: 'too many' }] }
+      }),
+    ],
+    clock,
+    limits,
+    onError: (error) => {
+      throw error
+    },
+  })
+  const instance = async (name: string): Promise<Instance> => {
+    const bounds = new InstanceBounds(host.gateway.bounds, { maxConnections, overflow: 2 })
+    return { bounds, port: await host.listen({ host: '127.0.0.1', port: 0, context: name, bounds }) }
+  }
+  return [await instance('attacked'), await instance('other')]
+}
+
+const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await turn()
+}
+
+function silent({ port }: Instance): Socket & { gone: boolean } {
+  const socket = Object.assign(connectTcp(port.port, '127.0.0.1'), { gone: false })
+  socket.on('error', () => {})
+  socket.on('close', () => {
+    socket.gone = true
+  })
+  socket.resume()
+  sockets.push(socket)
+  return socket
+}
+
+function dial({ port }: Instance): ClientHttp2Session {
+  const session = connectHttp2(`http://127.0.0.1:${port.port}`)
+  session.on('error', () => {})
+  sockets.push(session)
+  return session
+}
+
+function call(session: ClientHttp2Session, word = 'right'): ClientHttp2Stream {
+  const stream = session.request({
+    ':method': 'POST',
+    ':path': '/test.Notes/Ask',
+    'content-type': 'application/grpc',
+    te: 'trailers',
+    'x-word': word,
+  })
+  stream.on('error', () => {})
+  return stream
+}
+
+/** The text of the answer, or the gRPC status. */
+function answerOf(stream: ClientHttp2Stream): Promise<string> {
+  let status = ''
+  let body = Buffer.alloc(0)
+  const take = (headers: Record<string, unknown>) => {
+    status = `${headers['grpc-status'] ?? status}`
+  }
+  stream.on('response', take)
+  stream.on('trailers', take)
+  stream.on('data', (chunk: Buffer) => {
+    body = Buffer.concat([body, chunk])
+  })
+  return new Promise((resolve) => {
+    stream.on('close', () => resolve(body.length > 0 ? noteCodec.decode(body.subarray(5)).text : `status ${status}`))
+  })
+}
+
+const request = (text: string) => encodeFrame(noteCodec, { text })
+const ask = (session: ClientHttp2Session, text = 'hello', word = 'right') =>
+  answerOf(call(session, word).end(request(text)))
+
+describe('connections that say nothing', () => {
+  it('take few places, for a time, and none of a client that calls', async () => {
+    const [attacked, other] = await serve({ maxStrangersPerInstance: 20, maxStrangers: 30 }, {}, 5)
+    const crowd: ReturnType<typeof silent>[] = []
+    for (let n = 0; n < 100; n++) {
+      crowd.push(silent(attacked))
+      if (n % 10 === 9) await until(() => host.stats().acceptedConnections === n + 1)
+    }
+    await until(() => attacked.bounds.strangers.count === 20)
+    expect(await ask(dial(attacked))).toBe('hello')
+    expect(await ask(dial(other))).toBe('hello')
+    await until(() => attacked.port.connections() === 20)
+    // The places of a client that has called stay its own.
+    expect(attacked.bounds.strangers.count).toBe(19)
+    expect(crowd.filter(({ gone }) => gone).length).toBeGreaterThanOrEqual(80)
+    await clock.advance(60_000)
+    await until(() => attacked.port.connections() === 1)
+  })
+
+  it('go as well when they have shaken hands and called with the wrong word again and again', async () => {
+    const [attacked] = await serve({ strangerMs: 30_000 })
+    const session = dial(attacked)
+    const closed = new Promise((resolve) => session.on('close', resolve))
+    for (let tries = 0; tries < 10; tries++) {
+      expect(await ask(session, 'let me in', 'wrong')).toBe('who are you')
+      await clock.advance(2000)
+    }
+    await clock.advance(40_000)
+    await closed
+    expect(attacked.bounds.strangers.count).toBe(0)
+  })
+
+  it('and have called once stay for as long as they like', async () => {
+    const [attacked] = await serve({})
+    const session = dial(attacked)
+    expect(await ask(session)).toBe('hello')
+    for (let minute = 0; minute < 10; minute++) {
+      await clock.advance(60_000)
+      await new Promise((resolve) => session.ping(resolve))
+    }
+    expect(await ask(session, 'still here')).toBe('still here')
+  })
+})
+
+describe('connections that have called', () => {
+  it('are told when they are over the limit; a stranger takes no slot of it', async () => {
+    const [attacked] = await serve({}, {}, 2)
+    const sessions = Array.from({ length: 5 }, () => dial(attacked))
+    const said: string[] = []
+    for (const session of sessions) said.push(await ask(session))
+    // The overflow holds two; the fifth is still a stranger.
+    expect(said).toEqual(['hello', 'hello', 'too many', 'too many', 'too many'])
+    expect(attacked.bounds.strangers.count).toBe(1)
+    sessions[0]!.destroy()
+    await until(() => attacked.port.connections() === 4)
+    expect(await ask(sessions[2]!)).toBe('hello')
+    await clock.advance(10_000)
+    await until(() => attacked.port.connections() === 3)
+  })
+
+  it('of the instance that has the most are closed when the process has no more', async () => {
+    const [attacked, other] = await serve({ maxConnections: 10 })
+    const crowd = Array.from({ length: 9 }, () => dial(attacked))
+    for (const session of crowd) expect(await ask(session)).toBe('hello')
+    const clients = Array.from({ length: 4 }, () => dial(other))
+    for (const session of clients) expect(await ask(session)).toBe('hello')
+    await until(() => attacked.port.connections() === 6)
+    for (const session of clients) expect(await ask(session)).toBe('hello')
+    // The newest went, those that were there first stay.
+    expect(await ask(crowd[0]!)).toBe('hello')
+    expect(crowd[8]!.destroyed || crowd[8]!.closed).toBe(true)
+  })
+})
+
+describe('bytes of requests', () => {
+  const limits = { maxHeldBytes: 1_000_000, maxHeldBytesPerInstance: 800_000, maxHeldBytesPerConnection: 500_000 }
+  const unfinished = Buffer.concat([Buffer.from([0, 0, 100, 0, 0]), Buffer.alloc(300_000)])
+
+  it('that never end are those that go: of the largest instance, connection and call', async () => {
+    const [attacked, other] = await serve(limits)
+    const ends: Promise<string>[] = []
+    for (let n = 0; n < 10; n++) {
+      const stream = call(dial(attacked))
+      ends.push(answerOf(stream))
+      stream.write(unfinished)
+    }
+    await until(() => host.stats().heldBytes > 500_000)
+    // Neighbours and clients of the same instance send what they like, all the time.
+    const [neighbour, same] = [dial(other), dial(attacked)]
+    for (let n = 0; n < 50; n++) {
+      const text = 'x'.repeat(100_000)
+      expect([await ask(neighbour, text), await ask(same, text)]).toEqual([text, text])
+    }
+    expect(attacked.bounds.heldBytes.held).toBeLessThanOrEqual(800_000)
+    const ended = await Promise.race([Promise.all(ends.slice(0, 1)), turn().then(() => [])])
+    for (const status of ended) expect(status).toBe(`status ${Status.RESOURCE_EXHAUSTED}`)
+  })
+
+  it('that somebody works on are not taken from them: the one who asks for too much is refused', async () => {
+    const waiting: (() => void)[] = []
+    const [attacked, other] = await serve(limits, {
+      ask: async (_call, note) => {
+        if (note.text.length > 1000) await new Promise<void>((resolve) => waiting.push(resolve))
+        return { text: `${note.text.length}` }
+      },
+    })
+    const sessions = [dial(attacked), dial(attacked)]
+    const answers = sessions.map((session) => ask(session, 'x'.repeat(390_000)))
+    await until(() => waiting.length === 2)
+    expect(await ask(dial(attacked), 'x'.repeat(390_000))).toBe(`status ${Status.RESOURCE_EXHAUSTED}`)
+    expect(await ask(dial(other), 'small')).toBe('5')
+    for (const go of waiting) go()
+    expect(await Promise.all(answers)).toEqual(['390000', '390000'])
+    expect(host.stats().heldBytes).toBe(0)
+  })
+})
