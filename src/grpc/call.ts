@@ -220,7 +220,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     }
   }
 
-  /** Ends the call at once, without a word to the client. */
+  /** Ends the call at once, without a status. */
   destroy(): void {
     if (!this.#ended) this.#finish(Status.UNAVAILABLE, new RpcError(Status.UNAVAILABLE, 'The connection was closed'))
     this.#stream.close(http2Cancel)
@@ -514,7 +514,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 }
 
 /**
- * Tells a client that is still sending that nobody listens, once the status is on its way: a reset in the same turn
+ * Resets the stream of a client that is still sending, after the status has left: a reset in the same turn
  * would overtake it. A request that has ended needs nothing.
  */
 export function stopReading(stream: ServerHttp2Stream): void {

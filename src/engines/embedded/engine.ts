@@ -1,6 +1,6 @@
 /**
- * The embedded engine: Gantry's own broker, in processes of their own. This file is the seam's near
- * side: it passes calls on to the process that an instance belongs to (broker-processes.ts).
+ * The embedded engine: Gantry's own broker, in processes of their own. This file is the management
+ * server's side: it passes calls on to the process that an instance belongs to (broker-processes.ts).
  *
  * The lock of an instance's folder (folder-lock.ts) holds even where this server's knowledge fails. A process starts
  * when an instance first needs it.
@@ -42,7 +42,7 @@ export class EmbeddedEngine implements Engine {
   readonly #options: EmbeddedEngineOptions
   readonly #paths: ReturnType<typeof hostPaths>
   readonly #processes: BrokerProcesses
-  /** What must not be shown when a process's last words are. */
+  /** Texts to be removed from a process's last output before it is shown. */
   readonly #secrets = new Map<InstanceId, readonly string[]>()
   // A move has two steps; nothing else may come between.
   readonly #inTurn = createKeyedQueue()
@@ -194,7 +194,7 @@ export class EmbeddedEngine implements Engine {
     if (this.#stopped) throw new EngineError('unavailable', 'The engine is stopped.')
   }
 
-  /** Refused for a process that hangs: asking it would only pile up questions. */
+  /** Refused for a process that hangs: further questions would only pile up. */
   #hostOf(instanceId: InstanceId): HostApi {
     this.#refuseIfStopped()
     const failure = this.#processes.failureOf(instanceId)

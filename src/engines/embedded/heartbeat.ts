@@ -1,10 +1,10 @@
 /**
  * Tells a process that hangs from one that is busy: it is asked something small every second and must
  * answer within a number of beats. A beat counts against it only when this side was awake to hear the
- * answer, so a laptop that slept, a paused container or a server that was itself held up blames nobody;
+ * answer, so after a sleep, in a paused container or in a server that was itself delayed no process is ended;
  * on a machine under load the beats come late, and the process gets as much longer.
  *
- * One question is open at a time. What to do about silence is the supervisor's.
+ * One question is open at a time. The supervisor decides what follows from missing answers.
  */
 import type { Cancel, Clock } from '../../world/world.ts'
 

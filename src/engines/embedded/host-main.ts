@@ -29,7 +29,7 @@ async function main(): Promise<void> {
     process.stderr.write(`${new Date(world.clock.now()).toISOString()} ${text}\n`)
   }
   const report = (error: unknown): void => say(error instanceof Error ? (error.stack ?? error.message) : String(error))
-  // What it left behind is unknown. A process that is started again reads every instance from its log.
+  // Its state is unknown. A process that is started again reads every instance from its log.
   process.on('uncaughtException', (error) => {
     report(error)
     process.exit(1)
@@ -96,7 +96,7 @@ async function main(): Promise<void> {
     void nameLock.release().finally(() => process.exit(code))
   }
 
-  /** A home that was deleted under us leaves nothing worth serving. */
+  /** The home was deleted: there is nothing left to serve. */
   function watchHome(): void {
     world.clock.after(homeLookMs, () => {
       if (!existsSync(home)) process.exit(0)

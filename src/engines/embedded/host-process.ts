@@ -73,7 +73,7 @@ export function createLauncher(options: HostProcessOptions): Launcher {
         greeting,
         () => kill(name),
         async () => {
-          // Whoever waits for the end waits for the kernel's word, also when nothing else is left to do.
+          // The end counts when the kernel reports it, also when nothing else is left to do.
           child.ref()
           const how = await within(clock, exitLimitMs, exit, '').catch(() => 'without saying how')
           child.unref()
@@ -231,7 +231,7 @@ function spawnProcess(options: HostProcessOptions, name: string, logFile: string
   }
 }
 
-/** A broker process needs none of the server's settings: what it should know it is told. Two of them hold secrets. */
+/** A broker process needs none of the server's settings: it gets what it needs with each call. Two of the settings hold secrets. */
 function childEnvironment(own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   const ours = Object.keys(own).filter((name) => name.startsWith('GANTRY_'))
   return { ...own, ...Object.fromEntries(ours.map((name) => [name, undefined])), NODE_OPTIONS: '' }
@@ -270,7 +270,7 @@ function lastLines(file: string, from: number): string[] {
     return (
       lines
         .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
-        // Where in the code it happened helps nobody who reads one sentence.
+        // A place in the code is of no use in a sentence for the operator.
         .filter((line) => line !== '' && !/^at |^Node\.js v/.test(line))
         .slice(-tailLines)
         .map((line) => line.slice(0, tailLineCharacters))

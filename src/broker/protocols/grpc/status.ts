@@ -9,7 +9,7 @@ export function statusOf(code: number, message: string = codeName(code)): gen.St
   return code === Code.OK ? okStatus : { code, message }
 }
 
-/** Any failure as a status. An unexpected one keeps its text to itself; `report` hears of it. */
+/** Any failure as a status. The text of an unexpected one is not sent; it goes to `report`. */
 export function statusOfError(error: unknown, report: (error: unknown) => void): gen.StatusInit {
   if (error instanceof BrokerRefusal) return { code: error.code, message: error.message }
   report(error)

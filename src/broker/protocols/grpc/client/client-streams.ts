@@ -1,6 +1,6 @@
 /**
- * The telemetry streams of clients, the way to them: what a client is told goes over its newest one. A stream whose client
- * does not read what it was sent is told nothing more until it does.
+ * The telemetry streams of clients: commands to a client go over its newest one. A stream whose client does not read what
+ * was sent gets nothing more until it does.
  */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { Clock } from '../../../../world/world.ts'

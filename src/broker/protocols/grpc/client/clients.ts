@@ -1,5 +1,5 @@
 /**
- * The clients of one instance as the wire sees them: a client is here from its first settings until it says
+ * The clients of one instance as the wire sees them: a client is known from its first settings until it says
  * goodbye, or has been silent for too long without a telemetry stream.
  *
  * Telemetry is no precondition for anything else (a restarted server meets clients that never reopen

@@ -1,4 +1,4 @@
-/** Heartbeat and NotifyClientTermination: clients that are there, and clients that leave. */
+/** Heartbeat and NotifyClientTermination. */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import type { WireCall } from '../call.ts'
@@ -12,7 +12,7 @@ export function heartbeat(call: WireCall, request: gen.HeartbeatRequest): gen.He
   return { status: statusOf(Code.OK) }
 }
 
-/** Fine for a client nobody knows; clients ignore the answer and only want to go. */
+/** Also OK for an unknown client: clients ignore the answer. */
 export function notifyClientTermination(
   call: WireCall,
   request: gen.NotifyClientTerminationRequest,

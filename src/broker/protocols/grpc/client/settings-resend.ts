@@ -1,10 +1,10 @@
 /**
- * Tells a client its settings again, shortly after it asked for a route.
+ * Sends a client its settings again, shortly after it asked for a route.
  *
  * The Node.js client opens its telemetry stream with the first route of its start, asks for the routes of its other
- * topics, and only then begins to wait for settings. Those that came meanwhile are lost on it, and its start hangs for
- * ever: a broker as near as this one would lose nearly every race. Settings may be told at any time, so telling them
- * twice more harms nobody.
+ * topics, and only then begins to wait for settings. Settings that arrive before that are lost, and its start hangs for
+ * ever; a broker on the same machine nearly always answers too early. Settings may be sent at any time, so sending them
+ * twice more does no harm.
  */
 import type { Cancel, Clock } from '../../../../world/world.ts'
 

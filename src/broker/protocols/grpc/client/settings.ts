@@ -1,5 +1,5 @@
 /**
- * What a client is told when it says who it is: its own settings echoed, with the fields the server
+ * The settings a client gets in answer to its own: echoed, with the fields that the server
  * owns filled in. The same oneof case comes back, and always with a back-off strategy.
  *
  * The strategy's shape follows the client's language: the Node.js client understands exponential

@@ -1,9 +1,9 @@
 /**
- * Telemetry: the stream on which a client says what it is and hears its settings, and on which the broker
- * puts its questions (verify a message, show your threads, decide a transaction) and hears the answers.
+ * Telemetry: the stream on which a client sends its settings and gets the server's, and on which the broker
+ * sends its questions (verify a message, print threads, decide a transaction) and gets the answers.
  *
  * Every `settings` is answered, with status OK, and the stream stays open. Credentials that fail are
- * told in a command and the stream ends; settings that make no sense end it with INVALID_ARGUMENT.
+ * told in a command and the stream ends; invalid settings end it with INVALID_ARGUMENT.
  */
 import { hash } from 'node:crypto'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
@@ -60,7 +60,7 @@ class Stream implements ClientStream {
   #given: gen.Settings | null = null
   /** Digest of what it was told last. */
   #lastSent = ''
-  /** Null for clients that hear settings whenever they come. */
+  /** Null for clients that take settings whenever they come. */
   readonly #again: SettingsAgain | null
 
   constructor(call: TelemetryCall, wire: WireCall) {
@@ -128,7 +128,7 @@ class Stream implements ClientStream {
     }
   }
 
-  /** A group that was deleted has no settings; its client hears why when it next receives. */
+  /** A group that was deleted has no settings; its client gets the reason with its next receive. */
   #unanswered(error: unknown): void {
     if (!(error instanceof BrokerRefusal)) this.#wire.endpoint.report(error)
   }

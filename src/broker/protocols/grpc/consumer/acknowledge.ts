@@ -1,5 +1,5 @@
 /**
- * What becomes of a delivery: AckMessage, ChangeInvisibleDuration (the nack) and
+ * The end of a delivery: AckMessage, ChangeInvisibleDuration (the nack) and
  * ForwardMessageToDeadLetterQueue.
  */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'

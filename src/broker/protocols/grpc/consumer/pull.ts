@@ -24,7 +24,7 @@ const { BEGINNING, END, TIMESTAMP } = gen.QueryOffsetPolicy
 
 type PullCall = WritableCall<BrokerEndpoint, gen.PullMessageResponseInit>
 
-/** A status, the messages, where to go on. Nothing is leased, so what a client does not read is missed by nobody. */
+/** A status, the messages, where to go on. Nothing is leased, so what a client does not read needs no return. */
 export async function pullMessage(call: PullCall, request: gen.PullMessageRequest): Promise<void> {
   let pulled: Pulled
   try {

@@ -1,5 +1,5 @@
 /**
- * What was read for consumers and not taken by them yet, in bytes, over the whole process. Whoever does not read its
+ * Bytes of messages read for consumers and not yet taken by them, over the whole process. Whoever does not read its
  * stream holds memory of ours; here is the bound: a connection that holds much gets no more, and when all together hold
  * too much, the one that holds most loses its receives. Messages nobody took are given back by whoever reads them.
  */

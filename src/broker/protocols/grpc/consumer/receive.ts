@@ -90,7 +90,7 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: Re
   )
 }
 
-/** Without what the client's library could not read; that goes to whoever asks next. */
+/** Without messages that the client's library could not read; these go to the next receive. */
 async function readable(
   wire: WireCall,
   request: gen.ReceiveMessageRequest,
@@ -133,14 +133,14 @@ async function deliver(
       takenBelow = index + 1
       continue
     }
-    // It takes nothing any more; others may have what it never got.
+    // The client reads no more: the rest is returned for others.
     if (!inTime) call.reset()
     await giveBack(wire, request, deliveries.slice(takenBelow))
     return
   }
 }
 
-/** Nobody read these: let the group have them again soon. */
+/** These reached no client: they become visible again soon. */
 async function giveBack(
   wire: WireCall,
   request: gen.ReceiveMessageRequest,

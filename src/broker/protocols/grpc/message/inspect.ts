@@ -108,7 +108,7 @@ async function viewOf(shown: Shown, most: { readonly bodyBytes: number }): Promi
 
 const unzip = { gzip: promisify(gunzip), zlib: promisify(inflate) }
 
-/** What a client compressed is shown as it was before; null when it is no text that can be had, or has too many bytes. */
+/** What a client compressed is shown as it was before; null when it cannot be decompressed to text, or has too many bytes. */
 async function textOf(body: Uint8Array, encoding: number, mostBytes: number): Promise<string | null> {
   if (body.length > mostBytes) return null
   if (encoding !== gen.Encoding.GZIP) return Buffer.from(body).toString('utf8')
