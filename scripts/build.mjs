@@ -34,6 +34,7 @@ await build({
   entryPoints: {
     gantry: 'src/main.ts',
     'broker-host': 'src/engines/embedded/host-main.ts',
+    'pulse-thread': 'src/engines/embedded/pulse-thread.ts',
   },
   outdir: 'dist',
   outExtension: { '.js': '.mjs' },

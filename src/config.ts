@@ -214,8 +214,8 @@ export const settingRules = {
   brokerHangSeconds: rule<number>(
     'brokerHangSeconds',
     null,
-    'seconds without an answer until a broker process is killed and started again; 0 means never',
-    10,
+    'seconds for which the event loop of a broker process may stand still until the process is killed and started again; 0 means for ever',
+    120,
     wholeNumber(0, 3600),
   ),
   logLevel: rule<Settings['logLevel']>(

@@ -45,6 +45,8 @@ export function hostsInThisProcess(home: string): Launcher {
       return {
         host: link.host,
         greeting: await link.host.hello(),
+        // Its thread would be one of this process.
+        pulse: () => Promise.reject(new Error('There is no thread.')),
         ended,
         // It would be this process.
         kill: () => Promise.reject(new Error('A host in this process is not killed.')),

@@ -8,7 +8,7 @@
 import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
 import type { Clock } from '../../world/world.ts'
-import { beatMs } from './heartbeat.ts'
+import { patienceOf } from './heartbeat.ts'
 import type { Attention } from './host-api.ts'
 import { within } from './host-process.ts'
 import { placeOf, poolNames, resize } from './placement.ts'
@@ -23,7 +23,7 @@ export interface BrokerProcessesOptions {
   readonly file: string
   /** Processes that share the instances without one of their own. */
   readonly pool: number
-  /** Seconds without an answer after which a broker process is killed and started again; 0: never. */
+  /** Seconds for which the event loop of a broker process may stand still before it is killed and started again; 0: for ever. */
   readonly hangSeconds: number
   /** Takes what must not be shown out of a text. */
   readonly clean: (text: string) => string
@@ -152,7 +152,7 @@ export class BrokerProcesses {
     const supervisor = new ProcessSupervisor({
       ...{ name, clock, launcher, clean, report },
       record: this.#records.get(name) ?? newRecord,
-      hangBeats: Math.round((hangSeconds * 1000) / beatMs),
+      patience: patienceOf(hangSeconds),
       onEnd: () => {
         for (const [instanceId, at] of this.#openIn) if (at === name) this.#openIn.delete(instanceId)
       },

@@ -1,33 +1,39 @@
 /** Who is blamed for silence: the process alone, and only for beats that this side was awake for. */
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, settle } from '../../world/simulated.ts'
-import { beatMs, listenToHeart, ownPauseMs } from './heartbeat.ts'
+import { beatMs, isHung, listenToHeart, ownPauseMs, patienceOf } from './heartbeat.ts'
 
 function bench() {
   const clock = new SimulatedClock()
   let lateMs = 0
-  const open: Array<{ answer: () => void; fail: () => void }> = []
+  const open: Array<{ answer: (busyMs: number) => void; fail: () => void }> = []
   const beats: number[] = []
+  const busy: number[] = []
   const stop = listenToHeart({
     clock: {
       now: () => clock.now(),
       monotonic: () => clock.monotonic() + lateMs,
       after: (delayMs, task) => clock.after(delayMs, task),
     },
-    ask: () => new Promise<void>((resolve, reject) => open.push({ answer: resolve, fail: () => reject(new Error()) })),
-    onBeats: (unanswered) => beats.push(unanswered),
+    ask: () =>
+      new Promise<number>((resolve, reject) => open.push({ answer: resolve, fail: () => reject(new Error()) })),
+    onPulse({ unanswered, busyMs }) {
+      if (busyMs > 0) busy.push(busyMs)
+      else beats.push(unanswered)
+    },
   })
   return {
     clock,
     beats,
+    busy,
     open,
     stop,
     /** The next beats come late by so much, as on a machine that slept or that is busy. */
     late(ms: number) {
       lateMs += ms
     },
-    async answer() {
-      open.pop()?.answer()
+    async answer(busyMs = 0) {
+      open.pop()?.answer(busyMs)
       await settle()
     },
   }
@@ -92,5 +98,27 @@ describe('beats', () => {
     await b.clock.advance(10 * beatMs)
     expect(b.clock.pending).toBe(0)
     expect(b.beats).toEqual([1, 2])
+  })
+
+  it('of a process whose loop stands still say so, and when it turns again', async () => {
+    const b = bench()
+    for (const busyMs of [0, 1_000, 2_000, 3_000, 0, 0]) {
+      await b.clock.advance(beatMs)
+      await b.answer(busyMs)
+    }
+    expect(b.busy).toEqual([1_000, 2_000, 3_000])
+    expect(b.beats).toEqual([0])
+  })
+})
+
+describe('patience', () => {
+  it('ends with ten beats without an answer, or with a loop that stands still for as long as is allowed', () => {
+    const patience = patienceOf(120)
+    expect(isHung({ unanswered: 9, busyMs: 0 }, patience)).toBe(false)
+    expect(isHung({ unanswered: 10, busyMs: 0 }, patience)).toBe(true)
+    expect(isHung({ unanswered: 0, busyMs: 119_999 }, patience)).toBe(false)
+    expect(isHung({ unanswered: 0, busyMs: 120_000 }, patience)).toBe(true)
+    expect(isHung({ unanswered: 4, busyMs: 0 }, patienceOf(4))).toBe(true)
+    expect(isHung({ unanswered: 1_000, busyMs: 1_000_000 }, patienceOf(0))).toBe(false)
   })
 })

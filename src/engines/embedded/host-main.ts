@@ -3,10 +3,11 @@
  *
  * Started by the management server and outliving it: when the server dies, messages flow on and the
  * next server takes the host over. A host that no server has asked for `linger` minutes, or whose home
- * has vanished, ends by itself. One byte on file descriptor 3 says that the socket is open.
+ * has vanished, ends by itself. One byte on file descriptor 3 says that the socket is open. A thread says whether it lives (pulse.ts).
  */
-import { chmodSync, closeSync, existsSync, unlinkSync, writeSync } from 'node:fs'
+import { chmodSync, closeSync, existsSync, rmSync, unlinkSync, writeSync } from 'node:fs'
 import path from 'node:path'
+import { Worker } from 'node:worker_threads'
 import { loadCertificate } from '../../gateway/certificate.ts'
 import { pause, realWorld } from '../../world/real.ts'
 import type { Cancel } from '../../world/world.ts'
@@ -14,6 +15,7 @@ import { type FolderLock, type LockHolder, lockFolder } from './folder-lock.ts'
 import { BrokerHost } from './host.ts'
 import { serveHost } from './link.ts'
 import { hostPaths, nameLockOf, processPaths } from './paths.ts'
+import type { PulseThreadData } from './pulse-thread.ts'
 import { ownSocketFolder } from './socket-folder.ts'
 
 const [home = '', name = '1', lingerText = '10'] = process.argv.slice(2)
@@ -23,7 +25,7 @@ const namePauseMs = 100
 
 async function main(): Promise<void> {
   const places = hostPaths(home)
-  const { socket } = processPaths(home, name)
+  const { socket, pulse } = processPaths(home, name)
   const world = realWorld()
   const say = (text: string): void => {
     process.stderr.write(`${new Date(world.clock.now()).toISOString()} ${text}\n`)
@@ -41,6 +43,8 @@ async function main(): Promise<void> {
   // Two starts under one name, by a server that was killed and the next one, must not take the socket from each other.
   const nameLock = await takeName(nameLockOf(home, name), holder)
   if (existsSync(socket)) unlinkSync(socket)
+  rmSync(pulse, { force: true })
+  const listening = startPulse(pulse, report)
   const tls = await loadCertificate({ directory: places.certificates, hosts: [] })
   const host = new BrokerHost({
     world,
@@ -71,6 +75,7 @@ async function main(): Promise<void> {
   }
   const server = await serveHost(socket, host, linger)
   chmodSync(socket, 0o600)
+  await listening
   linger(0)
   watchHome()
   for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) {
@@ -93,6 +98,7 @@ async function main(): Promise<void> {
   function end(code: number): void {
     // The socket goes first: a successor may make its own as soon as the name is free.
     server.close()
+    rmSync(pulse, { force: true })
     void nameLock.release().finally(() => process.exit(code))
   }
 
@@ -103,6 +109,29 @@ async function main(): Promise<void> {
       watchHome()
     })
   }
+}
+
+/** Resolves when the thread listens. Without it the process is heard through its main loop alone. */
+function startPulse(socket: string, report: (error: unknown) => void): Promise<void> {
+  const turns = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
+  const counter = new Int32Array(turns)
+  const workerData: PulseThreadData = { socket, turns }
+  const thread = new Worker(new URL('pulse-thread.mjs', import.meta.url), {
+    workerData,
+    resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
+  })
+  thread.unref()
+  return new Promise((resolve) => {
+    // Each message after the first asks whether this loop turns.
+    thread.on('message', () => {
+      Atomics.add(counter, 0, 1)
+      resolve()
+    })
+    thread.on('error', (error) => {
+      report(error)
+      resolve()
+    })
+  })
 }
 
 /** A predecessor that is just ending is waited for. */

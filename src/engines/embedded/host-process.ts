@@ -12,10 +12,11 @@ import { EngineError } from '../../model/refusals.ts'
 import { answers, describeSelf, isAlive, isJudgedBy } from '../../world/process-identity.ts'
 import type { Clock } from '../../world/world.ts'
 import { holderOf } from './folder-lock.ts'
-import { listenToHeart } from './heartbeat.ts'
+import { isHung, listenToHeart, type Patience } from './heartbeat.ts'
 import { type HostGreeting, hostProtocol } from './host-api.ts'
 import { connectToHost, type HostLink } from './link.ts'
 import { hostPaths, nameLockOf, processPaths } from './paths.ts'
+import { linkToPulse, type PulseLink } from './pulse.ts'
 import { namesWithSocket, ownSocketFolder } from './socket-folder.ts'
 import { type Ending, goneLimitMs, type Launcher, type RunningProcess } from './supervisor.ts'
 
@@ -57,7 +58,7 @@ export function createLauncher(options: HostProcessOptions): Launcher {
   }
 
   async function startNow(name: string): Promise<RunningProcess> {
-    const { socket, log } = processPaths(home, name)
+    const { socket, pulse, log } = processPaths(home, name)
     mkdirSync(places.brokers, { recursive: true, mode: 0o700 })
     trimLog(log)
     const from = sizeOf(log)
@@ -69,8 +70,7 @@ export function createLauncher(options: HostProcessOptions): Launcher {
       const link = await connectToHost(socket, clock)
       const greeting = await link.host.hello()
       return running(
-        link,
-        greeting,
+        { link, pulse: linkToPulse(pulse), greeting },
         () => kill(name),
         async () => {
           // The end counts when the kernel reports it, also when nothing else is left to do.
@@ -92,8 +92,8 @@ export function createLauncher(options: HostProcessOptions): Launcher {
       return namesWithSocket(places)
     },
 
-    async find(name, hangBeats) {
-      const { socket, log } = processPaths(home, name)
+    async find(name, patience) {
+      const { socket, pulse: pulsePath, log } = processPaths(home, name)
       ownSocketFolder(places)
       const link = await connectToHost(socket, clock).catch(() => null)
       if (link === null) {
@@ -101,13 +101,15 @@ export function createLauncher(options: HostProcessOptions): Launcher {
         if ((await answers(socket)) === 'no') await unlink(socket).catch(() => {})
         return null
       }
-      const greeting = await greetingOf(link, name, hangBeats).catch((error: unknown) => {
+      const pulse = linkToPulse(pulsePath)
+      const greeting = await greetingOf({ link, pulse }, name, patience).catch((error: unknown) => {
         link.close()
+        pulse.close()
         throw error
       })
-      if (greeting === null) return null
-      if (!isOurs(greeting, name)) {
-        await replace(link, greeting)
+      if (greeting === null || !isOurs(greeting, name)) {
+        pulse.close()
+        if (greeting !== null) await replace(link, greeting)
         return null
       }
       if (greeting.lingerMinutes !== options.lingerMinutes)
@@ -115,8 +117,7 @@ export function createLauncher(options: HostProcessOptions): Launcher {
       const from = sizeOf(log)
       // Not our child: the kernel tells its exit status to nobody we could ask.
       return running(
-        link,
-        greeting,
+        { link, pulse, greeting },
         () => kill(name),
         async () => ({ how: 'without saying how', said: lastLines(log, from) }),
       )
@@ -125,7 +126,9 @@ export function createLauncher(options: HostProcessOptions): Launcher {
     start,
 
     async forget(name) {
-      await rm(processPaths(home, name).log, { force: true })
+      const { log, pulse } = processPaths(home, name)
+      await rm(log, { force: true })
+      await rm(pulse, { force: true })
       await rm(nameLockOf(home, name), { recursive: true, force: true })
     },
   }
@@ -140,17 +143,22 @@ export function createLauncher(options: HostProcessOptions): Launcher {
   }
 
   /** Null when it had to be killed. */
-  async function greetingOf(link: HostLink, name: string, hangBeats: number): Promise<HostGreeting | null> {
+  async function greetingOf(
+    { link, pulse }: { readonly link: HostLink; readonly pulse: PulseLink },
+    name: string,
+    patience: Patience,
+  ): Promise<HostGreeting | null> {
     const { socket } = processPaths(home, name)
-    if (hangBeats === 0)
+    if (patience.beats === 0)
       return within(clock, helloLimitMs, link.host.hello(), `The process behind ${socket} does not answer.`)
     const closed = new Promise<void>((resolve) => link.onClose(resolve))
     let heard: HostGreeting | null = null
     await new Promise<void>((resolve) => {
       const stop = listenToHeart({
         clock,
-        ask: () => link.host.hello(),
-        onBeats: (unanswered) => (unanswered >= hangBeats ? done() : undefined),
+        // Of a process of an earlier program, which has no such thread, silence is all there is to go by.
+        ask: () => pulse.ask().catch(() => new Promise<number>(() => {})),
+        onPulse: (beat) => (isHung(beat, patience) ? done() : undefined),
       })
       function done(): void {
         stop()
@@ -203,16 +211,24 @@ class StartError extends Error {
   }
 }
 
+interface Connected {
+  readonly link: HostLink
+  readonly pulse: PulseLink
+  readonly greeting: HostGreeting
+}
+
 function running(
-  link: HostLink,
-  greeting: HostGreeting,
+  { link, pulse, greeting }: Connected,
   kill: () => Promise<void>,
   ending: () => Promise<Ending>,
 ): RunningProcess {
   const ended = new Promise<Ending>((resolve) => {
-    link.onClose(() => void ending().then(resolve))
+    link.onClose(() => {
+      pulse.close()
+      void ending().then(resolve)
+    })
   })
-  return { host: link.host, greeting, ended, kill, disconnect: () => link.close() }
+  return { host: link.host, greeting, pulse: () => pulse.ask(), ended, kill, disconnect: () => link.close() }
 }
 
 function spawnProcess(options: HostProcessOptions, name: string, logFile: string): ChildProcess {

@@ -7,6 +7,7 @@ import { within } from './host-process.ts'
 import { connectToHost } from './link.ts'
 import { hostPaths, processPaths } from './paths.ts'
 import { readProcessesFile } from './placement-file.ts'
+import { linkToPulse } from './pulse.ts'
 import { namesWithSocket } from './socket-folder.ts'
 import { newRecord, type ProcessRecord } from './supervisor.ts'
 
@@ -46,9 +47,12 @@ async function lookAtOne(
   name: string,
   clock: Clock,
 ): Promise<Pick<ProcessSeen, 'greeting' | 'silent' | 'observed'>> {
-  const link = await connectToHost(processPaths(home, name).socket, clock).catch(() => null)
+  const paths = processPaths(home, name)
+  const link = await connectToHost(paths.socket, clock).catch(() => null)
   if (link === null) return { greeting: null, silent: null, observed: [] }
+  const pulse = linkToPulse(paths.pulse)
   try {
+    pulse.ask().catch(() => {})
     const greeting = await within(
       clock,
       answerLimitMs,
@@ -58,9 +62,12 @@ async function lookAtOne(
     const observed = await within(clock, answerLimitMs, link.host.observe(), 'it did not say what it holds')
     return { greeting, silent: null, observed }
   } catch (error) {
-    return { greeting: null, silent: (error as Error).message, observed: [] }
+    const busyMs = await within(clock, answerLimitMs, pulse.ask(), 'silent').catch(() => 0)
+    const busy = busyMs === 0 ? '' : `; it is busy: its event loop has not turned for ${Math.round(busyMs / 1000)} s`
+    return { greeting: null, silent: `${(error as Error).message}${busy}`, observed: [] }
   } finally {
     link.close()
+    pulse.close()
   }
 }
 

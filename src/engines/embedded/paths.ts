@@ -35,9 +35,20 @@ export function hostPaths(home: string): HostPaths {
 }
 
 /** `name` is a number of the pool, or the id of the instance that has the process to itself. */
-export function processPaths(home: string, name: string): { readonly socket: string; readonly log: string } {
+export function processPaths(home: string, name: string): ProcessPaths {
   const { sockets, brokers } = hostPaths(home)
-  return { socket: path.join(sockets, `${name}${socketSuffix}`), log: path.join(brokers, `${name}.log`) }
+  return {
+    socket: path.join(sockets, `${name}${socketSuffix}`),
+    pulse: path.join(sockets, `${name}.pulse`),
+    log: path.join(brokers, `${name}.log`),
+  }
+}
+
+export interface ProcessPaths {
+  readonly socket: string
+  /** Socket of the thread that says whether the process lives (pulse.ts). */
+  readonly pulse: string
+  readonly log: string
 }
 
 /** Held by the process of that name while it lives. */

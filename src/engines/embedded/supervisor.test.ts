@@ -1,7 +1,7 @@
 /** The supervisor over processes that exist in name only, on a clock the test moves. */
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, settle } from '../../world/simulated.ts'
-import { beatMs } from './heartbeat.ts'
+import { beatMs, patienceOf } from './heartbeat.ts'
 import type { HostApi } from './host-api.ts'
 import {
   deathsAllowed,
@@ -22,6 +22,8 @@ interface Fake extends RunningProcess {
   die(how?: string, said?: string[]): void
   /** From now on it answers nothing, or answers again. */
   hang(hangs: boolean): void
+  /** Its loop stands still for so long from now on, and its thread says so; 0: it turns again. */
+  beBusy(busyMs: (monotonicMs: number) => number): void
   readonly shutDown: boolean
   readonly disconnected: boolean
 }
@@ -30,7 +32,7 @@ interface BenchOptions {
   readonly found?: boolean
   readonly secret?: string
   readonly record?: ProcessRecord
-  readonly hangBeats?: number
+  readonly hangSeconds?: number
   /** What is killed stays: it waits for a broken disk. */
   readonly immortal?: boolean
   /** It answers that it closed, and stays. */
@@ -52,13 +54,24 @@ function bench(options: BenchOptions = {}) {
       end = resolve
     })
     let heard: Array<() => void> | null = null
+    let busy: (monotonicMs: number) => number = () => 0
     const process = {
       shutDown: false,
       disconnected: false,
       ended,
       greeting: { pid: processes.length + 1 } as RunningProcess['greeting'],
+      pulse: () =>
+        new Promise<number>((resolve) => {
+          const answer = () => resolve(busy(clock.monotonic()))
+          if (heard === null) answer()
+          else heard.push(answer)
+        }),
       host: {
-        hello: () => new Promise<void>((resolve) => (heard === null ? resolve() : heard.push(resolve))),
+        hello: () =>
+          new Promise<void>((resolve) => {
+            if (heard !== null) heard.push(resolve)
+            else if (busy(clock.monotonic()) === 0) resolve()
+          }),
         async shutdown() {
           process.shutDown = true
           if (heard !== null) return new Promise<null>((resolve) => heard?.push(() => resolve(null)))
@@ -77,6 +90,9 @@ function bench(options: BenchOptions = {}) {
       hang(hangs: boolean) {
         for (const answer of heard ?? []) answer()
         heard = hangs ? [] : null
+      },
+      beBusy(busyMs: (monotonicMs: number) => number) {
+        busy = busyMs
       },
       die: (how = 'with exit code 7', said: string[] = []) => end({ how, said }),
     }
@@ -99,7 +115,7 @@ function bench(options: BenchOptions = {}) {
       forget: async () => {},
     },
     record: options.record ?? newRecord,
-    hangBeats: options.hangBeats ?? 10,
+    patience: patienceOf(options.hangSeconds ?? 120),
     clean: (text) => (options.secret === undefined ? text : text.replaceAll(options.secret, '[secret]')),
     onEnd: () => events.push('end'),
     onReturn: () => events.push('return'),
@@ -269,6 +285,52 @@ describe('a process that keeps ending', () => {
   })
 })
 
+describe('a process that is busy', () => {
+  const standingStillFrom = (sinceMs: number) => (nowMs: number) => Math.max(0, nowMs - sinceMs)
+
+  it('is called so with how long its loop has not turned, refused at once, and left alone; then it serves on', async () => {
+    const b = bench()
+    const process = (await b.supervisor.use()) as Fake
+    process.beBusy(standingStillFrom(b.clock.monotonic()))
+    await b.clock.advance(60 * beatMs)
+    const reason =
+      'Broker process 2 (process 1) is busy: its event loop has not turned for 5 s; if it goes on so for 120 s, it is killed and started again.'
+    expect(b.supervisor.failure).toBe(reason)
+    await expect(b.supervisor.use()).rejects.toThrow(reason)
+    expect(b.reports).toEqual([reason])
+    expect(b.events).toEqual(['start at 0', 'failing'])
+    process.beBusy(() => 0)
+    await b.clock.advance(2 * beatMs)
+    expect(b.supervisor.failure).toBeNull()
+    expect(await b.supervisor.use()).toBe(process)
+    expect(b.events).toEqual(['start at 0', 'failing', 'answers'])
+  })
+
+  it('is killed when its loop stands still for as long as is allowed', async () => {
+    const b = bench({ hangSeconds: 30 })
+    const process = (await b.supervisor.use()) as Fake
+    process.beBusy(standingStillFrom(b.clock.monotonic()))
+    await b.clock.advance(29 * beatMs)
+    expect(b.events.filter((event) => event.startsWith('kill'))).toEqual([])
+    await b.clock.advance(2 * beatMs)
+    expect(b.events).toContain('kill at 30000')
+    expect(b.record().lastEnd?.how).toBe('because its event loop had not turned for 30 s and was killed')
+  })
+
+  it('and then answers nothing at all is called silent', async () => {
+    const b = bench({ hangSeconds: 0 })
+    const process = (await b.supervisor.use()) as Fake
+    process.beBusy(standingStillFrom(b.clock.monotonic()))
+    await b.clock.advance(10 * beatMs)
+    process.hang(true)
+    await b.clock.advance(10 * beatMs)
+    expect(b.reports).toEqual([
+      'Broker process 2 (process 1) is busy: its event loop has not turned for 5 s.',
+      'Broker process 2 (process 1) has not answered for 5 s.',
+    ])
+  })
+})
+
 describe('a process that hangs', () => {
   it('is called silent, refuses at once with the reason, is killed, and started again like one that died', async () => {
     const b = bench()
@@ -330,7 +392,7 @@ describe('a process that hangs', () => {
   })
 
   it('is not killed when that is switched off, and still said to be silent', async () => {
-    const b = bench({ hangBeats: 0 })
+    const b = bench({ hangSeconds: 0 })
     const process = (await b.supervisor.use()) as Fake
     process.hang(true)
     await b.clock.advance(heldMs)
@@ -358,7 +420,7 @@ describe('a process that hangs', () => {
   })
 
   it('when it has said that it closed is killed, also where hanging is allowed', async () => {
-    const b = bench({ hangBeats: 0, lastsAfterShutdown: true })
+    const b = bench({ hangSeconds: 0, lastsAfterShutdown: true })
     await b.supervisor.use()
     const end = b.supervisor.end()
     await b.clock.advance(goneLimitMs)

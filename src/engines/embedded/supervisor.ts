@@ -2,8 +2,8 @@
  * Keeps one broker process alive. A process that ends without being asked is started again after a
  * pause that rises to a limit and falls back once it held for a while. One that ended several times
  * within a window is called failing: whoever needs it hears why at once instead of waiting, and it is
- * tried on at the longest pause. One that hangs (heartbeat.ts) is called silent first, with the same
- * effect, and then killed, which is an end like any other.
+ * tried on at the longest pause. One that is busy for long or silent (heartbeat.ts) is called so first, with
+ * the same effect; one that hangs is killed, which is an end like any other.
  *
  * It knows names, endings and time; what a process is and how one starts is the launcher's. It never
  * starts a second process under a name while the first may live: the launcher looks before it starts.
@@ -11,7 +11,7 @@
 
 import { EngineError } from '../../model/refusals.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
-import { beatMs, listenToHeart } from './heartbeat.ts'
+import { beatMs, isHung, listenToHeart, type Patience, type Pulse } from './heartbeat.ts'
 import type { HostApi, HostGreeting } from './host-api.ts'
 import { withoutStop } from './instance-health.ts'
 
@@ -20,10 +20,10 @@ export interface Launcher {
   /** Names whose sockets lie in the home, living or left over. */
   names(): Promise<string[]>
   /**
-   * The running process of that name; null when there is none. One that does not answer is given the beats and killed
-   * then; with none, or where it cannot be killed, the answer is a rejection that says so.
+   * The running process of that name; null when there is none. One that hangs is killed; with no patience, and where it
+   * cannot be killed, the answer is a rejection that says so.
    */
-  find(name: string, hangBeats: number): Promise<RunningProcess | null>
+  find(name: string, patience: Patience): Promise<RunningProcess | null>
   /** Starts one; an error may carry `said`, the last lines it wrote. */
   start(name: string): Promise<RunningProcess>
   /** Removes what a process that is gone for good left in the home. */
@@ -33,6 +33,8 @@ export interface Launcher {
 export interface RunningProcess {
   readonly host: HostApi
   readonly greeting: HostGreeting
+  /** For how long its event loop has not turned, in ms, as its thread says (pulse.ts); rejects when the thread is not there. */
+  pulse(): Promise<number>
   /** Settles when the link to it is gone. */
   readonly ended: Promise<Ending>
   /** Ends the process as the kernel does, by its number; rejects with a sentence where that is not possible from here. */
@@ -64,15 +66,14 @@ export interface SupervisorOptions {
   readonly clock: Clock
   readonly launcher: Launcher
   readonly record: ProcessRecord
-  /** Beats in a row (heartbeat.ts) without an answer after which the process is killed; 0: never. */
-  readonly hangBeats: number
+  readonly patience: Patience
   /** Takes what must not be shown out of a text. */
   readonly clean: (text: string) => string
   /** The process ended without being asked: what was open in it is open no more. */
   onEnd(): void
   /** It serves again after that. */
   onReturn(): void
-  /** It is failing or silent from now on. */
+  /** It is failing, busy or silent from now on. */
   onFailing(): void
   /** It answers again, without having ended. */
   onAnswer(): void
@@ -90,6 +91,10 @@ export const deathsWindowMs = 60_000
 export const deathsAllowed = 5
 /** Beats without an answer after which it is said that the process is silent. */
 export const silentBeats = 5
+/** How long its event loop stands still before it is said that the process is busy. */
+export const busyToldMs = 5_000
+/** At a server's start: a process that does not answer soon is looked at again later. */
+const noPatience: Patience = { beats: 0, busyMs: 0 }
 /** How long a process that closed or was killed may take to be gone: one that waits for a broken disk does not go at all. */
 export const goneLimitMs = 5_000
 
@@ -99,7 +104,7 @@ export class ProcessSupervisor {
   #process: RunningProcess | null = null
   #servesSinceMs = 0
   /** Why the process that runs is not asked now, as a sentence; null while it answers. */
-  #silence: string | null = null
+  #silence: { readonly kind: 'silent' | 'busy'; readonly sentence: string } | null = null
   #attempt: Promise<RunningProcess> | null = null
   /** Whether a process is to be there: it is started again when it ends. */
   #wanted = false
@@ -131,7 +136,7 @@ export class ProcessSupervisor {
 
   /** Why calls are refused at once; null while they are carried out or worth waiting for. */
   get failure(): string | null {
-    return this.#process === null ? this.#record.failure : this.#silence
+    return this.#process === null ? this.#record.failure : (this.#silence?.sentence ?? null)
   }
 
   /** The process, started if need be. Rejects with the reason when it cannot be had soon. */
@@ -150,7 +155,7 @@ export class ProcessSupervisor {
 
   /** The process if one runs already; nothing is started. */
   async adopt(): Promise<RunningProcess | null> {
-    const found = await this.#options.launcher.find(this.name, 0)
+    const found = await this.#options.launcher.find(this.name, noPatience)
     if (found === null) return null
     this.#wanted = true
     this.#isOwn = false
@@ -210,9 +215,9 @@ export class ProcessSupervisor {
   }
 
   async #findOrStart(): Promise<RunningProcess> {
-    const { launcher, name, hangBeats } = this.#options
+    const { launcher, name, patience } = this.#options
     try {
-      const found = await launcher.find(name, hangBeats)
+      const found = await launcher.find(name, patience)
       const process = found ?? (await launcher.start(name))
       this.#isOwn = found === null
       if (this.#wanted) this.#have(process)
@@ -244,19 +249,20 @@ export class ProcessSupervisor {
 
   /** Also while it is being ended: closing must not wait for ever either. The answer tells how it was killed, or null. */
   #listen(process: RunningProcess): () => string | null {
-    const { clock, hangBeats } = this.#options
+    const { clock, patience } = this.#options
     let killed: string | null = null
     const stop = listenToHeart({
       clock,
-      ask: async () => {
-        const greeting = await process.host.hello()
+      ask: askOf(process, (greeting) => {
         if (this.#process === process) this.#options.onGreeting(greeting)
-      },
-      onBeats: (unanswered) => {
-        if (unanswered === 0) this.#answers(process)
-        if (unanswered >= silentBeats) this.#isSilent(process)
-        if (killed !== null || hangBeats === 0 || unanswered < hangBeats) return
-        killed = `because it had not answered for ${seconds(unanswered)} and was killed`
+      }),
+      onPulse: (pulse) => {
+        this.#judge(process, pulse)
+        if (killed !== null || !isHung(pulse, patience)) return
+        killed =
+          pulse.unanswered > 0
+            ? `because it had not answered for ${seconds(pulse.unanswered * beatMs)} and was killed`
+            : `because its event loop had not turned for ${seconds(pulse.busyMs)} and was killed`
         void this.#kill(process)
       },
     })
@@ -264,12 +270,27 @@ export class ProcessSupervisor {
     return () => killed
   }
 
-  #isSilent(process: RunningProcess): void {
-    if (this.#process !== process || this.#silence !== null) return
-    const { name, hangBeats, report, onFailing } = this.#options
-    const then = hangBeats === 0 ? '' : `; if it goes on so for ${seconds(hangBeats)}, it is killed and started again`
-    this.#silence = `Broker process ${name} (process ${process.greeting.pid}) has not answered for ${seconds(silentBeats)}${then}.`
-    report(new EngineError('unavailable', this.#silence))
+  #judge(process: RunningProcess, { unanswered, busyMs }: Pulse): void {
+    const { patience } = this.#options
+    if (unanswered >= silentBeats)
+      this.#saySilent(
+        process,
+        'silent',
+        `has not answered for ${seconds(silentBeats * beatMs)}`,
+        patience.beats * beatMs,
+      )
+    else if (busyMs >= busyToldMs)
+      this.#saySilent(process, 'busy', `is busy: its event loop has not turned for ${seconds(busyMs)}`, patience.busyMs)
+    else if (unanswered === 0) this.#answers(process)
+  }
+
+  #saySilent(process: RunningProcess, kind: 'silent' | 'busy', what: string, killedAfterMs: number): void {
+    if (this.#process !== process || this.#silence?.kind === kind) return
+    const { name, report, onFailing } = this.#options
+    const then =
+      killedAfterMs === 0 ? '' : `; if it goes on so for ${seconds(killedAfterMs)}, it is killed and started again`
+    this.#silence = { kind, sentence: `Broker process ${name} (process ${process.greeting.pid}) ${what}${then}.` }
+    report(new EngineError('unavailable', this.#silence.sentence))
     onFailing()
   }
 
@@ -345,4 +366,24 @@ export class ProcessSupervisor {
   }
 }
 
-const seconds = (beats: number): string => `${(beats * beatMs) / 1000} s`
+/**
+ * One question to the thread of the process, and one to its main loop while none is open there: either answer shows that it
+ * lives, and what the main loop says of its instances is passed on.
+ */
+function askOf(process: RunningProcess, onGreeting: (greeting: HostGreeting) => void): () => Promise<number> {
+  let greeted: Promise<number> | null = null
+  return () => {
+    greeted ??= process.host
+      .hello()
+      .then((greeting) => {
+        onGreeting(greeting)
+        return 0
+      })
+      .finally(() => {
+        greeted = null
+      })
+    return Promise.any([process.pulse(), greeted])
+  }
+}
+
+const seconds = (ms: number): string => `${Math.round(ms / 1000)} s`
