@@ -279,6 +279,24 @@ const rows: readonly Row[] = [
   },
   {
     code: 'NOT_FOUND',
+    when: 'the namespace in the headers is another instance, whose address this was',
+    says: /rmq-cn-0123456789a, but this is an address of instance rmq-cn-driver/,
+    provoke: polling({}, { 'x-mq-namespace': 'rmq-cn-0123456789a' }),
+  },
+  {
+    code: 'NOT_FOUND',
+    when: 'a route is asked for a topic of another instance',
+    says: /rmq-cn-0123456789a, but this is an address of instance rmq-cn-driver/,
+    provoke: async ({ client, topic }) =>
+      (
+        await client.ask('queryRoute', {
+          topic: { name: topic, resourceNamespace: 'rmq-cn-0123456789a' },
+          endpoints: client.endpoints,
+        })
+      ).status,
+  },
+  {
+    code: 'NOT_FOUND',
     when: 'a message is recalled that was delivered',
     says: /time has come/,
     async provoke({ bench, client, group }) {

@@ -38,11 +38,25 @@ const maxClientIdLength = 1024
 
 /**
  * What every RPC asks of a call's headers, in Apache's order, before its request is read. Throws PAYMENT_REQUIRED,
- * UNAUTHORIZED or TOO_MANY_REQUESTS (over the connection limit).
+ * UNAUTHORIZED or TOO_MANY_REQUESTS (over the connection limit), or NOT_FOUND
+ * for a namespace of another instance.
  */
 export function checkCaller(call: Call<BrokerEndpoint>): void {
   const { authorization, 'x-mq-date-time': dateTime } = call.metadata
   refuse(admit(call.context, call.connection, { authorization, dateTime }))
+  checkInstance(call.context, call.metadata['x-mq-namespace'] ?? '')
+}
+
+/**
+ * Clients of the cloud may give the instance's id as their namespace. One that names another instance dials the
+ * address of an instance that is gone, which this one has now: its messages belong elsewhere. Throws NOT_FOUND.
+ */
+export function checkInstance({ instanceId }: BrokerEndpoint, namespace: string): void {
+  if (namespace === instanceId || !/^rmq-cn-[a-z0-9]{11}$/.test(namespace)) return
+  throw new BrokerRefusal(
+    Code.NOT_FOUND,
+    `The client's namespace names instance ${namespace}, but this is an address of instance ${instanceId}. Ask GetInstance for the addresses of ${namespace}, or leave the namespace empty.`,
+  )
 }
 
 /** Throws CLIENT_ID_REQUIRED, or BAD_REQUEST for one that is too long. */

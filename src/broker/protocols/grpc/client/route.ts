@@ -11,7 +11,7 @@ import type { Connection } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { TopicView } from '../../../broker.ts'
-import type { WireCall } from '../call.ts'
+import { checkInstance, type WireCall } from '../call.ts'
 import { checkGroupName, checkNamespace, checkTopicName, quoted } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 
@@ -55,6 +55,7 @@ export function topicOf(call: WireCall, resource: gen.Resource | null): TopicVie
   const name = resource?.name ?? ''
   checkTopicName(name)
   checkNamespace(resource?.resourceNamespace ?? '')
+  checkInstance(call.endpoint, resource?.resourceNamespace ?? '')
   const topic = call.endpoint.broker.topic(name)
   if (topic === null) {
     throw new BrokerRefusal(
