@@ -52,8 +52,8 @@ const longestWaitMs = 20_000
 const largestBatch = 16
 const defaultCount = 16
 const handBackLimitMs = 2_000
-const troubleLimitMs = 60_000
-const troublePauseMs = 500
+const retryLimitMs = 60_000
+const retryPauseMs = 500
 
 interface Held {
   readonly message: any
@@ -122,8 +122,8 @@ class ReceiveSession {
   readonly #invisibleMs: number
   readonly #held = new Map<string, Held>()
   #ended: Promise<void> | null = null
-  /** That the instance does not answer was told. */
-  #told = false
+  /** It was reported that the instance does not answer. */
+  #reported = false
 
   constructor(consumer: any, options: ReceiveOptions, invisibleMs: number) {
     this.#consumer = consumer
@@ -138,7 +138,7 @@ class ReceiveSession {
     let count = 0
     while (count < wanted && this.#ended === null) {
       const asked = Math.min(largestBatch, wanted - count)
-      const batch = follow ? await this.#receiveThroughTrouble(asked) : await this.#receive(asked)
+      const batch = follow ? await this.#receiveWithRetries(asked) : await this.#receive(asked)
       count += batch.length
       if (this.#ended !== null) return
       const views = batch.map((message) => messageView(message))
@@ -166,22 +166,22 @@ class ReceiveSession {
   }
 
   /** An instance that is not there for a while, as while its process is started again, ends no command that follows it. */
-  async #receiveThroughTrouble(most: number): Promise<any[]> {
+  async #receiveWithRetries(most: number): Promise<any[]> {
     let lostAt: number | null = null
     for (;;) {
       try {
         const batch = await this.#receive(most)
         if (lostAt !== null) say('The instance answers again.')
-        this.#told = false
+        this.#reported = false
         return batch
       } catch (error) {
-        const trouble = clientError('The messages were not received', error)
-        const isPassing = trouble instanceof UnreachableError || trouble instanceof LateError
+        const failure = clientError('The messages were not received', error)
+        const isPassing = failure instanceof UnreachableError || failure instanceof LateError
         lostAt ??= realClock.monotonic()
-        if (!isPassing || this.#ended !== null || realClock.monotonic() - lostAt > troubleLimitMs) throw trouble
-        if (!this.#told) say(`The instance does not answer; trying again for ${troubleLimitMs / 1000} s.`)
-        this.#told = true
-        await pause(troublePauseMs)
+        if (!isPassing || this.#ended !== null || realClock.monotonic() - lostAt > retryLimitMs) throw failure
+        if (!this.#reported) say(`The instance does not answer; trying again for ${retryLimitMs / 1000} s.`)
+        this.#reported = true
+        await pause(retryPauseMs)
       }
     }
   }
