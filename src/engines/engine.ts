@@ -17,6 +17,8 @@ export interface EngineCapabilities {
   /** Ordered delivery (`deliveryOrderType: Orderly`) of consumer groups. */
   readonly orderlyGroups: boolean
   readonly storageEncryption: boolean
+  /** Of messages in PRIORITY topics: a larger priority counts as this one. */
+  readonly highestPriority: number
 }
 
 export interface Engine {

@@ -128,7 +128,7 @@ function checkAnswer(call: GeneratedCall, { status, headers, text }: Answer): vo
 function checkField(call: GeneratedCall, json: Record<string, unknown>, shown: string): void {
   const field = json['dynamicMessage']
   // What is not found or in the wrong state is named by its value.
-  const aboutField = field !== undefined && /^(Missing|Invalid)/.test(json['Code'] as string)
+  const aboutField = typeof field === 'string' && /^(Missing|Invalid)/.test(json['Code'] as string)
   if (aboutField) expect(json['Message'], shown).toContain(String(field))
   const fault = call.input?.fault
   const judged = call.operation !== null && Object.hasOwn(handlers, call.operation.action)

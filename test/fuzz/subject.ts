@@ -87,7 +87,7 @@ export class FuzzSubject {
         engine: { name: engine.name, ...engine.capabilities },
         wake: (instanceId) => loop.wake(instanceId),
         ask: engine.ask,
-        askBriefly: engine.ask,
+        askBriefly: (...question) => engine.ask(...question).catch(() => null),
       },
       keyRing: memoryKeyRing([testKey(), userKey()]),
       nonces: memoryNonces(),

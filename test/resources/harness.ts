@@ -25,6 +25,7 @@ export const CAPABLE: EngineCapabilities = {
   messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
   orderlyGroups: true,
   storageEncryption: true,
+  highestPriority: 7,
 }
 
 /** The smallest request that is accepted. */

@@ -1,6 +1,6 @@
 /** What the operations on messages and traces ask of the engine, and what they refuse before they ask. */
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { MessageQuery } from '../../src/model/messages.ts'
+import type { MessageQuery, MessageView } from '../../src/model/messages.ts'
 import { clean, Subject, stop } from './harness.ts'
 
 let subject: Subject
@@ -55,4 +55,42 @@ it.each([
 ])('a scrollId %s is refused', async (_what, scrollId) => {
   await subject.refused('ListMessages', { path, query: { scrollId } }, 400, 'InvalidScrollId')
   expect(asked).toEqual([])
+})
+
+it('a priority is told of a message that has one, and of the topic that takes them', async () => {
+  const stored = {
+    messageId: 'M1',
+    tag: null,
+    keys: [],
+    body: 'x',
+    bodyBytes: 1,
+    bornHost: 'h',
+    bornMs: 0,
+    storeHost: 'h',
+    storeMs: 0,
+    messageType: 'PRIORITY',
+    messageGroup: null,
+    liteTopic: null,
+    userProperties: {},
+    deliverAtMs: null,
+    priority: 5,
+    status: { state: 'stored' },
+    transactionId: null,
+    queueId: 5,
+    queueOffset: 0,
+  } as unknown as MessageView
+  let view = stored
+  subject.answers = {
+    findMessages: () => ({ messages: [view], total: 1, scroll: null }),
+    traceMessage: () => null,
+  }
+  const detail = () => subject.call('GetMessageDetail', { path: { ...path, messageId: 'M1' } })
+  expect(await detail()).toMatchObject({ priority: 5 })
+  view = { ...stored, priority: null }
+  expect(await detail()).not.toHaveProperty('priority')
+
+  const urgent = { ...path, topicName: 'urgent' }
+  await subject.call('CreateTopic', { path: urgent, body: { messageType: 'PRIORITY' } })
+  expect(await subject.call('GetTopic', { path: urgent })).toMatchObject({ priority: 7 })
+  expect(await subject.call('GetTopic', { path })).not.toHaveProperty('priority')
 })

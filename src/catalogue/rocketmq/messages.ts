@@ -80,7 +80,12 @@ export const getMessageDetail = operation({
   family,
   access: ['get', 'topic'],
   path: { ...path(), messageId: messageId() },
-  data: object({ ...message(), bodySize: bodySize(), systemProperties: maybe(textMap()) }),
+  data: object({
+    ...message(),
+    bodySize: bodySize(),
+    systemProperties: maybe(textMap()),
+    priority: maybe(Type.Integer({ description: 'Of a message in a PRIORITY topic; larger is more urgent.' })),
+  }),
   errors: [...absent, 'Message.NotFound'],
 })
 

@@ -57,19 +57,18 @@ export const createTopic = operation({
   errors: ['Instance.NotFound', 'InstanceStatus.Error', 'Topic.Existed', 'QuotaExceeded.Topic'],
 })
 
-const topic = () =>
-  object({
-    instanceId: instanceId(),
-    topicName: topicName(),
-    regionId: regionId(),
-    messageType: choice(messageTypes),
-    status: choice(['CREATING', 'RUNNING']),
-    remark: maybe(Type.String()),
-    maxSendTps: maybe(Type.Integer()),
-    liteTopicExpiration: maybe(Type.Integer({ description: 'Minutes; -1 is never.' })),
-    createTime: dateTime('When the topic was created.'),
-    updateTime: dateTime('When it was last changed.'),
-  })
+const topic = () => ({
+  instanceId: instanceId(),
+  topicName: topicName(),
+  regionId: regionId(),
+  messageType: choice(messageTypes),
+  status: choice(['CREATING', 'RUNNING']),
+  remark: maybe(Type.String()),
+  maxSendTps: maybe(Type.Integer()),
+  liteTopicExpiration: maybe(Type.Integer({ description: 'Minutes; -1 is never.' })),
+  createTime: dateTime('When the topic was created.'),
+  updateTime: dateTime('When it was last changed.'),
+})
 
 export const getTopic = operation({
   action: 'GetTopic',
@@ -78,7 +77,14 @@ export const getTopic = operation({
   family,
   access: ['get', 'topic'],
   path: path(),
-  data: topic(),
+  data: object({
+    ...topic(),
+    priority: maybe(
+      Type.Integer({
+        description: 'Of a PRIORITY topic: the highest priority of a message; a larger one counts as this.',
+      }),
+    ),
+  }),
   errors: ['Instance.NotFound', 'Topic.NotFound'],
 })
 
@@ -125,6 +131,6 @@ export const listTopics = operation({
     ),
     ...paging(limits.pages.sizes.ListTopics),
   },
-  data: page(topic()),
+  data: page(object(topic())),
   errors: ['Instance.NotFound'],
 })

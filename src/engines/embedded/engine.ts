@@ -5,6 +5,7 @@
  * The lock of an instance's folder (folder-lock.ts) holds even where this server's knowledge fails. A process starts
  * when an instance first needs it.
  */
+import { limits } from '../../broker/core/limits.ts'
 import type { InstanceId } from '../../model/ids.ts'
 import type { GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
 import type { InstanceObservation } from '../../model/observations.ts'
@@ -34,6 +35,8 @@ const capabilities: EngineCapabilities = {
   messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
   orderlyGroups: true,
   storageEncryption: true,
+  // A priority chooses the queue (docs/reference/data-plane.md §5.6).
+  highestPriority: limits.queuesPerTopic - 1,
 }
 
 export class EmbeddedEngine implements Engine {

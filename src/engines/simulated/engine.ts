@@ -80,6 +80,7 @@ export class SimulatedEngine implements Engine {
       messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
       orderlyGroups: true,
       storageEncryption: true,
+      highestPriority: 7,
       ...options.capabilities,
     }
   }

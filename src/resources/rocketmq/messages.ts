@@ -40,7 +40,11 @@ export const getMessageDetail: Handler<'GetMessageDetail'> = async (services, ca
   const query = { topicName, messageId, messageKey: null, ...timeRange(services, {}), scroll: null, skip: 0, limit: 1 }
   const message = (await services.ask(instanceId, 'findMessages', query))?.messages[0]
   if (message === undefined) throw messageNotFound(messageId)
-  return { ...messageView(services, call, input, message), systemProperties: systemProperties(message) }
+  return {
+    ...messageView(services, call, input, message),
+    systemProperties: systemProperties(message),
+    ...(message.priority === null ? {} : { priority: message.priority }),
+  }
 }
 
 /** A message as every operation shows it. */

@@ -73,7 +73,9 @@ export const getTopic: Handler<'GetTopic'> = async (services, call, { instanceId
   await liveInstance(services.ledger.read, call, instanceId)
   const row = await findTopic(services.ledger.read, instanceId, topicName)
   if (row === undefined) throw topicNotFound(topicName)
-  return view(services, call.regionId, row)
+  const { highestPriority } = services.engine
+  const view = topicView(services, call.regionId, row)
+  return view.messageType === 'PRIORITY' ? { ...view, priority: highestPriority } : view
 }
 
 export const updateTopic: Handler<'UpdateTopic'> = async (services, call, input) => {
@@ -127,13 +129,13 @@ export const listTopics: Handler<'ListTopics'> = async (services, call, input) =
   return pageReply(
     page,
     totalCount,
-    rows.map((row) => view(services, call.regionId, row)),
+    rows.map((row) => topicView(services, call.regionId, row)),
   )
 }
 
 const NEVER = limits.liteTopic.expirationMinutes.never
 
-function view(services: Services, regionId: string, row: TopicRow): DataOf<'GetTopic'> {
+function topicView(services: Services, regionId: string, row: TopicRow): DataOf<'ListTopics'>['list'][number] {
   const zone = services.settings.timeZoneOffsetMinutes
   return {
     instanceId: row.instance_id,

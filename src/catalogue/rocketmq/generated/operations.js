@@ -2975,6 +2975,10 @@ export const operations = [
         "2022-08-01 20:05:50"
        ],
        "description": "When it was last changed."
+      },
+      "priority": {
+       "type": "integer",
+       "description": "Of a PRIORITY topic: the highest priority of a message; a larger one counts as this."
       }
      }
     }
@@ -5882,6 +5886,10 @@ export const operations = [
         "type": "string"
        },
        "maxProperties": 128
+      },
+      "priority": {
+       "type": "integer",
+       "description": "Of a message in a PRIORITY topic; larger is more urgent."
       }
      }
     }
