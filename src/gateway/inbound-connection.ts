@@ -9,12 +9,31 @@
  */
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
-import type { Cancel } from '../world/world.ts'
+import type { Cancel, Clock } from '../world/world.ts'
 import { maxFirstBytes, type ProxyAddresses, recognise, recogniseProtocol } from './first-bytes.ts'
-import type { Gateway } from './gateway.ts'
-import type { Listener } from './listener.ts'
+import type { InstanceBounds } from './instance-bounds.ts'
+import type { GatewayLimits } from './limits.ts'
 import type { Protocol, ServedConnection, ServingConnection } from './protocol.ts'
 import { Share } from './shares.ts'
+
+/** What a connection needs of the gateway it came in on. */
+export interface ConnectionHost {
+  readonly clock: Clock
+  readonly limits: GatewayLimits
+  readonly protocols: readonly Protocol[]
+  nextConnectionId(): number
+  /** See `Gateway.startTls`. */
+  startTls(socket: Socket, then: (secure: TLSSocket) => void): Cancel | null
+}
+
+/** What it needs of its port. */
+export interface ConnectionPort {
+  readonly context: any
+  readonly bounds: InstanceBounds
+  readonly trustProxy: boolean
+  accepts(remoteAddress: string): boolean
+  forget(connection: InboundConnection): void
+}
 
 export class InboundConnection implements ServingConnection {
   readonly id: number
@@ -26,8 +45,8 @@ export class InboundConnection implements ServingConnection {
   encrypted = false
   /** Null until a protocol serves it. */
   served: ServedConnection | null = null
-  readonly #gateway: Gateway<any>
-  readonly #listener: Listener<any>
+  readonly #gateway: ConnectionHost
+  readonly #listener: ConnectionPort
   readonly #socket: Socket
   /** What is read from: the socket, and inside TLS what it carries. */
   #reading: Socket
@@ -44,7 +63,7 @@ export class InboundConnection implements ServingConnection {
   /** What its requests hold; made when the first of them does. */
   #held: Share | null = null
 
-  constructor(gateway: Gateway<any>, listener: Listener<any>, socket: Socket, remoteAddress: string) {
+  constructor(gateway: ConnectionHost, listener: ConnectionPort, socket: Socket, remoteAddress: string) {
     this.id = gateway.nextConnectionId()
     this.#gateway = gateway
     this.#listener = listener

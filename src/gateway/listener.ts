@@ -4,9 +4,8 @@
  */
 import { createServer, type Server, type Socket } from 'node:net'
 import type { Cancel, Clock } from '../world/world.ts'
-import type { Gateway } from './gateway.ts'
-import { InboundConnection, plainAddress } from './inbound-connection.ts'
-import { InstanceBounds } from './instance-bounds.ts'
+import { type ConnectionHost, InboundConnection, plainAddress } from './inbound-connection.ts'
+import { InstanceBounds, type ProcessBounds } from './instance-bounds.ts'
 
 export interface ListenOptions<Context> extends ListenerPolicy<Context> {
   readonly host: string
@@ -40,19 +39,29 @@ export interface OpenPort<Context = any> {
   close(options?: { readonly graceMs?: number }): Promise<void>
 }
 
+/** What a port needs of the gateway that opened it. */
+export interface ListenerHost extends ConnectionHost {
+  readonly bounds: ProcessBounds
+  readonly listeners: { delete(listener: any): boolean }
+  readonly onError: (error: unknown, where: string) => void
+  accepted: number
+  refused: number
+  keepSweeping(): void
+}
+
 const defaultMaxConnections = 10_000
 /** Time the last answers get to leave before sockets are destroyed. */
 const flushMs = 1000
 
 export class Listener<Context> implements OpenPort<Context> {
-  readonly #gateway: Gateway<Context>
+  readonly #gateway: ListenerHost
   #policy: ListenerPolicy<Context>
   readonly #server: Server
   readonly #connections = new Set<InboundConnection>()
   readonly bounds: InstanceBounds
   #closing: Closing | null = null
 
-  constructor(gateway: Gateway<Context>, policy: ListenerPolicy<Context>) {
+  constructor(gateway: ListenerHost, policy: ListenerPolicy<Context>) {
     this.#gateway = gateway
     this.#policy = policy
     this.bounds =
