@@ -1,0 +1,133 @@
+/**
+ * The endpoints of one open instance: which addresses it listens on, and what each lets in. They are brought to a
+ * specification by `apply`; clients that are connected stay where their address did not change.
+ */
+import type { Broker } from '../../broker/broker.ts'
+import type { BrokerEndpoint, ClientRegistry } from '../../broker/protocols/grpc/index.ts'
+import { addressFilter } from '../../gateway/address-filter.ts'
+import { createAuthenticator } from '../../gateway/authenticate.ts'
+import { createBandwidth } from '../../gateway/bandwidth.ts'
+import type { Gateway, OpenPort } from '../../gateway/gateway.ts'
+import { InstanceBounds } from '../../gateway/instance-bounds.ts'
+import type { InstanceSpec, ListenSpec } from '../../model/instances.ts'
+import type { Clock } from '../../world/world.ts'
+
+export interface InstanceEndpointsContext {
+  readonly gateway: Gateway<BrokerEndpoint>
+  readonly clock: Clock
+  readonly broker: Broker
+  readonly clients: ClientRegistry
+  readonly report: (error: unknown) => void
+}
+
+interface OpenEndpoint {
+  readonly listen: ListenSpec
+  readonly endpoint: BrokerEndpoint
+  readonly port: OpenPort
+}
+
+const closeGraceMs = 2000
+/** Connections over the limit that are let in for as long as it takes to tell them. */
+const overflowConnections = 64
+
+export class InstanceEndpoints {
+  /** Why the wanted addresses are not all open, or null. */
+  failure: string | null = null
+  readonly #context: InstanceEndpointsContext
+  readonly #open = new Map<ListenSpec['kind'], OpenEndpoint>()
+  /** What the instance may hold of the process's, over all its endpoints. */
+  readonly #bounds: InstanceBounds
+
+  constructor(context: InstanceEndpointsContext, spec: InstanceSpec) {
+    this.#context = context
+    this.#bounds = new InstanceBounds(context.gateway.bounds, {
+      maxConnections: spec.maxConnections,
+      overflow: overflowConnections,
+    })
+  }
+
+  connections(): number {
+    return [...this.#open.values()].reduce((sum, { port }) => sum + port.connections(), 0)
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.#open.values()].map(({ port }) => port.close({ graceMs: closeGraceMs })))
+    this.#bounds.close()
+  }
+
+  /** Opens, changes and closes addresses. One that cannot be opened is told by `failure`. */
+  async apply(spec: InstanceSpec): Promise<void> {
+    const failures: string[] = []
+    this.#bounds.connections.most = spec.maxConnections
+    for (const [kind, { listen, port }] of this.#open) {
+      const wanted = spec.listen.find((candidate) => candidate.kind === kind)
+      if (wanted?.port === listen.port && wanted.host === listen.host) continue
+      this.#open.delete(kind)
+      await port.close({ graceMs: closeGraceMs })
+    }
+    for (const listen of spec.listen) {
+      const failure = await this.#applyOne(spec, listen)
+      if (failure !== null) failures.push(failure)
+    }
+    this.failure = failures.length === 0 ? null : failures.join(' ')
+  }
+
+  /** Answers why the address cannot be opened, or null. */
+  async #applyOne(spec: InstanceSpec, listen: ListenSpec): Promise<string | null> {
+    const existing = this.#open.get(listen.kind)
+    const accept = addressFilter({ instance: spec.ipWhitelist, endpoint: listen.allow })
+    if (existing !== undefined) {
+      this.#configure(existing.endpoint, spec, listen, existing.listen)
+      existing.port.update({ accept })
+      this.#open.set(listen.kind, { ...existing, listen })
+      return null
+    }
+    const endpoint = this.#makeEndpoint(spec, listen)
+    const { host, port } = listen
+    const bounds = this.#bounds
+    try {
+      const open = await this.#context.gateway.listen({ host, port, context: endpoint, accept, bounds })
+      this.#open.set(listen.kind, { listen, endpoint, port: open })
+      return null
+    } catch (error) {
+      return listenFailure(spec.instanceId, listen, error as NodeJS.ErrnoException)
+    }
+  }
+
+  #makeEndpoint(spec: InstanceSpec, listen: ListenSpec): BrokerEndpoint {
+    const { clock } = this.#context
+    const endpoint: BrokerEndpoint = {
+      instanceId: spec.instanceId,
+      broker: this.#context.broker,
+      clients: this.#context.clients,
+      clock,
+      authenticator: null,
+      serving: spec.serving,
+      maxConnections: spec.maxConnections,
+      bandwidth: createBandwidth(listen.bandwidthMbps, clock),
+      inbound: createBandwidth(listen.bandwidthMbps, clock),
+      report: this.#context.report,
+    }
+    this.#configure(endpoint, spec, listen, listen)
+    return endpoint
+  }
+
+  #configure(endpoint: BrokerEndpoint, spec: InstanceSpec, listen: ListenSpec, before: ListenSpec): void {
+    const { clock } = this.#context
+    const free = listen.kind === 'vpc' && spec.vpcAuthFree
+    endpoint.authenticator = free ? null : createAuthenticator(spec.accounts)
+    endpoint.serving = spec.serving
+    endpoint.maxConnections = spec.maxConnections
+    if (before.bandwidthMbps === listen.bandwidthMbps) return
+    endpoint.bandwidth = createBandwidth(listen.bandwidthMbps, clock)
+    endpoint.inbound = createBandwidth(listen.bandwidthMbps, clock)
+  }
+}
+
+function listenFailure(instanceId: string, listen: ListenSpec, error: NodeJS.ErrnoException): string {
+  const address = `${listen.host}:${listen.port}`
+  if (error.code === 'EADDRINUSE') {
+    return `Port ${listen.port} of instance ${instanceId} (${listen.kind}) is taken by another program; free ${address} and the instance comes up by itself.`
+  }
+  return `Instance ${instanceId} cannot listen on ${address}: ${error.message}.`
+}
