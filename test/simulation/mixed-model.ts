@@ -65,7 +65,7 @@ interface Story {
   due: 'owed' | 'passed-over' | 'free'
   done: boolean
   doneAt: number
-  /** Somebody asked to acknowledge or moveToDeadLetter its latest delivery. */
+  /** An acknowledgement or a move to the dead letters was asked for its latest delivery. */
   attempted: boolean
   /** Such calls without an answer: they may have had their effect. */
   unanswered: number

@@ -37,7 +37,7 @@ interface Story {
   doneAfter: number
   /** Its latest delivery came behind another message of its queue. */
   behind: boolean
-  /** Somebody asked to acknowledge or moveToDeadLetter its latest delivery. */
+  /** An acknowledgement or a move to the dead letters was asked for its latest delivery. */
   attempted: boolean
   /** Such calls without an answer: they may have had their effect. */
   unanswered: number

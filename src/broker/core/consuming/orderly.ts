@@ -9,7 +9,7 @@
  * A receive with the attempt id of the current batch comes from a client that did not get the answer: it
  * gets the same batch with the same handles, and nothing is counted.
  *
- * Every delivery raises a message's attempt, but only the queue's first message is evaluated by the group's
+ * Every delivery raises a message's attempt, but only the queue's first message counts against the group's
  * retries: the messages behind it were delivered again only because of it. So a message is moved to the dead letters after maxRetryTimes + 1
  * deliveries that ended while it was the first.
  */
