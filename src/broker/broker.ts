@@ -28,6 +28,8 @@ export interface Broker {
   groups(): GroupView[]
   /** The group as stored, made with the defaults when it is new (data-plane.md §0 row 15). Durable before its first delivery. */
   useGroup(consumerGroupId: string): GroupView
+  /** The group, when it is one of lite consumers. It is never made by use: refused with 40403 when nobody created it, 40000 when it is of another kind. */
+  liteGroup(consumerGroupId: string): GroupView
 
   /** How far ahead a delivery time may lie. */
   readonly maxDelayMs: number
@@ -190,8 +192,8 @@ export interface BrokerSettings {
   readonly maxDelayMs: number
   /** How the two budgets grow together (serverless); absent or null: not at all. */
   readonly elasticity?: Elasticity | null
-  /** Consumer groups there may be, those made by use included; absent: as many as the broker bears. */
-  readonly maxGroups?: number
+  /** Consumer groups that clients may make by using them; absent: as many as the broker bears. */
+  readonly maxGroupsMadeByUse?: number
   /** Why no messages are taken for now, as a sentence for producers; absent or null: they are. */
   readonly sendPause?: string | null
 }

@@ -55,7 +55,7 @@ export function engineContract(
       elasticity: null,
       maxConnections: 100,
       maxDelayMs: 7 * 86_400_000,
-      maxGroups: 1000,
+      maxGroupsMadeByUse: 1000,
       dedicated: false,
       encryptionKeyId: null,
       ...change,

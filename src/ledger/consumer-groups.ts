@@ -69,20 +69,32 @@ export async function deleteConsumerGroupsOf(writer: Writer, instanceId: string)
   await writer.deleteFrom('consumer_groups').where('instance_id', '=', instanceId).execute()
 }
 
+export interface GroupCount {
+  readonly total: number
+  /** Without those that clients made by using them: these count against the instance's quota. */
+  readonly created: number
+}
+
 /** How many groups are wanted; an instance that is missing in the answer has none. */
 export async function countConsumerGroups(
   reader: Reader,
   instanceIds: readonly string[],
-): Promise<Map<string, number>> {
-  if (instanceIds.length === 0) return new Map()
+): Promise<Map<string, GroupCount>> {
+  const counts = new Map<string, GroupCount>()
+  if (instanceIds.length === 0) return counts
   const counted = await reader
     .selectFrom('consumer_groups')
-    .select((of) => ['instance_id', of.fn.countAll<number>().as('count')])
+    .select((of) => ['instance_id', 'made_by_use', of.fn.countAll<number>().as('count')])
     .where('instance_id', 'in', instanceIds)
     .where('wanted', '=', 'present')
-    .groupBy('instance_id')
+    .groupBy(['instance_id', 'made_by_use'])
     .execute()
-  return new Map(counted.map((row) => [row.instance_id, Number(row.count)]))
+  for (const { instance_id, made_by_use, count } of counted) {
+    const { total, created } = counts.get(instance_id) ?? { total: 0, created: 0 }
+    const own = Number(count)
+    counts.set(instance_id, { total: total + own, created: created + (made_by_use === 0 ? own : 0) })
+  }
+  return counts
 }
 
 /** Newest first, the id deciding between groups of the same millisecond. */

@@ -46,7 +46,7 @@ describe('instanceSpecOf', () => {
       elasticity: null,
       maxConnections: 4000,
       maxDelayMs: 40 * 86_400_000,
-      maxGroups: 2000,
+      maxGroupsMadeByUse: 200,
       dedicated: false,
       encryptionKeyId: null,
     })

@@ -83,6 +83,7 @@ export function groupSpecOf(row: Row<'consumer_groups'>): GroupSpec {
     retry: intervalSeconds ? { kind: 'fixed', intervalSeconds } : { kind: 'default' },
     deadLetterTopic: policy.deadLetterTargetTopic || null,
     maxReceiveTps: row.max_receive_tps,
+    madeByUse: row.made_by_use === 1,
     lite: row.topic_name === null ? null : { topicName: row.topic_name, exclusive: row.exclusive === 1 },
   }
 }
@@ -114,7 +115,10 @@ export function portKindsOf(instance: Pick<Row<'instances'>, 'network_info_json'
 function throughputOf(
   instance: Row<'instances'>,
   product: ProductInfo,
-): Pick<InstanceSpec, 'sendTps' | 'receiveTps' | 'elasticity' | 'maxConnections' | 'maxGroups' | 'maxDelayMs'> {
+): Pick<
+  InstanceSpec,
+  'sendTps' | 'receiveTps' | 'elasticity' | 'maxConnections' | 'maxGroupsMadeByUse' | 'maxDelayMs'
+> {
   const specification = specificationOfStored({
     seriesCode: instance.series_code,
     subSeriesCode: instance.sub_series_code,
@@ -131,7 +135,7 @@ function throughputOf(
     elasticity: specification.elasticity,
     maxConnections: specification.maxConnections,
     maxDelayMs: specification.maxDelayMs,
-    maxGroups: specification.maxGroups,
+    maxGroupsMadeByUse: Math.ceil(specification.maxGroups * limits.groupsMadeByUseShare),
   }
 }
 

@@ -54,8 +54,8 @@ export interface InstanceSpec {
   readonly maxConnections: number
   /** How far ahead the delivery time of a timed message may lie. */
   readonly maxDelayMs: number
-  /** Consumer groups there may be, those included that clients make by using them. */
-  readonly maxGroups: number
+  /** Consumer groups that clients may make by using them, beside those that the management API creates. */
+  readonly maxGroupsMadeByUse: number
   /** Nobody else's load may be felt: the instance is to have a process to itself (Platinum). */
   readonly dedicated: boolean
   /** Key id (storageSecretKey) when messages are encrypted at rest, else null. */
@@ -83,6 +83,8 @@ export interface GroupSpec {
   /** Topic that takes messages after the last retry; null means the group's own `%DLQ%` topic. */
   readonly deadLetterTopic: TopicName | null
   readonly maxReceiveTps: number | null
+  /** A client made it by using it, and nobody has created or changed it since; absent: no. */
+  readonly madeByUse?: boolean
   /** A group of lite consumers: the LITE topic it reads, and whether a lite topic has one client of it at most. */
   readonly lite?: { readonly topicName: TopicName; readonly exclusive: boolean } | null
 }

@@ -221,7 +221,7 @@ describe('what the next server finds', () => {
         elasticity: null,
         maxConnections: 100,
         maxDelayMs: 1000,
-        maxGroups: 100,
+        maxGroupsMadeByUse: 100,
         dedicated: false,
         encryptionKeyId: null,
       })

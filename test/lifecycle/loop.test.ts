@@ -65,7 +65,7 @@ describe('create, change and delete', () => {
       elasticity: null,
       maxConnections: 4000,
       maxDelayMs: 7 * 86_400_000,
-      maxGroups: 1000,
+      maxGroupsMadeByUse: 100,
       dedicated: false,
       encryptionKeyId: null,
     })

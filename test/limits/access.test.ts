@@ -64,17 +64,34 @@ describe('connections', () => {
   })
 })
 
-it('groups made by use take places of the quota', async () => {
-  await start({ maxGroups: 2 })
+it('groups made by use have places of their own, which neither take nor are taken by those of their owner', async () => {
+  await start({ maxGroupsMadeByUse: 2 })
   const topic = await instance.topic()
-  await instance.group()
+  const created = await Promise.all(Array.from({ length: 5 }, () => instance.group()))
   await shop.consumer(topic, 'made-by-use')
-  expect(await instance.host.ask({ instanceId: instance.instanceId, question: 'usage', params: {} })).toMatchObject({
-    groupsMadeByUse: 1,
-  })
-  const third = await dial()
-  const poll = await third.poll('simple', topic, 'one-too-many')
-  expect(poll.status).toMatchObject({ code: 42900, message: expect.stringMatching(/2 consumer groups.*allows 2/) })
+  const { instanceId } = instance
+  expect(await instance.host.ask({ instanceId, question: 'usage', params: {} })).toMatchObject({ groupsMadeByUse: 1 })
+  const driver = await dial()
+  const poll = async (group: string) => (await instance.elapse(driver.poll('simple', topic, group))).value.status
+  expect(await poll('second')).toMatchObject({ code: 40401 })
+  const refused = {
+    code: 42900,
+    message: expect.stringMatching(
+      /^clients have made 2 consumer groups by using them.*allows 2 .*CreateConsumerGroup/,
+    ),
+  }
+  expect(await poll('one-too-many')).toMatchObject(refused)
+  // What the loop takes into the ledger stays one of that kind; what its owner creates no longer is.
+  const ensure = (consumerGroupId: string, generation: number, madeByUse: boolean) =>
+    instance.group({ consumerGroupId, generation, madeByUse })
+  await ensure('second', 1, true)
+  expect(await poll('one-too-many')).toMatchObject(refused)
+  await ensure('second', 2, false)
+  expect(await poll('third')).toMatchObject({ code: 40401 })
+  expect(await poll('one-too-many')).toMatchObject(refused)
+  expect(await poll(created[0]!)).toMatchObject({ code: 40401 })
+  await instance.host.removeGroup({ instanceId, consumerGroupId: 'third' })
+  expect(await poll('fourth')).toMatchObject({ code: 40401 })
 })
 
 describe('an instance that is stopped', () => {

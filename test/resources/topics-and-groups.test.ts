@@ -485,6 +485,31 @@ describe('a consumer group', () => {
     await subject.refused('CreateConsumerGroup', group('more'), 400, 'QuotaExceeded.ConsumerGroup', '1000')
     await subject.call('DeleteConsumerGroup', group('g7'))
     await subject.call('CreateConsumerGroup', group('more'))
+    // What clients made by using it takes no place, until its owner makes it theirs.
+    const usedPlaces = async () =>
+      (await subject.get(instanceId)).instanceQuotas.find(({ quotaName }: any) => quotaName === 'CONSUMER_GROUP_COUNT')
+    expect(await usedPlaces()).toMatchObject({ totalCount: 1000, usedCount: 1000 })
+    const markMadeByUse = (names: readonly string[]) =>
+      subject.ledger.change({ at, requestId: 'r', principal: 'p', action: 'Fill' }, async ({ tx }) => {
+        await tx
+          .updateTable('consumer_groups')
+          .set({ made_by_use: 1 })
+          .where('consumer_group_id', 'in', names)
+          .execute()
+      })
+    await markMadeByUse(['g1', 'g2'])
+    expect(await usedPlaces()).toMatchObject({ usedCount: 998 })
+    expect((await subject.get(instanceId)).groupCount).toBe(1000)
+    await subject.call('UpdateConsumerGroup', group('g1', { consumeRetryPolicy: retry }))
+    await subject.call('CreateConsumerGroup', group('new'))
+    for (const action of ['UpdateConsumerGroup', 'CreateConsumerGroup'])
+      await subject.refused(
+        action,
+        group('g2', action === 'CreateConsumerGroup' ? concurrent : { consumeRetryPolicy: retry, remark: 'mine' }),
+        400,
+        'QuotaExceeded.ConsumerGroup',
+        '1000',
+      )
   })
 })
 

@@ -151,9 +151,9 @@ async function settingsOf(
       listenHost: '127.0.0.1',
       serving: true,
     })
-    const { retentionHours, sendTps, receiveTps, maxDelayMs, maxGroups, encryptionKeyId } = spec
+    const { retentionHours, sendTps, receiveTps, maxDelayMs, maxGroupsMadeByUse, encryptionKeyId } = spec
     return {
-      settings: { retentionMs: retentionHours * 3_600_000, sendTps, receiveTps, maxDelayMs, maxGroups },
+      settings: { retentionMs: retentionHours * 3_600_000, sendTps, receiveTps, maxDelayMs, maxGroupsMadeByUse },
       cipherKey: encryptionKeyId === null ? null : ledger.secrets.deriveKey(`storage ${instanceId} ${encryptionKeyId}`),
     }
   } finally {

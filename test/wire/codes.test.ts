@@ -461,8 +461,8 @@ const rows: readonly Row[] = [
     says: /never created.*LITE_SELECTIVE/,
     async provoke({ client }) {
       const topic = await instance.topic('LITE')
-      // Its settings make it by use, as those of every consumer.
-      await client.telemetry(client.consumerSettings('lite-by-use', { [topic]: '*' }, 5)).hear()
+      // The settings of a consumer of another kind make it by use.
+      await client.telemetry(client.consumerSettings('lite-by-use', { [topic]: '*' })).hear()
       const where = { topic: client.resource(topic), group: client.resource('lite-by-use') }
       return (await client.ask('syncLiteSubscription', { ...where, action: 0, liteTopicSet: ['a'] })).status
     },

@@ -60,6 +60,19 @@ describe.each<readonly [Language, 'push' | 'simple']>([
     expect(assignments.map(({ messageQueue }) => messageQueue?.id)).toEqual([0])
   })
 
+  it('of a group that nobody created hears so at once, and makes none', async () => {
+    const { client, topic } = await scene()
+    const type = kind === 'push' ? litePush : liteSimple
+    const group = `nobody-created-${language}-${kind}`
+    const refused = { code: 40403, message: expect.stringMatching(/never created.*LITE_SELECTIVE/) }
+    const telemetry = client.telemetry(client.consumerSettings(group, { [topic]: '*' }, type))
+    expect((await telemetry.hear())?.status).toMatchObject(refused)
+    expect((await client.queryAssignment(topic, group)).status).toMatchObject(refused)
+    const { instanceId } = instance
+    const { groupsMadeByUse } = await instance.host.ask({ instanceId, question: 'usage', params: {} })
+    expect(groupsMadeByUse).toBe(0)
+  })
+
   it('gets what it subscribed to, in order, with the lite topic, and acknowledges it', async () => {
     const at = await scene()
     expect((await at.sync(Action.PARTIAL_ADD, ['a'])).code).toBe(20000)

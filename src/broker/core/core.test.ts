@@ -66,20 +66,24 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
     queues: small,
   }),
   fc.record({ type: fc.constant('topic-removed' as const), topicName: text }),
-  fc.record({
-    type: fc.constant('group' as const),
-    consumerGroupId: text,
-    generation: whole,
-    orderly: fc.boolean(),
-    maxRetryTimes: small,
-    retry: fc.oneof(
-      fc.constant({ kind: 'default' as const }),
-      fc.record({ kind: fc.constant('fixed' as const), intervalSeconds: small }),
-    ),
-    deadLetterTopic: nullable(text),
-    maxReceiveTps: nullable(whole),
-    lite: nullable(fc.record({ topicName: text, exclusive: fc.boolean() })),
-  }),
+  fc
+    .record({
+      type: fc.constant('group' as const),
+      consumerGroupId: text,
+      generation: whole,
+      orderly: fc.boolean(),
+      maxRetryTimes: small,
+      retry: fc.oneof(
+        fc.constant({ kind: 'default' as const }),
+        fc.record({ kind: fc.constant('fixed' as const), intervalSeconds: small }),
+      ),
+      deadLetterTopic: nullable(text),
+      maxReceiveTps: nullable(whole),
+      madeByUse: fc.boolean(),
+      lite: nullable(fc.record({ topicName: text, exclusive: fc.boolean() })),
+    })
+    // Generation 0 is what nobody has created.
+    .map((group) => ({ ...group, madeByUse: group.madeByUse || group.generation === 0 })),
   fc.record({ type: fc.constant('group-removed' as const), consumerGroupId: text }),
   fc.record({
     type: fc.constant('subscribed' as const),

@@ -354,10 +354,14 @@ export function readTopic(from: Reader): Omit<TopicEvent, 'type'> {
   }
 }
 
+/** Flags of a group. */
+const ORDERLY = 1
+const MADE_BY_USE = 2
+
 export function writeGroup(to: Writer, group: GroupSettings): void {
   to.text(group.consumerGroupId)
   to.whole(group.generation)
-  to.u8(group.orderly ? 1 : 0)
+  to.u8((group.orderly ? ORDERLY : 0) | (group.madeByUse === true ? MADE_BY_USE : 0))
   to.whole(group.maxRetryTimes)
   to.optionalWhole(group.retry.kind === 'fixed' ? group.retry.intervalSeconds : null)
   to.optionalText(group.deadLetterTopic)
@@ -369,7 +373,7 @@ export function writeGroup(to: Writer, group: GroupSettings): void {
 export function readGroup(from: Reader): GroupSettings {
   const consumerGroupId = from.text()
   const generation = from.whole()
-  const orderly = from.u8() === 1
+  const flags = from.u8()
   const maxRetryTimes = from.whole()
   const intervalSeconds = from.optionalWhole()
   const deadLetterTopic = from.optionalText()
@@ -378,11 +382,13 @@ export function readGroup(from: Reader): GroupSettings {
   return {
     consumerGroupId,
     generation,
-    orderly,
+    orderly: (flags & ORDERLY) !== 0,
     maxRetryTimes,
     retry: intervalSeconds === null ? { kind: 'default' } : { kind: 'fixed', intervalSeconds },
     deadLetterTopic,
     maxReceiveTps,
+    // Records of before have no such flag; what no specification named was made by use then.
+    madeByUse: (flags & MADE_BY_USE) !== 0 || generation === 0,
     lite: liteTopicName === null ? null : { topicName: liteTopicName, exclusive: from.u8() === 1 },
   }
 }

@@ -29,6 +29,8 @@ export interface GroupSettings {
   readonly retry: RetryPolicy
   readonly deadLetterTopic: string | null
   readonly maxReceiveTps: number | null
+  /** A client made it by using it, and nobody has created or changed it since; absent: no. */
+  readonly madeByUse?: boolean
   readonly lite?: LiteBinding | null
 }
 

@@ -26,6 +26,7 @@ export function defaultGroup(consumerGroupId: string): GroupSettings {
     retry: { kind: 'default' },
     deadLetterTopic: null,
     maxReceiveTps: null,
+    madeByUse: true,
     lite: null,
   }
 }
@@ -33,6 +34,7 @@ export function defaultGroup(consumerGroupId: string): GroupSettings {
 /** Null when the group is in force as wanted. */
 export function decideGroup(state: BrokerState, wanted: GroupSettings): GroupEvent | null {
   const { consumerGroupId, generation, maxRetryTimes, retry, deadLetterTopic, maxReceiveTps } = wanted
+  const madeByUse = wanted.madeByUse === true
   const lite = wanted.lite ?? null
   // The messages of a lite topic are consumed one after another, whatever delivery order the group has (data-plane §5.7).
   const orderly = wanted.orderly || lite !== null
@@ -44,6 +46,7 @@ export function decideGroup(state: BrokerState, wanted: GroupSettings): GroupEve
     now.maxRetryTimes === maxRetryTimes &&
     now.deadLetterTopic === deadLetterTopic &&
     now.maxReceiveTps === maxReceiveTps &&
+    (now.madeByUse === true) === madeByUse &&
     sameBinding(now.lite ?? null, lite) &&
     interval(now) === interval(wanted)
   )
@@ -57,6 +60,7 @@ export function decideGroup(state: BrokerState, wanted: GroupSettings): GroupEve
     retry,
     deadLetterTopic,
     maxReceiveTps,
+    madeByUse,
     lite,
   }
 }
@@ -81,6 +85,7 @@ export function applyGroup(state: BrokerState, event: GroupEvent): void {
   const { type: _, ...settings } = event
   state.deletedGroups.delete(event.consumerGroupId)
   const known = state.groups.get(event.consumerGroupId)
+  countMadeByUse(state, known?.settings, settings)
   if (!known) {
     state.groups.set(event.consumerGroupId, makeGroup(settings))
     return
@@ -98,7 +103,12 @@ export function applyGroupRemoved(state: BrokerState, event: GroupRemovedEvent):
   const group = state.groups.get(event.consumerGroupId)
   if (!group) return
   for (const subscription of group.subscriptions.values()) dropSubscription(state, subscription)
+  countMadeByUse(state, group.settings, undefined)
   state.groups.delete(event.consumerGroupId)
+}
+
+function countMadeByUse(state: BrokerState, before: GroupSettings | undefined, after: GroupSettings | undefined): void {
+  state.groupsMadeByUse += (after?.madeByUse === true ? 1 : 0) - (before?.madeByUse === true ? 1 : 0)
 }
 
 export function applySubscribed(state: BrokerState, event: SubscribedEvent): void {

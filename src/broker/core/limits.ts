@@ -46,7 +46,7 @@ export const limits = {
   scanStep: 1_024,
   /** A new group begins at the first message of a topic that never lost one to retention and holds at most this many, else at the end (Apache: "still in memory"). */
   youngTopicMessages: 100_000,
-  /** Groups made by clients that merely used them. */
+  /** Groups made by clients that merely used them, where the specification names no smaller number; for memory. */
   groupsMadeByUse: 10_000,
   /** How long the name of a deleted group is refused to clients: its old ones are redeployed by then, or never. */
   deletedGroupMs: 7 * 24 * 3_600_000,

@@ -276,6 +276,7 @@ function readHead(from: Reader, state: BrokerState, version: number): ReadonlyMa
   for (let count = from.whole(); count > 0; count--) {
     const settings = readGroup(from)
     state.groups.set(settings.consumerGroupId, makeGroup(settings))
+    if (settings.madeByUse) state.groupsMadeByUse += 1
   }
   if (version >= 4)
     for (let count = from.whole(); count > 0; count--) state.deletedGroups.set(from.text(), from.whole())

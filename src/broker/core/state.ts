@@ -23,6 +23,8 @@ export interface BrokerState {
   readonly topics: Map<string, Topic>
   readonly queues: Map<number, Queue>
   readonly groups: Map<string, Group>
+  /** How many of them have `madeByUse`. */
+  groupsMadeByUse: number
   /** Groups that were removed and not made again: when, by name, the first removed first. Bounded. */
   readonly deletedGroups: Map<string, number>
   readonly subscriptions: Map<number, Subscription>
@@ -194,6 +196,7 @@ export function emptyState(): BrokerState {
     topics: new Map(),
     queues: new Map(),
     groups: new Map(),
+    groupsMadeByUse: 0,
     deletedGroups: new Map(),
     subscriptions: new Map(),
     nextQueueKey: 1,

@@ -63,6 +63,7 @@ import { findMessage } from './find-message.ts'
 import { historyOf } from './history.ts'
 import { Journal } from './journal.ts'
 import { LiteShell } from './lite/lite.ts'
+import { liteGroup } from './lite/lite-groups.ts'
 import { asRefusal, refuse, refused, topicNotFound } from './refusals.ts'
 import { Retention } from './retention.ts'
 import { Sending } from './sending.ts'
@@ -178,7 +179,7 @@ export class BrokerShell implements Broker {
     const throughput = this.#throughput
     const subscriptions = new Subscriptions({
       ...common,
-      maxGroups: () => this.#settings.maxGroups ?? null,
+      maxGroupsMadeByUse: () => this.#settings.maxGroupsMadeByUse ?? null,
       promised: () => this.#journal.durable,
     })
     this.#subscriptions = subscriptions
@@ -279,6 +280,10 @@ export class BrokerShell implements Broker {
 
   useGroup(consumerGroupId: string): GroupView {
     return groupView(this.#subscriptions.group(consumerGroupId))
+  }
+
+  liteGroup(consumerGroupId: string): GroupView {
+    return groupView(liteGroup(this.state, consumerGroupId))
   }
 
   get maxDelayMs(): number {

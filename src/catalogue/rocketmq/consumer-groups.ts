@@ -149,7 +149,13 @@ export const updateConsumerGroup = operation({
     maxReceiveTps: maybe(maxReceiveTps()),
   }),
   data: done(),
-  errors: ['Instance.NotFound', 'InstanceStatus.Error', 'ConsumerGroup.NotFound', 'Topic.NotFound'],
+  errors: [
+    'Instance.NotFound',
+    'InstanceStatus.Error',
+    'ConsumerGroup.NotFound',
+    'Topic.NotFound',
+    'QuotaExceeded.ConsumerGroup',
+  ],
 })
 
 export const deleteConsumerGroup = operation({

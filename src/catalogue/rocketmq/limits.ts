@@ -102,6 +102,8 @@ export const limits = {
   tagResources: { maximum: 50 },
   /** Sister product Kafka: 200 entries. */
   ipWhitelist: { maximum: 200, entryMaxLength: 43 },
+  /** Ours: groups that clients may make by using them, beside the quota of groups, as a share of it. */
+  groupsMadeByUseShare: 0.1,
   /** Ours. */
   filter: { maxLength: 256 },
   message: {

@@ -190,6 +190,6 @@ const brokerSettings = (spec: InstanceSpec, sendPause: string | null): BrokerSet
   receiveTps: spec.receiveTps,
   maxDelayMs: spec.maxDelayMs,
   elasticity: spec.elasticity,
-  maxGroups: spec.maxGroups,
+  maxGroupsMadeByUse: spec.maxGroupsMadeByUse,
   sendPause,
 })

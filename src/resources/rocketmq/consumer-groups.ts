@@ -22,7 +22,7 @@ import {
   updateConsumerGroup as writeConsumerGroup,
 } from '../../ledger/consumer-groups.ts'
 import { asDocument, consumeRetryPolicyOf } from '../../ledger/instance-documents.ts'
-import { touchInstance } from '../../ledger/instances.ts'
+import { type InstanceRow, touchInstance } from '../../ledger/instances.ts'
 import type { Reader } from '../../ledger/ledger.ts'
 import { dropOffsetResets } from '../../ledger/offset-resets.ts'
 import { findTopic } from '../../ledger/topics.ts'
@@ -41,8 +41,6 @@ export const createConsumerGroup: Handler<'CreateConsumerGroup'> = async (servic
   refuseUncarriedOrder(services.engine, deliveryOrderType)
   checkLiteMembers(services.engine, input)
   const policy = policyOf(deliveryOrderType, input.consumeRetryPolicy, null)
-  // Groups that clients made by using them take places too; while nobody can tell, they are not counted.
-  const madeByUse = (await services.askBriefly(instanceId, 'usage', {}))?.groupsMadeByUse ?? 0
   await services.ledger.change(causeOf(call, 'CreateConsumerGroup'), async ({ tx, record }) => {
     const instance = await usableInstance(tx, call, instanceId)
     const specification = specificationOfRow(instance)
@@ -50,9 +48,7 @@ export const createConsumerGroup: Handler<'CreateConsumerGroup'> = async (servic
     if (problem !== null) throw invalid('consumerGroupId', problem)
     const before = await findConsumerGroupRow(tx, instanceId, consumerGroupId)
     if (before?.wanted === 'present' && before.made_by_use === 0) throw consumerGroupExisted(consumerGroupId)
-    const takesPlace = before?.wanted !== 'present'
-    const count = madeByUse + ((await countConsumerGroups(tx, [instanceId])).get(instanceId) ?? 0)
-    if (takesPlace && count >= specification.maxGroups) throw groupQuotaExceeded(instanceId, specification.maxGroups)
+    await checkQuota(tx, instance)
     await checkDeadLetterTopic(tx, instanceId, policy)
     await checkLiteTopic(tx, instanceId, input.topicName)
 
@@ -119,7 +115,7 @@ async function takesDeadLetters(reader: Reader, instanceId: string, topicName: s
 export const updateConsumerGroup: Handler<'UpdateConsumerGroup'> = async (services, call, input) => {
   const { instanceId, consumerGroupId } = input
   const forLoop = await services.ledger.change(causeOf(call, 'UpdateConsumerGroup'), async ({ tx, record }) => {
-    await usableInstance(tx, call, instanceId)
+    const instance = await usableInstance(tx, call, instanceId)
     const row = await findConsumerGroup(tx, instanceId, consumerGroupId)
     if (row === undefined) throw consumerGroupNotFound(consumerGroupId)
     refuseOrderChange(row, input.deliveryOrderType)
@@ -132,10 +128,13 @@ export const updateConsumerGroup: Handler<'UpdateConsumerGroup'> = async (servic
       max_receive_tps: input.maxReceiveTps === undefined ? row.max_receive_tps : input.maxReceiveTps || null,
       remark: input.remark === undefined ? row.remark : input.remark || null,
     }
+    const isTakenOver = row.made_by_use === 1
     const forEngine =
+      isTakenOver ||
       wanted.consume_retry_policy_json !== row.consume_retry_policy_json ||
       wanted.max_receive_tps !== row.max_receive_tps
     if (!forEngine && wanted.remark === row.remark) return false
+    if (isTakenOver) await checkQuota(tx, instance)
     const raised = forEngine ? { generation: row.generation + 1 } : {}
     await writeConsumerGroup(tx, row, { ...wanted, ...raised, made_by_use: 0, update_time_ms: call.at })
     if (forEngine) await touchInstance(tx, instanceId)
@@ -298,6 +297,13 @@ async function checkLiteTopic(reader: Reader, instanceId: string, topicName: str
   if (topic?.message_type !== 'LITE') {
     throw invalid('topicName', `The instance has no LITE topic "${topicName}"; create it first.`)
   }
+}
+
+/** Groups that clients made by using them have places of their own, until the API creates or changes one. */
+async function checkQuota(reader: Reader, instance: InstanceRow): Promise<void> {
+  const { maxGroups } = specificationOfRow(instance)
+  const count = (await countConsumerGroups(reader, [instance.instance_id])).get(instance.instance_id)
+  if ((count?.created ?? 0) >= maxGroups) throw groupQuotaExceeded(instance.instance_id, maxGroups)
 }
 
 const groupQuotaExceeded = (instanceId: string, quota: number): ApiError =>

@@ -20,6 +20,8 @@ export interface Seen {
   readonly accountId: string
   readonly topicCount: number
   readonly groupCount: number
+  /** Of them those that count against the quota. */
+  readonly createdGroupCount: number
   readonly tags: readonly Tag[]
 }
 
@@ -148,7 +150,7 @@ function endpointsOf(
 /** The quotas a live answer shows, with the counts of this moment. `STORAGE_SIZE` is in GB, and absent while it is unknown. */
 function quotas(
   specification: Specification,
-  used: { readonly topicCount: number; readonly groupCount: number },
+  used: Pick<Seen, 'topicCount' | 'createdGroupCount'>,
   usage: InstanceUsage | null,
 ): DataOf<'GetInstance'>['instanceQuotas'] {
   const { maxTps, elasticTps, maxTopics, freeTopics, maxGroups } = specification
@@ -159,6 +161,6 @@ function quotas(
       ? []
       : [{ quotaName: 'STORAGE_SIZE', usedCount: Math.round(usage.storedBytes / 2 ** 20) / 1024 }]),
     { quotaName: 'TOPIC_COUNT', totalCount: maxTopics, freeCount: freeTopics, usedCount: used.topicCount },
-    { quotaName: 'CONSUMER_GROUP_COUNT', totalCount: maxGroups, usedCount: used.groupCount },
+    { quotaName: 'CONSUMER_GROUP_COUNT', totalCount: maxGroups, usedCount: used.createdGroupCount },
   ]
 }

@@ -134,7 +134,8 @@ async function look(services: Services, call: Call, rows: readonly InstanceRow[]
     zoneMinutes: services.settings.timeZoneOffsetMinutes,
     accountId: services.settings.accountId,
     topicCount: topics.get(id) ?? 0,
-    groupCount: groups.get(id) ?? 0,
+    groupCount: groups.get(id)?.total ?? 0,
+    createdGroupCount: groups.get(id)?.created ?? 0,
     tags: tags.get(id) ?? [],
   }))
 }

@@ -183,7 +183,7 @@ export async function freshSpec(more: Partial<InstanceSpec> = {}): Promise<Insta
     elasticity: null,
     maxConnections: 10_000,
     maxDelayMs: 40 * 86_400_000,
-    maxGroups: 10_000,
+    maxGroupsMadeByUse: 10_000,
     dedicated: false,
     encryptionKeyId: null,
     ...more,

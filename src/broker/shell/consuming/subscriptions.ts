@@ -15,8 +15,8 @@ import { refuse } from '../refusals.ts'
 export interface SubscriptionsContext {
   readonly state: BrokerState
   now(): number
-  /** What the specification allows; null when it names no number. */
-  maxGroups(): number | null
+  /** How many groups the specification lets clients make by using them; null when it names no number. */
+  maxGroupsMadeByUse(): number | null
   commit(events: readonly BrokerEvent[]): void
   /** The promise of what was committed last. */
   promised(): Promise<void>
@@ -38,11 +38,12 @@ export class Subscriptions {
     if (known) return known
     const deleted = refuseDeleted(this.#state, consumerGroupId, this.#context.now())
     if (deleted) throw refuse(deleted)
-    const most = Math.min(limits.groupsMadeByUse, this.#context.maxGroups() ?? Number.POSITIVE_INFINITY)
-    if (this.#state.groups.size >= most)
+    const most = Math.min(limits.groupsMadeByUse, this.#context.maxGroupsMadeByUse() ?? Number.POSITIVE_INFINITY)
+    const { groupsMadeByUse } = this.#state
+    if (groupsMadeByUse >= most)
       throw refuse({
         code: codes.tooManyRequests,
-        message: `the instance has ${this.#state.groups.size} consumer groups, and its specification allows ${most}; delete groups that are not needed, or use one of them`,
+        message: `clients have made ${groupsMadeByUse} consumer groups by using them, and the instance's specification allows ${most} of that kind; create group ${consumerGroupId} with CreateConsumerGroup, use a group that exists, or delete groups that are not needed`,
       })
     this.#context.commit([{ type: 'group', ...defaultGroup(consumerGroupId) }])
     const group = this.#state.groups.get(consumerGroupId)!

@@ -1,6 +1,6 @@
 /** Which group a lite consumer may use with a LITE topic, and the group's subscription to a lite topic. */
 import { decideLiteSubscribe } from '../../core/lite/lite.ts'
-import { codes } from '../../core/refusal.ts'
+import { codes, type Refusal } from '../../core/refusal.ts'
 import type { BrokerState, Group, LiteTopic, Subscription, Topic } from '../../core/state.ts'
 import { refuse } from '../refusals.ts'
 import type { LiteContext } from './lite-context.ts'
@@ -16,17 +16,32 @@ export function boundGroup(state: BrokerState, topic: Topic, consumerGroupId: st
   const group = state.groups.get(consumerGroupId)
   const bound = group?.settings.lite ?? null
   if (group && bound?.topicName === topicName) return group
-  // A group that was made by use does not count: creating a group is what binds it to its topic.
-  if (!group || (group.settings.generation === 0 && !bound))
-    throw refuse({
-      code: codes.consumerGroupNotFound,
-      message: `consumer group ${consumerGroupId} was never created, and lite consumers need one that is bound to their topic; create it with messageModel LITE_SELECTIVE and topicName ${topicName}`,
-    })
+  if (!isCreated(group)) throw refuse(notCreated(consumerGroupId, topicName))
   throw refuse({
     code: codes.badRequest,
     message: `group ${consumerGroupId} ${bound ? `is bound to LITE topic ${bound.topicName}` : 'is not one of lite consumers'}, so it does not read LITE topic ${topicName}; create a group with messageModel LITE_SELECTIVE and topicName ${topicName}`,
   })
 }
+
+/** The group, when it is one of lite consumers, whichever LITE topic it is bound to; throws as `boundGroup`. */
+export function liteGroup(state: BrokerState, consumerGroupId: string): Group {
+  const group = state.groups.get(consumerGroupId)
+  if (group?.settings.lite) return group
+  if (!isCreated(group)) throw refuse(notCreated(consumerGroupId, 'the LITE topic'))
+  throw refuse({
+    code: codes.badRequest,
+    message: `group ${consumerGroupId} is not one of lite consumers; create a group with messageModel LITE_SELECTIVE and topicName the LITE topic`,
+  })
+}
+
+/** A group that was made by use does not count: creating a group is what binds it to its topic. */
+const isCreated = (group: Group | undefined): boolean =>
+  group !== undefined && (group.settings.lite != null || group.settings.madeByUse !== true)
+
+const notCreated = (consumerGroupId: string, topicName: string): Refusal => ({
+  code: codes.consumerGroupNotFound,
+  message: `consumer group ${consumerGroupId} was never created or was deleted, and lite consumers need one that is bound to their topic; create it with messageModel LITE_SELECTIVE and topicName ${topicName}`,
+})
 
 /** The group's subscription to a lite topic, made when it is new; throws a `BrokerRefusal` when the log has no room for it. */
 export function liteSubscriptionOf(

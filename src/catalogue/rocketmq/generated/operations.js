@@ -4052,7 +4052,8 @@ export const operations = [
    "Instance.NotFound",
    "InstanceStatus.Error",
    "ConsumerGroup.NotFound",
-   "Topic.NotFound"
+   "Topic.NotFound",
+   "QuotaExceeded.ConsumerGroup"
   ],
   "method": "PATCH",
   "path": "/instances/{instanceId}/consumerGroups/{consumerGroupId}",

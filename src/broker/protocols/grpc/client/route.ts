@@ -41,7 +41,8 @@ export function queryAssignment(
   const topic = topicOf(call, request.topic)
   const groupName = request.group?.name ?? ''
   checkGroupName(groupName)
-  const group = call.endpoint.broker.useGroup(groupName)
+  const { broker } = call.endpoint
+  const group = topic.messageType === 'LITE' ? broker.liteGroup(groupName) : broker.useGroup(groupName)
   const endpoints = endpointsFor(request.endpoints, connection)
   const ids = group.orderly ? Array.from({ length: topic.queues }, (_, id) => id) : [anyQueue]
   return {

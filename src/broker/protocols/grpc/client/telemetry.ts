@@ -10,6 +10,7 @@ import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { type BidiCall, RpcError, Status } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
+import type { Broker, GroupView } from '../../../broker.ts'
 import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
 import { checkGroupName, checkNamespace, checkTopicName } from '../message/validation.ts'
 import { statusOf, statusOfError } from '../status.ts'
@@ -135,7 +136,7 @@ class Stream implements ClientStream {
 
   #merged(settings: gen.Settings, group: string | null): gen.SettingsInit {
     const { endpoint, language } = this.#wire
-    return mergeSettings(settings, group === null ? null : endpoint.broker.useGroup(group), {
+    return mergeSettings(settings, group === null ? null : groupOf(endpoint.broker, settings, group), {
       language,
       // The access point itself takes metrics; clients dial it as they dial the rest.
       metricsAt: endpointsFor(settings.accessPoint, this.#call.connection),
@@ -148,6 +149,12 @@ class Stream implements ClientStream {
     this.#given = bytes.length <= maxKeptBytes ? given : null
     this.#lastSent = hash('sha1', bytes, 'hex')
   }
+}
+
+/** A lite consumer needs a group that somebody created, so it makes none that would only take a place. */
+function groupOf(broker: Broker, { clientType }: gen.Settings, group: string): GroupView {
+  const isLite = clientType === gen.ClientType.LITE_PUSH_CONSUMER || clientType === gen.ClientType.LITE_SIMPLE_CONSUMER
+  return isLite ? broker.liteGroup(group) : broker.useGroup(group)
 }
 
 function declared(settings: gen.Settings): { topics: string[]; group: string | null; namespace: string } {
