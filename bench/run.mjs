@@ -11,6 +11,7 @@ import firstMessage from './measures/first-message.mjs'
 import growth from './measures/growth.mjs'
 import kinds from './measures/kinds.mjs'
 import list from './measures/list.mjs'
+import lookups from './measures/lookups.mjs'
 import processes from './measures/processes.mjs'
 import profile from './measures/profile.mjs'
 import recovery from './measures/recovery.mjs'
@@ -39,6 +40,7 @@ const known = [
   recovery,
   resources,
   growth,
+  lookups,
   turns,
   profile,
   soak,

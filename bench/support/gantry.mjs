@@ -193,6 +193,11 @@ export function createApiClient(source, target) {
         deliveryOrderType,
         consumeRetryPolicy: { retryPolicy: 'DefaultRetryPolicy', maxRetryTimes: 16 },
       }),
+    getMessage: (id, topic, messageId) =>
+      call('GetMessageDetail', 'GET', `/instances/${id}/topics/${topic}/messages/${messageId}`),
+    listMessages: (id, topic, query) =>
+      call('ListMessages', 'GET', `/instances/${id}/topics/${topic}/messages?${queryOf(query)}`),
+    getTrace: (id, topic, messageId) => call('GetTrace', 'GET', `/instances/${id}/topics/${topic}/traces/${messageId}`),
     getGroup: (id, group) => call('GetConsumerGroup', 'GET', `/instances/${id}/consumerGroups/${group}`),
     /** Asks every few milliseconds; the loop is a moment behind the reply. */
     async untilRunning(ask) {
@@ -222,6 +227,11 @@ export function createApiClient(source, target) {
   }
   return api
 }
+
+const queryOf = (query) =>
+  Object.entries(query)
+    .map(([name, value]) => `${name}=${encodeURIComponent(value)}`)
+    .join('&')
 
 export const endpointOf = (instance) => instance.networkInfo.endpoints[0].endpointUrl
 

@@ -61,11 +61,14 @@ export async function openMessaging(source, endpoint, count = 1, { tls = false }
     return template
   }
 
+  function encodedKind(topic, bodyBytes, batch, kind) {
+    if (kind.keys !== undefined) return encodeSend(topic, bodyBytes, batch, { keys: kind.keys })
+    if (kind.deliverAtMs === undefined) return sendTemplate(topic, bodyBytes, batch, kind)
+    return encodeSend(topic, bodyBytes, batch, { messageType: 3, deliveryTimestamp: timestamp(kind.deliverAtMs) })
+  }
+
   function encodedSend(topic, bodyBytes, batch, kind) {
-    const { bytes, places } =
-      kind.deliverAtMs === undefined
-        ? sendTemplate(topic, bodyBytes, batch, kind)
-        : encodeSend(topic, bodyBytes, batch, { messageType: 3, deliveryTimestamp: timestamp(kind.deliverAtMs) })
+    const { bytes, places } = encodedKind(topic, bodyBytes, batch, kind)
     const request = Buffer.from(bytes)
     let messageId = ''
     for (const place of places) {
@@ -84,7 +87,7 @@ export async function openMessaging(source, endpoint, count = 1, { tls = false }
   return {
     /**
      * One call with `batch` messages, answered when they are durable; answers the id of the last. Of a FIFO message `kind`
-     * says the `messageGroup`, of a delayed one `deliverAtMs`.
+     * says the `messageGroup`, of a delayed one `deliverAtMs`; of any, `keys`.
      */
     async send(topic, bodyBytes, batch = 1, kind = {}) {
       const { request, messageId } = encodedSend(topic, bodyBytes, batch, kind)

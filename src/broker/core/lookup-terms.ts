@@ -4,7 +4,7 @@
  * reads the record and compares, so a collision costs a read and never a wrong answer.
  *
  * Terms are read from the record's bytes, without decoding it: this runs once for every record that is written. Records
- * about deliveries come in great numbers, so they are named roughly: one term for 64 neighbouring offsets, and none when
+ * about deliveries come in great numbers, so they are named roughly: one term for 16 neighbouring offsets, and none when
  * the log named the same block less than `neighbourBytes` before. `LookupTerm` positions are therefore where to begin
  * reading, and `neighbourBytes` how far to read.
  */
@@ -26,10 +26,10 @@ export interface TermSources {
 }
 
 /** A record about deliveries, timers or transactions lies at most so far behind a position that its term gave. */
-export const neighbourBytes = 16 * 1024
+export const neighbourBytes = 4 * 1024
 /** Of each stretch of the log of so many bytes, the first record that carries a time is found by `timeTerm`. */
 export const timeStretchBytes = 64 * 1024
-const blockOf = 64
+const blockOf = 16
 const segmentBytes = 2 ** 32
 
 const ID = 1

@@ -15,6 +15,7 @@ import { type LogView, neighbours, type Recorded, timeBefore, timeOf } from './l
 /** What one answer holds, and places of the log that are read for one group. */
 const incidentsPerMessage = 1_000
 const placesPerGroup = 4_096
+const placesAtOnce = 8
 
 interface Happened {
   readonly position: number
@@ -39,7 +40,7 @@ export async function historyOf(context: LogView, topicName: string, found: Foun
     if (moved.position !== null) moves.add(moved.position)
   }
   for (const subscription of topic.subscriptions.values())
-    for await (const { position, incident } of deliveriesOf(context, subscription, message, moves))
+    for (const { position, incident } of await deliveriesOf(context, subscription, message, moves))
       if (happened.size < incidentsPerMessage) happened.set(position, incident)
   return [...happened].sort(([a], [b]) => a - b).map(([, incident]) => incident)
 }
@@ -74,25 +75,42 @@ async function deadLetterAt(
   }
 }
 
-async function* deliveriesOf(
+async function deliveriesOf(
   context: LogView,
   subscription: Subscription,
   message: MessageName & { readonly position: number },
   moves: ReadonlySet<number>,
-): AsyncGenerator<Happened> {
+): Promise<Happened[]> {
   const term = deliveryTerm(subscription.id, message.queueId, message.offset)
   // A place may lie before the message: its neighbours were delivered there.
   const places = await context.lookups.find(term, message.position - neighbourBytes, placesPerGroup)
-  for (const place of places) {
-    let known: number | null = null
-    for await (const { position, event } of neighbours(context, place)) {
-      known = timeOf(event) ?? known
-      if (!isAbout(event, subscription.id, message) || moves.has(position)) continue
-      known ??= (await timeBefore(context, position)) ?? null
-      const incident = incidentOf(event, subscription, message, known)
-      if (incident) yield { position, incident }
-    }
+  const found: Happened[] = []
+  for (let at = 0; at < places.length && found.length < incidentsPerMessage; at += placesAtOnce) {
+    const some = places.slice(at, at + placesAtOnce)
+    found.push(
+      ...(await Promise.all(some.map((place) => deliveriesAt(context, subscription, message, moves, place)))).flat(),
+    )
   }
+  return found
+}
+
+async function deliveriesAt(
+  context: LogView,
+  subscription: Subscription,
+  message: MessageName,
+  moves: ReadonlySet<number>,
+  place: number,
+): Promise<Happened[]> {
+  const found: Happened[] = []
+  let known: number | null = null
+  for await (const { position, event } of neighbours(context, place)) {
+    known = timeOf(event) ?? known
+    if (!isAbout(event, subscription.id, message) || moves.has(position)) continue
+    known ??= await timeBefore(context, position)
+    const incident = incidentOf(event, subscription, message, known)
+    if (incident) found.push({ position, incident })
+  }
+  return found
 }
 
 function isAbout(event: BrokerEvent, subscriptionId: number, message: MessageName): boolean {

@@ -10,6 +10,7 @@ import type { Disk } from '../../world/disk.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerSettings, Delivery, HandleOutcome, ReceiveRequest, SendReceipt } from '../broker.ts'
+import type { TermSources } from '../core/lookup-terms.ts'
 import { openLog } from '../log/log.ts'
 import { openQueueIndex, type PersistentQueueIndex } from '../log/queue-index.ts'
 import type { BrokerShell } from './broker-shell.ts'
@@ -59,6 +60,8 @@ export interface Place {
   readonly cipherKey?: Uint8Array
   readonly segmentBytes?: number
   readonly disk?: Disk
+  readonly keysIn?: TermSources['keysIn']
+  readonly lookupTableEntries?: number
 }
 
 export async function open({ disk: seen = disk.boot(), ...place }: Place = {}): Promise<void> {

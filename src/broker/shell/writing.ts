@@ -11,6 +11,9 @@ import { asRefusal, refuse } from './refusals.ts'
 /** How exactly a trace tells when a message was acknowledged. */
 const DATED_EVERY_MS = 1_000
 
+/** Events that people are told the time of, and that do not carry it. */
+const timeless = new Set<BrokerEvent['type'] | undefined>(['acked', 'acked-out-of-order', 'deadline', 'timer-recalled'])
+
 export interface WritingContext {
   readonly journal: Journal
   now(): number
@@ -68,7 +71,7 @@ export class Writing {
   /** What carries no time is preceded by it, once a second: message traces say when a message was acknowledged. */
   #dated(events: readonly BrokerEvent[]): readonly BrokerEvent[] {
     const type = events[0]?.type
-    if (type !== 'acked' && type !== 'acked-out-of-order' && type !== 'deadline') return events
+    if (!timeless.has(type)) return events
     const at = this.#context.now()
     if (at - this.#datedAt < DATED_EVERY_MS) return events
     this.#datedAt = at
