@@ -51,7 +51,7 @@ module.exports = [
   {
     name: 'log-is-below',
     folder: 'src/broker/log/',
-    is: 'records on disk: segments, group commit, recovery, checkpoints, index files',
+    is: 'records on disk: segments, group commit, recovery, checkpoints, index files; `lookup/` finds records by hashed terms',
     may: ['src/world/'],
     because: 'the log knows records, not messages',
   },

@@ -189,7 +189,7 @@ describe('messages are found by a key', () => {
 describe('the history of a message', () => {
   it('says who got it and when, who gave it another time, and who acknowledged it', async () => {
     start = clock.now()
-    const [{ messageId }] = (await send()) as [{ messageId: string }]
+    const [{ messageId }] = (await send()) as unknown as [{ messageId: string }]
     const [first] = await receive()
     await clock.advance(2 * SECOND)
     await change(first!, 5 * SECOND)
@@ -214,7 +214,7 @@ describe('the history of a message', () => {
     async (how) => {
       await ensureGroup({ maxRetryTimes: how === 'runs out of retries' ? 1 : 16 })
       start = clock.now()
-      const [{ messageId }] = (await send()) as [{ messageId: string }]
+      const [{ messageId }] = (await send()) as unknown as [{ messageId: string }]
       const [delivery] = await receive()
       if (how === 'runs out of retries') {
         await clock.advance(30 * SECOND)

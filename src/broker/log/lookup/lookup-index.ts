@@ -29,6 +29,7 @@ import {
   readRun,
   type Term,
 } from './run-file.ts'
+import { TermFilter } from './term-filter.ts'
 
 /** Emits the terms of records in the order of the log. */
 export interface Terms {
@@ -54,6 +55,8 @@ const defaultTableEntries = 49_152
 const defaultReadableGapBytes = 256 * 2 ** 20
 /** Full tables that wait for the disk; what does not fit is indexed again from the log later. */
 const mostTables = 4
+/** Runs of fewer entries get a filter in memory once somebody looks anything up; merging keeps them below four times as many together. */
+const filteredEntries = 2 ** 20
 /** Before the disk is tried again. */
 const retryWrites = 16
 
@@ -85,6 +88,9 @@ export class LookupIndex {
   readonly #emit = (high: number, low: number): void => this.#table.add(high, low, this.#position)
   /** Parts of the log that cannot be read, so that nobody tries again; by segment. */
   readonly #unreadable = new Set<number>()
+  readonly #filters = new Map<Run, TermFilter>()
+  /** Somebody looked something up. */
+  #asked = false
   #working: Promise<void> | null = null
   /** The disk refused; so many full tables later it is tried again. */
   #pause = 0
@@ -143,6 +149,10 @@ export class LookupIndex {
    * gives one that does not. Rejects with a `LogError` (`busy`) while a large part of the log is not indexed yet.
    */
   async find(term: Term, from: number, limit: number): Promise<number[]> {
+    if (!this.#asked) {
+      this.#asked = true
+      this.#work()
+    }
     for (let attempt = 0; ; attempt++) {
       const tables = [...this.#full, this.#table]
       const inMemory: number[][] = tables.map((table) => {
@@ -185,7 +195,8 @@ export class LookupIndex {
   }
 
   memoryBytes(): number {
-    return [...this.#full, this.#table].reduce((sum, table) => sum + table.memoryBytes, this.#runs.length * 200)
+    const held = [...this.#full, this.#table, ...this.#filters.values()]
+    return held.reduce((sum, { memoryBytes }) => sum + memoryBytes, this.#runs.length * 200)
   }
 
   /** The runs, and the stretches that none of them knows; for people and tests that look. */
@@ -214,6 +225,7 @@ export class LookupIndex {
 
   /** Null when the run is no more: it was merged meanwhile, or is damaged and a gap from now on. */
   async #findInRun(run: Run, term: Term, from: number, limit: number): Promise<number[] | null> {
+    if (this.#filters.get(run)?.mayHave(term) === false) return []
     try {
       return await findInRun(this.#place, run, term, from, limit)
     } catch (error) {
@@ -325,16 +337,23 @@ export class LookupIndex {
   }
 
   #hasWork(): boolean {
-    return this.#full.length > 0 || runsToMerge(this.#runs, this.#log.first) !== null || this.#gaps().length > 0
+    return (
+      this.#full.length > 0 ||
+      this.#unfiltered() !== undefined ||
+      runsToMerge(this.#runs, this.#log.first) !== null ||
+      this.#gaps().length > 0
+    )
   }
 
   async #doAll(): Promise<void> {
     try {
       while (!this.#closed) {
         const table = this.#full[0]
-        const group = table ? null : runsToMerge(this.#runs, this.#log.first)
-        const gap = table || group ? undefined : this.#gaps()[0]
+        const run = table ? undefined : this.#unfiltered()
+        const group = table || run ? null : runsToMerge(this.#runs, this.#log.first)
+        const gap = table || run || group ? undefined : this.#gaps()[0]
         if (table) await this.#writeTable(table)
+        else if (run) await this.#makeFilter(run)
         else if (group) await this.#merge(group)
         else if (gap) await this.#fill(gap)
         else return
@@ -381,6 +400,28 @@ export class LookupIndex {
       for (const run of group) if (isMissing(error) && !(await this.#isSound(run))) await this.#lose(run)
       // Of a merge that met what retention or a look-up removed meanwhile nothing is left to do.
       if (this.#runs === before && group.every((run) => before.includes(run))) throw error
+    }
+  }
+
+  #unfiltered(): Run | undefined {
+    if (!this.#asked) return undefined
+    return this.#runs.find((run) => run.entries > 0 && run.entries < filteredEntries && !this.#filters.has(run))
+  }
+
+  async #makeFilter(run: Run): Promise<void> {
+    const filter = new TermFilter(run.entries)
+    const cursor = new RunCursor(this.#place, run)
+    try {
+      do {
+        if (cursor.mustRead) await cursor.read()
+        if (!cursor.next()) break
+        filter.add(cursor)
+      } while (!this.#closed)
+      if (this.#runs.includes(run)) this.#filters.set(run, filter)
+    } catch (error) {
+      if (!this.#runs.includes(run)) return
+      if (!isMissing(error)) throw error
+      await this.#lose(run)
     }
   }
 
@@ -447,8 +488,10 @@ export class LookupIndex {
   }
 
   async #remove(run: Pick<Run, 'path'> & Partial<Run>): Promise<void> {
-    if (run.key !== undefined) forgetRun(this.#place, run as Run)
-    else sharedReadFiles.close(this.#place.owner, run.path)
+    if (run.key !== undefined) {
+      this.#filters.delete(run as Run)
+      forgetRun(this.#place, run as Run)
+    } else sharedReadFiles.close(this.#place.owner, run.path)
     await this.#place.disk.unlink(run.path)
   }
 }
