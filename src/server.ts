@@ -200,7 +200,8 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
     const apiUrl = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`
     const serverFile = path.join(settings.home, 'server.json')
     undo.push(() => rm(serverFile, { force: true }))
-    writeServerFile(serverFile, { apiUrl, region: settings.region, pid: process.pid, version })
+    const { region, timeZoneOffsetMinutes } = settings
+    writeServerFile(serverFile, { apiUrl, region, timeZoneOffsetMinutes, pid: process.pid, version })
     ready = true
     engine.warm()
     return { apiUrl, account, startupMs: Math.round(clock.monotonic() - started), stop }

@@ -20,6 +20,8 @@ export interface Target {
   readonly region: string
   readonly accessKeyId: string
   readonly accessKeySecret: string
+  /** Zone of the date texts in its replies, minutes east of UTC; null where the server's home does not tell. */
+  readonly zoneMinutes: number | null
 }
 
 export interface Reply {
@@ -48,7 +50,13 @@ export function findTarget(settings: Settings, env: NodeJS.ProcessEnv = process.
       `The home ${shown(settings.home)} holds no keys for ${apiUrl}; set GANTRY_ACCESS_KEY_ID and GANTRY_ACCESS_KEY_SECRET.`,
     )
   }
-  return { apiUrl, region: running?.region ?? settings.region, accessKeyId, accessKeySecret }
+  return {
+    apiUrl,
+    region: running?.region ?? settings.region,
+    accessKeyId,
+    accessKeySecret,
+    zoneMinutes: apiUrl === running?.apiUrl ? (running.timeZoneOffsetMinutes ?? null) : null,
+  }
 }
 
 /** Throws `CommandError` for a home in which others could have put something: its keys, address and locks may be anybody's. */
@@ -67,13 +75,16 @@ function given(url: string | undefined): string | undefined {
   throw new UsageError(`GANTRY_API_URL is ${JSON.stringify(url)} but it must look like http://127.0.0.1:7800.`)
 }
 
-export function readServerFile(home: string): { apiUrl: string; region: string; pid: number } | null {
+interface ServerFile {
+  readonly apiUrl: string
+  readonly region: string
+  readonly pid: number
+  readonly timeZoneOffsetMinutes?: number
+}
+
+export function readServerFile(home: string): ServerFile | null {
   try {
-    return JSON.parse(readFileSync(path.join(home, 'server.json'), 'utf8')) as {
-      apiUrl: string
-      region: string
-      pid: number
-    }
+    return JSON.parse(readFileSync(path.join(home, 'server.json'), 'utf8')) as ServerFile
   } catch {
     return null
   }
@@ -187,6 +198,8 @@ function send(
         path: target,
         headers: { ...headers, ...(bytes === null ? {} : { 'content-length': String(bytes.length) }) },
         timeout: callLimitMs,
+        // A connection each: one that is kept may be closed by the server at the moment it is used again.
+        agent: false,
       },
       (response) => {
         const chunks: Buffer[] = []

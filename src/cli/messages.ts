@@ -1,5 +1,6 @@
 /** `gantry messages`: what lies in a topic, found by id, by key or by time. Looking changes nothing and delivers nothing. */
 import type { Settings } from '../config.ts'
+import { realClock } from '../world/real.ts'
 import { instanceIdOf, wholeNumber } from './arguments.ts'
 import { callData, findTarget, type Target } from './client.ts'
 import { UsageError } from './errors.ts'
@@ -7,6 +8,7 @@ import { type OutputOptions, print, say } from './output.ts'
 import { given } from './resources.ts'
 import { bold, clipped, dim, shown, shownLines } from './safe-text.ts'
 import { facts, table } from './tables.ts'
+import { apiTime, withZone } from './zone.ts'
 
 export interface MessagesOptions extends OutputOptions {
   readonly id?: string
@@ -53,11 +55,11 @@ export async function messages(
   const place = { instanceId: await instanceIdOf(target, instance), topicName }
   if (options.id !== undefined) {
     const found = await callData<StoredMessage>(target, 'GetMessageDetail', { ...place, messageId: options.id })
-    print([found], options, () => messageCard(found))
+    print([found], options, () => messageCard(found, target.zoneMinutes))
     return
   }
   const { found, more } = await findMessages(target, place, options, limit)
-  print(found, options, () => messageTable(found))
+  print(found, options, () => messageTable(found, target.zoneMinutes))
   if (more)
     say(`There are more; --limit ${Math.min(limit * 10, 10_000)} shows more, --start and --end narrow the time.`)
 }
@@ -69,14 +71,16 @@ async function findMessages(
   limit: number,
 ): Promise<{ readonly found: readonly StoredMessage[]; readonly more: boolean }> {
   const found: StoredMessage[] = []
+  const moment = (option: string, text: string | undefined): string | undefined =>
+    text === undefined ? undefined : apiTime(option, text, target.zoneMinutes, realClock.now())
+  const times = { startTime: moment('--start', options.start), endTime: moment('--end', options.end) }
   let scrollId: string | undefined
   do {
     const page: { list: readonly StoredMessage[]; scrollId?: string } = await callData(target, 'ListMessages', {
       ...place,
       ...given({
         messageKey: options.key,
-        startTime: options.start,
-        endTime: options.end,
+        ...times,
         liteTopicName: options.liteTopic,
         scrollId,
       }),
@@ -89,9 +93,9 @@ async function findMessages(
   return { found: found.slice(0, limit), more: scrollId !== undefined || found.length > limit }
 }
 
-export const messageTable = (found: readonly StoredMessage[]): string =>
+export const messageTable = (found: readonly StoredMessage[], zoneMinutes: number | null): string =>
   table(
-    ['MESSAGE', 'STORED', 'TAG', 'KEYS', 'GROUP', 'BYTES', 'BODY'],
+    ['MESSAGE', withZone('STORED', zoneMinutes), 'TAG', 'KEYS', 'GROUP', 'BYTES', 'BODY'],
     found.map((message) => [
       message.messageId,
       message.storeTime ?? '',
@@ -103,7 +107,7 @@ export const messageTable = (found: readonly StoredMessage[]): string =>
     ]),
   )
 
-export function messageCard(message: StoredMessage): string {
+export function messageCard(message: StoredMessage, zoneMinutes: number | null): string {
   const properties = Object.entries(message.userProperties ?? {})
   return cardText(
     message.messageId,
@@ -114,8 +118,8 @@ export function messageCard(message: StoredMessage): string {
       ['keys', message.messageKeys?.join(' ')],
       ['message group', message.messageGroup],
       ['lite topic', message.liteTopicName],
-      ['born', [message.bornTime, message.bornHost].filter(Boolean).join(' on ')],
-      ['stored', message.storeTime],
+      ['born', [withZone(message.bornTime ?? '', zoneMinutes), message.bornHost].filter(Boolean).join(' on ')],
+      ['stored', withZone(message.storeTime ?? '', zoneMinutes)],
       ...properties.map(([name, value]) => [`property ${name}`, value] as const),
       ...Object.entries(message.systemProperties ?? {}).map(([name, value]) => [`system ${name}`, value] as const),
     ],

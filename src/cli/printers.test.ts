@@ -100,16 +100,16 @@ const createTopic = rocketmq.operationNamed('CreateTopic')!
 
 /** Each with whether the data may add lines: bodies and stacks have lines of their own. */
 const printers: Readonly<Record<string, Printer>> = {
-  'get instance, create instance': (text) => instanceFacts(instance(text), [['reason', text]]),
-  'list instances': (text) => rows(instanceColumns, [row(text)]),
-  'list topics': (text) => rows(topicColumns, [row(text)]),
-  'list groups': (text) => rows(groupColumns, [row(text)]),
+  'get instance, create instance': (text) => instanceFacts(instance(text), 480, [['reason', text]]),
+  'list instances': (text) => rows(instanceColumns, [row(text)], 480),
+  'list topics': (text) => rows(topicColumns, [row(text)], 480),
+  'list groups': (text) => rows(groupColumns, [row(text)], 480),
   'list processes': (text) => processTable([processSeen(text, true), processSeen(text, false)]),
   'get topic, get group, call -o table': (text) => anyTable({ [text]: text, inner: { [text]: [text] } }),
   'call -o table of a page': (text) => anyTable({ list: [{ a: text, [text]: { b: text } }] }),
   accounts: (text) => accountFacts({ username: text, password: text, accountStatus: text, remark: text }, true),
   lag: (text) => lagTable({ totalLag: lag, topicLagMap: { [text]: lag }, liteTopicLagMap: { [text]: lag } }),
-  messages: (text) => messageTable([stored(text)]),
+  messages: (text) => messageTable([stored(text)], 480),
   doctor: (text) =>
     findingsText(
       [
@@ -157,7 +157,7 @@ const printers: Readonly<Record<string, Printer>> = {
 
 /** What is shown line by line: text with lines of its own. */
 const ofLines: Readonly<Record<string, Printer>> = {
-  'messages --id': (text) => messageCard(stored(text)),
+  'messages --id': (text) => messageCard(stored(text), null),
   receive: (text) =>
     receivedCard(
       messageView({

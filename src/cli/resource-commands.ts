@@ -297,15 +297,16 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
     options: [
       { flags: '--id <id>', help: 'the message of that id, whole' },
       { flags: '--key <key>', help: 'messages with that key' },
-      { flags: '--start <time>', help: "stored then or later, '2026-01-31 18:00:00' in the server's zone" },
+      { flags: '--start <time>', help: 'stored then or later; 10m (ago), 2026-01-31T18:00:00Z' },
       { flags: '--end <time>', help: 'stored then or earlier' },
       { flags: '--lite-topic <name>', help: 'only this lite topic' },
       { flags: '--limit <n>', help: 'at most so many, oldest first', fallback: '20' },
     ],
+    notes: "A time may also be written as the API writes it, '2026-01-31 18:00:00' in the server's zone.",
     examples: [
       'gantry messages orders events',
       'gantry messages orders events --key order-1 -o json',
-      "gantry messages orders events --start '2026-01-31 18:00:00' --limit 100",
+      'gantry messages orders events --start 10m --limit 100',
     ],
   }).action(async (instance: string, topic: string, options: Given) =>
     (await import('./messages.ts')).messages(settings(options), instance, topic, options),

@@ -7,6 +7,7 @@ import { type OutputOptions, print, step } from './output.ts'
 import { processOfInstance } from './processes.ts'
 import { anyTable, type Facts, facts, table } from './tables.ts'
 import { type InstanceShown, untilGone, untilPartRuns, untilRunning } from './waiting.ts'
+import { withZone } from './zone.ts'
 
 type Input = Record<string, unknown>
 
@@ -90,7 +91,7 @@ export async function createInstance(
     () => untilRunning(target, instanceId),
     (found) => found.status,
   )
-  print(instance, options, () => instanceFacts(instance))
+  print(instance, options, () => instanceFacts(instance, target.zoneMinutes))
 }
 
 export async function getInstance(settings: Settings, name: string, options: OutputOptions): Promise<void> {
@@ -102,7 +103,7 @@ export async function getInstance(settings: Settings, name: string, options: Out
   const forPeople = options.output === undefined || options.output === 'table'
   const process = forPeople ? await processOfInstance(settings, instanceId) : []
   const reason: Facts = body.message === 'Success' ? [] : [['reason', String(body.message)]]
-  print(instance, options, () => instanceFacts(instance, [...reason, ...process]))
+  print(instance, options, () => instanceFacts(instance, target.zoneMinutes, [...reason, ...process]))
 }
 
 export interface InstanceChanges extends OutputOptions {
@@ -142,7 +143,7 @@ export async function updateInstance(settings: Settings, name: string, options: 
   const instanceId = await instanceIdOf(target, name)
   await step(`UpdateInstance ${instanceId}`, () => callData(target, 'UpdateInstance', { instanceId, ...changes }))
   const instance = await step('waiting until it runs', () => untilRunning(target, instanceId))
-  print(instance, options, () => instanceFacts(instance))
+  print(instance, options, () => instanceFacts(instance, target.zoneMinutes))
 }
 
 export async function deleteInstance(
@@ -158,7 +159,7 @@ export async function deleteInstance(
 }
 
 /** An instance for people, with what a client needs to connect. */
-export function instanceFacts(instance: InstanceShown, more: Facts = []): string {
+export function instanceFacts(instance: InstanceShown, zoneMinutes: number | null, more: Facts = []): string {
   const { instanceId, productInfo, networkInfo, accountInfo, aclInfo } = instance
   return facts([
     ['instance', instanceId],
@@ -179,7 +180,7 @@ export function instanceFacts(instance: InstanceShown, more: Facts = []): string
     ],
     ['topics', String(instance.topicCount)],
     ['groups', String(instance.groupCount)],
-    ['created', instance.createTime],
+    ['created', withZone(instance.createTime, zoneMinutes)],
     ...more,
   ])
 }
@@ -397,12 +398,12 @@ async function list(
     entries.push(...page.list)
     if (page.list.length === 0 || entries.length >= page.totalCount) break
   }
-  print(entries, options, () => rows(columns, entries))
+  print(entries, options, () => rows(columns, entries, target.zoneMinutes))
 }
 
-export const rows = (columns: Columns, entries: readonly Row[]): string =>
+export const rows = (columns: Columns, entries: readonly Row[], zoneMinutes: number | null): string =>
   table(
-    columns.map(([title]) => title),
+    columns.map(([title, member]) => (member === 'createTime' ? withZone(title, zoneMinutes) : title)),
     entries.map((entry) =>
       columns.map(([, member]) => (typeof member === 'string' ? String(entry[member] ?? '') : member(entry))),
     ),

@@ -155,7 +155,7 @@ describe('create, list, get, delete', () => {
     const filtered = await succeeds('list', 'instances', '--filter', 'ord')
     expect(filtered.stdout.trimEnd().split('\n')).toHaveLength(2)
     expect((await succeeds('list', 'topics', instanceId)).stdout).toMatch(
-      /^TOPIC +TYPE +STATUS +CREATED +REMARK\nevents {2}NORMAL/m,
+      /^TOPIC +TYPE +STATUS +CREATED UTC\+08:00 +REMARK\nevents {2}NORMAL/m,
     )
     expect((await succeeds('list', 'groups', instanceId)).stdout).toMatch(/\nreaders +RUNNING/)
     await succeeds('delete', 'instance', second.instanceId)

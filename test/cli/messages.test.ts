@@ -272,7 +272,19 @@ describe('messages', () => {
     expect(
       JSON.parse(await succeeds('messages', 'shop', 'events', '--end', '2020-01-01 00:00:00', '-o', 'json')),
     ).toEqual([])
-    await fails(1, /ListMessages was refused: InvalidStartTime/, 'messages', 'shop', 'events', '--start', 'yesterday')
+    await fails(2, /--start takes a time such as 10m \(ago\)/, 'messages', 'shop', 'events', '--start', 'yesterday')
+    const recent = JSON.parse(await succeeds('messages', 'shop', 'events', '--start', '1h', '-o', 'json'))
+    expect(recent.length).toBeGreaterThan(3)
+    expect(JSON.parse(await succeeds('messages', 'shop', 'events', '--end', '1h', '-o', 'json'))).toEqual([])
+    await fails(
+      1,
+      /ListMessages was refused: InvalidStartTime/,
+      'messages',
+      'shop',
+      'events',
+      '--start',
+      '2026-02-30 00:00:00',
+    )
     await fails(2, /--limit takes a whole number from 1 to 10000/, 'messages', 'shop', 'events', '--limit', '0')
   })
 
