@@ -2,6 +2,7 @@
  * Official RocketMQ clients for commands: the endpoint and the account come from the API, every step has a limit, and
  * what a client throws becomes a sentence with the protocol's code.
  */
+import type { EventEmitter } from 'node:events'
 import { createRequire } from 'node:module'
 import { format } from 'node:util'
 import { realClock } from '../world/real.ts'
@@ -72,6 +73,7 @@ export function connectionAt(instanceId: string, endpoint: string, account: Acco
 
 /** Starts a client within its limit. The library itself waits without one for the instance's settings. */
 export async function started(client: any, connection: Connection): Promise<void> {
+  surviveOldStreams(client)
   try {
     await within(startLimitMs, client.startup(), () => {
       const complaint = connection.lastComplaint()
@@ -80,6 +82,21 @@ export async function started(client: any, connection: Connection): Promise<void
     })
   } catch (error) {
     throw clientError('The client could not start', error)
+  }
+}
+
+/**
+ * The library takes every listener off a telemetry stream that it is done with, and goes on holding the stream. When the
+ * instance goes before it has read the end of that stream, the call ends with an error that nobody listens to, and
+ * Node ends the process. So such a stream keeps one listener.
+ */
+function surviveOldStreams(client: any): void {
+  const create = client.createTelemetryStream.bind(client)
+  client.createTelemetryStream = (endpoints: unknown): EventEmitter => {
+    const stream: EventEmitter = create(endpoints)
+    const removeAll = stream.removeAllListeners.bind(stream)
+    stream.removeAllListeners = (event) => removeAll(event).on('error', () => {})
+    return stream
   }
 }
 

@@ -19,7 +19,7 @@ export interface RunOptions {
 
 /** Rejects when the command does not end within its limit: nothing here may hang. */
 export function run(args: readonly string[], options: RunOptions = {}): Promise<Run> {
-  const { env = {}, limitMs = 30_000 } = options
+  const { env = {}, limitMs = 90_000 } = options
   const child = spawn(process.execPath, [gantry, ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: cleanEnv(env),

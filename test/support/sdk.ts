@@ -48,13 +48,18 @@ export function instanceRequest(changes: Readonly<Record<string, unknown>> = {})
 }
 
 /** Asks until `done` says so; the loop is a moment behind the reply. */
-export async function until<T>(ask: () => Promise<T>, done: (answer: T) => boolean, what: string): Promise<T> {
-  for (let tries = 0; tries < 1000; tries++) {
+export async function until<T>(
+  ask: () => Promise<T>,
+  done: (answer: T) => boolean,
+  what: string,
+  seconds = 60,
+): Promise<T> {
+  for (let tries = 0; tries < seconds * 50; tries++) {
     const answer = await ask()
     if (done(answer)) return answer
     await pause(20)
   }
-  throw new Error(`Not so after 20 seconds: ${what}.`)
+  throw new Error(`Not so after ${seconds} seconds: ${what}.`)
 }
 
 /** A running instance with a topic and a group; answers its id and its first endpoint. */
