@@ -146,6 +146,10 @@ describe('a trace', () => {
     const dead = (await get(instanceId, 'traced', bad)).consumerInfos[0]
     expect(dead).toMatchObject({ deadMessage: true, deadLetterInfo: { topicName: '%DLQ%readers', messageId: bad } })
     expect(dead.records).toHaveLength(2)
+    expect(dead.records[1].operations.at(-1)).toMatchObject({ operateType: 'DEAD_LETTER', deadMessage: true })
+    // Nobody acknowledged it.
+    expect(JSON.stringify(dead)).not.toMatch(/SUCCESS|"ACK"/)
+    expect(dead.records[0].popCk).not.toBe(dead.records[1].popCk)
     expect((await get(instanceId, 'traced', left)).consumerInfos).toMatchObject([{ consumeStatus: 'CONSUMING' }])
     // The dead letter's own trace says where it came from.
     expect((await get(instanceId, '%DLQ%readers', bad)).producerInfo.records).toMatchObject([
@@ -184,6 +188,50 @@ describe('a trace', () => {
     expect(sent.produceStatus).toBe('SUCCESS')
     expect(sent.arriveTime < answer.brokerInfo.presetDelayTime).toBe(true)
     expect(sent.produceDuration).toBeLessThan(60_000)
+  })
+
+  it('of a delayed message that waits says so, and so does the message', async () => {
+    const { instanceId, endpoint } = await runningInstance(client, { topic: 'waits', messageType: 'DELAY' })
+    let messageId = ''
+    await producing(endpoint, 'waits', async (producer) => {
+      const deliveryTimestamp = new Date(realClock.now() + 3_600_000)
+      messageId = (await producer.send({ topic: 'waits', deliveryTimestamp, body: Buffer.from('later') })).messageId
+    })
+    const trace = await get(instanceId, 'waits', messageId)
+    expect(trace.brokerInfo).toMatchObject({
+      delayStatus: 'WAITING',
+      operations: [{ operateType: 'STORE' }, { operateType: 'WAIT' }],
+    })
+    const { data } = (await client.getMessageDetail(instanceId, 'waits', messageId)).body
+    expect(data).toMatchObject({ body: 'later', systemProperties: { GANTRY_STATE: 'WAITING_FOR_DELIVERY_TIME' } })
+    expect(data.storeTime).toBeUndefined()
+    const listed = await client.listMessages(instanceId, 'waits', new sdk.ListMessagesRequest({ messageId }))
+    expect(listed.body.data.list).toHaveLength(1)
+    const byTime = await client.listMessages(instanceId, 'waits', new sdk.ListMessagesRequest({ startTime: at(-600) }))
+    expect(byTime.body.data.list).toEqual([])
+  })
+
+  it('of a message whose transaction is open says so', async () => {
+    const { instanceId, endpoint } = await runningInstance(client, { topic: 'half', messageType: 'TRANSACTION' })
+    const producer = new rocketmq.Producer(
+      clientOptions(endpoint, {
+        topics: ['half'],
+        checker: { check: () => rocketmq.TransactionResolution.UNKNOWN },
+      }),
+    )
+    await producer.startup()
+    const transaction = producer.beginTransaction()
+    const { messageId } = await producer.send({ topic: 'half', body: Buffer.from('x') }, transaction)
+    const open = await get(instanceId, 'half', messageId)
+    expect(open.brokerInfo.operations).toMatchObject([
+      { operateType: 'STORE' },
+      { operateType: 'WAIT_FOR_TRANSACTION' },
+    ])
+    await transaction.commit()
+    const committed = await get(instanceId, 'half', messageId)
+    expect(committed.brokerInfo.operations).toMatchObject([{ operateType: 'STORE' }, { operateType: 'COMMIT' }])
+    expect(committed.messageInfo.transactionId).toBe(open.messageInfo.transactionId)
+    await producer.shutdown()
   })
 
   it.each([true, false])('of a serverless instance follows traceOn: %s', async (traceOn) => {
