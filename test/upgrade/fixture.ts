@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import type { Broker, BrokerSettings } from '../../src/broker/broker.ts'
+import { keysIn } from '../../src/broker/protocols/grpc/index.ts'
 import { openBroker } from '../../src/broker/shell/open.ts'
 import { openLedger } from '../../src/ledger/open.ts'
 import { instanceSpecOf } from '../../src/lifecycle/spec.ts'
@@ -119,6 +120,7 @@ async function openOn(disk: SimulatedDisk, home: string, instanceId: string, atM
       directory: '/instance',
       settings,
       cipherKey,
+      keysIn,
       report: (error) => reported.push(error),
     })
   const opened = {

@@ -76,7 +76,9 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
       const page = await find(broker, 'dead-letters', { messageId })
       expect(page?.messages).toHaveLength(1)
     }
-    expect((await find(broker, 'payments', { messageId: filled.payments.rolledBack.messageId }))?.messages).toEqual([])
+    expect(
+      (await find(broker, 'payments', { messageId: filled.payments.rolledBack.messageId }))?.messages,
+    ).toMatchObject([{ status: { state: 'rolled-back' } }])
     await broker.close()
   })
 
@@ -158,7 +160,9 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
     }
     await until(clock, last.deliverAtMs + HOUR)
     expect(await drain(broker, 'later-reader', 'later')).toEqual([])
-    expect((await find(broker, 'later', { messageId: recalled.messageId }))?.messages).toEqual([])
+    expect((await find(broker, 'later', { messageId: recalled.messageId }))?.messages).toMatchObject([
+      { status: { state: 'recalled' } },
+    ])
     await broker.close()
   })
 
