@@ -31,6 +31,7 @@ class Scene {
   index!: LookupIndex
   /** What a checkpoint would say: noting goes on from here after a restart. */
   checkpoint = 0
+  #life = 0
 
   constructor(seed: number, options: SceneOptions = {}) {
     this.random = new SimulatedRandom(seed)
@@ -40,6 +41,7 @@ class Scene {
   }
 
   async open(): Promise<void> {
+    const life = ++this.#life
     const { cipher, random, options } = this
     const disk = this.disk.boot()
     const clock = new SimulatedClock()
@@ -48,7 +50,8 @@ class Scene {
       ...options,
       ...{ disk, directory, log: this.log, cipher },
       terms: () => ({ read: readTerms }),
-      report: (error) => this.reported.push(error),
+      // What an index says that a power cut left behind is of no interest.
+      report: (error) => void (life === this.#life && this.reported.push(error)),
     })
     const from = Math.max(Math.min(this.checkpoint, this.log.end), this.log.first)
     this.index.start(from)
@@ -85,16 +88,21 @@ class Scene {
     const expected = new Map<number, number[]>()
     for await (const { position, payload } of this.log.scan(this.log.first))
       for (const term of new Set(payload)) expected.set(term, [...(expected.get(term) ?? []), position])
-    for (let term = 0; term < 256; term++) {
+    for (let term = this.random.below(3); term < 256; term += 3) {
       const all = expected.get(term) ?? []
       expect(await this.index.find({ high: highOf(term), low: term }, this.log.first, 1e9)).toEqual(all)
-      if (term % 16 > 0) continue
+      if (term % 16 > 2) continue
       const from = all[this.random.below(all.length + 1)] ?? this.log.end
       const limit = 1 + this.random.below(4)
       expect(await this.index.find({ high: highOf(term), low: term }, from, limit)).toEqual(
         all.filter((position) => position >= from).slice(0, limit),
       )
     }
+  }
+
+  powerCut(): void {
+    this.#life++
+    this.disk.powerCut()
   }
 
   checkpointSoon(): void {
@@ -233,8 +241,11 @@ describe('the look-up index', () => {
     await scene.write(600)
     await scene.check()
     for (let more = 0; more < 20; more++) await scene.write(100)
-    await scene.index.settled()
-    await scene.check()
+    // A look-up that finds a gap lets the disk be tried again; it refuses three times.
+    for (let tries = 0; tries < 4; tries++) {
+      await scene.check()
+      await scene.index.settled()
+    }
     expect(scene.index.view().gaps).toEqual([])
     expect(scene.reported.length).toBeGreaterThan(0)
     await scene.close()

@@ -15,6 +15,7 @@ import { positionOf, segmentOf } from '../contract.ts'
 import { isDamage, LogError } from '../errors.ts'
 import { sharedPages } from '../pages.ts'
 import { sharedReadFiles } from '../read-files.ts'
+import { yieldToEventLoop } from '../yield.ts'
 import { EntryTable } from './entry-table.ts'
 import { mergeRuns, runsToMerge } from './merge.ts'
 import {
@@ -369,6 +370,8 @@ export class LookupIndex {
   async #writeTable(table: EntryTable): Promise<void> {
     // What a power cut may take back is not indexed before it cannot.
     await this.#log.append([])
+    // Sorting takes some milliseconds: in a turn of its own, not in that of a commit.
+    await yieldToEventLoop()
     const run = await this.#written(table)
     const at = this.#full.indexOf(table)
     if (at >= 0) this.#full.splice(at, 1)
