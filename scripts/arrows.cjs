@@ -97,6 +97,13 @@ module.exports = [
     because: 'a protocol sees the broker through broker.ts only',
   },
   {
+    name: 'processes-know-no-engine',
+    folder: 'src/engines/processes/',
+    is: 'what keeps any child process alive: supervisor, heartbeat, start, folder lock, and which of a pool something belongs to',
+    may: ['src/model/', 'src/world/'],
+    because: 'another engine keeps its processes alive with it too',
+  },
+  {
     name: 'only-embedded-knows-the-broker',
     folder: 'src/engines/',
     except: 'src/engines/embedded/',

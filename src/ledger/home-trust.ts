@@ -66,7 +66,7 @@ function hostileEntry(home: string, uid: number): string | null {
     if (reason !== null) return reason
   }
   for (const folder of ourFolders) {
-    // The locks of instances and processes are links that are only ever read as texts (engines/embedded/folder-lock.ts).
+    // The locks of instances and processes are links that are only ever read as texts (engines/processes/folder-lock.ts).
     for (const name of entriesOf(path.join(home, folder))) {
       const reason = hostileFile(path.join(home, folder, name), uid)
       if (reason !== null) return reason

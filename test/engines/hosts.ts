@@ -2,15 +2,16 @@
 import { mkdir } from 'node:fs/promises'
 import type { Server } from 'node:net'
 import path from 'node:path'
-import { lockFolder } from '../../src/engines/embedded/folder-lock.ts'
 import { BrokerHost } from '../../src/engines/embedded/host.ts'
+import type { HostApi } from '../../src/engines/embedded/host-api.ts'
 import { connectToHost, serveHost } from '../../src/engines/embedded/link.ts'
 import { hostPaths, processPaths } from '../../src/engines/embedded/paths.ts'
-import type { Launcher } from '../../src/engines/embedded/supervisor.ts'
+import { lockFolder } from '../../src/engines/processes/folder-lock.ts'
+import type { Launcher } from '../../src/engines/processes/supervisor.ts'
 import { loadCertificate } from '../../src/gateway/certificate.ts'
 import { realWorld } from '../../src/world/real.ts'
 
-export function hostsInThisProcess(home: string): Launcher {
+export function hostsInThisProcess(home: string): Launcher<HostApi> {
   const world = realWorld()
   const places = hostPaths(home)
   return {

@@ -8,17 +8,23 @@
 import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
 import type { Clock } from '../../world/world.ts'
-import { patienceOf } from './heartbeat.ts'
-import type { Attention } from './host-api.ts'
-import { within } from './host-process.ts'
-import { placeOf, poolNames, resize } from './placement.ts'
-import { createProcessesWriter, readProcessesFile } from './placement-file.ts'
-import { type Launcher, newRecord, type ProcessRecord, ProcessSupervisor, type RunningProcess } from './supervisor.ts'
+import { patienceOf } from '../processes/heartbeat.ts'
+import { placeOf, poolNames, resize } from '../processes/placement.ts'
+import { createProcessesWriter, readProcessesFile } from '../processes/placement-file.ts'
+import {
+  type Launcher,
+  newRecord,
+  type ProcessRecord,
+  ProcessSupervisor,
+  type RunningProcess,
+} from '../processes/supervisor.ts'
+import { within } from '../processes/time-limit.ts'
+import type { Attention, HostApi } from './host-api.ts'
 
 export interface BrokerProcessesOptions {
   readonly clock: Clock
   /** Finds and starts broker processes (host-process.ts), or makes hosts in this process (tests). */
-  readonly launcher: Launcher
+  readonly launcher: Launcher<HostApi>
   /** Where placements are written down. */
   readonly file: string
   /** Processes that share the instances without one of their own. */
@@ -39,7 +45,7 @@ export class BrokerProcesses {
   readonly #options: BrokerProcessesOptions
   #placements = new Map<InstanceId, string>()
   readonly #records = new Map<string, ProcessRecord>()
-  readonly #supervisors = new Map<string, ProcessSupervisor>()
+  readonly #supervisors = new Map<string, ProcessSupervisor<HostApi>>()
   /** Where an instance is open, as far as this server knows. */
   readonly #openIn = new Map<InstanceId, string>()
   /** By process: what it said last of its instances that are to be looked at again. */
@@ -80,7 +86,7 @@ export class BrokerProcesses {
   }
 
   /** Ends or detaches each, and forgets where instances are open. */
-  async settle(end: (supervisor: ProcessSupervisor) => Promise<void>): Promise<void> {
+  async settle(end: (supervisor: ProcessSupervisor<HostApi>) => Promise<void>): Promise<void> {
     await Promise.all([...[...this.#supervisors.values()].map(end), ...this.#endings])
     this.#supervisors.clear()
     this.#openIn.clear()
@@ -90,7 +96,7 @@ export class BrokerProcesses {
   // Where an instance is
 
   /** The process that the instance belongs to, running; the instance is open in no other one then. */
-  async moveIn(spec: InstanceSpec): Promise<RunningProcess> {
+  async moveIn(spec: InstanceSpec): Promise<RunningProcess<HostApi>> {
     const { instanceId } = spec
     const name = placeOf(this.#placements, this.#options.pool, spec)
     if (this.#placements.get(instanceId) !== name) {
@@ -113,7 +119,7 @@ export class BrokerProcesses {
   }
 
   /** The process in which the instance is open, when it runs. */
-  runningOf(instanceId: InstanceId): RunningProcess | null {
+  runningOf(instanceId: InstanceId): RunningProcess<HostApi> | null {
     const name = this.#openIn.get(instanceId)
     return name === undefined ? null : (this.#supervisors.get(name)?.running ?? null)
   }
@@ -134,7 +140,7 @@ export class BrokerProcesses {
   }
 
   /** Processes that run and may be asked. */
-  running(): Array<{ readonly name: string; readonly process: RunningProcess }> {
+  running(): Array<{ readonly name: string; readonly process: RunningProcess<HostApi> }> {
     return [...this.#supervisors.values()].flatMap(({ name, running, failure }) =>
       running === null || failure !== null ? [] : [{ name, process: running }],
     )
@@ -142,7 +148,7 @@ export class BrokerProcesses {
 
   // The processes
 
-  #supervisorOf(name: string): ProcessSupervisor {
+  #supervisorOf(name: string): ProcessSupervisor<HostApi> {
     const known = this.#supervisors.get(name)
     if (known !== undefined) return known
     const { clock, launcher, hangSeconds, clean, changed, report } = this.#options

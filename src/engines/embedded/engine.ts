@@ -12,15 +12,15 @@ import type { InstanceObservation } from '../../model/observations.ts'
 import { EngineError } from '../../model/refusals.ts'
 import type { Disk } from '../../world/world.ts'
 import type { Engine, EngineCapabilities } from '../engine.ts'
+import { lockFolder } from '../processes/folder-lock.ts'
+import type { ProcessSupervisor } from '../processes/supervisor.ts'
+import { within } from '../processes/time-limit.ts'
 import type { Ask } from '../questions.ts'
 import { BrokerProcesses, type BrokerProcessesOptions, observeLimitMs } from './broker-processes.ts'
-import { lockFolder } from './folder-lock.ts'
 import type { HostApi } from './host-api.ts'
-import { within } from './host-process.ts'
 import { listFolders, removeFolder, sweepRemoved } from './instance-folders.ts'
 import { createKeyedQueue } from './keyed-queue.ts'
 import { hostPaths } from './paths.ts'
-import type { ProcessSupervisor } from './supervisor.ts'
 
 export interface EmbeddedEngineOptions
   extends Pick<BrokerProcessesOptions, 'clock' | 'launcher' | 'pool' | 'hangSeconds' | 'report'> {
@@ -186,7 +186,7 @@ export class EmbeddedEngine implements Engine {
     sweepRemoved(this.#options.disk, this.#paths.instances).catch(this.#options.report)
   }
 
-  async #settle(end: (supervisor: ProcessSupervisor) => Promise<void>): Promise<void> {
+  async #settle(end: (supervisor: ProcessSupervisor<HostApi>) => Promise<void>): Promise<void> {
     await this.#started?.catch(() => {})
     this.#stopped = true
     this.#started = null

@@ -3,22 +3,22 @@
  * that is found is asked who it is; one of another version or protocol is asked to close, and its
  * instances come up again in its successor, on the same ports.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, closeSync, existsSync, mkdirSync, openSync, readSync, statSync, truncateSync } from 'node:fs'
+import { existsSync, mkdirSync } from 'node:fs'
 import { rm, unlink } from 'node:fs/promises'
 import path from 'node:path'
-import type { Readable } from 'node:stream'
 import { EngineError } from '../../model/refusals.ts'
 import { answers, describeSelf, isAlive, isJudgedBy } from '../../world/process-identity.ts'
 import type { Clock } from '../../world/world.ts'
-import { holderOf } from './folder-lock.ts'
-import { isHung, listenToHeart, type Patience } from './heartbeat.ts'
-import { type HostGreeting, hostProtocol } from './host-api.ts'
+import { saidFrom, startChild } from '../processes/child-process.ts'
+import { holderOf } from '../processes/folder-lock.ts'
+import { isHung, listenToHeart, type Patience } from '../processes/heartbeat.ts'
+import { type Ending, goneLimitMs, type Launcher, type RunningProcess } from '../processes/supervisor.ts'
+import { within } from '../processes/time-limit.ts'
+import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
 import { connectToHost, type HostLink } from './link.ts'
 import { hostPaths, nameLockOf, processPaths } from './paths.ts'
 import { linkToPulse, type PulseLink } from './pulse.ts'
 import { namesWithSocket, ownSocketFolder } from './socket-folder.ts'
-import { type Ending, goneLimitMs, type Launcher, type RunningProcess } from './supervisor.ts'
 
 export interface HostProcessOptions {
   readonly home: string
@@ -34,18 +34,14 @@ const closeLimitMs = 20_000
 const helloLimitMs = 2_000
 /** How long an end is waited for that the kernel has not reported yet. */
 const exitLimitMs = 1_000
-const logLimitBytes = 16 * 1024 * 1024
-const tailBytes = 4096
-const tailLines = 3
-const tailLineCharacters = 160
 
-export function createLauncher(options: HostProcessOptions): Launcher {
+export function createLauncher(options: HostProcessOptions): Launcher<HostApi> {
   const { home, clock } = options
   const places = hostPaths(home)
   /** The first process makes the certificate that all of them show; the others wait for it. */
   let certificate: Promise<unknown> | null = null
 
-  async function start(name: string): Promise<RunningProcess> {
+  async function start(name: string): Promise<RunningProcess<HostApi>> {
     if (certificate === null && !existsSync(path.join(places.certificates, 'tls.crt'))) {
       const first = startNow(name)
       certificate = first.catch(() => {
@@ -57,16 +53,15 @@ export function createLauncher(options: HostProcessOptions): Launcher {
     return startNow(name)
   }
 
-  async function startNow(name: string): Promise<RunningProcess> {
+  async function startNow(name: string): Promise<RunningProcess<HostApi>> {
     const { socket, pulse, log } = processPaths(home, name)
     mkdirSync(places.brokers, { recursive: true, mode: 0o700 })
-    trimLog(log)
-    const from = sizeOf(log)
-    const child = spawnProcess(options, name, log)
-    const exit = exitOf(child)
-    const said = (): string[] => lastLines(log, from)
+    const { child, exit, announced, said } = startChild({
+      command: [process.execPath, options.script, home, name, String(options.lingerMinutes)],
+      log,
+    })
     try {
-      await within(clock, startLimitMs, announced(child, exit), `It did not start within ${startLimitMs / 1000} s.`)
+      await within(clock, startLimitMs, announced, `It did not start within ${startLimitMs / 1000} s.`)
       const link = await connectToHost(socket, clock)
       const greeting = await link.host.hello()
       return running(
@@ -114,12 +109,12 @@ export function createLauncher(options: HostProcessOptions): Launcher {
       }
       if (greeting.lingerMinutes !== options.lingerMinutes)
         await link.host.configure({ lingerMinutes: options.lingerMinutes })
-      const from = sizeOf(log)
+      const said = saidFrom(log)
       // Not our child: the kernel tells its exit status to nobody we could ask.
       return running(
         { link, pulse, greeting },
         () => kill(name),
-        async () => ({ how: 'without saying how', said: lastLines(log, from) }),
+        async () => ({ how: 'without saying how', said: said() }),
       )
     },
 
@@ -221,7 +216,7 @@ function running(
   { link, pulse, greeting }: Connected,
   kill: () => Promise<void>,
   ending: () => Promise<Ending>,
-): RunningProcess {
+): RunningProcess<HostApi> {
   const ended = new Promise<Ending>((resolve) => {
     link.onClose(() => {
       pulse.close()
@@ -229,88 +224,4 @@ function running(
     })
   })
   return { host: link.host, greeting, pulse: () => pulse.ask(), ended, kill, disconnect: () => link.close() }
-}
-
-function spawnProcess(options: HostProcessOptions, name: string, logFile: string): ChildProcess {
-  const log = openSync(logFile, 'a', 0o600)
-  try {
-    chmodSync(logFile, 0o600)
-    const child = spawn(process.execPath, [options.script, options.home, name, String(options.lingerMinutes)], {
-      detached: true,
-      stdio: ['ignore', log, log, 'pipe'],
-      env: childEnvironment(process.env),
-    })
-    child.unref()
-    return child
-  } finally {
-    closeSync(log)
-  }
-}
-
-/** A broker process needs none of the server's settings: it gets what it needs with each call. Two of the settings hold secrets. */
-function childEnvironment(own: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  const ours = Object.keys(own).filter((name) => name.startsWith('GANTRY_'))
-  return { ...own, ...Object.fromEntries(ours.map((name) => [name, undefined])), NODE_OPTIONS: '' }
-}
-
-/** How it ended, for the middle of a sentence. */
-function exitOf(child: ChildProcess): Promise<string> {
-  return new Promise((resolve) => {
-    child.once('error', (error) => resolve(`before it began (${error.message})`))
-    child.once('exit', (code, signal) => resolve(signal === null ? `with exit code ${code}` : `by ${signal}`))
-  })
-}
-
-function announced(child: ChildProcess, exit: Promise<string>): Promise<void> {
-  const announcement = child.stdio[3] as Readable
-  const said = new Promise<void>((resolve, reject) => {
-    announcement.once('data', () => resolve())
-    void exit.then((how) => reject(new Error(`It ended ${how} while starting.`)))
-  })
-  return said.finally(() => announcement.destroy())
-}
-
-/** What a process wrote last since `from`, bounded. */
-function lastLines(file: string, from: number): string[] {
-  try {
-    const size = sizeOf(file)
-    const start = Math.max(from <= size ? from : 0, size - tailBytes)
-    const bytes = Buffer.alloc(size - start)
-    const descriptor = openSync(file, 'r')
-    try {
-      readSync(descriptor, bytes, 0, bytes.length, start)
-    } finally {
-      closeSync(descriptor)
-    }
-    const lines = bytes.toString('utf8').split('\n')
-    return (
-      lines
-        .map((line) => line.replace(/\p{Cc}/gu, ' ').trim())
-        // A place in the code is of no use in a sentence for the operator.
-        .filter((line) => line !== '' && !/^at |^Node\.js v/.test(line))
-        .slice(-tailLines)
-        .map((line) => line.slice(0, tailLineCharacters))
-    )
-  } catch {
-    return []
-  }
-}
-
-function sizeOf(file: string): number {
-  try {
-    return statSync(file).size
-  } catch {
-    return 0
-  }
-}
-
-function trimLog(file: string): void {
-  if (sizeOf(file) > logLimitBytes) truncateSync(file, 0)
-}
-
-export function within<T>(clock: Clock, limitMs: number, work: Promise<T>, sentence: string): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const cancel = clock.after(limitMs, () => reject(new EngineError('unavailable', sentence)))
-    work.then(resolve, reject).finally(cancel)
-  })
 }

@@ -2,14 +2,14 @@
 
 import type { InstanceObservation } from '../../model/observations.ts'
 import type { Clock } from '../../world/world.ts'
+import { readProcessesFile } from '../processes/placement-file.ts'
+import { newRecord, type ProcessRecord } from '../processes/supervisor.ts'
+import { within } from '../processes/time-limit.ts'
 import type { HostGreeting } from './host-api.ts'
-import { within } from './host-process.ts'
 import { connectToHost } from './link.ts'
 import { hostPaths, processPaths } from './paths.ts'
-import { readProcessesFile } from './placement-file.ts'
 import { linkToPulse } from './pulse.ts'
 import { namesWithSocket } from './socket-folder.ts'
-import { newRecord, type ProcessRecord } from './supervisor.ts'
 
 export interface ProcessSeen {
   readonly name: string

@@ -7,6 +7,7 @@
 import path from 'node:path'
 import { LogError } from '../../broker/log/errors.ts'
 import { segmentOfFileName } from '../../broker/log/format.ts'
+import { withoutStop } from '../processes/sentences.ts'
 
 /** Places beyond these are counted no more. */
 const placesKept = 1000
@@ -84,6 +85,3 @@ export function whyUnopened(instanceId: string, error: unknown): string {
   const advice = adviceOn(code)
   return `The messages of instance ${instanceId} cannot be opened: ${withoutStop(message)}.${advice}`
 }
-
-/** To go on within a sentence with what another one said. */
-export const withoutStop = (text: string): string => text.replace(/[.\s]+$/, '')

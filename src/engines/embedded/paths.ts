@@ -55,5 +55,3 @@ export interface ProcessPaths {
 export const nameLockOf = (home: string, name: string): string => path.join(hostPaths(home).locks, `process ${name}`)
 
 export const socketSuffix = '.sock'
-/** What a process may be named: it becomes part of file names. */
-export const isProcessName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(name)

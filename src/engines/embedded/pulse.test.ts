@@ -1,7 +1,7 @@
 /** For how long a loop has not turned, as its thread reckons it: never a time that nobody was awake for. */
 import { expect, it } from 'vitest'
 import { SimulatedClock } from '../../world/simulated.ts'
-import { beatMs, ownPauseMs } from './heartbeat.ts'
+import { beatMs, ownPauseMs } from '../processes/heartbeat.ts'
 import { LoopWatch } from './pulse.ts'
 
 function bench() {

@@ -7,7 +7,7 @@
  */
 import { connect, type Socket } from 'node:net'
 import type { Clock } from '../../world/world.ts'
-import { ownPauseMs } from './heartbeat.ts'
+import { ownPauseMs } from '../processes/heartbeat.ts'
 
 /** The thread's knowledge of the main loop: a counter in shared memory, and a way to ask for it to rise. */
 export interface WatchedLoop {

@@ -5,7 +5,8 @@
  */
 import { lstatSync, mkdirSync, readdirSync } from 'node:fs'
 import { EngineError } from '../../model/refusals.ts'
-import { type HostPaths, isProcessName, socketSuffix } from './paths.ts'
+import { isProcessName } from '../processes/placement.ts'
+import { type HostPaths, socketSuffix } from './paths.ts'
 
 type Places = Pick<HostPaths, 'sockets' | 'brokers'>
 

@@ -2,7 +2,6 @@
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, settle } from '../../world/simulated.ts'
 import { beatMs, patienceOf } from './heartbeat.ts'
-import type { HostApi } from './host-api.ts'
 import {
   deathsAllowed,
   deathsWindowMs,
@@ -12,13 +11,14 @@ import {
   heldMs,
   lastPauseMs,
   newRecord,
+  type ProcessApi,
   type ProcessRecord,
   ProcessSupervisor,
   type RunningProcess,
   silentBeats,
 } from './supervisor.ts'
 
-interface Fake extends RunningProcess {
+interface Fake extends RunningProcess<ProcessApi> {
   die(how?: string, said?: string[]): void
   /** From now on it answers nothing, or answers again. */
   hang(hangs: boolean): void
@@ -59,7 +59,7 @@ function bench(options: BenchOptions = {}) {
       shutDown: false,
       disconnected: false,
       ended,
-      greeting: { pid: processes.length + 1 } as RunningProcess['greeting'],
+      greeting: { pid: processes.length + 1 } as RunningProcess<ProcessApi>['greeting'],
       pulse: () =>
         new Promise<number>((resolve) => {
           const answer = () => resolve(busy(clock.monotonic()))
@@ -78,7 +78,7 @@ function bench(options: BenchOptions = {}) {
           if (options.lastsAfterShutdown !== true) end({ how: 'with exit code 0', said: [] })
           return null
         },
-      } as unknown as HostApi,
+      } as unknown as ProcessApi,
       disconnect() {
         process.disconnected = true
         end({ how: 'without saying how', said: [] })

@@ -69,3 +69,6 @@ function emptiest(load: ReadonlyMap<string, number>): string {
   for (const [name, count] of load) if (best === '' || count < load.get(best)!) best = name
   return best
 }
+
+/** What a process may be named: it becomes part of file names. */
+export const isProcessName = (name: string): boolean => /^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/.test(name)

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs'
 import { mkdir, open, rename } from 'node:fs/promises'
 import path from 'node:path'
-import { isProcessName } from './paths.ts'
+import { isProcessName } from './placement.ts'
 import type { ProcessRecord } from './supervisor.ts'
 
 export interface ProcessesFile {

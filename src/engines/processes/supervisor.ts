@@ -12,28 +12,36 @@
 import { EngineError } from '../../model/refusals.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
 import { beatMs, isHung, listenToHeart, type Patience, type Pulse } from './heartbeat.ts'
-import type { HostApi, HostGreeting } from './host-api.ts'
-import { withoutStop } from './instance-health.ts'
+import { withoutStop } from './sentences.ts'
+
+/** What a process answers to its supervisor; each engine has more to ask of its own. */
+export interface ProcessApi<Greeting extends { readonly pid: number } = { readonly pid: number }> {
+  hello(): Promise<Greeting>
+  /** Closes what is open in it and ends. */
+  shutdown(): Promise<unknown>
+}
+
+export type GreetingOf<Api extends ProcessApi> = Awaited<ReturnType<Api['hello']>>
 
 /** What the supervisor needs of the machine. */
-export interface Launcher {
+export interface Launcher<Api extends ProcessApi> {
   /** Names whose sockets lie in the home, living or left over. */
   names(): Promise<string[]>
   /**
    * The running process of that name; null when there is none. One that hangs is killed; with no patience, and where it
    * cannot be killed, the answer is a rejection that says so.
    */
-  find(name: string, patience: Patience): Promise<RunningProcess | null>
+  find(name: string, patience: Patience): Promise<RunningProcess<Api> | null>
   /** Starts one; an error may carry `said`, the last lines it wrote. */
-  start(name: string): Promise<RunningProcess>
+  start(name: string): Promise<RunningProcess<Api>>
   /** Removes what a process that is gone for good left in the home. */
   forget(name: string): Promise<void>
 }
 
-export interface RunningProcess {
-  readonly host: HostApi
-  readonly greeting: HostGreeting
-  /** For how long its event loop has not turned, in ms, as its thread says (pulse.ts); rejects when the thread is not there. */
+export interface RunningProcess<Api extends ProcessApi> {
+  readonly host: Api
+  readonly greeting: GreetingOf<Api>
+  /** For how long its event loop has not turned, in ms, as its thread says ; rejects when the thread is not there. */
   pulse(): Promise<number>
   /** Settles when the link to it is gone. */
   readonly ended: Promise<Ending>
@@ -61,10 +69,10 @@ export interface ProcessRecord {
 
 export const newRecord: ProcessRecord = { restarts: 0, lastEnd: null, failure: null }
 
-export interface SupervisorOptions {
+export interface SupervisorOptions<Api extends ProcessApi> {
   readonly name: string
   readonly clock: Clock
-  readonly launcher: Launcher
+  readonly launcher: Launcher<Api>
   readonly record: ProcessRecord
   readonly patience: Patience
   /** Takes what must not be shown out of a text. */
@@ -78,7 +86,7 @@ export interface SupervisorOptions {
   /** It answers again, without having ended. */
   onAnswer(): void
   /** What it said of itself when it was asked whether it lives. */
-  onGreeting(greeting: HostGreeting): void
+  onGreeting(greeting: GreetingOf<Api>): void
   onRecord(record: ProcessRecord): void
   report(error: unknown): void
 }
@@ -98,14 +106,14 @@ const noPatience: Patience = { beats: 0, busyMs: 0 }
 /** How long a process that closed or was killed may take to be gone: one that waits for a broken disk does not go at all. */
 export const goneLimitMs = 5_000
 
-export class ProcessSupervisor {
-  readonly #options: SupervisorOptions
+export class ProcessSupervisor<Api extends ProcessApi> {
+  readonly #options: SupervisorOptions<Api>
   #record: ProcessRecord
-  #process: RunningProcess | null = null
+  #process: RunningProcess<Api> | null = null
   #servesSinceMs = 0
   /** Why the process that runs is not asked now, as a sentence; null while it answers. */
   #silence: { readonly kind: 'silent' | 'busy'; readonly sentence: string } | null = null
-  #attempt: Promise<RunningProcess> | null = null
+  #attempt: Promise<RunningProcess<Api>> | null = null
   /** Whether a process is to be there: it is started again when it ends. */
   #wanted = false
   /** Deaths in a row, and when those within the window were. */
@@ -113,13 +121,13 @@ export class ProcessSupervisor {
   #deathsMs: number[] = []
   #cancelPause: Cancel = () => {}
   /** Those who wait for the next attempt while it pauses. */
-  #waiting: Array<{ resolve: (process: Promise<RunningProcess>) => void; reject: (error: unknown) => void }> = []
+  #waiting: Array<{ resolve: (process: Promise<RunningProcess<Api>>) => void; reject: (error: unknown) => void }> = []
   #pausing = false
   /** Whether the process was started here, not found. */
   #isOwn = false
   #stopping: Promise<void> | null = null
 
-  constructor(options: SupervisorOptions) {
+  constructor(options: SupervisorOptions<Api>) {
     this.#options = options
     // Why it failed under an earlier server says nothing about now.
     this.#record = { ...options.record, failure: null }
@@ -130,7 +138,7 @@ export class ProcessSupervisor {
   }
 
   /** The process when it serves now, else null. */
-  get running(): RunningProcess | null {
+  get running(): RunningProcess<Api> | null {
     return this.#process
   }
 
@@ -140,7 +148,7 @@ export class ProcessSupervisor {
   }
 
   /** The process, started if need be. Rejects with the reason when it cannot be had soon. */
-  async use(): Promise<RunningProcess> {
+  async use(): Promise<RunningProcess<Api>> {
     if (this.#stopping !== null) await this.#stopping
     this.#wanted = true
     const { failure } = this
@@ -154,7 +162,7 @@ export class ProcessSupervisor {
   }
 
   /** The process if one runs already; nothing is started. */
-  async adopt(): Promise<RunningProcess | null> {
+  async adopt(): Promise<RunningProcess<Api> | null> {
     const found = await this.#options.launcher.find(this.name, noPatience)
     if (found === null) return null
     this.#wanted = true
@@ -182,7 +190,7 @@ export class ProcessSupervisor {
     await this.#endOf(await this.#leftOver())
   }
 
-  async #endOf(process: RunningProcess | null): Promise<void> {
+  async #endOf(process: RunningProcess<Api> | null): Promise<void> {
     if (process === null) return
     // It may be gone before its answer is read; the link's end says the same.
     await process.host.shutdown().catch(() => {})
@@ -192,7 +200,7 @@ export class ProcessSupervisor {
   }
 
   /** The process there is, or is just being made; from now on nobody has it. */
-  async #leftOver(): Promise<RunningProcess | null> {
+  async #leftOver(): Promise<RunningProcess<Api> | null> {
     this.#stopWanting()
     const process = this.#process ?? (await this.#attempt?.catch(() => null)) ?? null
     this.#process = null
@@ -207,14 +215,14 @@ export class ProcessSupervisor {
     if (this.#record.failure !== null) this.#remember({ failure: null })
   }
 
-  #tryToHave(): Promise<RunningProcess> {
+  #tryToHave(): Promise<RunningProcess<Api>> {
     this.#attempt ??= this.#findOrStart().finally(() => {
       this.#attempt = null
     })
     return this.#attempt
   }
 
-  async #findOrStart(): Promise<RunningProcess> {
+  async #findOrStart(): Promise<RunningProcess<Api>> {
     const { launcher, name, patience } = this.#options
     try {
       const found = await launcher.find(name, patience)
@@ -231,7 +239,7 @@ export class ProcessSupervisor {
     }
   }
 
-  #have(process: RunningProcess): void {
+  #have(process: RunningProcess<Api>): void {
     this.#process = process
     this.#silence = null
     this.#servesSinceMs = this.#options.clock.monotonic()
@@ -248,7 +256,7 @@ export class ProcessSupervisor {
   }
 
   /** Also while it is being ended: closing must not wait for ever either. The answer tells how it was killed, or null. */
-  #listen(process: RunningProcess): () => string | null {
+  #listen(process: RunningProcess<Api>): () => string | null {
     const { clock, patience } = this.#options
     let killed: string | null = null
     const stop = listenToHeart({
@@ -270,7 +278,7 @@ export class ProcessSupervisor {
     return () => killed
   }
 
-  #judge(process: RunningProcess, { unanswered, busyMs }: Pulse): void {
+  #judge(process: RunningProcess<Api>, { unanswered, busyMs }: Pulse): void {
     const { patience } = this.#options
     if (unanswered >= silentBeats)
       this.#saySilent(
@@ -284,7 +292,7 @@ export class ProcessSupervisor {
     else if (unanswered === 0) this.#answers(process)
   }
 
-  #saySilent(process: RunningProcess, kind: 'silent' | 'busy', what: string, killedAfterMs: number): void {
+  #saySilent(process: RunningProcess<Api>, kind: 'silent' | 'busy', what: string, killedAfterMs: number): void {
     if (this.#process !== process || this.#silence?.kind === kind) return
     const { name, report, onFailing } = this.#options
     const then =
@@ -294,7 +302,7 @@ export class ProcessSupervisor {
     onFailing()
   }
 
-  #answers(process: RunningProcess): void {
+  #answers(process: RunningProcess<Api>): void {
     if (this.#process !== process || this.#silence === null) return
     this.#silence = null
     this.#options.report(new EngineError('unavailable', `Broker process ${this.name} answers again.`))
@@ -302,7 +310,7 @@ export class ProcessSupervisor {
   }
 
   /** The end that follows says the rest; where none does, the link is given up and the name stays taken until it is gone. */
-  async #kill(process: RunningProcess): Promise<void> {
+  async #kill(process: RunningProcess<Api>): Promise<void> {
     const cancel = this.#options.clock.after(goneLimitMs, () => process.disconnect())
     void process.ended.then(cancel)
     await process.kill().catch(this.#options.report)
@@ -370,13 +378,16 @@ export class ProcessSupervisor {
  * One question to the thread of the process, and one to its main loop while none is open there: either answer shows that it
  * lives, and what the main loop says of its instances is passed on.
  */
-function askOf(process: RunningProcess, onGreeting: (greeting: HostGreeting) => void): () => Promise<number> {
+function askOf<Api extends ProcessApi>(
+  process: RunningProcess<Api>,
+  onGreeting: (greeting: GreetingOf<Api>) => void,
+): () => Promise<number> {
   let greeted: Promise<number> | null = null
   return () => {
     greeted ??= process.host
       .hello()
       .then((greeting) => {
-        onGreeting(greeting)
+        onGreeting(greeting as GreetingOf<Api>)
         return 0
       })
       .finally(() => {
