@@ -6,7 +6,7 @@
  * Parameters are judged before permission, as the gateway does; nothing is leaked by it, for the rules are public.
  * An operation without a handler is refused with 501 only after its caller is known and permitted.
  */
-import { ApiError, invalid, missing, notImplemented } from '../catalogue/errors.ts'
+import { ApiError, invalid, notImplemented, refusalOf } from '../catalogue/errors.ts'
 import type { Problem } from '../catalogue/index.ts'
 import { type Authenticator, nonceUsed } from '../iam/authenticate.ts'
 import { authorize, type Policies } from '../iam/authorize.ts'
@@ -175,14 +175,12 @@ function readInput({ served, operation, raw }: Addressed, { judge }: { judge: bo
   if (!judge) return product.decode(operation, raw()).input
   const { input, problems } = product.read(operation, raw())
   const faults = [...problems, ...unstorableTexts(input)]
-  if (faults.length > 0) throw refusalOf(faults)
+  if (faults.length > 0) throw refusalOfAll(faults)
   return input
 }
 
-function refusalOf(problems: readonly Problem[]): ApiError {
-  const errors = problems.map(({ field, kind, rule }) =>
-    kind === 'missing' ? missing(field, rule) : invalid(field, rule),
-  )
+function refusalOfAll(problems: readonly Problem[]): ApiError {
+  const errors = problems.map(refusalOf)
   const [first, ...others] = errors
   if (others.length === 0) return first!
   return new ApiError(400, first!.code, errors.map((error) => error.message).join(' '), { field: first!.field })

@@ -1,7 +1,7 @@
 /**
  * RPC-style requests, `POST /?Action=…`: a parameter names the operation, query and form together are one flat list.
  * Signed by parameters (authenticate-rpc.ts), as Terraform's provider does, or by headers, as current SDKs do with
- * `x-acs-action`. A parameter that the operation does not declare is refused, never ignored.
+ * `x-acs-action`.
  */
 import { ApiError } from '../catalogue/errors.ts'
 import type { Operation } from '../catalogue/index.ts'
@@ -124,13 +124,5 @@ const COMMON = new Set([
 
 function ownParameters(operation: Operation, parameters: RpcParameters): Array<[string, string]> {
   const names = operation.parameters.map(({ name }) => name)
-  const own = [...parameters].filter(([name]) => names.includes(name) || !COMMON.has(name))
-  const unknown = own.find(([name]) => !names.includes(name.replace(/\.\d+$/, '')))?.[0].slice(0, 60)
-  if (unknown === undefined) return own
-  throw new ApiError(
-    400,
-    'UnsupportedParameter',
-    `The parameter ${unknown} is not supported by this server; send ${names.join(', ')} only.`,
-    { field: unknown },
-  )
+  return [...parameters].filter(([name]) => names.includes(name) || !COMMON.has(name))
 }

@@ -1,8 +1,9 @@
 /**
- * Reads a request into an operation's input: text from path and query becomes typed values, members nobody
- * declared are left behind, and the harmless oddities of clients are straightened (keywords.ts). What is returned
- * holds declared names only, so a body's `__proto__` or `constructor` has nowhere to go. It does not judge values;
- * the validators do that with its result.
+ * Reads a request into an operation's input: text from path and query becomes typed values, and the harmless
+ * oddities of clients are straightened (keywords.ts). What is returned holds declared names only, so a body's
+ * `__proto__` or `constructor` has nowhere to go; what is not declared is a problem, for it would have no effect, unless
+ * an official client is known to send it (`isTolerated`). It does not judge values; the validators do that with its
+ * result.
  */
 import type { JsonSchema, Operation, Parameter } from './operation.ts'
 import { accepted, type Problem, shown } from './problems.ts'
@@ -24,12 +25,15 @@ export interface Decoded {
 /** Ours: members of a body may nest this deep. */
 export const MAX_BODY_DEPTH = 32
 
+/** A reply lists fewer; a body may hold very many. */
+const MOST_UNKNOWN = 50
+
 /** Path members win over a body's members of the same name: Terraform repeats `instanceId` in bodies. */
 export function decode(operation: Operation, raw: RawRequest): Decoded {
   const problems: Problem[] = []
   const input: Record<string, unknown> = {}
-  const query = gather(operation, raw.query)
-  readBody(operation, raw.body, input, problems)
+  const query = gather(operation, raw, problems)
+  readBody(operation, raw, input, problems)
   for (const parameter of operation.parameters) {
     const { name, schema } = parameter
     const read =
@@ -44,8 +48,9 @@ export function decode(operation: Operation, raw: RawRequest): Decoded {
   return { input, problems }
 }
 
-function readBody(operation: Operation, body: unknown, input: Record<string, unknown>, problems: Problem[]): void {
-  if (operation.body === null || body === undefined || body === null) return
+function readBody(operation: Operation, raw: RawRequest, input: Record<string, unknown>, problems: Problem[]): void {
+  const { body } = raw
+  if (body === undefined || body === null) return
   if (typeof body !== 'object' || Array.isArray(body)) {
     problems.push({ field: 'body', kind: 'invalid', rule: 'The body must be a JSON object.' })
     return
@@ -54,7 +59,62 @@ function readBody(operation: Operation, body: unknown, input: Record<string, unk
     problems.push({ field: 'body', kind: 'invalid', rule: `The body nests deeper than ${MAX_BODY_DEPTH} levels.` })
     return
   }
-  Object.assign(input, tidyMembers(operation.body, body as Record<string, unknown>, '', problems))
+  const members = body as Record<string, unknown>
+  const schema = operation.body ?? NO_MEMBERS
+  const given = Object.fromEntries(
+    Object.entries(members).filter(([name]) => !isTolerated(operation, raw, name, members)),
+  )
+  const kept = tidyMembers(schema, given, '', problems, (name) => whereInstead(operation, 'query', name))
+  Object.assign(input, kept)
+}
+
+const NO_MEMBERS: JsonSchema = { type: 'object', properties: {} }
+
+/**
+ * Members that official clients send where an operation does not declare them:
+ * - Terraform's provider repeats places of the path, such as `instanceId`, in bodies and queries. They must agree.
+ * - Older versions of it wrap the empty body of a DELETE: `{"body":{}}`.
+ */
+function isTolerated(operation: Operation, raw: RawRequest, name: string, given: Record<string, unknown>): boolean {
+  if (isDeclaredMember(operation, name)) return false
+  if (Object.hasOwn(raw.path, name)) return given[name] === raw.path[name]
+  return operation.body === null && name === 'body' && isEmptyObject(given[name])
+}
+
+const isDeclaredMember = (operation: Operation, name: string): boolean =>
+  Object.hasOwn((operation.body?.['properties'] ?? {}) as object, name)
+
+const isEmptyObject = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && Object.keys(value).length === 0
+
+/** A sentence about a member that is declared, but belongs elsewhere; empty when it is not. */
+function whereInstead(operation: Operation, place: 'path' | 'query' | 'body', name: string): string {
+  if (place === 'body') return isDeclaredMember(operation, name) ? 'it belongs into the body' : ''
+  const declared = operation.parameters.find((each) => each.name === name)
+  if (declared === undefined) return ''
+  return declared.in === 'path' ? 'it differs from the path' : 'it belongs into the query'
+}
+
+function unknownMember(field: string, names: readonly string[], hint: string): Problem {
+  const takes = names.length === 0 ? 'nothing is taken there' : `taken are ${shortList(names)}`
+  return {
+    field: fieldShown(field),
+    kind: 'unknown',
+    rule: `It would have no effect; ${hint === '' ? takes : hint}.`,
+  }
+}
+
+const shortList = (names: readonly string[]): string =>
+  names.length <= MOST_NAMES
+    ? names.join(', ')
+    : `${names.slice(0, MOST_NAMES).join(', ')} and ${names.length - MOST_NAMES} more`
+
+const MOST_NAMES = 12
+
+/** Names of clients' own choice may hold anything. */
+function fieldShown(field: string): string {
+  const short = field.length > 200 ? `${field.slice(0, 200)}…` : field
+  return /^[\w.[\]-]+$/.test(short) ? short : JSON.stringify(short)
 }
 
 function readPath(parameter: Parameter, path: Readonly<Record<string, string>>, problems: Problem[]): unknown {
@@ -68,13 +128,19 @@ interface Occurrence {
 }
 
 /** The declared parameters' values by name; `name.1` counts for a parameter that holds a list. */
-function gather(operation: Operation, pairs: Iterable<readonly [string, string]>): Map<string, Occurrence[]> {
+function gather(operation: Operation, raw: RawRequest, problems: Problem[]): Map<string, Occurrence[]> {
   const styles = new Map(operation.parameters.filter((each) => each.in === 'query').map((each) => [each.name, each]))
   const found = new Map<string, Occurrence[]>()
-  for (const [name, value] of pairs) {
+  for (const [name, value] of raw.query) {
     const numbered = /^(.+)\.([1-9]\d{0,3})$/.exec(name)
     const base = numbered !== null && takesMany(styles.get(numbered[1]!)) ? numbered[1]! : name
-    if (!styles.has(base)) continue
+    if (!styles.has(base)) {
+      const repeatsPath = Object.hasOwn(raw.path, name) && raw.path[name] === value
+      if (!repeatsPath && problems.length < MOST_UNKNOWN) {
+        problems.push(unknownMember(name, [...styles.keys()], whereInstead(operation, 'body', name)))
+      }
+      continue
+    }
     const list = found.get(base) ?? []
     list.push({ index: base === name ? null : Number(numbered![2]), value })
     found.set(base, list)
@@ -169,9 +235,17 @@ function tidyMembers(
   value: Record<string, unknown>,
   field: string,
   problems: Problem[],
+  hintFor: (name: string) => string = () => '',
 ): Record<string, unknown> {
   const kept: Record<string, unknown> = {}
-  for (const [name, each] of Object.entries((schema['properties'] ?? {}) as Record<string, JsonSchema>)) {
+  const declared = (schema['properties'] ?? {}) as Record<string, JsonSchema>
+  for (const [name, each] of Object.entries(value)) {
+    // A member that is null counts as not sent, whatever its name.
+    if (Object.hasOwn(declared, name) || each === null || problems.length >= MOST_UNKNOWN) continue
+    const place = field === '' ? name : `${field}.${name}`
+    problems.push(unknownMember(place, Object.keys(declared), hintFor(name)))
+  }
+  for (const [name, each] of Object.entries(declared)) {
     if (!Object.hasOwn(value, name)) continue
     const tidied = tidy(each, value[name], field === '' ? name : `${field}.${name}`, problems)
     if (tidied !== undefined) kept[name] = tidied

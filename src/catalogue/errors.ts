@@ -3,6 +3,8 @@
  * value, and what to do. Sources: api-semantics §17 (product codes) and auth-and-wire §1.6 (gateway
  * codes). Patterns `Missing{Name}` and `Invalid{Name}` are the vendor's.
  */
+import type { Problem } from './problems.ts'
+
 export class ApiError extends Error {
   override readonly name = 'ApiError'
   readonly code: string
@@ -62,6 +64,16 @@ export function missing(field: string, hint = ''): ApiError {
 /** 400 `Invalid{Name}`; `rule` says the value that came and what is accepted. */
 export function invalid(field: string, rule: string): ApiError {
   return new ApiError(400, `Invalid${dynamicCodeOf(field)}`, `Parameter ${field} is invalid. ${rule}`, { field })
+}
+
+/** 400 `UnsupportedParameter`: what the operation does not take would have no effect. */
+export function unsupported(field: string, rule: string): ApiError {
+  return new ApiError(400, 'UnsupportedParameter', `The parameter ${field} is not supported. ${rule}`, { field })
+}
+
+/** The refusal of one fault of a request. */
+export function refusalOf({ field, kind, rule }: Problem): ApiError {
+  return { missing, invalid, unknown: unsupported }[kind](field, rule)
 }
 
 export const notImplemented = (action: string): ApiError =>

@@ -6,11 +6,11 @@
 import { secretFormat } from './keywords.ts'
 import type { JsonSchema, Operation } from './operation.ts'
 
-/** `missing` becomes the vendor's `Missing{Name}`, `invalid` its `Invalid{Name}` (errors.ts makes both). */
+/** `missing` becomes the vendor's `Missing{Name}`, `invalid` its `Invalid{Name}`, `unknown` `UnsupportedParameter` (errors.ts). */
 export interface Problem {
   /** `instanceId`, `productInfo.msgProcessSpec`, `tags[0].key`. */
   readonly field: string
-  readonly kind: 'missing' | 'invalid'
+  readonly kind: 'missing' | 'invalid' | 'unknown'
   /** A sentence with the value and what is accepted. */
   readonly rule: string
 }

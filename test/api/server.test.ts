@@ -77,6 +77,11 @@ describe('requests of official clients, replayed', () => {
     // A capture was made to show encoding, not to be a valid call; what matters is that the caller is known.
     expect(reply.text).not.toMatch(/Signature|AccessKey|TimeStamp|InternalError/)
     expect([200, 400]).toContain(reply.status)
+    if (name === 'terraform-ListInstances-empty-query-value') {
+      // Its parameter `empty` was made up to show how an empty value is signed.
+      expect(reply.json).toMatchObject({ Code: 'UnsupportedParameter', dynamicMessage: 'empty' })
+      return
+    }
     if (reply.status === 200) expect(reply.json.data.action).toBe(action)
     else expect(reply.json.Code).toMatch(/^(Missing|Invalid)[A-Z]/)
     const again = await replay(capture)
@@ -407,7 +412,7 @@ describe('requests', () => {
 
   it('of 1 MiB exactly are read', async () => {
     await open({ handlers: echo })
-    const body = `{"messageType":"NORMAL","unknown":"${'x'.repeat(1024 * 1024 - 37)}"}`
+    const body = `{"messageType":"NORMAL"${' '.repeat(1024 * 1024 - 24)}}`
     expect(body).toHaveLength(1024 * 1024)
     expect((await api.call({ ...topic, body })).status).toBe(200)
     expect((await api.call({ ...topic, body: `${body} ` })).json.Code).toBe('EntityTooLarge')

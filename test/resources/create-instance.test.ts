@@ -84,6 +84,14 @@ describe('what is refused', () => {
       'rmq.s2.2xlarge',
     ],
     ['a specification of another deployment', product({ msgProcessSpec: 'rmq.s1.micro' }), 'InvalidMsgProcessSpec'],
+    ['an obsolete member', { chargeType: 'x' }, 'UnsupportedParameter', 'chargeType'],
+    [
+      'an obsolete member of a member',
+      product({ intranetSpec: 'x' }),
+      'UnsupportedParameter',
+      'productInfo.intranetSpec',
+    ],
+    ['a parameter of the query in the body', { clientToken: 'x' }, 'UnsupportedParameter', 'belongs into the query'],
     ['adaptive elasticity', product({ adaptiveElasticity: true }), 'InvalidAdaptiveElasticity', 'Send false'],
     ['a ratio too small', product({ sendReceiveRatio: 0.049 }), 'InvalidSendReceiveRatio'],
     ['a ratio too large', product({ sendReceiveRatio: 0.951 }), 'InvalidSendReceiveRatio'],
@@ -421,11 +429,6 @@ describe('what is accepted, and read back', () => {
       'members of a subscription, ignored with pay-as-you-go',
       { period: 6, periodUnit: 'Year', autoRenew: true, autoRenewPeriod: 1 },
       { expireTime: '2126-04-01 00:00:00' },
-    ],
-    [
-      'obsolete and unknown members',
-      { chargeType: 'x', productInfo: { msgProcessSpec: 'rmq.s2.4xlarge', intranetSpec: 'y' }, instanceId: 'z' },
-      { productInfo: expect.objectContaining({ msgProcessSpec: 'rmq.s2.4xlarge' }) },
     ],
   ]
 

@@ -57,7 +57,6 @@ describe('UpdateInstance', () => {
     [
       'the routine of Terraform',
       {
-        instanceId: 'x',
         productInfo: { sendReceiveRatio: 0.5, autoScaling: false, messageRetentionTime: 0, traceOn: false },
         networkInfo: { internetInfo: { ipWhitelist: [] } },
         aclInfo: {},

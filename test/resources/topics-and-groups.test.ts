@@ -185,18 +185,16 @@ describe('a topic', () => {
   })
 
   it('needs an instance that is there and not expired', async () => {
-    const unknown = {
-      path: { instanceId: 'rmq-cn-nosuch', topicName: 't', consumerGroupId: 'g' },
-      body: { messageType: 'NORMAL' },
-    }
+    const bodyFor = (action: string) => (action === 'UpdateTopic' ? {} : { messageType: 'NORMAL' })
+    const path = { instanceId: 'rmq-cn-nosuch', topicName: 't', consumerGroupId: 'g' }
     for (const action of ['CreateTopic', 'GetTopic', 'UpdateTopic', 'DeleteTopic', 'ListTopics']) {
-      await subject.refused(action, unknown, 404, 'Instance.NotFound')
+      await subject.refused(action, { path, body: bodyFor(action) }, 404, 'Instance.NotFound')
     }
     instanceId = await subject.running({ ...instanceBody(), paymentType: 'Subscription', period: 1 })
     await subject.call('CreateTopic', topic('t'))
     subject.clock.jump(31 * 86_400_000)
     for (const action of ['CreateTopic', 'UpdateTopic', 'DeleteTopic']) {
-      await subject.refused(action, topic('t'), 400, 'InstanceStatus.Error')
+      await subject.refused(action, topic('t', bodyFor(action)), 400, 'InstanceStatus.Error')
     }
     expect(await subject.call('GetTopic', topic('t'))).toMatchObject({ topicName: 't' })
   })

@@ -161,24 +161,67 @@ describe('texts in the query', () => {
     ).toEqual([{ field: 'filter', kind: 'invalid', rule: 'It is given 2 times; give it once.' }])
   })
 
-  it('leaves undeclared parameters behind', () => {
-    const query: [string, string][] = [
-      ['__proto__', 'x'],
-      ['constructor', 'x'],
-      ['instanceId', 'other'],
-      ['filter.1', 'x'],
-    ]
-    const input = inputOf('ListTopics', { path: { instanceId: 'i' }, query })
+  it.each([
+    ['__proto__', 'x'],
+    ['constructor', 'x'],
+    ['toString', 'x'],
+    ['instanceId', 'other'],
+    ['filter.1', 'x'],
+    ['Filter', 'x'],
+  ])('names what is not declared: %s', (name, value) => {
+    const { input, problems } = decoded('ListTopics', { path: { instanceId: 'i' }, query: [[name, value]] })
     expect(input).toEqual({ instanceId: 'i', pageNumber: 1, pageSize: 10 })
+    expect(problems).toEqual([
+      { field: name, kind: 'unknown', rule: expect.stringMatching(/^It would have no effect;.*\.$/) },
+    ])
+  })
+
+  it("takes what Terraform's provider repeats of the path", () => {
+    const query: [string, string][] = [['instanceId', 'i']]
+    expect(inputOf('ListTopics', { path: { instanceId: 'i' }, query })['instanceId']).toBe('i')
   })
 })
 
 describe('bodies', () => {
   const topic = { instanceId: 'rmq-1', topicName: 't' }
 
-  it('keep declared members only, and the path wins', () => {
-    const body = { instanceId: 'other', messageType: 'NORMAL', surprise: 1 }
+  it('keep declared members only, and name the others', () => {
+    const body = { instanceId: 'other', messageType: 'NORMAL', surprise: 1, nothing: null }
+    const { input, problems } = decoded('CreateTopic', { path: topic, body })
+    expect(input).toEqual({ ...topic, messageType: 'NORMAL' })
+    expect(problems).toEqual([
+      { field: 'instanceId', kind: 'unknown', rule: 'It would have no effect; it differs from the path.' },
+      {
+        field: 'surprise',
+        kind: 'unknown',
+        rule: 'It would have no effect; taken are messageType, remark, maxSendTps, liteTopicExpiration.',
+      },
+    ])
+  })
+
+  it.each<[string, string, Record<string, string>, unknown, string]>([
+    [
+      'the specification',
+      'UpdateInstance',
+      { instanceId: 'i' },
+      { productInfo: { msgProcessSpec: 'x' } },
+      'productInfo.msgProcessSpec',
+    ],
+    ['the edition', 'UpdateInstance', { instanceId: 'i' }, { seriesCode: 'ultimate' }, 'seriesCode'],
+    ['the type of a topic', 'UpdateTopic', topic, { messageType: 'FIFO' }, 'messageType'],
+    ['a member of an entry', 'CreateInstance', {}, { tags: [{ key: 'a', color: 'b' }] }, 'tags[0].color'],
+    ['a parameter of the query', 'CreateInstance', {}, { clientToken: 'x' }, 'clientToken'],
+  ])('cannot change what an operation does not: %s', (_, action, path, body, field) => {
+    const { problems } = decoded(action, { path, body })
+    expect(problems.map((problem) => [problem.field, problem.kind])).toEqual([[field, 'unknown']])
+  })
+
+  it("may repeat the path, as Terraform's provider does", () => {
+    const body = { ...topic, messageType: 'NORMAL' }
     expect(inputOf('CreateTopic', { path: topic, body })).toEqual({ ...topic, messageType: 'NORMAL' })
+    expect(inputOf('DeleteTopic', { path: topic, body: { body: {} } })).toEqual(topic)
+    expect(inputOf('DeleteTopic', { path: topic, body: {} })).toEqual(topic)
+    expect(inputOf('DeleteTopic', { path: topic, body: { instanceId: topic.instanceId } })).toEqual(topic)
   })
 
   it('count null as not sent', () => {
@@ -227,26 +270,33 @@ describe('bodies', () => {
 
   it('cannot nest without end', () => {
     const nested = (levels: number): unknown => (levels === 0 ? 1 : { a: nested(levels - 1) })
-    expect(decoded('CreateTopic', { path: topic, body: nested(MAX_BODY_DEPTH) }).problems).toEqual([])
-    expect(decoded('CreateTopic', { path: topic, body: nested(MAX_BODY_DEPTH + 1) }).problems).toHaveLength(1)
+    const fields = (levels: number) =>
+      decoded('CreateTopic', { path: topic, body: nested(levels) }).problems.map(({ field }) => field)
+    expect([fields(MAX_BODY_DEPTH), fields(MAX_BODY_DEPTH + 1)]).toEqual([['a'], ['body']])
   })
 
-  it('are ignored where the operation takes none', () => {
-    expect(inputOf('DeleteTopic', { path: topic, body: { remark: 'x' } })).toEqual(topic)
-    expect(inputOf('DeleteTopic', { path: topic, body: [] })).toEqual(topic)
+  it('have no members where the operation takes none', () => {
+    expect(decoded('DeleteTopic', { path: topic, body: { remark: 'x' } }).problems).toEqual([
+      { field: 'remark', kind: 'unknown', rule: 'It would have no effect; nothing is taken there.' },
+    ])
   })
 
   it('cannot reach any prototype', () => {
     const body = JSON.parse(
       '{"__proto__":{"messageType":"FIFO"},"constructor":{"prototype":{"x":1}},"message":"m","userProperties":{"__proto__":{"polluted":true},"constructor":"c"}}',
     ) as unknown
-    const input = inputOf('VerifySendMessage', { path: topic, body })
+    const { input } = decoded('VerifySendMessage', { path: topic, body })
     expect(Object.keys(input)).toEqual(['message', 'userProperties', 'instanceId', 'topicName'])
     const properties = input['userProperties'] as object
     expect(Object.getPrototypeOf(properties)).toBe(Object.prototype)
     expect(Object.keys(properties)).toEqual(['__proto__', 'constructor'])
     expect(({} as Record<string, unknown>)['polluted']).toBeUndefined()
-    expect(inputOf('CreateTopic', { path: topic, body })).toEqual(topic)
+    expect(decoded('CreateTopic', { path: topic, body })).toEqual({
+      input: topic,
+      problems: ['__proto__', 'constructor', 'message', 'userProperties'].map((field) =>
+        expect.objectContaining({ field, kind: 'unknown' }),
+      ),
+    })
   })
 })
 

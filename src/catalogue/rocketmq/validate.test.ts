@@ -35,13 +35,6 @@ describe('CreateInstance', () => {
       },
     ],
     [
-      'members nobody knows',
-      (body) => {
-        body.productInfo.chargeType = 'x'
-        body.chargeType = { deep: [1] }
-      },
-    ],
-    [
       'a name in Chinese and one like an id',
       (body) => {
         body.instanceName = '测试_instance-1'
