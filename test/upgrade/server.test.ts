@@ -2,9 +2,13 @@
  * A whole server of now over homes of earlier programs: everything that does not depend on the time is as its API answered
  * then, clients connect with the passwords of then, and messages flow.
  */
+import { once } from 'node:events'
 import { rmSync } from 'node:fs'
+import { type AddressInfo, createServer } from 'node:net'
 import path from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
+import { LEDGER_FILE } from '../../src/ledger/sqlite.ts'
+import { openBinding } from '../../src/ledger/sqlite-binding.ts'
 import { clientOptions, receiveMany, rocketmq, sendMany } from '../support/client.ts'
 import { sdk, sdkClient, until } from '../support/sdk.ts'
 import { homeAt } from '../support/server.ts'
@@ -37,6 +41,37 @@ const kept = {
   group: ['consumerGroupId', 'deliveryOrderType', 'createTime', 'status', 'messageModel', 'topicName'],
 }
 
+/**
+ * An instance comes back on its port. Where something else has one of the ports of the fixture, the instances get others, by
+ * a change in the ledger; else the home is opened as it was left.
+ */
+async function moveTakenPorts(home: string): Promise<void> {
+  const { instances } = readFixture(fixtures[0]!).homes.stopped
+  const ports = Object.values(instances).map(({ answers }) =>
+    Number(answers.instance.networkInfo.endpoints[0].endpointUrl.split(':')[1]),
+  )
+  const free = await Promise.all(ports.map((port) => listened(port).catch(() => null)))
+  if (!free.includes(null)) return
+  const others = await Promise.all(ports.map(() => listened(0)))
+  // What a killed program leaves; a server removes it too.
+  rmSync(path.join(home, `${LEDGER_FILE}.lock`), { recursive: true, force: true })
+  const binding = openBinding(path.join(home, LEDGER_FILE))
+  const moves = ports.map((port, index) => `update instances set vpc_port = ${others[index]} where vpc_port = ${port}`)
+  binding.exec(`pragma locking_mode = exclusive; ${moves.join('; ')}`)
+  binding.close()
+}
+
+/** The port, once it was listened on and is free again. */
+async function listened(port: number): Promise<number> {
+  const server = createServer()
+  server.listen(port, '127.0.0.1')
+  await once(server, 'listening')
+  const { port: taken } = server.address() as AddressInfo
+  server.close()
+  await once(server, 'close')
+  return taken
+}
+
 const only = (from: any, names: readonly string[]): Record<string, unknown> =>
   Object.fromEntries(names.flatMap((name) => (from[name] === undefined ? [] : [[name, from[name]]])))
 
@@ -45,6 +80,7 @@ describe.each(cases)('a home of $fixture, $home, under a whole server', ({ fixtu
     const { keys, homes } = readFixture(fixture)
     const expected = homes[home]
     const place = homeAt(unpack(fixture, home))
+    await moveTakenPorts(place.home)
     ends.push(async () => {
       await place.close()
       rmSync(path.dirname(place.home), { recursive: true, force: true })
