@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { sleep, withGantry } from '../support/gantry.mjs'
+import { collectGarbage } from '../support/inspector.mjs'
 import { holds, tellMemory } from '../support/memory.mjs'
 import { median } from '../support/numbers.mjs'
 import { groupsOfSoak, startLoad, topicsOfSoak } from '../support/soak-load.mjs'
@@ -23,9 +24,9 @@ export default {
   onlyByName: true,
   limitMs: ({ minutes = defaultMinutes }) => minutes * 60_000 + startAndStopMs,
   async run({ source, quick, say, write, machine, minutes = quick ? 1 : defaultMinutes }) {
-    const samples = await withGantry(source, (gantry) => soak({ source, gantry, minutes, say }))
+    const { samples, collected } = await withGantry(source, (gantry) => soak({ source, gantry, minutes, say }))
     const found = judged(samples)
-    if (write) writeSoak({ machine, minutes, perSecond, samples, found })
+    if (write) writeSoak({ machine, minutes, perSecond, samples, found, collected })
     return [
       { what: 'Resident memory of the broker process, last quarter', value: found.broker.level, unit: 'MB' },
       { what: 'Growth of it over the second half', value: found.broker.slopePerHour, unit: 'MB an hour' },
@@ -73,7 +74,12 @@ async function soak({ source, gantry, minutes, say }) {
     })()
     await Promise.race([sampling, done])
     await api.getInstance(id)
-    return samples
+    const { broker: before } = samples.at(-1)
+    await collectGarbage(pids.broker)
+    await sleep(sampleMs)
+    const { resident, heapUsed, arrayBuffers } = holds(pids.broker, fileOf('broker'))
+    say(`before a collection ${Math.round(before.resident)} MB, after it ${Math.round(resident)} MB`)
+    return { samples, collected: { minute: minutes, resident, heapUsed, arrayBuffers } }
   } finally {
     ends.abort()
     rmSync(folder, { recursive: true, force: true })

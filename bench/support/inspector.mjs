@@ -26,6 +26,18 @@ export async function profiled(pid, work, intervalMicros = 500) {
   }
 }
 
+/** Has a process collect all its garbage, so that what it holds then is held for a reason. */
+export async function collectGarbage(pid) {
+  process.kill(pid, 'SIGUSR1')
+  const session = await open(await within(untilTarget()))
+  try {
+    await session.ask('HeapProfiler.enable')
+    await session.ask('HeapProfiler.collectGarbage')
+  } finally {
+    session.close()
+  }
+}
+
 /** Evaluates an expression in a process that knows nothing of it; answers its value. The expression closes the inspector. */
 export async function told(pid, expression) {
   for (let tries = 0; await targetOn(port); tries++) {

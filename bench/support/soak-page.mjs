@@ -12,12 +12,12 @@ const begin = '<!-- soak -->'
 const end = '<!-- /soak -->'
 
 /** Writes the figures, the plot, and the section into the page that is there. */
-export function writeSoak({ machine, minutes, perSecond, samples, found }) {
+export function writeSoak({ machine, minutes, perSecond, samples, found, collected }) {
   const { sent, received, failed } = samples.at(-1)
   const { date, commit, node } = machine
   writeFileSync(
     dataFile,
-    `${JSON.stringify({ date, commit, node, minutes, perSecond, sent, received, failed, found }, null, 2)}\n`,
+    `${JSON.stringify({ date, commit, node, minutes, perSecond, sent, received, failed, found, collected }, null, 2)}\n`,
   )
   const line = (label, of) => ({ label, points: samples.map((sample) => ({ x: sample.minute, y: of(sample) })) })
   writeFileSync(
@@ -45,7 +45,7 @@ export function writeSoak({ machine, minutes, perSecond, samples, found }) {
 /** Empty when no soak was written yet. */
 export function soakSection() {
   if (!existsSync(dataFile)) return ''
-  const { date, commit, node, minutes, perSecond, sent, received, failed, found } = JSON.parse(
+  const { date, commit, node, minutes, perSecond, sent, received, failed, found, collected } = JSON.parse(
     readFileSync(dataFile, 'utf8'),
   )
   const { broker, management } = found
@@ -60,9 +60,10 @@ ${figure(perSecond)} messages of 1 KiB a second for ${figure(minutes)} minutes: 
 again, 15 % FIFO with an orderly group, 10 % DELAY, 5 % TRANSACTION; two consumers a group, each with a new connection every two minutes.
 Every ten seconds both processes say what they hold. Measured on ${date} at commit ${commit}, Node ${node}, by \`npm run bench -- soak --write\`.
 
-The broker process levels off at ${figure(broker.level)} MB, which it came within 5 % of in minute ${figure(broker.reachedMinute)}; over the second half it ${growth(broker)}.
+The broker process levels off at ${figure(broker.level)} MB, which it came within 5 % of in minute ${figure(broker.reachedMinute)}; in the second half it ${growth(broker)}.
 ${figure(broker.last.arrayBuffers)} MB of it are buffers, nearly all of them the most recent records, of which a process keeps 64 MiB so that a message just sent is
-delivered from memory; what is young takes ${figure(broker.last.heapTotal)} MB of heap, of which ${figure(broker.last.heapUsed)} MB were in use at the end. The
+delivered from memory. The rest is heap that is not collected before there is need. Made to collect it in minute ${figure(collected.minute)}, the process
+held ${figure(collected.resident)} MB, of which ${figure(collected.arrayBuffers)} MB buffers and ${figure(collected.heapUsed)} MB heap in use: nothing piles up with the messages. The
 management server levels off at ${figure(management.level)} MB and ${growth(management)}. Descriptors: at most ${broker.descriptors} and ${management.descriptors}. Of
 ${figure(sent)} messages sent and ${figure(received)} deliveries ${failed === 0 ? 'no call failed' : `${failed} calls failed`}.
 
