@@ -230,6 +230,31 @@ describe('numbers and texts', () => {
 })
 
 describe('receipt handles', () => {
+  const key = { words: new Uint32Array([1, 2, 3, 4]), unsigned: new Set([7]) }
+
+  it('are made by nobody else: one that is changed anywhere, or has another key, names nothing', () => {
+    const handle = formatHandle({ subscriptionId: 3, queueId: 1, offset: 40, attempt: 1, session: 99 }, key)
+    expect(handle).toMatch(/^g2\.3\.1\.14\.1\.2r\.[0-9a-z]+\.[0-9a-z]+$/)
+    for (let at = 3; at < handle.length; at++) {
+      for (const letter of '0123456789abcdefghijklmnopqrstuvwxyz') {
+        if (letter === handle[at] || handle[at] === '.') continue
+        expect(parseHandle(`${handle.slice(0, at)}${letter}${handle.slice(at + 1)}`, key)).toBeNull()
+      }
+    }
+    expect(parseHandle(handle, { ...key, words: new Uint32Array([1, 2, 3, 5]) })).toBeNull()
+  })
+
+  it('without a MAC are taken of the sessions that made none, and of no others', () => {
+    expect(parseHandle('g1.3.1.14.1.7', key)).toEqual({
+      subscriptionId: 3,
+      queueId: 1,
+      offset: 40,
+      attempt: 1,
+      session: 7,
+    })
+    expect(parseHandle('g1.3.1.14.1.8', key)).toBeNull()
+  })
+
   it('name the delivery they were made for', () => {
     const name = fc.record({
       subscriptionId: whole,
@@ -240,20 +265,27 @@ describe('receipt handles', () => {
     })
     fc.assert(
       fc.property(name, (each) => {
-        expect(parseHandle(formatHandle(each))).toEqual(each)
+        expect(parseHandle(formatHandle(each, key), key)).toEqual(each)
       }),
     )
   })
 
-  it.each(['', 'g1', 'g1.1.2.3.4', 'g1.1.2.3.4.5.6', 'g2.1.2.3.4.5', 'g1.1.2.-3.4.5', 'g1.1.2.3.4.5 ', 'G1.1.2.3.4.5'])(
-    '%j is none',
-    (handle) => expect(parseHandle(handle)).toBeNull(),
-  )
+  it.each([
+    '',
+    'g1',
+    'g1.1.2.3.4',
+    'g1.1.2.3.4.5.6',
+    'g2.1.2.3.4.5',
+    'g1.1.2.-3.4.5',
+    'g1.1.2.3.4.5 ',
+    'G1.1.2.3.4.5',
+    'g1.1.2.3.4.5',
+  ])('%j is none', (handle) => expect(parseHandle(handle, key)).toBeNull())
 
   it('are none of somebody else', () => {
     fc.assert(
       fc.property(fc.string(), (handle) => {
-        expect(parseHandle(handle)).toBeNull()
+        expect(parseHandle(handle, key)).toBeNull()
       }),
     )
   })

@@ -11,6 +11,7 @@
  * due when, who was heard, token buckets.
  */
 
+import { type HandleKey, noHandleKey } from './consuming/handle.ts'
 import type { GroupSettings, TopicSettings } from './events.ts'
 import type { Filter, SqlFilter } from './filters/filter.ts'
 import { noTransactions, type Transactions } from './open-transactions.ts'
@@ -44,6 +45,8 @@ export interface BrokerState {
   liteTopicCount: number
 
   // Volatile from here on.
+  /** Of receipt handles; set when the broker opens. */
+  handleKey: HandleKey
   /** Deliveries by the time at which they become visible again. */
   readonly deliveries: DeadlineHeap<Lease>
   /** Waiting receives by the time at which they end with nothing. */
@@ -208,6 +211,7 @@ export function emptyState(): BrokerState {
     firedDueMs: 0,
     transactions: noTransactions(),
     liteTopicCount: 0,
+    handleKey: noHandleKey,
     deliveries: new DeadlineHeap(),
     waiting: new DeadlineHeap(),
     owned: new Map(),

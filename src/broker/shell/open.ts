@@ -25,6 +25,7 @@ import { openLog } from '../log/log.ts'
 import { type LookupIndex, openLookupIndex } from '../log/lookup/lookup-index.ts'
 import { openQueueIndex } from '../log/queue-index.ts'
 import { BrokerShell } from './broker-shell.ts'
+import { openHandleKey } from './handle-key.ts'
 import { SteadyTime } from './time.ts'
 import { inTurns, type TurnBudget, turnBudgetOf } from './turn-budget.ts'
 
@@ -44,6 +45,8 @@ export interface OpenBrokerOptions {
   readonly segmentBytes?: number
   /** Finds the keys in a stored payload, which is opaque to the broker; without it no message is found by key. */
   readonly keysIn?: TermSources['keysIn']
+  /** 16 bytes for the key of receipt handles where the folder has none; drawn from the world's chance unless given. */
+  readonly handleKey?: Uint8Array
   /** Entries of the look-up index in memory; its own default unless given. */
   readonly lookupTableEntries?: number
 }
@@ -93,6 +96,12 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
     })
     await recover(known, opened, index, lookups, turns)
     lookups.begin()
+    state.handleKey = await openHandleKey({
+      disk,
+      directory: options.directory,
+      draw: () => options.handleKey ?? random.bytes(16),
+      state,
+    })
     const time = new SteadyTime(clock, state.lastAt)
     await inTurns(turns, refreshRenewable(state, time.now()))
     return new BrokerShell({

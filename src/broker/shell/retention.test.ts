@@ -56,7 +56,7 @@ describe('retention', () => {
     await clock.advance(2 * HOUR)
     expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
     expect(broker.usage().storedBytes).toBeLessThan(held / 4)
-    expect(await files()).toEqual(['0000002.segment', 'checkpoint', 'checkpoint.previous'])
+    expect(await files()).toEqual(['0000002.segment', 'checkpoint', 'checkpoint.previous', 'handle.key'])
     expect(await before).toContain('0000001.segment')
     await sendMany(3)
     await restart()

@@ -1,6 +1,21 @@
 /** What a consumer says of a delivery, in time and too late. */
 import { describe, expect, it } from 'vitest'
-import { ack, broker, change, clock, HOUR, receive, send, sendMany, settled, text, useBroker } from '../test-broker.ts'
+import {
+  ack,
+  broker,
+  change,
+  clock,
+  disk,
+  HOUR,
+  open,
+  receive,
+  restart,
+  send,
+  sendMany,
+  settled,
+  text,
+  useBroker,
+} from '../test-broker.ts'
 
 useBroker()
 
@@ -90,4 +105,61 @@ describe('changing the invisible time', () => {
       expect(await broker.ack({ ...request, handles: [handle] })).toEqual([{ outcome: 'expired' }])
     },
   )
+})
+
+describe('a handle', () => {
+  const request = { group: 'group', topic: 'topic', clientId: 'client' }
+  const parts = (handle: string) => handle.split('.')
+  const ackHandle = async (handle: string) => (await broker.ack({ ...request, handles: [handle] }))[0]!.outcome
+
+  it('that was made up from another one acknowledges, prolongs and moves nothing', async () => {
+    await sendMany(2)
+    const [held, other] = await receive()
+    const made = parts(held!.handle)
+    // The other delivery's place, under the same attempt and session.
+    made[2] = parts(other!.handle)[2]!
+    made[3] = parts(other!.handle)[3]!
+    const forged = made.join('.')
+    expect(await ackHandle(forged)).toBe('expired')
+    expect((await broker.changeInvisible({ ...request, handle: forged, invisibleMs: HOUR })).outcome).toBe('expired')
+    await broker.forwardToDeadLetter({ ...request, handle: forged, messageId: '' })
+    // Without a MAC, as an earlier program wrote it.
+    expect(await ackHandle(`g1.${parts(other!.handle).slice(1, 6).join('.')}`)).toBe('expired')
+    await clock.advance(30_000)
+    expect((await receive()).map(({ attempt }) => attempt)).toEqual([2, 2])
+  })
+
+  it('is good for any member of the group, and for no other group or topic', async () => {
+    await send()
+    const [delivery] = await receive()
+    const { handle } = delivery!
+    expect(await broker.ack({ ...request, group: 'another', handles: [handle] })).toEqual([{ outcome: 'expired' }])
+    expect(await broker.ack({ ...request, topic: 'another', handles: [handle] })).toEqual([{ outcome: 'expired' }])
+    expect(await broker.ack({ ...request, clientId: 'another', handles: [handle] })).toEqual([{ outcome: 'done' }])
+  })
+
+  it('is good after a restart; with another key it is not, and the message comes again', async () => {
+    await sendMany(2)
+    const [one, two] = await receive()
+    await restart()
+    expect(await ack(one!)).toBe('done')
+    await broker.close()
+    await disk.unlink('/instance/handle.key')
+    await open()
+    expect(await ack(two!)).toBe('expired')
+    await clock.advance(30_000)
+    expect((await receive()).map(({ attempt }) => attempt)).toEqual([2])
+  })
+
+  it('of a program that made none with a MAC is good until the next restart', async () => {
+    await sendMany(2)
+    const [one, two] = await receive()
+    const unsigned = (handle: string) => `g1.${parts(handle).slice(1, 6).join('.')}`
+    await broker.close()
+    await disk.unlink('/instance/handle.key')
+    await open()
+    expect(await ackHandle(unsigned(one!.handle))).toBe('done')
+    await restart()
+    expect(await ackHandle(unsigned(two!.handle))).toBe('expired')
+  })
 })

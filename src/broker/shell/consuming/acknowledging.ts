@@ -69,11 +69,11 @@ export class Acknowledging {
         code: codes.badRequest,
         message: `an acknowledgement names at most ${limits.handlesPerAck} deliveries; this one names ${request.handles.length}`,
       })
-    const { subscriptions } = this.#context
+    const { state, subscriptions } = this.#context
     const at = this.#context.now()
     const live = new Map<Subscription, Lease[]>()
     const found = request.handles.map((handle, i) => {
-      const name = parseHandle(handle)
+      const name = parseHandle(handle, state.handleKey)
       const each = findDelivery(subscriptions.find(request, name, request.liteTopics?.[i]), name, at)
       if (each.kind !== 'live') return each
       const { subscription } = each.lease
@@ -95,7 +95,7 @@ export class Acknowledging {
 
   async changeInvisible(request: ChangeInvisibleRequest): Promise<HandleOutcome & { handle: string }> {
     const at = this.#context.now()
-    const name = parseHandle(request.handle)
+    const name = parseHandle(request.handle, this.#context.state.handleKey)
     const subscription = this.#context.subscriptions.find(request, name, request.liteTopic)
     const suspends = request.suspend === true && subscription !== undefined && subscription.topic.parent !== null
     if (suspends && isSuspended(subscription, name)) {
@@ -117,12 +117,13 @@ export class Acknowledging {
   }
 
   async forwardToDeadLetter(request: ForwardRequest): Promise<void> {
-    const { subscriptions } = this.#context
+    const { state, subscriptions } = this.#context
     try {
+      const name = parseHandle(request.handle, state.handleKey)
       const lease =
         request.handle === ''
           ? await this.#ownedByMessageId(request)
-          : leaseOf(subscriptions.find(request, parseHandle(request.handle), request.liteTopic), request.handle)
+          : leaseOf(subscriptions.find(request, name, request.liteTopic), name)
       if (lease) await this.#context.deadLetters.moveToDeadLetter(lease)
       if (lease?.subscription.group.settings.orderly) this.#context.attend(lease.subscription)
     } catch (error) {
@@ -150,8 +151,7 @@ export class Acknowledging {
 }
 
 /** The delivery a handle names, also after its deadline as long as it was not delivered again. */
-function leaseOf(subscription: Subscription | undefined, handle: string): Lease | null {
-  const name = parseHandle(handle)
+function leaseOf(subscription: Subscription | undefined, name: DeliveryName | null): Lease | null {
   if (!name || name.subscriptionId !== subscription?.id) return null
   const lease = subscription.cursors[name.queueId]?.leases.get(name.offset)
   return lease && !lease.acked && isNamed(lease, name) ? lease : null

@@ -4,7 +4,7 @@
  */
 import type { Delivery, ReceiveBudget } from '../../broker.ts'
 import { decideDeadline, decideReturned, expireNow, nameOf } from '../../core/consuming/deliveries.ts'
-import { formatHandle } from '../../core/consuming/handle.ts'
+import { formatHandle, type HandleKey } from '../../core/consuming/handle.ts'
 import { attemptToTell } from '../../core/consuming/orderly.ts'
 import type { BrokerEvent, DeliveryEvent, MessageEvent, MessageName } from '../../core/events.ts'
 import { type Filter, matches } from '../../core/filters/filter.ts'
@@ -75,7 +75,8 @@ export class Delivering {
     let extra = 0
     messages.forEach((message, i) => {
       const entry = leased.entries[i]!
-      if (isMatch(message)) deliveries.push(deliveryOf(subscription, leased, entry, message))
+      if (isMatch(message))
+        deliveries.push(deliveryOf(subscription, leased, entry, message, this.#context.state.handleKey))
       else if (isHeld(subscription, leased, entry)) unwanted.push(nameOf(entry))
       extra += units(message.bodyBytes) - 1
     })
@@ -149,6 +150,7 @@ export function deliveryOf(
   leased: DeliveryEvent,
   entry: DeliveryEvent['entries'][number],
   message: MessageEvent,
+  key: HandleKey,
 ): Delivery {
   return {
     messageId: message.messageId,
@@ -156,13 +158,16 @@ export function deliveryOf(
     queueId: entry.queueId,
     offset: entry.offset,
     attempt: attemptToTell(subscription, entry),
-    handle: formatHandle({
-      subscriptionId: leased.subscriptionId,
-      queueId: entry.queueId,
-      offset: entry.offset,
-      attempt: entry.attempt,
-      session: leased.session,
-    }),
+    handle: formatHandle(
+      {
+        subscriptionId: leased.subscriptionId,
+        queueId: entry.queueId,
+        offset: entry.offset,
+        attempt: entry.attempt,
+        session: leased.session,
+      },
+      key,
+    ),
     storeTimeMs: message.storeTimeMs,
     invisibleMs: leased.deadline - leased.at,
     deadLetterOf: message.origin,

@@ -201,13 +201,13 @@ export class LiteServing {
 
   /** What of the batch the client still gets: nothing once it disconnected, or lost the lite topic while the messages were read. */
   #toGive(poll: LitePoll, { subscription, leased }: LiteBatch, messages: readonly MessageEvent[]): Delivery[] {
-    const { delivering, throughput } = this.#context
+    const { delivering, state, throughput } = this.#context
     const given = poll.signal.aborted || !this.#taking.isSubscribed(poll.client, subscription) ? [] : messages
     if (given.length < leased.entries.length) delivering.giveBack(subscription, leased, given.length)
     let extra = 0
     for (const { bodyBytes } of given) extra += units(bodyBytes) - 1
     throughput.spendReceive(subscription, extra, this.#context.now())
-    return given.map((message, i) => deliveryOf(subscription, leased, leased.entries[i]!, message))
+    return given.map((message, i) => deliveryOf(subscription, leased, leased.entries[i]!, message, state.handleKey))
   }
 
   #serveLater(client: LiteClient, at: number): void {
