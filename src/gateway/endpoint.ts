@@ -40,7 +40,10 @@ export function admit(endpoint: Endpoint, connection: Connection, credentials: C
   const stopped = denyStopped(endpoint)
   if (stopped !== null) return stopped
   const wrong = endpoint.authenticator?.check(credentials.authorization, credentials.dateTime) ?? null
-  if (wrong !== null) return { why: 'unauthorized', message: wrong }
+  if (wrong !== null) {
+    if (wrong.guessed !== null) connection.guessed(wrong.guessed)
+    return { why: 'unauthorized', message: wrong.message }
+  }
   if (connection.admit()) return null
   return {
     why: 'over-limit',

@@ -56,6 +56,7 @@ export class InboundConnection implements ServingConnection {
   #cancelTimer: Cancel | null
   #cancelHandshake: Cancel | null = null
   #cancelOverflow: Cancel | null = null
+  #cancelSlow: Cancel | null = null
   #draining = false
   readonly #arrivedAt: number
   /** Whether it has made a valid call, and found a slot. */
@@ -107,6 +108,11 @@ export class InboundConnection implements ServingConnection {
 
   admit(): boolean {
     return this.#place === 'within' || this.#takePlace()
+  }
+
+  guessed(username: string): void {
+    // Node's HTTP/2 and others send what was answered before the connection ends.
+    if (this.#listener.bounds.wrongPasswords.note(this.remoteAddress, username)) this.drain()
   }
 
   hold(bytes: number): boolean {
@@ -250,7 +256,14 @@ export class InboundConnection implements ServingConnection {
       return
     }
     this.#describe()
-    this.served = protocol.serve(socket, this)
+    if (!this.#listener.bounds.wrongPasswords.isSlow(this.remoteAddress)) {
+      this.served = protocol.serve(socket, this)
+      return
+    }
+    this.#cancelSlow = this.#gateway.clock.after(this.#gateway.limits.slowMs, () => {
+      if (this.#draining || socket.destroyed) this.destroy()
+      else this.served = protocol.serve(socket, this)
+    })
   }
 
   #describe(): void {
@@ -265,6 +278,7 @@ export class InboundConnection implements ServingConnection {
     this.#cancelTimer = null
     this.#cancelHandshake?.()
     this.#cancelOverflow?.()
+    this.#cancelSlow?.()
     this.served?.destroy()
     this.#held?.close()
     this.#listener.forget(this)

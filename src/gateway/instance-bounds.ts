@@ -2,10 +2,12 @@
  * What one instance may hold of what its process has, over all its endpoints: connections, places of strangers, bytes of
  * requests. What the process has is shared by the rule of `shares.ts`: an instance that is attacked fills its own part.
  */
+import type { Clock } from '../world/world.ts'
 import { ConnectionLimit } from './connection-limit.ts'
 import type { GatewayLimits } from './limits.ts'
 import { Share } from './shares.ts'
 import { Strangers } from './strangers.ts'
+import { WrongPasswords } from './wrong-passwords.ts'
 
 /** Of the whole process. */
 export class ProcessBounds {
@@ -26,6 +28,7 @@ export class InstanceBounds {
   readonly connections: ConnectionLimit
   readonly strangers: Strangers
   readonly heldBytes: Share
+  readonly wrongPasswords: WrongPasswords
 
   constructor(
     process: ProcessBounds,
@@ -34,6 +37,9 @@ export class InstanceBounds {
       readonly maxConnections: number
       /** Connections beyond, that are let in for as long as it takes to tell them. */
       readonly overflow: number
+      readonly clock: Clock
+      /** Told once of each burst of wrong passwords. */
+      readonly tell: (sentence: string) => void
     },
   ) {
     const { maxStrangersPerInstance, maxHeldBytesPerInstance } = process.limits
@@ -44,6 +50,7 @@ export class InstanceBounds {
     })
     this.strangers = new Strangers({ most: maxStrangersPerInstance, parent: process.strangers })
     this.heldBytes = new Share({ most: maxHeldBytesPerInstance, parent: process.heldBytes })
+    this.wrongPasswords = new WrongPasswords(options.clock, options.tell)
   }
 
   /** Once its endpoints are closed. */

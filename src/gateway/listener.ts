@@ -65,7 +65,13 @@ export class Listener<Context> implements OpenPort<Context> {
     this.#gateway = gateway
     this.#policy = policy
     this.bounds =
-      policy.bounds ?? new InstanceBounds(gateway.bounds, { maxConnections: defaultMaxConnections, overflow: 0 })
+      policy.bounds ??
+      new InstanceBounds(gateway.bounds, {
+        maxConnections: defaultMaxConnections,
+        overflow: 0,
+        clock: gateway.clock,
+        tell: (sentence) => gateway.onError(sentence, 'credentials'),
+      })
     this.#server = createServer({ noDelay: true, keepAlive: true, keepAliveInitialDelay: 60_000 }, (socket) =>
       this.#onSocket(socket),
     )
@@ -156,7 +162,9 @@ export class Listener<Context> implements OpenPort<Context> {
       return
     }
     const connection = new InboundConnection(this.#gateway, this, socket, address)
-    if (!this.bounds.strangers.enter(connection, address)) {
+    const { strangers, wrongPasswords } = this.bounds
+    const most = wrongPasswords.isSlow(address) ? this.#gateway.limits.maxSlowStrangers : undefined
+    if (!strangers.enter(connection, address, most)) {
       connection.destroy()
       this.#gateway.refused++
       return

@@ -40,6 +40,8 @@ export interface Connection {
    * there is none: it is closed soon, and its calls are to be refused with that reason. Asked for every call.
    */
   admit(): boolean
+  /** A call came with a password that is not the named account's; the connection may end after its answer. */
+  guessed(username: string): void
 }
 
 /** What a protocol that serves a connection may ask of it and must tell it. */

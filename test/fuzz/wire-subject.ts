@@ -84,6 +84,7 @@ export class WireSubject {
         localPort: 7801,
         encrypted: false,
         admit: () => true,
+        guessed: () => {},
         owner: this,
         closed: false,
       },

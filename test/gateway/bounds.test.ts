@@ -15,9 +15,12 @@ import { GrpcHost, type NoteHandlers, noteCodec, notes } from '../grpc/harness.t
 
 let clock: SimulatedClock
 let host: GrpcHost
+/** Bursts of wrong passwords. */
+let told: string[]
 const sockets: (Socket | ClientHttp2Session)[] = []
 beforeEach(() => {
   clock = new SimulatedClock()
+  told = []
 })
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy()
@@ -46,7 +49,10 @@ async function serve(
   host = new GrpcHost({
     services: [
       notes(handlers, ({ metadata, connection }) => {
-        if (metadata['x-word'] !== 'right') return { replies: [{ text: 'who are you' }] }
+        if (metadata['x-word'] !== 'right') {
+          connection.guessed('user')
+          return { replies: [{ text: 'who are you' }] }
+        }
         return connection.admit() ? null : { replies: [{ text: 'too many' }] }
       }),
     ],
@@ -57,7 +63,12 @@ async function serve(
     },
   })
   const instance = async (name: string): Promise<Instance> => {
-    const bounds = new InstanceBounds(host.gateway.bounds, { maxConnections, overflow: 2 })
+    const bounds = new InstanceBounds(host.gateway.bounds, {
+      maxConnections,
+      overflow: 2,
+      clock,
+      tell: (sentence) => told.push(sentence),
+    })
     return { bounds, port: await host.listen({ host: '127.0.0.1', port: 0, context: name, bounds }) }
   }
   return [await instance('attacked'), await instance('other')]
@@ -233,5 +244,39 @@ describe('bytes of requests', () => {
     for (const go of waiting) go()
     expect(await Promise.all(answers)).toEqual(['390000', '390000'])
     expect(host.stats().heldBytes).toBe(0)
+  })
+})
+
+describe('passwords that are guessed', () => {
+  it('slow their network down: a try ends its connection, few wait at a time, and the right one passes', async () => {
+    const [attacked, other] = await serve({ maxSlowStrangers: 4, slowMs: 1000 })
+    const inside = dial(attacked)
+    expect(await ask(inside)).toBe('hello')
+    const guessing = dial(attacked)
+    for (let tries = 0; tries < 20; tries++) expect(await ask(guessing, 'in', 'wrong')).toBe('who are you')
+    const closed = new Promise((resolve) => guessing.on('close', resolve))
+    expect(await ask(guessing, 'in', 'wrong')).toBe('who are you')
+    await closed
+    expect(told).toEqual([expect.stringMatching(/^20 wrong credentials for user "user" came from 127.0.0.1/)])
+    // Whoever is inside, and the other instance, notice nothing.
+    expect([await ask(inside), await ask(dial(other))]).toEqual(['hello', 'hello'])
+    // The next ones wait, no more than four at a time; with the right word they are let in after that.
+    const crowd = Array.from({ length: 12 }, () => silent(attacked))
+    await until(() => crowd.filter(({ gone }) => gone).length === 8)
+    const right = dial(attacked)
+    const answer = ask(right)
+    await until(() => crowd.filter(({ gone }) => gone).length === 9)
+    await until(() => attacked.bounds.strangers.count === 4)
+    let answered = false
+    void answer.then(() => {
+      answered = true
+    })
+    for (let turns = 0; turns < 50; turns++) await turn()
+    expect(answered).toBe(false)
+    await clock.advance(1000)
+    expect(await answer).toBe('hello')
+    expect(told).toHaveLength(1)
+    await clock.advance(60_000)
+    expect(await ask(dial(attacked))).toBe('hello')
   })
 })

@@ -312,7 +312,7 @@ describe('one port', () => {
 
   it('takes so many connections with a call and no more, and again when one has gone', async () => {
     await serve(who)
-    const bounds = new InstanceBounds(host.gateway.bounds, { maxConnections: 2, overflow: 1 })
+    const bounds = new InstanceBounds(host.gateway.bounds, { maxConnections: 2, overflow: 1, clock, tell: () => {} })
     const handle = await host.listen({ host: '127.0.0.1', port: 0, context: 'ctx', bounds })
     const dial = () => http2(handle.port)
     const first = dial()

@@ -151,6 +151,7 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
       localPort: 0,
       encrypted: false,
       admit: () => true,
+      guessed: () => {},
     }
     const abort = new AbortController()
     this.signal = abort.signal

@@ -94,6 +94,32 @@ it('groups made by use have places of their own, which neither take nor are take
   expect(await poll('fourth')).toMatchObject({ code: 40401 })
 })
 
+it('credentials that were seen end with their date, whatever zone it may be of', async () => {
+  await start()
+  const { authorization, 'x-mq-date-time': date } = (await dial(instance.guardedPort)).headers('Heartbeat', 3000)
+  const replay = async () => {
+    const headers = { authorization, 'x-mq-date-time': date }
+    const thief = await DriverClient.dial('go', {
+      port: instance.guardedPort,
+      tls: false,
+      clock: instance.clock,
+      headers,
+    })
+    drivers.push(thief)
+    return (await thief.heartbeat('group', 1)).status
+  }
+  expect((await replay())?.code).toBe(20000)
+  // Written as local time in UTC+8 with a literal Z: it could be the time of UTC-12.
+  await instance.clock.advance(20 * 3_600_000)
+  expect((await replay())?.code).toBe(20000)
+  await instance.clock.advance(3_600_000)
+  expect(await replay()).toMatchObject({
+    code: 40100,
+    message: expect.stringMatching(/x-mq-date-time .*set the client's clock/),
+  })
+  expect((await (await dial(instance.guardedPort)).heartbeat('group', 1)).status?.code).toBe(20000)
+})
+
 describe('an instance that is stopped', () => {
   it('refuses every client with 40200, keeps everything, and serves again when it is renewed', async () => {
     await start()

@@ -1,5 +1,6 @@
 /** An instance with a clock of its own and official clients on it, which end before it does. */
 import type { InstanceSpec } from '../../src/model/instances.ts'
+import { realClock } from '../../src/world/real.ts'
 import { clientOptions, rocketmq } from '../support/client.ts'
 import { DrivenInstance, turns } from '../wire/driver/instance.ts'
 
@@ -12,7 +13,7 @@ export class BoughtInstance {
   }
 
   static async start(spec: Partial<InstanceSpec> = {}): Promise<BoughtInstance> {
-    return new BoughtInstance(await DrivenInstance.start(spec))
+    return new BoughtInstance(await DrivenInstance.start(spec, realClock.now()))
   }
 
   /** One try for each send, so that a refusal is seen and not retried. */

@@ -43,6 +43,8 @@ export class InstanceEndpoints {
     this.#bounds = new InstanceBounds(context.gateway.bounds, {
       maxConnections: spec.maxConnections,
       overflow: overflowConnections,
+      clock: context.clock,
+      tell: (sentence) => context.report(`Instance ${spec.instanceId}: ${sentence}`),
     })
   }
 
@@ -115,7 +117,7 @@ export class InstanceEndpoints {
   #configure(endpoint: BrokerEndpoint, spec: InstanceSpec, listen: ListenSpec, before: ListenSpec): void {
     const { clock } = this.#context
     const free = listen.kind === 'vpc' && spec.vpcAuthFree
-    endpoint.authenticator = free ? null : createAuthenticator(spec.accounts)
+    endpoint.authenticator = free ? null : createAuthenticator(spec.accounts, clock)
     endpoint.serving = spec.serving
     endpoint.maxConnections = spec.maxConnections
     if (before.bandwidthMbps === listen.bandwidthMbps) return

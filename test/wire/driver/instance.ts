@@ -48,9 +48,10 @@ export class DrivenInstance {
     this.guardedPort = spec.listen[1]!.port
   }
 
-  static async start(more: Partial<InstanceSpec> = {}): Promise<DrivenInstance> {
+  /** Official clients write the machine's time into their credentials: for them the clock begins at `startMs`. */
+  static async start(more: Partial<InstanceSpec> = {}, startMs?: number): Promise<DrivenInstance> {
     const folder = await mkdtemp(path.join(tmpdir(), 'gantry-driver-'))
-    const clock = new SimulatedClock()
+    const clock = new SimulatedClock(startMs)
     const reported: unknown[] = []
     const disk = new WatchedDisk(realWorld().disk)
     const host = await hostOver(folder, { ...realWorld(), clock, disk }, (error) => reported.push(error))

@@ -105,6 +105,7 @@ class World {
         remotePort: 1,
         encrypted: false,
         admit: () => more.overLimit !== true,
+        guessed: () => {},
       },
       remainingMs: () => more.remainingMs ?? 3000,
       signal: ended.signal,
