@@ -161,6 +161,7 @@ export class BrokerShell implements Broker {
       commit: (events: readonly BrokerEvent[]) => writing.commit(events),
       tryCommit: (events: readonly BrokerEvent[]) => writing.tryCommit(events),
       durable: () => writing.durable(),
+      promised: () => this.#journal.durable,
       stopped: () => writing.stopped,
       failed: () => this.#journal.failed !== null,
       retentionMs: () => this.#settings.retentionMs,
@@ -180,7 +181,6 @@ export class BrokerShell implements Broker {
     const subscriptions = new Subscriptions({
       ...common,
       maxGroupsMadeByUse: () => this.#settings.maxGroupsMadeByUse ?? null,
-      promised: () => this.#journal.durable,
     })
     this.#subscriptions = subscriptions
     this.#liveness = new ClientLiveness(common)

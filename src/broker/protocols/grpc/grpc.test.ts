@@ -499,6 +499,15 @@ describe('Telemetry', () => {
   })
 
   it.each([
+    [1, 1],
+    [7, 7],
+    [0, 3],
+  ])('leaves a producer that was configured with %s attempts at %s', async (maxAttempts, told) => {
+    const reply = await settings({ publishing: { topics: [{ name: 'normal' }] }, backoffPolicy: { maxAttempts } })
+    expect(reply.settings.backoffPolicy).toMatchObject({ maxAttempts: told, exponentialBackoff: { multiplier: 2 } })
+  })
+
+  it.each([
     ['JAVA', 'customizedBackoff'],
     ['PYTHON', 'customizedBackoff'],
     ['HTTP', 'exponentialBackoff'],

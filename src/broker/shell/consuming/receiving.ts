@@ -47,6 +47,8 @@ export interface ReceivingContext {
   retentionMs(): number
   now(): number
   tryCommit(events: readonly BrokerEvent[]): boolean
+  /** The promise of what was committed last; rejects when the log fails. */
+  promised(): Promise<void>
   /** A subscription to a lite topic may have something to deliver. */
   liteReady(subscription: Subscription): void
   /** What it has could not be read. */
@@ -246,8 +248,11 @@ export class Receiving {
   async #deliver(poll: Poll, leased: DeliveryEvent): Promise<void> {
     const { delivering, subscriptions } = this.#context
     const { subscription } = poll
+    // Of the record that was just written: a delivery that is handed over counts, also after a kill (docs/decisions/0002-broker-core.md).
+    const durable = this.#context.promised()
     try {
       const messages = await delivering.read(poll, leased)
+      await durable
       await subscriptions.settled(subscription.group)
       const matched = sqlOf(poll.filter) ? await delivering.evaluate(poll.filter, messages) : null
       const isMatch = (message: MessageEvent) => (matched ? matched.has(message) : matches(poll.filter, message))

@@ -18,6 +18,8 @@ export interface LiteContext {
   commit(events: readonly BrokerEvent[]): void
   tryCommit(events: readonly BrokerEvent[]): boolean
   durable(): Promise<void>
+  /** The promise of what was committed last; rejects when the log fails. */
+  promised(): Promise<void>
   readonly subscriptions: Pick<Subscriptions, 'settled'>
   readonly throughput: Pick<Throughput, 'refuseReceive' | 'receivesAt' | 'spendReceive' | 'send'>
   readonly delivering: Pick<Delivering, 'read' | 'giveBack' | 'setAside'>

@@ -161,8 +161,11 @@ export class LiteServing {
   /** In order, so that a lite topic's messages are never behind those of its later batch. */
   async #deliver(poll: LitePoll, group: Group, batches: readonly LiteBatch[]): Promise<void> {
     const { delivering, polls, subscriptions } = this.#context
+    // As in consuming/receiving.ts: a delivery that is handed over counts.
+    const durable = this.#context.promised()
     try {
       const read = await this.#read(poll, batches)
+      await durable
       await subscriptions.settled(group)
       this.#context.catchUp(this.#context.now())
       const deliveries = batches.flatMap((batch, i) => this.#toGive(poll, batch, read[i] ?? []))

@@ -16,6 +16,7 @@ import { secondsAndNanos } from '../time.ts'
 export const maxBodyBytes = 4 * 1024 * 1024
 export const maxReceiveBatch = 32
 export const longPollingMs = 20_000
+const defaultProducerAttempts = 3
 
 export interface SettingsContext {
   /** `x-mq-language`. */
@@ -39,7 +40,7 @@ export function mergeSettings(
     return {
       ...merged,
       backoffPolicy: {
-        maxAttempts: 3,
+        maxAttempts: producerAttempts(given),
         exponentialBackoff: { initial: secondsAndNanos(10), max: secondsAndNanos(1000), multiplier: 2 },
       },
       publishing: { topics: given.publishing.topics ?? [], maxBodySize: maxBodyBytes, validateMessageType: true },
@@ -61,6 +62,15 @@ export function mergeSettings(
     }
   }
   throw new BrokerRefusal(Code.BAD_REQUEST, 'The settings say neither what is published nor what is subscribed.')
+}
+
+/**
+ * What the producer was configured with, which every official client sends. Apache's proxy says 3 to all of them (its
+ * grpcClientProducerMaxAttempts); Go takes that for its own, so that WithMaxAttempts(1) had no effect, the others keep theirs.
+ */
+function producerAttempts({ backoffPolicy }: gen.Settings): number {
+  const configured = backoffPolicy?.maxAttempts ?? 0
+  return configured > 0 ? configured : defaultProducerAttempts
 }
 
 /**
