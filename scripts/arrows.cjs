@@ -52,7 +52,7 @@ module.exports = [
     name: 'log-is-below',
     folder: 'src/broker/log/',
     is: 'records on disk: segments, group commit, recovery, checkpoints, index files; `lookup/` finds records by hashed terms',
-    may: ['src/world/'],
+    may: ['src/model/', 'src/world/'],
     because: 'the log knows records, not messages',
   },
   {

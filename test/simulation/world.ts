@@ -7,6 +7,7 @@
  * What a former process still answers was heard by nobody: whoever awaits the shell compares `life` after it.
  */
 import type { BrokerSettings } from '../../src/broker/broker.ts'
+import { checkState } from '../../src/broker/core/check-state.ts'
 import { encodeState } from '../../src/broker/core/snapshot.ts'
 import { LogError } from '../../src/broker/log/errors.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
@@ -61,7 +62,10 @@ export abstract class World {
 
   async live(steps: number): Promise<void> {
     await this.open()
-    for (let step = 0; step < steps; step++) await this.step()
+    for (let step = 0; step < steps; step++) {
+      await this.step()
+      checkState(this.shell.state)
+    }
   }
 
   // The machine ----------------------------------------------------------------------------------
@@ -80,6 +84,7 @@ export abstract class World {
       segmentBytes: this.segmentBytes,
       report: (error) => this.#reported(error),
     }).then((shell) => {
+      checkState(shell.state)
       this.#replayed = encodeState(shell.state)
       this.opened(shell)
       return shell

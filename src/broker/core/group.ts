@@ -6,6 +6,7 @@
  * the first time begins at the first message if the topic is young, else at the end (§4.5); dead
  * letters are always read from the first.
  */
+import { assert } from '../../model/assert.ts'
 import { isDeadLetterTopic } from './consuming/dead-letters.ts'
 import { dropSubscription } from './consuming/deliveries.ts'
 import { orderChanged } from './consuming/orderly.ts'
@@ -115,7 +116,8 @@ export function applySubscribed(state: BrokerState, event: SubscribedEvent): voi
   state.nextSubscriptionId = Math.max(state.nextSubscriptionId, event.subscriptionId + 1)
   const group = state.groups.get(event.consumerGroupId)
   const topic = state.topics.get(event.topicName)
-  if (!group || !topic) throw new Error('A subscription names a group or a topic that is not there.')
+  assert(group !== undefined && topic !== undefined, 'a subscription names a group and a topic that are there')
+  assert(!state.subscriptions.has(event.subscriptionId), 'an id of a subscription is used once')
   const subscription = makeSubscription(event.subscriptionId, group, topic, event.starts)
   group.subscriptions.set(event.topicName, subscription)
   topic.subscriptions.set(event.consumerGroupId, subscription)

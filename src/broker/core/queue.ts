@@ -5,6 +5,7 @@
  * removed one: neither messages nor progress nor handles.
  */
 
+import { assert } from '../../model/assert.ts'
 import { dropSubscription } from './consuming/deliveries.ts'
 import type { MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
 import { limits } from './limits.ts'
@@ -67,20 +68,21 @@ export function decideTopic(
 /** The queue that a client asks for is ignored (data-plane §1.5). */
 export function decideSend(topic: Topic, messages: readonly Outgoing[], at: number): MessageEvent[] {
   const ends = new Map<Queue, number>()
+  let turn = topic.roundRobin
   return messages.map((message) => {
-    const queue = queueFor(topic, message)
+    const queue = queueFor(topic, message) ?? topic.queues[turn++ % topic.queues.length]!
     const offset = ends.get(queue) ?? queue.end
     if (messages.length > 1) ends.set(queue, offset + 1)
     return messageEvent(queue, offset, message, null, at)
   })
 }
 
-/** By its message group, else by its priority, else the next one in turn. */
-function queueFor(topic: Topic, { messageGroup, priority }: Outgoing): Queue {
+/** By its message group, else by its priority; null: the next one in turn. */
+function queueFor(topic: Topic, { messageGroup, priority }: Outgoing): Queue | null {
   const { queues } = topic
   if (messageGroup != null) return queues[queueOfGroup(messageGroup, queues.length)]!
   if (priority != null) return queues[Math.min(priority, queues.length - 1)]!
-  return queues[topic.roundRobin++ % queues.length]!
+  return null
 }
 
 export function messageEvent(
@@ -133,7 +135,9 @@ export function applyTopicRemoved(state: BrokerState, event: TopicRemovedEvent):
 export function applyMessage(state: BrokerState, event: MessageEvent): void {
   const queue = state.queues.get(event.queueKey)
   if (queue) {
+    assert(event.offset === queue.end, 'messages of a queue follow one another')
     queue.end = event.offset + 1
+    queue.topic.roundRobin = (queue.id + 1) % queue.topic.queues.length
     if (queue.topic instanceof LiteTopic) touch(queue.topic, event.storeTimeMs)
   }
   if (event.storeTimeMs > state.lastAt) state.lastAt = event.storeTimeMs

@@ -7,6 +7,7 @@
  * would be taken (`take.ts`), so that a quiet topic keeps its promise too.
  */
 
+import { assert } from '../../model/assert.ts'
 import { trimCursor } from './consuming/deliveries.ts'
 import type { TrimmedEvent } from './events.ts'
 import type { BrokerState } from './state.ts'
@@ -47,6 +48,7 @@ export function applyTrimmed(state: BrokerState, event: TrimmedEvent): void {
   for (const { queueKey, begin } of event.queues) {
     const queue = state.queues.get(queueKey)
     if (!queue) continue
+    assert(begin <= queue.end, 'retention takes no message that was not written')
     queue.begin = Math.max(queue.begin, begin)
     for (const subscription of queue.topic.subscriptions.values())
       trimCursor(state, subscription.cursors[queue.id]!, queue.begin)

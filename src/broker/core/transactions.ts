@@ -10,6 +10,7 @@
  * Positions rise with numbers, so the oldest open transaction is the first of the map.
  */
 
+import { assert } from '../../model/assert.ts'
 import type { HalfEvent, Resolution, TransactionCheckedEvent, TransactionEndedEvent } from './events.ts'
 import { limits } from './limits.ts'
 import { closeTransaction, endOfLife, type OpenTransaction, openTransaction, schedule } from './open-transactions.ts'
@@ -122,6 +123,7 @@ export function setLife({ transactions }: BrokerState, retentionMs: number): voi
 
 export function applyHalf(state: BrokerState, event: HalfEvent, position: number): void {
   const { transactions } = state
+  assert(event.number >= transactions.next, 'numbers of transactions increase')
   transactions.next = event.number + 1
   transactions.secret = event.secret
   if (event.storeTimeMs > state.lastAt) state.lastAt = event.storeTimeMs

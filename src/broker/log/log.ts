@@ -12,6 +12,7 @@
  * recover.ts, the reasons in docs/decisions/0001-segment-log.md.
  */
 import { crc32 } from 'node:zlib'
+import { assert } from '../../model/assert.ts'
 import type { Disk, DiskFile } from '../../world/disk.ts'
 import { previousCheckpointPosition, saveCheckpoint } from './checkpoint.ts'
 import type { OpenedLog, OpenLogOptions, RecordCipher, SealedSegment, SegmentLog } from './contract.ts'
@@ -412,6 +413,8 @@ class Log implements SegmentLog {
 
   async #commit(commit: Commit): Promise<void> {
     const { segment, from, end } = commit
+    assert(positionOf(segment.header.segment, from) >= this.#durableEnd, 'what is written lies behind what is durable')
+    assert(end >= from && end <= this.#options.segmentBytes, 'a commit lies within its segment')
     const chunks = commit.blocks.map((block) => {
       const first = Math.max(from - block.start, 0)
       const stop = Math.min(end - block.start, block.used)
@@ -425,6 +428,8 @@ class Log implements SegmentLog {
     }
     for (const block of commit.blocks) block.durable = Math.min(end - block.start, block.bytes.length)
     this.#waitingBytes -= end - from
+    assert(this.#waitingBytes >= 0, 'no fewer than no bytes wait for the disk')
+    assert(commit.nextSequence >= this.#durableSequence, 'sequence numbers of records increase')
     this.#durableEnd = positionOf(segment.header.segment, end)
     this.#durableSequence = commit.nextSequence
   }

@@ -8,6 +8,8 @@
  * timers.ts, transactions.ts, retention.ts. This file itself handles what no call causes: messages become visible, the
  * alarm fires, the log fails.
  */
+
+import { BrokenInvariant } from '../../model/assert.ts'
 import type { GroupSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
 import type { TopicLag } from '../../model/observations.ts'
 import type { Clock } from '../../world/world.ts'
@@ -152,7 +154,14 @@ export class BrokerShell implements Broker {
       clock,
       now,
       earliest: () => this.#earliest(),
-      ring: () => this.#ring(),
+      ring: () => {
+        try {
+          this.#ring()
+        } catch (error) {
+          if (!(error instanceof BrokenInvariant)) throw error
+          this.#journal.stop(error)
+        }
+      },
       stopped: () => writing.stopped,
     })
     /** What nearly every module of the shell uses; each declares how much of it. */

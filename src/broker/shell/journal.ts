@@ -141,6 +141,11 @@ export class Journal {
     return this.#checkpointing
   }
 
+  /** What the state says cannot be relied on any more: the instance stops, and is read anew from its log. */
+  stop(error: unknown): void {
+    this.#fail(halfApplied(error))
+  }
+
   async close(): Promise<void> {
     try {
       if (!this.failed) {
@@ -250,7 +255,7 @@ export class Journal {
 /** A fault of the program. The state may hold half of a record, so nothing may be decided by it any more. */
 function halfApplied(cause: unknown): LogError {
   const reason = cause instanceof Error ? cause.message : String(cause)
-  return new LogError('failed', `A record could not be applied (${reason}); the instance is read anew from its log.`, {
+  return new LogError('failed', `The instance's state cannot be relied on (${reason}); it is read anew from its log.`, {
     cause,
   })
 }

@@ -56,7 +56,7 @@ export function decideDeadLetter(
 function queueFor(topic: Topic, { queueId }: Lease): Queue {
   const { queues, settings } = topic
   const isOrdered = settings.messageType === 'FIFO' || settings.messageType === 'PRIORITY'
-  return queues[(isOrdered ? queueId : topic.roundRobin++) % queues.length]!
+  return queues[(isOrdered ? queueId : topic.roundRobin) % queues.length]!
 }
 
 /** Where the group's dead letters go now. */

@@ -9,6 +9,8 @@
  *
  * Cost: O(log n) in the deliveries in flight for each, O(1) in everything else.
  */
+
+import { assert } from '../../../model/assert.ts'
 import type { AckedEvent, DeadlineEvent, DeliveryEvent, LeasedEntry, LeasedEvent, MessageName } from '../events.ts'
 import { limits } from '../limits.ts'
 import type { BrokerState, Cursor, Group, Lease, Phase, Subscription, Topic } from '../state.ts'
@@ -180,6 +182,7 @@ export function applyLeased(state: BrokerState, event: LeasedEvent): void {
   }
   for (const entry of event.entries) {
     const cursor = subscription.cursors[entry.queueId]!
+    assert(entry.offset < cursor.next, 'what is delivered lies below the next fresh message')
     const known = cursor.leases.get(entry.offset)
     if (known && !known.returned) known.failures++
     deliver(state, known ?? newLease(state, subscription, cursor, entry), event, entry)
@@ -366,6 +369,7 @@ export function enterPhase(lease: Lease, phase: Phase): void {
   const cursor = lease.subscription.cursors[lease.queueId]!
   if (lease.phase === 'leased') cursor.invisible--
   if (phase === 'leased') cursor.invisible++
+  assert(cursor.invisible >= 0, 'no fewer than none of a queue are with clients')
   lease.phase = phase
 }
 
@@ -385,6 +389,7 @@ export function forget(state: BrokerState, cursor: Cursor, lease: Lease): void {
   if (lease.acked) return
   lease.subscription.unacknowledged--
   state.unacknowledged--
+  assert(lease.subscription.unacknowledged >= 0, 'no fewer than none are unacknowledged')
 }
 
 function disown(state: BrokerState, lease: Lease): void {

@@ -13,6 +13,8 @@
  * retries: the messages behind it were delivered again only because of it. So a message is moved to the dead letters after maxRetryTimes + 1
  * deliveries that ended while it was the first.
  */
+
+import { assert } from '../../../model/assert.ts'
 import type { AckedEvent, AckedOutOfOrderEvent, BrokerEvent, LeasedEntry, LockedEvent, MessageName } from '../events.ts'
 import { limits } from '../limits.ts'
 import type { BrokerState, Cursor, Group, Lease, Subscription, Waiter } from '../state.ts'
@@ -159,6 +161,7 @@ export function applyLocked(state: BrokerState, event: LockedEvent): void {
   }
   for (const entry of event.entries) {
     const cursor = subscription.cursors[entry.queueId]!
+    assert(entry.offset < cursor.next, 'the lock of a queue lies within what was delivered of it')
     const known = cursor.leases.get(entry.offset)
     if (known && known === headOf(cursor) && !known.returned && !event.repeated) known.failures++
     deliver(state, known ?? newLease(state, subscription, cursor, entry), event, entry)
