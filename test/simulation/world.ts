@@ -7,7 +7,6 @@
  * What a former process still answers was heard by nobody: whoever awaits the shell compares `life` after it.
  */
 import type { BrokerSettings } from '../../src/broker/broker.ts'
-import { checkState } from '../../src/broker/core/check-state.ts'
 import { encodeState } from '../../src/broker/core/snapshot.ts'
 import { LogError } from '../../src/broker/log/errors.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
@@ -15,6 +14,7 @@ import { openShell } from '../../src/broker/shell/open.ts'
 import { BrokerRefusal } from '../../src/model/refusals.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import { SimulatedDisk } from '../../src/world/simulated-disk.ts'
+import { checkState } from '../support/check-state.ts'
 import { Mortal } from './mortal.ts'
 
 export const SECOND = 1_000

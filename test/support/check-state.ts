@@ -2,8 +2,9 @@
  * Everything that must hold of a broker's state between two events, checked from end to end: for simulations and tests,
  * after each step. Throws `BrokenInvariant` with the first that does not.
  */
-import { assert } from '../../model/assert.ts'
-import type { BrokerState, Cursor, Subscription, Topic } from './state.ts'
+
+import type { BrokerState, Cursor, Subscription, Topic } from '../../src/broker/core/state.ts'
+import { assert } from '../../src/model/assert.ts'
 
 export function checkState(state: BrokerState): void {
   for (const topic of state.topics.values()) {
