@@ -43,6 +43,7 @@ export interface Engine {
   ensureTopics(instanceId: InstanceId, topics: readonly TopicSpec[]): Promise<void>
   removeTopic(instanceId: InstanceId, topicName: TopicName): Promise<void>
   ensureGroups(instanceId: InstanceId, groups: readonly GroupSpec[]): Promise<void>
+  /** From then on its clients are refused, for seven days at most, unless it is ensured again; also when the engine did not hold it. */
   removeGroup(instanceId: InstanceId, consumerGroupId: ConsumerGroupId): Promise<void>
   /** Moves readings, in the order given; a reset that was carried out before, or whose group or topic is gone, does nothing. */
   resetOffsets(instanceId: InstanceId, resets: readonly OffsetReset[]): Promise<void>

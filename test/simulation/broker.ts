@@ -1,12 +1,13 @@
 /**
  * One broker's life by a seed: producers, consumers, nacks, silent and lost clients, stale handles,
- * restarts, kills and power cuts at any moment, disks that fill, topics that come and go, clocks that
+ * restarts, kills and power cuts at any moment, disks that fill, topics and groups that come and go, clocks that
  * jump. `model.ts` judges.
  *
  * Everything random comes from the seed and everything timed from the simulated clock.
  */
 import type { Delivery, Filter, ReceiveRequest } from '../../src/broker/broker.ts'
 import { segmentOf } from '../../src/broker/log/contract.ts'
+import type { GroupSpec } from '../../src/model/instances.ts'
 import { BrokerRefusal } from '../../src/model/refusals.ts'
 import { Model } from './model.ts'
 import { check, HOUR, MINUTE, World } from './world.ts'
@@ -55,6 +56,9 @@ class Simulation extends World {
   readonly #maxRetryTimes: number
   #messages = 0
   readonly #clients = new Set<string>()
+  /** Whether clients may make group `fleeting` by using it, as far as that was promised; null while no promise says so. */
+  #mayUse: boolean | null = true
+  #fleetingGeneration = 0
   /** Handles clients still hold, from before crashes too. */
   readonly #old: Array<{ reader: Reader; delivery: Delivery }> = []
 
@@ -85,6 +89,7 @@ class Simulation extends World {
     else if (way < 93) await this.kill()
     else if (way < 95) await this.powerCut()
     else if (way < 96) await this.fillDisk(() => this.#produce())
+    else await this.#useDeletedGroup()
     await this.pass(this.#pause())
   }
 
@@ -281,6 +286,30 @@ class Simulation extends World {
     }
   }
 
+  /** Group `fleeting` is created, deleted, or named by a client: deleted it stays deleted, whatever happened meanwhile. */
+  async #useDeletedGroup(): Promise<void> {
+    const consumerGroupId = 'fleeting'
+    const way = this.random.below(3)
+    try {
+      if (way < 2) {
+        this.#mayUse = null
+        const generation = ++this.#fleetingGeneration
+        await this.during(
+          way === 0
+            ? this.shell.removeGroup(consumerGroupId)
+            : this.shell.ensureGroups([{ ...this.#groupSpec(consumerGroupId), generation }]),
+        )
+        this.#mayUse = way === 1
+      } else {
+        this.shell.useGroup(consumerGroupId)
+        check(this.#mayUse !== false, 'a client made a group anew that was deleted')
+      }
+    } catch (error) {
+      if (!(error instanceof BrokerRefusal)) throw error
+      check(error.code !== 40403 || this.#mayUse !== true, 'a group was refused as deleted that was created since')
+    }
+  }
+
   // The machine ----------------------------------------------------------------------------------
 
   /** What the management plane wants; told again after every start, as the loop does. */
@@ -296,13 +325,8 @@ class Simulation extends World {
       maxSendTps: null,
     }))
     const groups = Object.entries(deadLetterTopics).map(([consumerGroupId, topic]) => ({
-      consumerGroupId,
-      generation: 1,
-      orderly: false,
-      maxRetryTimes: this.#maxRetryTimes,
-      retry: { kind: 'fixed' as const, intervalSeconds: 10 },
+      ...this.#groupSpec(consumerGroupId),
       deadLetterTopic: topic.startsWith('%') ? null : topic,
-      maxReceiveTps: null,
     }))
     await this.during(this.shell.ensureTopics(topics))
     await this.during(this.shell.ensureGroups(groups))
@@ -315,6 +339,18 @@ class Simulation extends World {
       await this.during(first).catch((error: unknown) => {
         if (!(error instanceof BrokerRefusal && error.code === 42900)) throw error
       })
+    }
+  }
+
+  #groupSpec(consumerGroupId: string): GroupSpec {
+    return {
+      consumerGroupId,
+      generation: 1,
+      orderly: false,
+      maxRetryTimes: this.#maxRetryTimes,
+      retry: { kind: 'fixed', intervalSeconds: 10 },
+      deadLetterTopic: null,
+      maxReceiveTps: null,
     }
   }
 
