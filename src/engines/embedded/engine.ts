@@ -5,21 +5,21 @@
  * The lock of an instance's folder (folder-lock.ts) holds even where this server's knowledge fails. A process starts
  * when an instance first needs it.
  */
-import { limits } from '../../broker/core/limits.ts'
 import type { InstanceId } from '../../model/ids.ts'
 import type { GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
 import type { InstanceObservation } from '../../model/observations.ts'
 import { EngineError } from '../../model/refusals.ts'
 import type { Disk } from '../../world/world.ts'
-import type { Engine, EngineCapabilities } from '../engine.ts'
+import type { Engine } from '../engine.ts'
 import { lockFolder } from '../processes/folder-lock.ts'
 import type { ProcessSupervisor } from '../processes/supervisor.ts'
-import { within } from '../processes/time-limit.ts'
 import type { Ask } from '../questions.ts'
-import { BrokerProcesses, type BrokerProcessesOptions, observeLimitMs } from './broker-processes.ts'
+import { BrokerProcesses, type BrokerProcessesOptions } from './broker-processes.ts'
+import { capabilities, checkGroup, checkTopic } from './capabilities.ts'
 import type { HostApi } from './host-api.ts'
 import { listFolders, removeFolder, sweepRemoved } from './instance-folders.ts'
 import { createKeyedQueue } from './keyed-queue.ts'
+import { observeAll, observeOne, type Sight } from './observing.ts'
 import { hostPaths } from './paths.ts'
 
 export interface EmbeddedEngineOptions
@@ -30,21 +30,13 @@ export interface EmbeddedEngineOptions
   readonly storageKey: (instanceId: InstanceId, keyId: string) => Uint8Array
 }
 
-/** What this version's broker carries; the API refuses the rest naming the flag. */
-const capabilities: EngineCapabilities = {
-  messageTypes: ['NORMAL', 'FIFO', 'DELAY', 'TRANSACTION', 'LITE', 'PRIORITY'],
-  orderlyGroups: true,
-  storageEncryption: true,
-  // A priority chooses the queue (docs/reference/data-plane.md §5.6).
-  highestPriority: limits.queuesPerTopic - 1,
-}
-
 export class EmbeddedEngine implements Engine {
   readonly name = 'embedded'
   readonly capabilities = capabilities
   readonly #options: EmbeddedEngineOptions
   readonly #paths: ReturnType<typeof hostPaths>
   readonly #processes: BrokerProcesses
+  readonly #sight: Sight
   /** Texts to be removed from a process's last output before it is shown. */
   readonly #secrets = new Map<InstanceId, readonly string[]>()
   // A move has two steps; nothing else may come between.
@@ -62,6 +54,11 @@ export class EmbeddedEngine implements Engine {
       clean: (text) => this.#withoutSecrets(text),
       changed: (instanceId) => this.#changed(instanceId),
     })
+    this.#sight = {
+      processes: this.#processes,
+      clock: options.clock,
+      folders: () => listFolders(options.disk, this.#paths.instances),
+    }
   }
 
   onChange(listener: (instanceId: InstanceId | null) => void): void {
@@ -94,36 +91,12 @@ export class EmbeddedEngine implements Engine {
 
   async observe(): Promise<InstanceObservation[]> {
     this.#refuseIfStopped()
-    const seen = new Map<InstanceId, InstanceObservation>()
-    const silent = new Map<string, string>()
-    const asked = this.#processes.running().map(async ({ name, process }) => {
-      try {
-        const sentence = `Broker process ${name} (process ${process.greeting.pid}) does not answer.`
-        const held = await within(this.#options.clock, observeLimitMs, process.host.observe(), sentence)
-        for (const one of held) seen.set(one.instanceId, one)
-      } catch (error) {
-        silent.set(name, (error as Error).message)
-      }
-    })
-    const [folders] = await Promise.all([this.#folders(), ...asked])
-    const failureOf = (instanceId: InstanceId): string | null => {
-      for (const [name, sentence] of silent) if (this.#processes.isOpenIn(instanceId, name)) return sentence
-      return this.#processes.failureOf(instanceId)
-    }
-    const known = this.#processes.placed().filter((instanceId) => failureOf(instanceId) !== null)
-    for (const instanceId of [...folders, ...known]) {
-      if (!seen.has(instanceId)) seen.set(instanceId, remainsOf(instanceId, failureOf(instanceId)))
-    }
-    return [...seen.values()]
+    return observeAll(this.#sight)
   }
 
   async observeInstance(instanceId: InstanceId): Promise<InstanceObservation | null> {
     this.#refuseIfStopped()
-    const failure = this.#processes.failureOf(instanceId)
-    const running = failure === null ? this.#processes.runningOf(instanceId) : null
-    const seen = (await running?.host.observeInstance({ instanceId })) ?? null
-    if (seen !== null) return seen
-    return failure !== null || (await this.#folders()).includes(instanceId) ? remainsOf(instanceId, failure) : null
+    return observeOne(this.#sight, instanceId)
   }
 
   ensureInstance(spec: InstanceSpec): Promise<InstanceObservation> {
@@ -219,10 +192,6 @@ export class EmbeddedEngine implements Engine {
     await lock.forget()
   }
 
-  #folders(): Promise<InstanceId[]> {
-    return listFolders(this.#options.disk, this.#paths.instances)
-  }
-
   #storageKeyOf({ instanceId, encryptionKeyId }: InstanceSpec): string | null {
     if (encryptionKeyId === null) return null
     return Buffer.from(this.#options.storageKey(instanceId, encryptionKeyId)).toString('base64')
@@ -235,30 +204,4 @@ export class EmbeddedEngine implements Engine {
     }
     return clean
   }
-}
-
-/** What is there of an instance that no process holds open, or whose process cannot be asked. */
-const remainsOf = (instanceId: InstanceId, failure: string | null): InstanceObservation => ({
-  instanceId,
-  generation: 0,
-  state: failure === null ? 'stopped' : 'failed',
-  reason: failure,
-  topics: [],
-  groups: [],
-})
-
-function checkTopic({ topicName, messageType }: TopicSpec): void {
-  if (capabilities.messageTypes.includes(messageType)) return
-  throw new EngineError(
-    'unsupported',
-    `The embedded engine carries ${capabilities.messageTypes.join(', ')} topics; topic ${topicName} is ${messageType}.`,
-  )
-}
-
-function checkGroup({ consumerGroupId, orderly }: GroupSpec): void {
-  if (!orderly || capabilities.orderlyGroups) return
-  throw new EngineError(
-    'unsupported',
-    `The embedded engine has no ordered delivery; group ${consumerGroupId} asks for it.`,
-  )
 }

@@ -14,12 +14,13 @@ import {
 import { openBroker } from '../../broker/shell/open.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
-import { type InstanceObservation, type InstanceUsage, madeByUseTold } from '../../model/observations.ts'
+import type { InstanceObservation, InstanceUsage } from '../../model/observations.ts'
 import type { World } from '../../world/world.ts'
 import type { FolderLock } from '../processes/folder-lock.ts'
 import type { Attention } from './host-api.ts'
 import { InstanceEndpoints } from './instance-endpoints.ts'
 import { InstanceHealth } from './instance-health.ts'
+import { attentionOf, type InstanceState, observationOf, usageOf } from './instance-state.ts'
 
 export interface HostedInstanceContext {
   readonly world: World
@@ -126,44 +127,15 @@ export class HostedInstance {
   }
 
   observation(): InstanceObservation {
-    const { stopped, damage } = this.health
-    const failure = this.#endpoints.failure ?? stopped
-    const made = this.#groupsMadeByUse()
-    return {
-      instanceId: this.instanceId,
-      generation: this.#spec.generation,
-      state: failure !== null ? 'failed' : this.#spec.serving ? 'running' : 'stopped',
-      reason: failure ?? damage,
-      topics: this.broker
-        .topics()
-        .filter(({ generation }) => generation > 0)
-        .map(({ topicName, generation }) => ({ topicName, generation })),
-      groups: this.broker
-        .groups()
-        .filter(({ generation }) => generation > 0)
-        .map(({ consumerGroupId, generation }) => ({ consumerGroupId, generation })),
-      ...(made.length === 0 ? {} : { groupsMadeByUse: made.slice(0, madeByUseTold) }),
-    }
+    return observationOf(this.#state())
   }
 
   usage(): InstanceUsage {
-    return {
-      instanceId: this.instanceId,
-      storedBytes: this.broker.usage().storedBytes,
-      connections: this.#endpoints.connections(),
-      groupsMadeByUse: this.#groupsMadeByUse().length,
-      // A ledger on the same full disk cannot be told why the instance is not what is wanted.
-      remark: this.health.stopped ?? this.#sendPause ?? this.health.damage,
-    }
+    return usageOf(this.#state())
   }
 
-  /** Whether the loop is to look at it again. Without clients nobody makes a group, and an idle instance costs nothing. */
   attention(): Attention | null {
-    const { instanceId } = this
-    if (this.health.stopped !== null) return { instanceId, changeToken: `${this.#opening} stopped` }
-    if (this.#endpoints.connections() === 0) return null
-    const made = this.#groupsMadeByUse()
-    return made.length === 0 ? null : { instanceId, changeToken: `${this.#opening} ${made.length} ${made.at(-1)}` }
+    return attentionOf(this.#state())
   }
 
   async close(): Promise<void> {
@@ -175,12 +147,11 @@ export class HostedInstance {
     await this.#lock.release()
   }
 
-  /** In the order in which they were made. */
-  #groupsMadeByUse(): string[] {
-    return this.broker
-      .groups()
-      .filter(({ generation }) => generation === 0)
-      .map(({ consumerGroupId }) => consumerGroupId)
+  #state(): InstanceState {
+    return {
+      ...{ instanceId: this.instanceId, broker: this.broker, health: this.health, opening: this.#opening },
+      ...{ spec: this.#spec, endpoints: this.#endpoints, sendPause: this.#sendPause },
+    }
   }
 }
 

@@ -1,0 +1,65 @@
+/** What an open instance says of itself: to the loop, to whoever asks for its usage, and with each greeting of its process. */
+import type { Broker } from '../../broker/broker.ts'
+import type { InstanceSpec } from '../../model/instances.ts'
+import { type InstanceObservation, type InstanceUsage, madeByUseTold } from '../../model/observations.ts'
+import type { Attention } from './host-api.ts'
+import type { InstanceEndpoints } from './instance-endpoints.ts'
+import type { InstanceHealth } from './instance-health.ts'
+
+export interface InstanceState {
+  readonly instanceId: string
+  readonly spec: InstanceSpec
+  readonly broker: Broker
+  readonly endpoints: InstanceEndpoints
+  readonly health: InstanceHealth
+  /** Why it takes no messages for now, or null. */
+  readonly sendPause: string | null
+  /** Tells this opening from the ones before it. */
+  readonly opening: number
+}
+
+export function observationOf({ instanceId, spec, broker, endpoints, health }: InstanceState): InstanceObservation {
+  const failure = endpoints.failure ?? health.stopped
+  const made = groupsMadeByUse(broker)
+  return {
+    instanceId,
+    generation: spec.generation,
+    state: failure !== null ? 'failed' : spec.serving ? 'running' : 'stopped',
+    reason: failure ?? health.damage,
+    topics: broker
+      .topics()
+      .filter(({ generation }) => generation > 0)
+      .map(({ topicName, generation }) => ({ topicName, generation })),
+    groups: broker
+      .groups()
+      .filter(({ generation }) => generation > 0)
+      .map(({ consumerGroupId, generation }) => ({ consumerGroupId, generation })),
+    ...(made.length === 0 ? {} : { groupsMadeByUse: made.slice(0, madeByUseTold) }),
+  }
+}
+
+export function usageOf({ instanceId, broker, endpoints, health, sendPause }: InstanceState): InstanceUsage {
+  return {
+    instanceId,
+    storedBytes: broker.usage().storedBytes,
+    connections: endpoints.connections(),
+    groupsMadeByUse: groupsMadeByUse(broker).length,
+    // A ledger on the same full disk cannot be told why the instance is not what is wanted.
+    remark: health.stopped ?? sendPause ?? health.damage,
+  }
+}
+
+/** Whether the loop is to look at it again. Without clients nobody makes a group, and an idle instance costs nothing. */
+export function attentionOf({ instanceId, broker, endpoints, health, opening }: InstanceState): Attention | null {
+  if (health.stopped !== null) return { instanceId, changeToken: `${opening} stopped` }
+  if (endpoints.connections() === 0) return null
+  const made = groupsMadeByUse(broker)
+  return made.length === 0 ? null : { instanceId, changeToken: `${opening} ${made.length} ${made.at(-1)}` }
+}
+
+/** Those that the loop does not know yet, in the order in which they were made. */
+const groupsMadeByUse = (broker: Broker): string[] =>
+  broker
+    .groups()
+    .filter(({ generation }) => generation === 0)
+    .map(({ consumerGroupId }) => consumerGroupId)
