@@ -14,6 +14,7 @@ import type { Principal } from '../iam/principal.ts'
 import { resourceName } from '../iam/resource-name.ts'
 import { LedgerError } from '../ledger/errors.ts'
 import type { OneUse } from '../ledger/ledger.ts'
+import { EngineError } from '../model/refusals.ts'
 import type { Log } from '../observability/log.ts'
 import { type Call, type ServedProduct, type Services, WithMessage } from '../resources/handler.ts'
 import { conditionContext } from './condition-context.ts'
@@ -248,6 +249,10 @@ function asApiError(thrown: unknown): ApiError {
     if (thrown.code === 'repeated') return nonceUsed()
     if (thrown.code === 'value') return invalid('request', 'It contains a value that cannot be stored.')
     if (thrown.code !== 'misuse') return serviceUnavailable('Nothing was changed.', thrown)
+  }
+  // Its sentence is for the operator and may name files of the machine.
+  if (thrown instanceof EngineError && thrown.code !== 'unsupported') {
+    return serviceUnavailable('The broker of the instance does not answer now; nothing was read.', thrown)
   }
   return new ApiError(
     500,

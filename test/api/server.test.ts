@@ -6,6 +6,7 @@ import { ApiError } from '../../src/catalogue/errors.ts'
 import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
 import { parsePolicy } from '../../src/iam/policy.ts'
 import { LedgerError } from '../../src/ledger/errors.ts'
+import { EngineError } from '../../src/model/refusals.ts'
 import { createLog } from '../../src/observability/log.ts'
 import type { Handlers } from '../../src/resources/handler.ts'
 import { realClock } from '../../src/world/real.ts'
@@ -219,6 +220,8 @@ describe('answers', () => {
     ['a full disk', new LedgerError('storage', 'secret detail'), 503, 'ServiceUnavailable'],
     ['a busy ledger', new LedgerError('busy', 'secret detail'), 503, 'ServiceUnavailable'],
     ['an unstorable value', new LedgerError('value', 'secret detail'), 400, 'InvalidRequest'],
+    ['a broker that hangs', new EngineError('unavailable', 'secret detail'), 503, 'ServiceUnavailable'],
+    ['a broker without the instance', new EngineError('absent', 'secret detail'), 503, 'ServiceUnavailable'],
     ['a misused ledger', new LedgerError('misuse', 'secret detail'), 500, 'InternalError'],
   ])('to %s in a handler tell no internals', async (_, thrown, status, code) => {
     const lines: string[] = []
