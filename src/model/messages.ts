@@ -74,7 +74,7 @@ export type TraceIncident =
       readonly attempt: number
       readonly clientId: ClientId
       readonly untilMs: number
-      /** Names the delivery, as its receipt handle does. */
+      /** Names the delivery, as its receipt handle does, without what lets one acknowledge with it. */
       readonly handle: string
     }
   /** A delivery that nobody got after all; it counts as none. */

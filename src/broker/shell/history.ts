@@ -6,7 +6,7 @@
  * never change state.
  */
 import type { FoundMessage, Incident } from '../broker.ts'
-import { formatHandle, type HandleKey } from '../core/consuming/handle.ts'
+import { formatName } from '../core/consuming/handle.ts'
 import type { BrokerEvent, MessageName } from '../core/events.ts'
 import { deliveryTerm, neighbourBytes } from '../core/lookup-terms.ts'
 import type { Subscription, Topic } from '../core/state.ts'
@@ -107,7 +107,7 @@ async function deliveriesAt(
     known = timeOf(event) ?? known
     if (!isAbout(event, subscription.id, message) || moves.has(position)) continue
     known ??= await timeBefore(context, position)
-    const incident = incidentOf(event, subscription, message, known, context.state.handleKey)
+    const incident = incidentOf(event, subscription, message, known)
     if (incident) found.push({ position, incident })
   }
   return found
@@ -131,7 +131,6 @@ function incidentOf(
   { group, id }: Subscription,
   message: MessageName & { readonly storeTimeMs?: number },
   known: number | null,
-  key: HandleKey,
 ): Incident | null {
   const consumerGroupId = group.settings.consumerGroupId
   const at = known ?? message.storeTimeMs ?? 0
@@ -147,7 +146,7 @@ function incidentOf(
         attempt,
         clientId: event.owner,
         untilMs: event.deadline,
-        handle: formatHandle({ subscriptionId: id, queueId, offset, attempt, session: event.session }, key),
+        handle: formatName({ subscriptionId: id, queueId, offset, attempt, session: event.session }),
       }
     }
     case 'deadline':

@@ -35,9 +35,13 @@ const NAME = '([0-9a-z]{1,11})\\.([0-9a-z]{1,4})\\.([0-9a-z]{1,11})\\.([0-9a-z]{
 const SHAPE = new RegExp(`^(?:g1\\.${NAME}|${PREFIX}\\.${NAME}\\.([0-9a-z]{1,7})\\.([0-9a-z]{1,7}))$`)
 
 export function formatHandle(name: DeliveryName, key: HandleKey): string {
-  const { subscriptionId, queueId, offset, attempt, session } = name
   const [low, high] = macOf(name, key)
-  return `${PREFIX}.${subscriptionId.toString(36)}.${queueId.toString(36)}.${offset.toString(36)}.${attempt.toString(36)}.${session.toString(36)}.${low.toString(36)}.${high.toString(36)}`
+  return `${formatName(name)}.${low.toString(36)}.${high.toString(36)}`
+}
+
+/** The handle without its MAC: what a trace may show of it, for nothing can be acknowledged with it. */
+export function formatName({ subscriptionId, queueId, offset, attempt, session }: DeliveryName): string {
+  return `${PREFIX}.${subscriptionId.toString(36)}.${queueId.toString(36)}.${offset.toString(36)}.${attempt.toString(36)}.${session.toString(36)}`
 }
 
 /** Null for anything `formatHandle` did not make with this key. */
