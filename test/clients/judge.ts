@@ -267,7 +267,7 @@ const shortestRetrySeconds = 10
 /** Polls of five seconds that may come back empty before what is waited for counts as lost. */
 const emptyPolls = 12
 
-async function topic(
+export async function topic(
   { api, instanceId }: Pick<Place, 'api' | 'instanceId'>,
   name: string,
   messageType: string,
