@@ -95,7 +95,13 @@ function surviveOldStreams(client: any): void {
   client.createTelemetryStream = (endpoints: unknown): EventEmitter => {
     const stream: EventEmitter = create(endpoints)
     const removeAll = stream.removeAllListeners.bind(stream)
-    stream.removeAllListeners = (event) => removeAll(event).on('error', () => {})
+    // Without a name, not with an undefined one: Node takes that for the name of an event, and takes nothing off. The
+    // library would then hear the end of each stream it let go of and open another, without end.
+    stream.removeAllListeners = (...names: []) => {
+      removeAll(...names)
+      if (names.length === 0) stream.on('error', () => {})
+      return stream
+    }
     return stream
   }
 }
