@@ -91,6 +91,8 @@ export async function receive(
       Promise.race([started(consumer, connection), interruption.happened]),
     )
     await Promise.race([session.run(wanted), interruption.happened])
+    // The session ends by itself once it is to end, perhaps before the interruption is through.
+    if (interruption.asked()) await interruption.happened
   } catch (error) {
     throw clientError('The messages were not received', error)
   } finally {
@@ -218,7 +220,11 @@ class ReceiveSession {
 }
 
 /** Ctrl-C: what is held goes back, and the command ends as shells expect. */
-function onInterruption(end: () => Promise<void>): { readonly happened: Promise<never>; leave(): void } {
+function onInterruption(end: () => Promise<void>): {
+  readonly happened: Promise<never>
+  asked(): boolean
+  leave(): void
+} {
   let asked = false
   const listeners: Array<readonly [NodeJS.Signals, () => void]> = []
   const happened = new Promise<never>((_resolve, reject) => {
@@ -238,6 +244,7 @@ function onInterruption(end: () => Promise<void>): { readonly happened: Promise<
   for (const [signal, listener] of listeners) process.on(signal, listener)
   return {
     happened,
+    asked: () => asked,
     leave() {
       for (const [signal, listener] of listeners) process.off(signal, listener)
     },

@@ -1,5 +1,5 @@
 /** `gantry logs` and `gantry stop` on a running server, and on homes whose server is another's or gone. */
-import { spawn } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { appendFileSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import path from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -105,10 +105,12 @@ describe('logs', () => {
 describe('stop', () => {
   it('leaves a process alone that only has the number of a server of long ago', async () => {
     const other = await temporaryHome()
-    const innocent = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
+    let innocent: ChildProcess | null = null
     try {
       const used = await other.start()
       await used.kill()
+      // Later than the server by far more than a tick of the clock that tells processes apart.
+      innocent = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1000)'])
       const lock = path.join(other.home, 'lock.1')
       const record = JSON.parse(readFileSync(lock, 'utf8'))
       writeFileSync(lock, JSON.stringify({ ...record, pid: innocent.pid }))
@@ -118,7 +120,7 @@ describe('stop', () => {
       expect(innocent.exitCode).toBeNull()
       expect(innocent.signalCode).toBeNull()
     } finally {
-      innocent.kill('SIGKILL')
+      innocent?.kill('SIGKILL')
       await other.close()
     }
   })
