@@ -112,6 +112,8 @@ export interface Broker {
   historyOf(topicName: string, found: FoundMessage): Promise<Incident[]>
 
   /** `timed`: messages that wait for their delivery time; they are not among `messages`. */
+  /** Bytes of the log on the disk; its cost grows with the segments alone. */
+  storedBytes(): number
   usage(): { storedBytes: number; messages: number; inflight: number; timed: number }
   /** Flushes, writes a checkpoint, and ends every waiting receive with nothing. */
   close(): Promise<void>

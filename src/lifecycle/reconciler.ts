@@ -97,6 +97,8 @@ interface Entry {
   again: boolean
   /** Compare every topic and group, also those recorded as applied. */
   complete: boolean
+  /** Times the engine said that something in it may have changed. */
+  engineChanges: number
   failures: number
   lastFailure: string | null
   reserved: ReservedPorts
@@ -179,10 +181,13 @@ class Loop implements Reconciler {
     if (this.#stopped || !this.#open) return
     if (instanceId === null) {
       this.#lastEnsured.clear()
+      for (const entry of this.#entries.values()) entry.engineChanges += 1
       void this.#sweepInBackground()
       return
     }
     this.#lastEnsured.delete(instanceId)
+    const entry = this.#entries.get(instanceId)
+    if (entry !== undefined) entry.engineChanges += 1
     this.#look(instanceId, { complete: true })
   }
 
@@ -205,6 +210,7 @@ class Loop implements Reconciler {
       state: 'waiting',
       again: false,
       complete: false,
+      engineChanges: 0,
       failures: 0,
       lastFailure: null,
       reserved: {},
@@ -253,6 +259,9 @@ class Loop implements Reconciler {
   async #turn(entry: Entry, attempt: Attempt): Promise<Outcome> {
     const { instanceId } = entry
     const complete = entry.complete || !this.#lastEnsured.has(instanceId)
+    const { engineChanges } = entry
+    /** What is learned in this turn is of the past once the engine has said that something changed meanwhile. */
+    const isCurrent = (): boolean => entry.engineChanges === engineChanges
     attempt.wanted = await this.#store.load({ instanceId, complete })
     let observed = await this.#lookAtEngine(attempt)
     for (let plans = 0; plans < maxPlans; plans += 1) {
@@ -280,13 +289,13 @@ class Loop implements Reconciler {
       if (learned.foreign) this.#warnOfForeign(instanceId)
       if (learned.ensured !== null) {
         const { inForce, ports } = learned.ensured
-        this.#lastEnsured.set(instanceId, { inForce: { ...inForce, topics: [], groups: [] }, ports })
+        if (isCurrent()) this.#lastEnsured.set(instanceId, { inForce: { ...inForce, topics: [], groups: [] }, ports })
         observed = inForce
       }
       if (outcome.outcome === 'failed') return outcome
       this.#settlePorts(entry, wanted, steps)
       if (steps.at(-1)?.do !== 'planAgain') {
-        entry.complete = false
+        if (isCurrent()) entry.complete = false
         return outcome
       }
       if (steps.some(({ do: what }) => what === 'release' || what === 'adoptGroups'))

@@ -74,7 +74,7 @@ import type { SteadyTime } from './time.ts'
 import { Timers } from './timers.ts'
 import { TransactionShell } from './transactions.ts'
 import { type TurnBudget, turnBudgetOf } from './turn-budget.ts'
-import { groupView, topicView, type Usage, usageOf } from './views.ts'
+import { groupView, storedBytesOf, topicView, type Usage, usageOf } from './views.ts'
 import { Writing } from './writing.ts'
 
 /** Deliveries that run out, or were dropped, are handled in portions of so many while the turn has time left. */
@@ -413,6 +413,10 @@ export class BrokerShell implements Broker {
 
   historyOf(topicName: string, found: FoundMessage): Promise<Incident[]> {
     return historyOf(this.#looking, topicName, found).catch(refused)
+  }
+
+  storedBytes(): number {
+    return storedBytesOf(this.log)
   }
 
   usage(): Usage {

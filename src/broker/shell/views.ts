@@ -27,9 +27,14 @@ export function groupView({ settings }: Group): GroupView {
 
 export type Usage = ReturnType<Broker['usage']>
 
+export function storedBytesOf(log: SegmentLog): number {
+  let bytes = log.end - positionOf(segmentOf(log.end), 0)
+  for (const segment of log.segments()) bytes += segment.bytes
+  return bytes
+}
+
 export function usageOf(state: BrokerState, log: SegmentLog): Usage {
-  let storedBytes = log.end - positionOf(segmentOf(log.end), 0)
-  for (const segment of log.segments()) storedBytes += segment.bytes
+  const storedBytes = storedBytesOf(log)
   let messages = 0
   for (const { begin, end } of state.queues.values()) messages += end - begin
   return { storedBytes, messages, inflight: state.unacknowledged, timed: state.timers.size }

@@ -67,7 +67,11 @@ export class BrokerHost implements HostApi {
     this.#gateway = new Gateway<BrokerEndpoint>({ ...common, protocols: [grpc], tls })
     this.#diskMarks = new DiskMarks({
       ...{ disk: world.disk, clock: world.clock, directory, report },
-      instances: () => [...this.#instances.values()].map((instance) => instance.usage()),
+      instances: () =>
+        [...this.#instances.values()].map(({ instanceId, broker }) => ({
+          instanceId,
+          storedBytes: broker.storedBytes(),
+        })),
       changed: (instanceId) => this.#instances.get(instanceId)?.pauseSends(this.#diskMarks.reasonFor(instanceId)),
     })
   }
@@ -135,6 +139,8 @@ export class BrokerHost implements HostApi {
       // A server that takes this process over tells what is so already: nothing is touched then.
       if (before !== undefined && isDeepStrictEqual(before.inForce, spec)) return before.observation()
       const instance = before ?? (await this.#open(spec, storageKey))
+      // One that was opened anew, after the disk refused a write, is still to wait while the disk is nearly full.
+      if (before === undefined) instance.pauseSends(this.#diskMarks.reasonFor(spec.instanceId))
       this.#diskMarks.start()
       await instance.apply(spec)
       return instance.observation()

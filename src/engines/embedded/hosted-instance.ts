@@ -41,6 +41,8 @@ export class HostedInstance {
   readonly #opening: number
   readonly #endpoints: InstanceEndpoints
   #spec: InstanceSpec
+  /** What the broker was last configured with: `#spec`, or the next one while `apply` is under way. */
+  #configured: InstanceSpec
   #sendPause: string | null = null
   /** Whether `#spec` was carried out wholly once. */
   #ready = false
@@ -88,6 +90,7 @@ export class HostedInstance {
     this.#lock = made.lock
     this.#opening = made.opening
     this.#spec = made.spec
+    this.#configured = made.spec
     this.clients = new ClientRegistry(made.broker, context.world.clock)
     connectProducers(made.broker, this.clients)
     connectLiteConsumers(made.broker, this.clients)
@@ -114,6 +117,7 @@ export class HostedInstance {
   /** Brings the instance to the specification. An address that cannot be opened is told by `observation`. */
   async apply(spec: InstanceSpec): Promise<void> {
     this.#ready = false
+    this.#configured = spec
     this.broker.configure(brokerSettings(spec, this.#sendPause))
     await this.#endpoints.apply(spec)
     this.#spec = spec
@@ -123,7 +127,7 @@ export class HostedInstance {
   /** Why it takes no messages for now, or null when it does. */
   pauseSends(reason: string | null): void {
     this.#sendPause = reason
-    this.broker.configure(brokerSettings(this.#spec, reason))
+    this.broker.configure(brokerSettings(this.#configured, reason))
   }
 
   observation(): InstanceObservation {
@@ -141,10 +145,12 @@ export class HostedInstance {
   async close(): Promise<void> {
     // Ends waiting receives first, so that ports close with nothing under way.
     const closing = this.broker.close()
-    await this.#endpoints.close()
-    this.clients.close()
-    await closing
-    await this.#lock.release()
+    try {
+      await this.#endpoints.close()
+      this.clients.close()
+    } finally {
+      await closing.finally(() => this.#lock.release())
+    }
   }
 
   #state(): InstanceState {

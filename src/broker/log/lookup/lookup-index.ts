@@ -142,7 +142,12 @@ export class LookupIndex {
     if (position < this.#table.from) return
     if (this.#table.count >= this.#tableEntries) this.#endTable(position)
     this.#position = position
-    this.#terms.read(record, position, this.#emit)
+    try {
+      this.#terms.read(record, position, this.#emit)
+    } catch (error) {
+      // What the index cannot read, look-ups by name do not find; the log itself is sound.
+      this.#options.report(error)
+    }
   }
 
   /**

@@ -95,9 +95,11 @@ export class LiteServing {
   /** Gives the client's receives what there is, first come first served, until one of the two runs out. */
   serve(client: LiteClient): void {
     const { polls, turns } = this.#context
+    let served = 0
     for (let poll = polls.first(client); poll && client.ready.size > 0; poll = polls.first(client)) {
       if (this.#context.stopped()) return
-      if (turns.isSpent) {
+      // One is served in any case: others may spend every turn's budget before this one is asked.
+      if (served++ > 0 && turns.isSpent) {
         this.#serveLater(client, this.#context.now())
         return
       }
