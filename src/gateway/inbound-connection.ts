@@ -56,7 +56,7 @@ export class InboundConnection implements ServingConnection {
   #cancelTimer: Cancel | null
   #cancelHandshake: Cancel | null = null
   #cancelOverflow: Cancel | null = null
-  #cancelSlow: Cancel | null = null
+  refusalDelayMs = 0
   #draining = false
   readonly #arrivedAt: number
   /** Whether it has made a valid call, and found a slot. */
@@ -111,8 +111,10 @@ export class InboundConnection implements ServingConnection {
   }
 
   guessed(username: string): void {
+    if (!this.#listener.bounds.wrongPasswords.note(this.remoteAddress, username)) return
+    this.refusalDelayMs = this.#gateway.limits.guessMs
     // Node's HTTP/2 and others send what was answered before the connection ends.
-    if (this.#listener.bounds.wrongPasswords.note(this.remoteAddress, username)) this.drain()
+    this.drain()
   }
 
   hold(bytes: number): boolean {
@@ -256,14 +258,7 @@ export class InboundConnection implements ServingConnection {
       return
     }
     this.#describe()
-    if (!this.#listener.bounds.wrongPasswords.isSlow(this.remoteAddress)) {
-      this.served = protocol.serve(socket, this)
-      return
-    }
-    this.#cancelSlow = this.#gateway.clock.after(this.#gateway.limits.slowMs, () => {
-      if (this.#draining || socket.destroyed) this.destroy()
-      else this.served = protocol.serve(socket, this)
-    })
+    this.served = protocol.serve(socket, this)
   }
 
   #describe(): void {
@@ -278,7 +273,6 @@ export class InboundConnection implements ServingConnection {
     this.#cancelTimer = null
     this.#cancelHandshake?.()
     this.#cancelOverflow?.()
-    this.#cancelSlow?.()
     this.served?.destroy()
     this.#held?.close()
     this.#listener.forget(this)

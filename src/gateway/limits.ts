@@ -10,9 +10,8 @@ export interface GatewayLimits {
   /** Strangers at a time, of one instance and of the process. Beyond, the oldest of whoever has the most is closed. */
   readonly maxStrangersPerInstance: number
   readonly maxStrangers: number
-  /** Of a network that guesses passwords: strangers at a time, and how long each waits before it is served. */
-  readonly maxSlowStrangers: number
-  readonly slowMs: number
+  /** How long the answer to a guessed password waits, and its connection keeps its place among the strangers. */
+  readonly guessMs: number
   /** Connections that have made a valid call, of all instances. Beyond, the newest of the instance with the most is closed. */
   readonly maxConnections: number
   /** How long a connection may stay that is over its instance's connection limit. */
@@ -33,8 +32,7 @@ export const defaultGatewayLimits: GatewayLimits = {
   // One burst of `accept` is up to 511 connections, all of which may be clients that come back at once.
   maxStrangersPerInstance: 512,
   maxStrangers: 2048,
-  maxSlowStrangers: 16,
-  slowMs: 1000,
+  guessMs: 1000,
   maxConnections: 100_000,
   overflowMs: 10_000,
   keepaliveMs: 60_000,

@@ -162,9 +162,7 @@ export class Listener<Context> implements OpenPort<Context> {
       return
     }
     const connection = new InboundConnection(this.#gateway, this, socket, address)
-    const { strangers, wrongPasswords } = this.bounds
-    const most = wrongPasswords.isSlow(address) ? this.#gateway.limits.maxSlowStrangers : undefined
-    if (!strangers.enter(connection, address, most)) {
+    if (!this.bounds.strangers.enter(connection, address)) {
       connection.destroy()
       this.#gateway.refused++
       return

@@ -42,6 +42,8 @@ export interface Connection {
   admit(): boolean
   /** A call came with a password that is not the named account's; the connection may end after its answer. */
   guessed(username: string): void
+  /** Milliseconds that a refusal waits before it leaves: above 0 on a connection that guessed passwords. */
+  readonly refusalDelayMs: number
 }
 
 /** What a protocol that serves a connection may ask of it and must tell it. */

@@ -29,8 +29,8 @@ export class Strangers {
     return this.#share.held
   }
 
-  /** `mostOfNetwork` bounds those of its own network. False when it could not be let in at all. */
-  enter(connection: Closable, address: string, mostOfNetwork = Number.POSITIVE_INFINITY): boolean {
+  /** False when it could not be let in at all. */
+  enter(connection: Closable, address: string): boolean {
     const name = networkOf(address)
     let network = this.#networks.get(name)
     if (network === undefined) {
@@ -43,8 +43,6 @@ export class Strangers {
       network = { share, connections }
       this.#networks.set(name, network)
     }
-    network.share.most = mostOfNetwork
-    while (network.share.held >= mostOfNetwork && this.#closeOldest(network.connections));
     // Its own network may be the one that has the most: then its oldest goes.
     const taken = network.share.take(1) || (this.#closeOldest(network.connections) && network.share.take(1))
     if (!taken) {

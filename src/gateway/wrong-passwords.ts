@@ -1,7 +1,7 @@
 /**
- * Wrong credentials, counted by network and account. Beyond a few in a minute the network is slowed down for a while: its
- * new connections wait before they are served, few of them at a time, and each wrong try ends its connection. What is
- * right always passes: it is compared like any other, and connections that have made a valid call are not touched.
+ * Wrong credentials, counted by network and account, and by network. Beyond a few in a minute each further wrong try is
+ * answered late and ends its connection, which keeps a place among the strangers until then. What is right is compared and
+ * answered as ever, also from the same network.
  *
  * A burst is told once when it begins, not for each try.
  */
@@ -11,8 +11,10 @@ import { networkOf } from './strangers.ts'
 /** Wrong tries of one network with one account within `windowMs` that have no consequence: a client with an old password. */
 const freeTries = 20
 const windowMs = 60_000
-/** A network is slow until so long after its last try beyond. */
-const slowMs = 60_000
+/** The same of one network with all accounts together: many clients with old passwords, not a list of names. */
+const freeTriesOfNetwork = 200
+/** Of a longer name no more is looked at. */
+const nameLength = 64
 /** Pairs of network and account that are counted; beyond, the one counted longest is forgotten. */
 const mostCounted = 4096
 
@@ -25,9 +27,9 @@ interface Count {
 export class WrongPasswords {
   readonly #clock: Clock
   readonly #tell: (sentence: string) => void
-  readonly #counts = new Map<string, Count>()
-  /** Until when each network is slow. */
-  readonly #slow = new Map<string, number>()
+  readonly #byName = new Map<string, Count>()
+  /** Of tries that were not beyond for their name. */
+  readonly #byNetwork = new Map<string, Count>()
 
   constructor(clock: Clock, tell: (sentence: string) => void) {
     this.#clock = clock
@@ -37,38 +39,32 @@ export class WrongPasswords {
   /** Counts a wrong try; true when it is one beyond, and its connection is to end. */
   note(address: string, username: string): boolean {
     const network = networkOf(address)
-    const key = `${network}\n${username}`
+    const name = username.slice(0, nameLength)
+    return (
+      this.#isBeyond(this.#byName, `${network}\n${name}`, freeTries, `for user ${JSON.stringify(name)}`, address) ||
+      this.#isBeyond(this.#byNetwork, network, freeTriesOfNetwork, 'for many users', address)
+    )
+  }
+
+  #isBeyond(counts: Map<string, Count>, key: string, free: number, whom: string, address: string): boolean {
     const now = this.#clock.monotonic()
-    let count = this.#counts.get(key)
+    let count = counts.get(key)
     if (count === undefined || now - count.since >= windowMs) {
       // A burst that goes on is not told again.
-      const told = count?.told === true && count.tries > freeTries
+      const told = count?.told === true && count.tries > free
       count = { tries: 0, since: now, told }
-      this.#counts.delete(key)
-      this.#counts.set(key, count)
-      if (this.#counts.size > mostCounted) this.#counts.delete(this.#counts.keys().next().value!)
+      counts.delete(key)
+      counts.set(key, count)
+      if (counts.size > mostCounted) counts.delete(counts.keys().next().value!)
     }
     count.tries++
-    if (count.tries <= freeTries) return false
+    if (count.tries <= free) return false
     if (!count.told) {
       count.told = true
       this.#tell(
-        `${freeTries} wrong credentials for user ${JSON.stringify(username.slice(0, 64))} came from ${address} within a minute: further ones from there are slowed down; right ones pass.`,
+        `${free} wrong credentials ${whom} came from ${address} within a minute: further ones from there are answered late; right ones are not.`,
       )
     }
-    this.#slow.delete(network)
-    this.#slow.set(network, now + slowMs)
-    if (this.#slow.size > mostCounted) this.#slow.delete(this.#slow.keys().next().value!)
     return true
-  }
-
-  isSlow(address: string): boolean {
-    if (this.#slow.size === 0) return false
-    const network = networkOf(address)
-    const until = this.#slow.get(network)
-    if (until === undefined) return false
-    if (until > this.#clock.monotonic()) return true
-    this.#slow.delete(network)
-    return false
   }
 }

@@ -253,10 +253,20 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       return false
     }
     if (refusal === null) return true
-    this.#started = true
-    if (this.kind !== 'unary') for (const reply of refusal.replies) this.write(reply)
-    this.#answer(refusal.replies[0])
+    // Read and thrown away from now on: whoever does not take the answer must not have the request kept meanwhile.
+    this.#stream.resume()
+    const { replies } = refusal
+    const { refusalDelayMs } = this.connection
+    if (refusalDelayMs === 0) this.#refuse(replies)
+    else this.#host.clock.after(refusalDelayMs, () => this.#refuse(replies))
     return false
+  }
+
+  #refuse(replies: readonly unknown[]): void {
+    if (this.#ended) return
+    this.#started = true
+    if (this.kind !== 'unary') for (const reply of replies) this.write(reply)
+    this.#answer(replies[0])
   }
 
   #onData(chunk: Buffer): void {

@@ -85,6 +85,7 @@ export class WireSubject {
         encrypted: false,
         admit: () => true,
         guessed: () => {},
+        refusalDelayMs: 0,
         owner: this,
         closed: false,
       },

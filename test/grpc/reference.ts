@@ -152,6 +152,7 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
       encrypted: false,
       admit: () => true,
       guessed: () => {},
+      refusalDelayMs: 0,
     }
     const abort = new AbortController()
     this.signal = abort.signal

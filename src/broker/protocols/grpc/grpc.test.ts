@@ -106,6 +106,7 @@ class World {
         encrypted: false,
         admit: () => more.overLimit !== true,
         guessed: () => {},
+        refusalDelayMs: 0,
       },
       remainingMs: () => more.remainingMs ?? 3000,
       signal: ended.signal,
