@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { parse as parseYaml } from 'yaml'
+import { hostileHome } from './ledger/home-trust.ts'
 
 export interface Settings {
   readonly home: string
@@ -254,7 +255,8 @@ export type Flags = Readonly<Partial<Record<keyof Settings, string>>>
 /** Resolves every setting. Throws `SettingError`. */
 export function readSettings(flags: Flags, env: Readonly<Record<string, string | undefined>>): Settings {
   const home = path.resolve(flags.home ?? nonEmpty(env[settingRules.home.env]) ?? settingRules.home.fallback)
-  const file = readSettingsFile(path.join(home, 'gantry.yaml'))
+  // Of a home that is not this user's alone nothing is obeyed; whoever uses it says why.
+  const file = hostileHome(home) === null ? readSettingsFile(path.join(home, 'gantry.yaml')) : new Map<string, string>()
   const result: Record<string, unknown> = {}
   for (const rule of Object.values(settingRules) as SettingRule<unknown>[]) {
     const sources: ReadonlyArray<readonly [string, string | undefined]> = [

@@ -21,7 +21,7 @@ import { noPolicies } from './iam/authorize.ts'
 import { ledgerKeyRing } from './iam/key-ring.ts'
 import { openLedgerNonces } from './iam/ledger-nonces.ts'
 import { ensureAccountKey } from './ledger/access-keys.ts'
-import { acquireHome, HomeError } from './ledger/home.ts'
+import { acquireHome, HomeError, refuseHostile } from './ledger/home.ts'
 import { type KnownFormats, recordFormats, refuseNewerHome } from './ledger/home-format.ts'
 import { migrations } from './ledger/migrations.ts'
 import { openLedger } from './ledger/open.ts'
@@ -73,6 +73,7 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
   }
 
   try {
+    refuseHostile(settings.home)
     refuseNewerHome(settings.home, formats)
     const held = await acquireHome(settings.home)
     undo.push(() => held.release())

@@ -1,4 +1,5 @@
 /** Homes that are not their user's alone, each refused with a sentence, and left as they were. */
+import { spawnSync } from 'node:child_process'
 import { chmodSync, lchownSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -51,7 +52,7 @@ describe.skipIf(own === null)('a home', () => {
     expect(hostileHome(path.join(place, 'link'))).toBeNull()
   })
 
-  const hostile: ReadonlyArray<readonly [string, () => void, RegExp]> = [
+  const hostile: ReadonlyArray<readonly [string, () => unknown, RegExp]> = [
     ['that others may write', () => chmodSync(home, 0o777), /can be written by other users \(mode 0777\).*chmod go-w/],
     ['that its group may write', () => chmodSync(home, 0o770), /can be written by other users \(mode 0770\)/],
     ['in a folder that others may write', () => chmodSync(place, 0o777), /every user may put another folder/],
@@ -66,6 +67,11 @@ describe.skipIf(own === null)('a home', () => {
     ['with a link for a broker log', () => link('brokers/1.log'), /1\.log is a symbolic link/],
     ['with a link for an instance', () => link('instances/rmq-cn-1'), /rmq-cn-1 is a symbolic link/],
     ['with a link for all instances', () => link('instances'), /instances is a symbolic link/],
+    [
+      'with a pipe for the settings',
+      () => spawnSync('mkfifo', [path.join(home, 'gantry.yaml')]),
+      /gantry\.yaml is no file/,
+    ],
     ['with a ledger that others may write', () => chmodSync(put('gantry.db'), 0o666), /gantry\.db can be written by/],
   ]
   it.each(hostile)('%s is refused, and nothing in it is changed', async (_, make, sentence) => {
@@ -82,6 +88,11 @@ describe.skipIf(own === null)('a home', () => {
   it.skipIf(!isRoot)('with a file of another user is refused (needs root to make one)', async () => {
     lchownSync(put('gantry.db'), somebody, somebody)
     await expect(acquireHome(home)).rejects.toThrow(/gantry\.db belongs to another user \(user id 65534\)/)
+  })
+
+  it.skipIf(!isRoot)('with settings of another user is refused (needs root to make them)', () => {
+    lchownSync(put('gantry.yaml'), somebody, somebody)
+    expect(hostileHome(home)).toMatch(/gantry\.yaml belongs to another user/)
   })
 
   it.skipIf(!isRoot)('in a folder of another user is refused (needs root to make one)', async () => {

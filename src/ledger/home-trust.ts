@@ -6,7 +6,7 @@
  * Only looks; never changes what it refuses. The files of an instance are opened without following links
  * (world/real-disk.ts), so they need no look here and a start does not grow with them.
  */
-import { lstatSync, readdirSync, realpathSync, type Stats } from 'node:fs'
+import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs'
 import path from 'node:path'
 import { hasCode } from './files.ts'
 
@@ -60,6 +60,8 @@ function hostileParent(folder: string, uid: number): string | null {
 }
 
 function hostileEntry(home: string, uid: number): string | null {
+  const settings = hostileSettings(path.join(home, 'gantry.yaml'), uid)
+  if (settings !== null) return settings
   for (const name of entriesOf(home)) {
     if (!ourNames.test(name)) continue
     const reason = hostileFile(path.join(home, name), uid)
@@ -73,6 +75,23 @@ function hostileEntry(home: string, uid: number): string | null {
     }
   }
   return null
+}
+
+/** The settings are their user's to write or to link, and nobody else's. */
+function hostileSettings(file: string, uid: number): string | null {
+  let stats: Stats
+  try {
+    stats = statSync(file)
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'ELOOP', 'EACCES')) return null
+    throw error
+  }
+  if (!stats.isFile()) {
+    // A folder is told where the settings are read.
+    return stats.isDirectory() ? null : `${file} is no file. Remove it, or put the settings there.`
+  }
+  if (isTrusted(stats, uid)) return null
+  return `${file} belongs to another user (${ownerOf(stats)}), whose settings this server would follow. Give it to this user (chown ${uid} ${file}) if it is yours, or remove it.`
 }
 
 function hostileFile(file: string, uid: number): string | null {

@@ -60,7 +60,8 @@ export async function homeHolder(home: string): Promise<ProcessIdentity | null> 
   return record !== null && (await isHeld(record, home)) ? record : null
 }
 
-function refuseHostile(home: string): void {
+/** Throws `HomeError` for a home that is not this user's alone (home-trust.ts). Nothing in it is read before. */
+export function refuseHostile(home: string): void {
   const reason = hostileHome(home)
   if (reason !== null) throw new HomeError(reason)
 }

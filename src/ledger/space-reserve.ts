@@ -4,7 +4,7 @@
  * file goes, the change is made, and the file comes back once there is room. Only changes that give space back may
  * use it, so that clients cannot use it up by creating resources.
  */
-import { open, rename, rm } from 'node:fs/promises'
+import { open, rename, rm, statfs } from 'node:fs/promises'
 import path from 'node:path'
 import type { Cancel, Clock, Random } from '../world/world.ts'
 import { hasCode } from './files.ts'
@@ -13,6 +13,8 @@ export const RESERVE_FILE = 'space.reserve'
 
 /** Pages of the write-ahead log for some hundred deletions. */
 const RESERVE_BYTES = 1024 * 1024
+/** On a disk with less free than so many reserves, the ledger needs the room more. */
+const ROOMY = 16
 const REFILL_MS = 60_000
 
 export class SpaceReserve {
@@ -60,6 +62,8 @@ export class SpaceReserve {
     const fresh = `${this.#file}.new`
     try {
       if (await this.#isThere()) return
+      const { bavail, bsize } = await statfs(path.dirname(this.#file))
+      if (bavail * bsize < RESERVE_BYTES * ROOMY) return this.#later()
       const handle = await open(fresh, 'w', 0o600)
       try {
         // Random bytes: some file systems store zeros as nothing.
