@@ -78,8 +78,14 @@ function collected(child: ChildProcess): Promise<Run> & { soFar(): string } {
 const receive = async (topic: string, group: string, ...more: string[]): Promise<ReceivedMessage[]> =>
   JSON.parse(await succeeds('receive', 'shop', topic, '--group', group, '-o', 'json', ...more))
 
-const lagOf = async (group: string): Promise<GroupLag['totalLag']> =>
-  (JSON.parse(await succeeds('lag', 'shop', group, '-o', 'json')) as GroupLag).totalLag
+/** The ledger hears of a group that was made by use a moment after its first client. */
+const lagOf = async (group: string): Promise<GroupLag['totalLag']> => {
+  const ask = async (): Promise<GroupLag['totalLag'] | null> => {
+    const { code, stdout } = await run(['lag', 'shop', group, '-o', 'json', '--home', home.home])
+    return code === 0 ? (JSON.parse(stdout) as GroupLag).totalLag : null
+  }
+  return (await until(ask, (lag) => lag !== null, `the ledger knows group ${group}`))!
+}
 
 describe('send and receive', () => {
   it('carry a body, a tag, keys and properties, with the account of the instance', async () => {
@@ -210,12 +216,7 @@ describe('what is received and not acknowledged', () => {
       (text) => text.includes('| two'),
       'both are shown',
     )
-    // The ledger hears of a group that was made by use a moment after its client.
-    await until(
-      () => lagOf('interrupted').catch(() => null),
-      (lag) => lag?.inflightCount === 2,
-      'both are held',
-    )
+    expect((await lagOf('interrupted')).inflightCount).toBe(2)
     child.kill('SIGINT')
     expect((await ended).code).toBe(130)
     expect(await lagOf('interrupted')).toMatchObject({ readyCount: 2, inflightCount: 0 })
