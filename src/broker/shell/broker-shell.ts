@@ -73,7 +73,7 @@ import { Throughput } from './throughput.ts'
 import type { SteadyTime } from './time.ts'
 import { Timers } from './timers.ts'
 import { TransactionShell } from './transactions.ts'
-import { type TurnBudget, turnBudgetOf } from './turn-budget.ts'
+import type { TurnBudget } from './turn-budget.ts'
 import { groupView, storedBytesOf, topicView, type Usage, usageOf } from './views.ts'
 import { Writing } from './writing.ts'
 
@@ -86,6 +86,8 @@ const SERVED_AT_ONCE = 64
 export interface BrokerShellOptions {
   readonly clock: Clock
   readonly time: SteadyTime
+  /** The instance's part of the event loop's turns. */
+  readonly turns: TurnBudget
   readonly session: number
   /** Draws what transaction ids are signed with. */
   readonly secret: () => string
@@ -129,7 +131,7 @@ export class BrokerShell implements Broker {
   #closed: Promise<void> | null = null
 
   constructor(options: BrokerShellOptions) {
-    const { clock, index, keysIn, log, lookups, report, state, time } = options
+    const { clock, index, keysIn, log, lookups, report, state, time, turns } = options
     this.state = state
     this.#time = time
     this.#session = options.session
@@ -144,7 +146,6 @@ export class BrokerShell implements Broker {
       onVisible: (topics) => this.#wakeTopics(topics),
       onFailure: (error) => this.#stop(error),
     })
-    const turns = turnBudgetOf(clock)
     this.#turns = turns
     const closed = () => this.#closed !== null
     const now = () => time.now()

@@ -107,6 +107,7 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
     return new BrokerShell({
       clock,
       time,
+      turns,
       secret: () => Buffer.from(random.bytes(16)).toString('hex'),
       session: random.below(2 ** 31 - 1) + 1,
       settings: options.settings,

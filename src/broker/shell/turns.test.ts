@@ -3,14 +3,16 @@
  * milliseconds: what is slow here says so to the clock, and nothing depends on how fast the machine is.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { SimulatedClock, SimulatedRandom } from '../../world/simulated.ts'
+import type { TopicSpec } from '../../model/instances.ts'
+import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { ReceiveRequest, SqlFilter } from '../broker.ts'
 import type { BrokerShell } from './broker-shell.ts'
 import { openShell } from './open.ts'
-import { TURN_MS } from './turn-budget.ts'
+import { SLICE_MS, TURN_MS } from './turn-budget.ts'
 
 const HOUR = 3_600_000
+const topic: TopicSpec = { topicName: 'topic', generation: 1, messageType: 'NORMAL', maxSendTps: null }
 
 /** Time passes by work alone. */
 class WorkingClock extends SimulatedClock {
@@ -23,6 +25,7 @@ class WorkingClock extends SimulatedClock {
 
 let clock: WorkingClock
 let broker: BrokerShell
+let random: SimulatedRandom
 let worked: { inTurnMs: number; longestMs: number; totalMs: number }
 let watching: boolean
 
@@ -35,16 +38,9 @@ function work(ms: number): void {
 
 beforeEach(async () => {
   clock = new WorkingClock()
-  const random = new SimulatedRandom(1)
-  broker = await openShell({
-    world: { clock, random, disk: new SimulatedDisk({ random }).boot() },
-    directory: '/instance',
-    settings: { retentionMs: 72 * HOUR, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: 24 * HOUR },
-    report: (error) => {
-      throw error
-    },
-  })
-  await broker.ensureTopics([{ topicName: 'topic', generation: 1, messageType: 'NORMAL', maxSendTps: null }])
+  random = new SimulatedRandom(1)
+  broker = await open('/instance')
+  await broker.ensureTopics([topic])
   await receive({ filter: null })
   worked = { inTurnMs: 0, longestMs: 0, totalMs: 0 }
   watching = true
@@ -60,6 +56,17 @@ afterEach(async () => {
   await broker.close()
 })
 
+function open(directory: string): Promise<BrokerShell> {
+  return openShell({
+    world: { clock, random, disk: new SimulatedDisk({ random }).boot() },
+    directory,
+    settings: { retentionMs: 72 * HOUR, sendTps: 1e9, receiveTps: 1e9, maxDelayMs: 24 * HOUR },
+    report: (error) => {
+      throw error
+    },
+  })
+}
+
 /** One millisecond for each message it is asked of. */
 function slowly(passes: (text: string) => boolean): SqlFilter {
   return {
@@ -71,23 +78,28 @@ function slowly(passes: (text: string) => boolean): SqlFilter {
   }
 }
 
-async function fill(count: number, body = (i: number) => String(i)): Promise<void> {
+async function fill(count: number, into = broker): Promise<void> {
   for (let from = 0; from < count; from += 1_000)
-    await broker.send({
+    await into.send({
       topic: 'topic',
       messages: Array.from({ length: Math.min(1_000, count - from) }, (_, i) => {
-        const payload = Buffer.from(body(from + i))
+        const payload = Buffer.from(String(from + i))
         return { messageId: `M${from + i}`, tag: null, payload, bodyBytes: payload.length }
       }),
     })
 }
 
-async function receive(changes: Partial<ReceiveRequest>) {
+const receive = (changes: Partial<ReceiveRequest>) => during(waiting(broker, changes))
+
+function waiting(of: BrokerShell, changes: Partial<ReceiveRequest>) {
   const request = {
     ...{ group: 'group', topic: 'topic', filter: null, max: 32, waitMs: 0, invisibleMs: 30_000 },
     ...{ autoRenew: false, clientId: 'client', ...changes },
   }
-  const answer = broker.receive(request, new AbortController().signal)
+  return of.receive(request, new AbortController().signal)
+}
+
+async function during<T>(answer: Promise<T>): Promise<T> {
   let done = false
   answer.finally(() => (done = true)).catch(() => {})
   while (!done) await clock.advance(1)
@@ -150,3 +162,83 @@ describe('no turn is long', () => {
     expect(worked.longestMs).toBeLessThanOrEqual(TURN_MS + 3.3)
   })
 })
+
+describe('one instance beside another of its process that looks through all it has', () => {
+  const lite = { topic: 'lites', group: 'lite-group', clientId: 'client' }
+  let other: BrokerShell
+  let busy: Array<Promise<unknown>>
+
+  beforeEach(async () => {
+    other = await open('/other')
+    await other.ensureTopics([topic, { ...topic, topicName: 'lites', messageType: 'LITE', liteExpirationMs: null }])
+    await other.ensureGroups([{ ...group, consumerGroupId: 'lite-group' }])
+    await waiting(other, {})
+    await fill(50, other)
+    await during(other.syncLite({ ...lite, action: 'replace', liteTopics: names, version: 1, offset: null }))
+    await during(
+      other.send({ topic: 'lites', messages: messagesTo(Array.from({ length: 100 }, (_, i) => `old-${i}`)) }),
+    )
+    await during(
+      other.resetOffsets({ consumerGroupId: 'lite-group', topicName: 'lites', toMs: null, resetId: 'reset' }),
+    )
+    // A hundred receives of a hundred groups, each looking through thousands of messages at a millisecond each.
+    for (let i = 0; i < 100; i++) await receive({ group: `group-${i}` })
+    await fill(3_000)
+    busy = Array.from({ length: 100 }, (_, i) =>
+      waiting(broker, { group: `group-${i}`, filter: slowly(() => false), waitMs: 20_000 }),
+    )
+    await settle()
+    worked.totalMs = 0
+  })
+
+  afterEach(async () => {
+    expect(worked.longestMs).toBeLessThanOrEqual(TURN_MS + 1)
+    await Promise.all([other.close(), broker.close(), ...busy])
+  })
+
+  it('has a part of every turn for its own search', async () => {
+    const asked: number[] = []
+    const filter: SqlFilter = {
+      sql: 'other',
+      passes(payload) {
+        asked.push(worked.totalMs)
+        work(1)
+        return Buffer.from(payload).toString() === '49'
+      },
+    }
+    const got = await during(waiting(other, { filter, waitMs: 20_000 }))
+    expect(got.map(({ payload }) => Buffer.from(payload).toString())).toEqual(['49'])
+    const between = asked.slice(1).map((at, i) => at - asked[i]! - 1)
+    // Reads of the log lie between some of them, and whoever works meanwhile has its turn.
+    expect(Math.max(...between)).toBeLessThanOrEqual(TURN_MS)
+    expect(worked.totalMs).toBeLessThan(50 + 50 * SLICE_MS)
+  })
+
+  it('is told the lag of a hundred lite topics', async () => {
+    const lag = await during(other.lag('lite-group'))
+    expect(lag.length).toBeGreaterThan(99)
+    expect(worked.totalMs).toBeLessThan(20 * TURN_MS)
+  })
+
+  it('is given what its lite polls wait for, although every turn is spent', async () => {
+    const polls = Array.from({ length: 3 }, () => waiting(other, { ...lite, max: 1, waitMs: 20_000 }))
+    void other.send({ topic: 'lites', messages: messagesTo(names.slice(0, 3)) })
+    const got = await during(Promise.all(polls))
+    expect(got.flat().map(({ payload }) => Buffer.from(payload).toString())).toEqual(names.slice(0, 3))
+    expect(worked.totalMs).toBeLessThan(20 * TURN_MS)
+  })
+})
+
+function messagesTo(liteTopics: readonly string[]) {
+  return liteTopics.map((liteTopic, i) => {
+    const payload = Buffer.from(liteTopic)
+    return { messageId: `L${i}`, tag: null, payload, bodyBytes: payload.length, liteTopic }
+  })
+}
+
+const names = Array.from({ length: 100 }, (_, i) => `lite-${i}`)
+
+const group = {
+  ...{ consumerGroupId: 'group', generation: 1, orderly: true, maxRetryTimes: 16, retry: { kind: 'default' } as const },
+  ...{ deadLetterTopic: null, maxReceiveTps: null, lite: { topicName: 'lites', exclusive: false } },
+}
