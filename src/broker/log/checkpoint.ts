@@ -18,6 +18,7 @@ import { crc32 } from 'node:zlib'
 import type { Disk, DiskFile } from '../../world/disk.ts'
 import type { RecordCipher } from './contract.ts'
 import { LogError, newer } from './errors.ts'
+import { inTurns, type LoopBudget } from './yield.ts'
 
 export interface Checkpoint extends Place {
   readonly blob: Uint8Array
@@ -36,7 +37,7 @@ const unfinished = 'checkpoint.new'
 export const checkpointVersion = 2
 const magic = Buffer.from('GANTRYCP', 'latin1')
 const fixedBytes = 44
-/** The file is written in portions of about this much. */
+/** The file is written, and looked through, in portions of about this much. */
 const portionBytes = 256 * 1_024
 
 /** What opening found: `damaged` names files that were there and could not be used. */
@@ -51,11 +52,12 @@ export async function loadCheckpoint(
   directory: string,
   names: readonly string[],
   cipher: RecordCipher | null,
+  turns: LoopBudget,
 ): Promise<LoadedCheckpoint> {
   const damaged: string[] = []
   for (const [name, from] of [[current, 'current'] as const, [previous, 'previous'] as const]) {
     if (!names.includes(name)) continue
-    const checkpoint = await readCheckpoint(disk, `${directory}/${name}`, cipher)
+    const checkpoint = await readCheckpoint(disk, `${directory}/${name}`, cipher, turns)
     if (checkpoint) return { checkpoint, from, damaged }
     damaged.push(`${directory}/${name}`)
   }
@@ -96,10 +98,11 @@ export async function previousCheckpointPosition(
   disk: Disk,
   directory: string,
   cipher: RecordCipher | null,
+  turns: LoopBudget,
 ): Promise<number | null> {
   const names = await disk.list(directory)
   if (!names.includes(previous)) return null
-  return (await readCheckpoint(disk, `${directory}/${previous}`, cipher))?.position ?? null
+  return (await readCheckpoint(disk, `${directory}/${previous}`, cipher, turns))?.position ?? null
 }
 
 async function createAnew(disk: Disk, path: string) {
@@ -112,12 +115,17 @@ async function createAnew(disk: Disk, path: string) {
   }
 }
 
-async function readCheckpoint(disk: Disk, path: string, cipher: RecordCipher | null): Promise<Checkpoint | null> {
+async function readCheckpoint(
+  disk: Disk,
+  path: string,
+  cipher: RecordCipher | null,
+  turns: LoopBudget,
+): Promise<Checkpoint | null> {
   const file = await disk.open(path, 'read')
   try {
     const bytes = Buffer.allocUnsafe(await file.size())
     const count = await file.read(bytes, 0)
-    return decode(bytes.subarray(0, count), path, cipher)
+    return await inTurns(turns, decode(bytes.subarray(0, count), path, cipher))
   } finally {
     await file.close()
   }
@@ -180,9 +188,10 @@ function wordOf(value: number): Buffer {
   return word
 }
 
-function decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Checkpoint | null {
+/** In steps, for a checkpoint may be hundreds of megabytes. The blob is put together in the memory of `bytes`. */
+function* decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Generator<void, Checkpoint | null> {
   if (bytes.length < fixedBytes + 8 || !bytes.subarray(0, 8).equals(magic)) return null
-  if (bytes.readUInt32LE(bytes.length - 4) !== crc32(bytes.subarray(0, bytes.length - 4))) return null
+  if (bytes.readUInt32LE(bytes.length - 4) !== (yield* crcOf(bytes.subarray(0, bytes.length - 4)))) return null
   const version = bytes.readUInt32LE(8)
   if (version > checkpointVersion) throw newer(path, version, checkpointVersion)
   if (version < checkpointVersion) {
@@ -191,13 +200,20 @@ function decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Check
   const encrypted = (bytes.readUInt32LE(12) & 1) === 1
   if (encrypted !== (cipher !== null)) throw wrongKey(path, encrypted)
   const sealedCount = bytes.readUInt32LE(40)
-  const blob: Uint8Array[] = []
-  for (let at = fixedBytes + sealedCount * 8; ; ) {
+  const begin = fixedBytes + sealedCount * 8
+  let end = begin
+  for (let at = begin, stepped = begin; ; ) {
     const length = bytes.readUInt32LE(at)
     if (length === 0) break
     const piece = bytes.subarray(at + 4, at + 4 + length)
-    blob.push(cipher ? unseal(cipher, piece, path) : piece)
+    // What is in clear is no longer than what is stored: it never reaches what is still to be read.
+    const plain = cipher ? unseal(cipher, piece, path) : piece
+    bytes.set(plain, end)
+    end += plain.length
     at += 4 + length
+    if (at - stepped < portionBytes) continue
+    stepped = at
+    yield
   }
   return {
     position: bytes.readDoubleLE(16),
@@ -207,8 +223,17 @@ function decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Check
       segment: bytes.readUInt32LE(fixedBytes + i * 8),
       end: bytes.readUInt32LE(fixedBytes + i * 8 + 4),
     })),
-    blob: blob.length === 1 ? blob[0]! : Buffer.concat(blob),
+    blob: bytes.subarray(begin, end),
   }
+}
+
+function* crcOf(bytes: Buffer): Generator<void, number> {
+  let crc = 0
+  for (let at = 0; at < bytes.length; at += portionBytes) {
+    crc = crc32(bytes.subarray(at, at + portionBytes), crc)
+    yield
+  }
+  return crc
 }
 
 function unseal(cipher: RecordCipher, blob: Uint8Array, path: string): Uint8Array {

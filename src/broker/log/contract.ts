@@ -8,6 +8,7 @@
 
 import type { Disk } from '../../world/disk.ts'
 import type { Clock, Random } from '../../world/world.ts'
+import type { LoopBudget } from './yield.ts'
 
 /** `segment * 2**32 + offset`. */
 export const positionOf = (segment: number, offset: number): number => segment * 2 ** 32 + offset
@@ -79,6 +80,8 @@ export interface OpenLogOptions {
   readonly random?: Random
   /** Writes beyond this many bytes that wait to become durable are refused with code `busy`. 64 MiB unless given. */
   readonly maxWaitingBytes?: number
+  /** Asked between portions of what opening does; a turn for each unless given. */
+  readonly turns?: LoopBudget
 }
 
 /** A log just opened; the checkpoint covers everything below its `position`. */

@@ -24,6 +24,9 @@ export const pageBytes = 4096
 export const entriesPerPage = 255
 const entryBytes = 16
 const fixedBytes = 40
+/** Written in one step: entries, and pages sealed. */
+const entriesPerStep = 4_096
+const pagesPerStep = 64
 const queueBytes = 32
 export const indexVersion = 2
 const magic = Buffer.from('GANTRYQI', 'latin1')
@@ -56,12 +59,13 @@ export interface RunToWrite {
   readonly timesMs: Float64Array
 }
 
-export function encodeIndexFile(
+/** In steps, for there may be a hundred thousand queues. */
+export function* encodeIndexFile(
   segment: number,
   upTo: number,
   runs: readonly RunToWrite[],
   cipher: RecordCipher | null = null,
-): Buffer {
+): Generator<void, { readonly bytes: Buffer; readonly directory: IndexDirectory }> {
   const entries = runs.reduce((sum, run) => sum + run.count, 0)
   const head = Buffer.alloc(fixedBytes)
   magic.copy(head)
@@ -71,7 +75,7 @@ export function encodeIndexFile(
   head.writeUInt32LE(runs.length, 20)
   head.writeUInt32LE(entries, 24)
   head.writeUInt32LE(cipher ? 1 : 0, 32)
-  const { directory, pages } = encodeRuns(runs, Math.ceil(entries / entriesPerPage))
+  const { directory, pages, rows } = yield* encodeRuns(runs, Math.ceil(entries / entriesPerPage))
   const sealed = cipher ? cipher.seal(directory) : directory
   head.writeUInt32LE(directoryCrc(head, sealed), 28)
   const pagesAt = pagesStart(sealed.length)
@@ -83,16 +87,23 @@ export function encodeIndexFile(
     const plain = pages.subarray(page, page + pageBytes)
     plain.writeUInt32LE(crc32(plain.subarray(0, pageBytes - 4)), pageBytes - 4)
     bytes.set(cipher ? cipher.seal(plain) : plain, at)
+    if (page % (pagesPerStep * pageBytes) === 0) yield
   }
-  return bytes
+  return { bytes, directory: { segment, upTo, entries, runs: rows, pagesAt } }
 }
 
-function encodeRuns(runs: readonly RunToWrite[], pageCount: number): { directory: Buffer; pages: Buffer } {
+function* encodeRuns(
+  runs: readonly RunToWrite[],
+  pageCount: number,
+): Generator<void, { directory: Buffer; pages: Buffer; rows: readonly QueueRun[] }> {
   const directory = Buffer.alloc(runs.length * queueBytes)
   const pages = Buffer.alloc(pageCount * pageBytes)
+  const rows: QueueRun[] = []
   let row = 0
-  runs.forEach((run, i) => {
+  for (const [i, run] of runs.entries()) {
+    const { queueKey, firstOffset, count } = run
     const at = i * queueBytes
+    rows.push({ queueKey, firstOffset, firstTimeMs: run.timesMs[0] ?? 0, row, count })
     directory.writeDoubleLE(run.queueKey, at)
     directory.writeDoubleLE(run.firstOffset, at + 8)
     directory.writeDoubleLE(run.timesMs[0] ?? 0, at + 16)
@@ -103,9 +114,10 @@ function encodeRuns(runs: readonly RunToWrite[], pageCount: number): { directory
       pages.writeUInt32LE(run.offsets[j]!, entry)
       pages.writeUInt32LE(run.tagHashes[j]!, entry + 4)
       pages.writeDoubleLE(run.timesMs[j]!, entry + 8)
+      if (row % entriesPerStep === 0) yield
     }
-  })
-  return { directory, pages }
+  }
+  return { directory, pages, rows }
 }
 
 /** Bytes from the start of one page to the start of the next. */

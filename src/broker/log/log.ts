@@ -35,6 +35,7 @@ import { Block, sharedRecentRecords } from './recent.ts'
 import type { RecoveredLog } from './recover.ts'
 import { keyCheckText, recoverLog } from './recover.ts'
 import { SegmentReader } from './segment-reader.ts'
+import { aTurnEach } from './yield.ts'
 
 export const defaultSegmentBytes = 64 * 2 ** 20
 /** A commit takes what is there up to this many bytes, so that a flood does not make everybody wait for one long write. */
@@ -48,7 +49,12 @@ const largestBlockBytes = 2 ** 20
 export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   const segmentBytes = options.segmentBytes ?? defaultSegmentBytes
   if (segmentBytes < 512 || segmentBytes > 2 ** 31) throw new RangeError('segmentBytes must be between 512 and 2^31')
-  const recovered = await recoverLog(options.disk, options.directory, options.cipher ?? null)
+  const recovered = await recoverLog(
+    options.disk,
+    options.directory,
+    options.cipher ?? null,
+    options.turns ?? aTurnEach,
+  )
   const { checkpoint, report } = recovered
   return {
     log: new Log({ ...options, segmentBytes }, recovered),
@@ -522,7 +528,12 @@ class Log implements SegmentLog {
   async #neededByCheckpoints(): Promise<number> {
     if (this.#checkpointPosition === null) return Number.POSITIVE_INFINITY
     if (this.#previousCheckpointPosition === undefined) {
-      this.#previousCheckpointPosition = await previousCheckpointPosition(this.#disk, this.#directory, this.#cipher)
+      this.#previousCheckpointPosition = await previousCheckpointPosition(
+        this.#disk,
+        this.#directory,
+        this.#cipher,
+        this.#options.turns ?? aTurnEach,
+      )
     }
     return Math.min(this.#checkpointPosition, this.#previousCheckpointPosition ?? Number.POSITIVE_INFINITY)
   }

@@ -132,18 +132,16 @@ export function gather(queue: QueueEntries, found: FoundEntries, at: number): vo
   }
 }
 
-export function asRuns(chunks: ReadonlyMap<number, Chunk>, upTo = Number.POSITIVE_INFINITY): RunToWrite[] {
-  return [...chunks]
-    .sort(([a], [b]) => a - b)
-    .map(([queueKey, chunk]) => ({
-      queueKey,
-      firstOffset: chunk.first,
-      count: upTo === Number.POSITIVE_INFINITY ? chunk.count : lowerBound(chunk.offsets, chunk.count, upTo),
-      offsets: chunk.offsets,
-      tagHashes: chunk.tagHashes,
-      timesMs: chunk.timesMs,
-    }))
-    .filter((run) => run.count > 0)
+/** The chunk's entries below an offset in its segment, as they are now: what is added later is not in it. */
+export function asRun(queueKey: number, chunk: Chunk, upTo = Number.POSITIVE_INFINITY): RunToWrite {
+  return {
+    queueKey,
+    firstOffset: chunk.first,
+    count: upTo === Number.POSITIVE_INFINITY ? chunk.count : lowerBound(chunk.offsets, chunk.count, upTo),
+    offsets: chunk.offsets,
+    tagHashes: chunk.tagHashes,
+    timesMs: chunk.timesMs,
+  }
 }
 
 /** How many of the first `count` ascending values are below `value`. */

@@ -30,9 +30,9 @@ import {
   strideOf,
 } from './index-file.ts'
 import { sharedPages } from './pages.ts'
-import { asRuns, Chunk, FoundEntries, gather, lastAtMost, lowerBound, QueueEntries } from './queue-entries.ts'
+import { asRun, Chunk, FoundEntries, gather, lastAtMost, lowerBound, QueueEntries } from './queue-entries.ts'
 import { sharedReadFiles } from './read-files.ts'
-import { yieldToEventLoop } from './yield.ts'
+import { aTurnEach, inTurns, type LoopBudget } from './yield.ts'
 
 /** What a record says about the queues it adds to. */
 export interface DecodedEntry {
@@ -52,6 +52,8 @@ export interface OpenQueueIndexOptions {
   readonly decode: (payload: Uint8Array) => readonly DecodedEntry[]
   /** The log's, so that what an index file says about encrypted records is encrypted too. */
   readonly cipher?: RecordCipher | null
+  /** A turn for each portion unless given. */
+  readonly turns?: LoopBudget
 }
 
 /** What `openQueueIndex` gives: the contract, and what only a persistent index can do. */
@@ -70,10 +72,12 @@ export interface PersistentQueueIndex extends QueueIndex {
   close(): Promise<void>
 }
 
-/** Trimming looks at so many queues before others run. */
+/** Queues looked at before others run. */
 const queuesPerYield = 2_048
+/** Records of a segment whose index file is made again, before others run. */
+const recordsPerYield = 512
 /** Entries taken back at opening before others run. */
-const entriesPerYield = 8_192
+const entriesPerYield = 2_048
 
 export async function openQueueIndex(
   options: OpenQueueIndexOptions,
@@ -97,6 +101,7 @@ class Index implements PersistentQueueIndex {
   readonly #log: SegmentLog
   readonly #decode: OpenQueueIndexOptions['decode']
   readonly #cipher: RecordCipher | null
+  readonly #turns: LoopBudget
   readonly #owner = `index ${indexesOpened++}`
   readonly #queues = new Map<number, QueueEntries>()
   /** Index files of sealed segments. */
@@ -114,6 +119,7 @@ class Index implements PersistentQueueIndex {
     this.#log = options.log
     this.#decode = options.decode
     this.#cipher = options.cipher ?? null
+    this.#turns = options.turns ?? aTurnEach
   }
 
   /** Answers the position from which on entries must be added again. */
@@ -183,7 +189,7 @@ class Index implements PersistentQueueIndex {
       const wholly = new Set([...this.#files].filter(([, file]) => file.end <= position).map(([segment]) => segment))
       let looked = 0
       for (const [queueKey, queue] of this.#queues) {
-        if (++looked % queuesPerYield === 0) await yieldToEventLoop()
+        if (++looked % queuesPerYield === 0) await this.#yieldWhenSpent()
         if (positionOf(queue.firstSegment, 0) >= position) continue
         const found = this.#firstFrom(queue, position)
         const min = typeof found === 'number' ? found : await found
@@ -222,7 +228,7 @@ class Index implements PersistentQueueIndex {
       const segment = segmentOf(durable)
       if (segment <= this.#sealedThrough) return
       const upTo = durable - positionOf(segment, 0)
-      const runs = this.#runsOf(segment, upTo)
+      const runs = await this.#runsOf(segment, upTo)
       if (runs.length > 0) await this.#write(segment, upTo, runs)
     })
   }
@@ -386,10 +392,12 @@ class Index implements PersistentQueueIndex {
   // Index files --------------------------------------------------------------------------------
 
   async #seal({ segment, end }: SealedSegment): Promise<void> {
-    const runs = this.#runsOf(segment, Number.POSITIVE_INFINITY)
+    const runs = await this.#runsOf(segment, Number.POSITIVE_INFINITY)
     const directory = await this.#write(segment, end - positionOf(segment, 0), runs)
     this.#files.set(segment, { end, pagesAt: directory.pagesAt })
+    let moved = 0
     for (const run of directory.runs) {
+      if (++moved % queuesPerYield === 0) await this.#yieldWhenSpent()
       const queue = this.#queues.get(run.queueKey)
       // Dropped meanwhile, or dropped and begun anew.
       if (queue?.chunks[0]?.segment !== segment || queue.chunks[0].first !== run.firstOffset) continue
@@ -445,7 +453,7 @@ class Index implements PersistentQueueIndex {
       let added = 0
       for (const { queueKey, firstOffset, row, count } of directory.runs) {
         for (let i = 0; i < count; i++) {
-          if (++added % entriesPerYield === 0) await yieldToEventLoop()
+          if (++added % entriesPerYield === 0) await this.#yieldWhenSpent()
           const page = pages[Math.floor((row + i) / entriesPerPage)]!
           this.add(
             queueKey,
@@ -469,8 +477,10 @@ class Index implements PersistentQueueIndex {
   /** Makes the index file of a sealed segment again, from the segment. */
   async #remake(segment: number, end: number): Promise<IndexDirectory> {
     const chunks = new Map<number, Chunk>()
+    let scanned = 0
     for await (const { position, payload } of this.#log.scan(positionOf(segment, 0))) {
       if (position >= end) break
+      if (++scanned % recordsPerYield === 0) await this.#yieldWhenSpent()
       for (const { queueKey, offset, tagHash, storeTimeMs } of this.#decode(payload)) {
         let chunk = chunks.get(queueKey)
         if (!chunk || offset !== chunk.first + chunk.count) {
@@ -480,21 +490,25 @@ class Index implements PersistentQueueIndex {
         chunk.add(position - positionOf(segment, 0), tagHash, storeTimeMs)
       }
     }
-    return this.#write(segment, end - positionOf(segment, 0), asRuns(chunks))
+    const runs = Array.from(chunks, ([queueKey, chunk]) => asRun(queueKey, chunk))
+    return this.#write(segment, end - positionOf(segment, 0), inOrder(runs))
   }
 
-  #runsOf(segment: number, upTo: number): RunToWrite[] {
-    const chunks = new Map<number, Chunk>()
+  async #runsOf(segment: number, upTo: number): Promise<RunToWrite[]> {
+    const runs: RunToWrite[] = []
+    let looked = 0
     for (const [queueKey, queue] of this.#queues) {
+      if (++looked % queuesPerYield === 0) await this.#yieldWhenSpent()
       const chunk = queue.chunks.find((one) => one.segment === segment)
-      if (chunk) chunks.set(queueKey, chunk)
+      const run = chunk && asRun(queueKey, chunk, upTo)
+      if (run && run.count > 0) runs.push(run)
     }
-    return asRuns(chunks, upTo)
+    return inOrder(runs)
   }
 
   /** A whole file under another name, synced, then renamed: a crash leaves the old one or none, and none is made again. */
   async #write(segment: number, upTo: number, runs: readonly RunToWrite[]): Promise<IndexDirectory> {
-    const bytes = encodeIndexFile(segment, upTo, runs, this.#cipher)
+    const { bytes, directory } = await inTurns(this.#turns, encodeIndexFile(segment, upTo, runs, this.#cipher))
     const unfinished = `${this.#directory}/index.new`
     await this.#disk.unlink(unfinished)
     const file = await this.#disk.open(unfinished, 'create')
@@ -507,7 +521,11 @@ class Index implements PersistentQueueIndex {
     this.#forgetFile(segment)
     await this.#disk.rename(unfinished, this.#path(segment))
     this.#forgetFile(segment)
-    return decodeDirectory(bytes, bytes.length, this.#cipher)!
+    return directory
+  }
+
+  async #yieldWhenSpent(): Promise<void> {
+    if (this.#turns.isSpent) await this.#turns.pause()
   }
 
   /** The first offset of the queue at `position` or later; read from a file only when a segment is cut in two. */
@@ -563,3 +581,6 @@ class Index implements PersistentQueueIndex {
     return run
   }
 }
+
+/** By queue key, as the directory of an index file has them. */
+const inOrder = (runs: RunToWrite[]): RunToWrite[] => runs.sort((a, b) => a.queueKey - b.queueKey)

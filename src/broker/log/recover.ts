@@ -25,6 +25,7 @@ import {
   segmentOfFileName,
   sequenceAt,
 } from './format.ts'
+import type { LoopBudget } from './yield.ts'
 
 export interface RecoveredLog {
   readonly checkpoint: Checkpoint | null
@@ -37,9 +38,14 @@ export interface RecoveredLog {
   readonly report: RecoveryReport
 }
 
-export async function recoverLog(disk: Disk, directory: string, cipher: RecordCipher | null): Promise<RecoveredLog> {
+export async function recoverLog(
+  disk: Disk,
+  directory: string,
+  cipher: RecordCipher | null,
+  turns: LoopBudget,
+): Promise<RecoveredLog> {
   const names = await disk.list(directory)
-  const { checkpoint, from, damaged } = await loadCheckpoint(disk, directory, names, cipher)
+  const { checkpoint, from, damaged } = await loadCheckpoint(disk, directory, names, cipher, turns)
   const segments = names.map(segmentOfFileName).filter((segment) => segment !== null)
   refuseGaps(directory, segments)
   const last = await openLast(disk, directory, segments)

@@ -1,2 +1,23 @@
-/** Lets everything else that is ready run first: long work is done in portions with a breath between them. No timer. */
+/** Long work in portions, between which everything else that is ready runs. No timer. */
+
+/** Asked right before each portion: `if (turns.isSpent) await turns.pause()`. */
+export interface LoopBudget {
+  /** Nothing more should be done in this turn of the event loop. */
+  readonly isSpent: boolean
+  /** Resolves in a later turn. */
+  pause(): Promise<void>
+}
+
 export const yieldToEventLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+/** A turn for each portion; for whoever shares the event loop with nobody. */
+export const aTurnEach: LoopBudget = { isSpent: true, pause: yieldToEventLoop }
+
+/** Does work that is made in small steps, and answers what it makes. */
+export async function inTurns<T>(turns: LoopBudget, steps: Generator<void, T>): Promise<T> {
+  for (;;) {
+    if (turns.isSpent) await turns.pause()
+    const { done, value } = steps.next()
+    if (done) return value
+  }
+}

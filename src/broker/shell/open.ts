@@ -24,10 +24,11 @@ import { segmentOf } from '../log/contract.ts'
 import { openLog } from '../log/log.ts'
 import { type LookupIndex, openLookupIndex } from '../log/lookup/lookup-index.ts'
 import { openQueueIndex } from '../log/queue-index.ts'
+import { inTurns } from '../log/yield.ts'
 import { BrokerShell } from './broker-shell.ts'
 import { openHandleKey } from './handle-key.ts'
 import { SteadyTime } from './time.ts'
-import { inTurns, type TurnBudget, turnBudgetOf } from './turn-budget.ts'
+import { type TurnBudget, turnBudgetOf } from './turn-budget.ts'
 
 /** Records replayed, or queues looked at, before the turn's budget is asked: other instances of the process go on meanwhile. */
 const AT_ONCE = 128
@@ -60,23 +61,25 @@ export async function openBroker(options: OpenBrokerOptions): Promise<Broker> {
 export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell> {
   const { clock, random, disk } = options.world
   const cipher = options.cipherKey ? createRecordCipher(options.cipherKey, random) : null
+  const turns = turnBudgetOf(clock)
   const opened = await openLog({
     disk,
     clock,
     random,
     directory: options.directory,
     cipher,
+    turns,
     ...(options.segmentBytes === undefined ? {} : { segmentBytes: options.segmentBytes }),
   })
   try {
     // Before anything is written: a state that a newer program wrote is left as it is.
-    const turns = turnBudgetOf(clock)
     const known = await knownAt(opened.checkpoint, turns)
     const index = await openQueueIndex({
       disk,
       directory: options.directory,
       log: opened.log,
       cipher,
+      turns,
       decode(payload) {
         const entry = decodeForIndex(payload)
         return entry ? [entry] : []

@@ -14,7 +14,7 @@
  * The path of a single message must not use it: reading the clock costs more than most of its steps.
  */
 import type { Clock } from '../../world/world.ts'
-import { yieldToEventLoop } from '../log/yield.ts'
+import { type LoopBudget, yieldToEventLoop } from '../log/yield.ts'
 
 /** Of the 50 ms that no turn may exceed: the rest is for portions, garbage collection and the calls of clients. */
 export const TURN_MS = 8
@@ -111,7 +111,7 @@ export class EventLoopTurns {
 }
 
 /** What one instance has of the turns of its process's event loop. */
-export class TurnBudget {
+export class TurnBudget implements LoopBudget {
   readonly #turns: EventLoopTurns
   /** What goes on later, in order; for `EventLoopTurns`. */
   readonly paused: Array<() => void> = []
@@ -140,15 +140,6 @@ export class TurnBudget {
 
   usedIn(turn: number): number {
     return this.#usedIn === turn ? this.#usedMs : 0
-  }
-}
-
-/** Does work that is made in small steps, and answers what it makes. */
-export async function inTurns<T>(turns: TurnBudget, steps: Generator<void, T>): Promise<T> {
-  for (;;) {
-    if (turns.isSpent) await turns.pause()
-    const { done, value } = steps.next()
-    if (done) return value
   }
 }
 
