@@ -231,7 +231,7 @@ function serviceUnavailable(what: string, cause?: unknown): ApiError {
   )
 }
 
-/** LoopBudget whatever was thrown into an answer. What is our fault is logged here, once, with its causes. */
+/** Turns whatever was thrown into an answer. What is our fault is logged here, once, with its causes. */
 function refuse(log: Log, request: ApiRequest, record: AccessRecord, regionId: string, thrown: unknown): ApiReply {
   const error = asApiError(thrown)
   record.code = error.code

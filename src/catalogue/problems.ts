@@ -1,5 +1,5 @@
 /**
- * What is wrong with a request, as sentences for people: the field, the value that came, what is accepted. LoopBudget
+ * What is wrong with a request, as sentences for people: the field, the value that came, what is accepted. Turns
  * the validators' findings into those sentences. It never repeats a secret, and shows at most the beginning of a
  * long value.
  */
