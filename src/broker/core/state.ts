@@ -91,7 +91,7 @@ export interface Queue {
   begin: number
   /** Offset of the next message written. */
   end: number
-  /** Volatile: messages below are durable, hence may be delivered. */
+  /** Volatile: messages below are durable, hence may be shown. They may be taken earlier, and are handed over then. */
   visible: number
 }
 

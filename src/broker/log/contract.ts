@@ -28,6 +28,11 @@ export interface SegmentLog {
    * The records are copied: their memory is the caller's again when this returns. `durable` rejects when the log failed.
    */
   write(records: readonly Uint8Array[]): { positions: readonly number[]; durable: Promise<void> }
+  /**
+   * `join` is called when a commit is about to be written: what it writes becomes durable with that commit, or with the
+   * next one if it does not fit. It must not throw.
+   */
+  beforeCommit(join: () => void): void
   /** Recent data is served from memory, also before it is durable. */
   read(position: number): Promise<Uint8Array>
   readMany(positions: readonly number[]): Promise<Uint8Array[]>

@@ -116,6 +116,7 @@ class Log implements SegmentLog {
   #nextBlockBytes = firstBlockBytes
 
   readonly #sealedListeners: ((segment: SealedSegment) => void)[] = []
+  #joining: (() => void) | null = null
   #maintenance: Promise<unknown> = Promise.resolve()
   #checkpointPosition: number | null
   #checkpointFrom: 'current' | 'previous' | 'none'
@@ -167,6 +168,10 @@ class Log implements SegmentLog {
 
   onSealed(listener: (segment: SealedSegment) => void): void {
     this.#sealedListeners.push(listener)
+  }
+
+  beforeCommit(join: () => void): void {
+    this.#joining = join
   }
 
   async append(records: readonly Uint8Array[]): Promise<readonly number[]> {
@@ -405,6 +410,7 @@ class Log implements SegmentLog {
     await null
     try {
       for (let commit = this.#queue[0]; commit; commit = this.#queue[0]) {
+        this.#joining?.()
         if (this.#openCommit === commit) this.#openCommit = null
         await this.#commit(commit)
         this.#queue.shift()

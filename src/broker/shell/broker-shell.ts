@@ -143,7 +143,8 @@ export class BrokerShell implements Broker {
       ages: options.ages,
       newestMs: options.newestMs,
       unsealedSinceMs: options.unsealedSinceMs,
-      onVisible: (topics) => this.#wakeTopics(topics),
+      onArrival: (topics) => this.#wakeTopics(topics),
+      onVisible: (topics) => this.#offsets.arrived(topics),
       onFailure: (error) => this.#stop(error),
     })
     this.#turns = turns
@@ -477,7 +478,6 @@ export class BrokerShell implements Broker {
         else this.#receiving.serveSoon(subscription)
       }
     }
-    this.#offsets.arrived(topics)
     this.#alarm.arm()
   }
 

@@ -3,8 +3,11 @@
  *
  * `commit` encodes, writes and applies at once; `durable`, asked right after, resolves when the log has
  * made the events durable, and that is when a reply may be given. State runs ahead of the disk by at most the batches
- * under way, which are not acknowledged yet. Messages become visible to receivers only when durable, so no
- * consumer acts on a message that a power cut then takes back.
+ * under way, which are not acknowledged yet.
+ *
+ * Messages are offered to waiting receives right before the commit that holds them is written: the deliveries join it, and
+ * message and delivery become durable by one sync. Nothing is handed over, and nobody else sees a message, before that,
+ * so no consumer acts on a message that a power cut then takes back.
  *
  * A failed write or sync stops the broker for good (`failed`): what the disk holds is then unknown, and
  * only opening again can tell. So does an event that cannot be applied: no reply is given by half a change.
@@ -38,7 +41,9 @@ export interface JournalOptions {
   readonly newestMs: number
   /** Time of its first one; null when it holds none. */
   readonly unsealedSinceMs: number | null
-  /** Topics whose messages became visible. */
+  /** Topics with new messages: what is taken of them now becomes durable together with them. */
+  readonly onArrival: (topics: ReadonlySet<Topic>) => void
+  /** Topics whose messages became durable. */
   readonly onVisible: (topics: ReadonlySet<Topic>) => void
   readonly onFailure: (error: Error) => void
   readonly report: (error: unknown) => void
@@ -60,6 +65,8 @@ export class Journal {
   readonly ages: SegmentAge[]
   readonly #options: JournalOptions
   #batch: Batch
+  /** Topics with messages that were not offered yet. */
+  #unoffered = new Set<Topic>()
   #bytes = 0
   #events = 0
   #dirty = false
@@ -84,6 +91,7 @@ export class Journal {
     this.#unsealed = { segment: segmentOf(options.log.end), sinceMs: options.unsealedSinceMs }
     this.#batch = { durable: Promise.resolve(), arrived: [], gone: [] }
     this.log.onSealed((segment) => this.#sealed(segment))
+    this.log.beforeCommit(() => this.#offer())
   }
 
   /** One atomic record group. Throws what the log throws (busy, failed), and then nothing has changed. */
@@ -218,6 +226,18 @@ export class Journal {
     this.index.add(event.queueKey, event.offset, position, tagHash(event.tag), event.storeTimeMs)
     this.#keepUntilOld(position, event.storeTimeMs)
     arrived.push({ queue, end: event.offset + 1 })
+    this.#unoffered.add(queue.topic)
+  }
+
+  #offer(): void {
+    if (this.#unoffered.size === 0) return
+    const topics = this.#unoffered
+    this.#unoffered = new Set()
+    try {
+      this.#options.onArrival(topics)
+    } catch (error) {
+      this.#options.report(error)
+    }
   }
 
   /** The segment holds something that is to be kept for the retention from then on. */

@@ -163,8 +163,8 @@ export function takeFresh(
     const cursor = cursors[turn]!
     const { queue } = cursor
     let next = cursor.next
-    while (next < queue.visible && room > 0 && budget > 0) {
-      const count = Math.min(queue.visible - next, want.filter ? limits.scanStep : room)
+    while (next < queue.end && room > 0 && budget > 0) {
+      const count = Math.min(queue.end - next, want.filter ? limits.scanStep : room)
       const found = context.entriesAt(queue.key, next, count)
       if (found === null) {
         missing = queue.key
@@ -173,10 +173,10 @@ export function takeFresh(
       if (found.count === 0) {
         if (found.from <= next) throw new Error(`Queue ${queue.key} has no entry for its offset ${next}.`)
         // Retention is about to say that these are gone, or the receive's expression passed over them.
-        next = Math.min(found.from, queue.visible)
+        next = Math.min(found.from, queue.end)
       }
       let i = 0
-      for (; i < found.count && found.from + i < queue.visible && room > 0; i++) {
+      for (; i < found.count && found.from + i < queue.end && room > 0; i++) {
         next = found.from + i + 1
         const hash = found.tagHash(i)
         if (want.hashes && !want.hashes.has(hash)) continue

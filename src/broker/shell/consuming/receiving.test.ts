@@ -27,6 +27,18 @@ import {
 
 useBroker()
 
+describe('a delivery to a receive that waits', () => {
+  it('becomes durable with the message, by one sync', async () => {
+    await send()
+    expect(await receive()).toHaveLength(1)
+    const waiting = receive({ waitMs: 20_000 })
+    const before = disk.calls.get('datasync') ?? 0
+    await send()
+    expect(await waiting).toHaveLength(1)
+    expect(disk.calls.get('datasync')).toBe(before + 1)
+  })
+})
+
 describe('a tag filter', () => {
   it('passes over what it does not match, for the whole group', async () => {
     await sendMany(2_500, 'no')

@@ -248,7 +248,8 @@ export class Receiving {
   async #deliver(poll: Poll, leased: DeliveryEvent): Promise<void> {
     const { delivering, subscriptions } = this.#context
     const { subscription } = poll
-    // Of the record that was just written: a delivery that is handed over counts, also after a kill (docs/decisions/0002-broker-core.md).
+    // Of the record that was just written: a delivery that is handed over counts, also after a kill, and its messages are
+    // durable with it or before it (docs/decisions/0002-broker-core.md).
     const durable = this.#context.promised()
     try {
       const messages = await delivering.read(poll, leased)
@@ -274,7 +275,12 @@ export class Receiving {
         this.#answer(poll, [])
         return
       }
-      if (!this.#context.failed() && !isHeld(subscription, leased, leased.entries[0]!)) {
+      // Whoever waits for the log hears of its failure; it is reported once, where it was found.
+      if (this.#context.failed()) {
+        this.#fail(poll, asRefusal(error))
+        return
+      }
+      if (!isHeld(subscription, leased, leased.entries[0]!)) {
         // Retention, a reset or a removal took it while it was being read.
         delivering.giveBack(subscription, leased, 1)
         this.#waitOn(poll)

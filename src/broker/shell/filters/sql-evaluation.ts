@@ -77,7 +77,7 @@ export class SqlEvaluation {
     let passed = 0
     for (let i = 0; i < cursors.length && passed < enough && (i === 0 || isWanted()); i++) {
       const { queue, next } = cursors[(roundRobin + i) % cursors.length]!
-      if (next >= queue.visible || this.entriesAt(subscription, filter, queue.key, next)) continue
+      if (next >= queue.end || this.entriesAt(subscription, filter, queue.key, next)) continue
       passed += await this.#evaluateQueue(subscription, filter, queue, next, isWanted)
     }
   }
@@ -93,13 +93,13 @@ export class SqlEvaluation {
     let at = from
     let entries: Required<Entries> | null = null
     let passed = 0
-    while (at < queue.visible && at - from < limits.scanBudget && entries === null) {
+    while (at < queue.end && at - from < limits.scanBudget && entries === null) {
       if (at > from) {
         // What is in memory is read without a pause, and others want to run too.
         await new Promise<void>((resolve) => this.#context.clock.after(0, resolve))
         if (!isWanted()) break
       }
-      const found = await this.#context.lookup(queue.key, at, Math.min(queue.visible - at, limits.scanStep))
+      const found = await this.#context.lookup(queue.key, at, Math.min(queue.end - at, limits.scanStep))
       if (found.count === 0 && found.from <= at)
         throw new Error(`Queue ${queue.key} has no entry for its offset ${at}.`)
       const positions = Array.from({ length: found.count }, (_, i) => found.position(i))

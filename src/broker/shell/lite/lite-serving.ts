@@ -178,6 +178,10 @@ export class LiteServing {
         polls.answer(poll, [])
         return
       }
+      if (this.#context.stopped()) {
+        polls.fail(poll, asRefusal(error))
+        return
+      }
       this.#context.report(error)
       const [broken, ...others] = batches
       delivering.setAside(broken!.subscription, broken!.leased)
