@@ -292,7 +292,12 @@ class Bench {
   stored(message) {
     const settings = { messageType: 'NORMAL' }
     const systemProperties = { messageId: '0'.repeat(34), bodyEncoding: 1 }
-    return this.source.encodeStored({ systemProperties, ...message }, settings, '127.0.0.1', Date.now())
+    return this.source.encodeStored(
+      { systemProperties, ...message },
+      settings,
+      { userName: null, storeHost: '127.0.0.1' },
+      Date.now(),
+    )
   }
 
   async fill(broker, topicName, count, payload = small, batch = 1_000, changes = {}) {

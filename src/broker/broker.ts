@@ -61,7 +61,7 @@ export interface Broker {
     suspend?: boolean
     clientId: string
   }): Promise<HandleOutcome & { handle: string }>
-  /** Copies the message to the group's dead letters and acknowledges it, in one durable step. An empty handle is found by message id. Fine when already handled. */
+  /** Copies the message to the group's dead letters and passes it over for the group, in one durable step. An empty handle is found by message id. Fine when already handled. */
   forwardToDeadLetter(request: {
     group: string
     topic: string
@@ -301,6 +301,8 @@ export interface ReceiveRequest {
   /** The broker itself keeps the delivery invisible while the client lives (at most three hours). */
   readonly autoRenew: boolean
   readonly clientId: string
+  /** The account that the client called with, for message traces; null or absent where it needed none. */
+  readonly userName?: string | null
   /** The client's name for this poll: an orderly group answers it again with the batch whose reply was lost. */
   readonly attemptId?: string | null
   /** Bounds the memory of messages that were read for a consumer and that it does not take; absent: no bound. */

@@ -19,6 +19,8 @@ export interface Account {
 export interface Authenticator {
   /** Null when they are right. */
   check(authorization: string | undefined, dateTime: string | undefined): WrongCredentials | null
+  /** Whose credentials these are, of those that `check` found right; null when they name nobody. */
+  userNameOf(authorization: string | undefined): string | null
 }
 
 export interface WrongCredentials {
@@ -43,6 +45,7 @@ export function createAuthenticator(accounts: readonly Account[], clock: Pick<Cl
   const byName = new Map(accounts.map((account) => [account.username, account]))
   /** Until when each is good. */
   const verified = new Map<string, number>()
+  const names = new Map<string, string | null>()
 
   return {
     check(authorization, dateTime) {
@@ -57,6 +60,15 @@ export function createAuthenticator(accounts: readonly Account[], clock: Pick<Cl
       verified.set(pair, result)
       return null
     },
+    userNameOf(authorization) {
+      if (authorization === undefined) return null
+      const known = names.get(authorization)
+      if (known !== undefined) return known
+      if (names.size >= rememberedPairs) names.clear()
+      const name = userNameIn(parseAuthorization(authorization))
+      names.set(authorization, name)
+      return name
+    },
   }
 }
 
@@ -68,15 +80,14 @@ function verify(
   now: number,
 ): number | WrongCredentials {
   const fields = parseAuthorization(authorization)
-  const credential = fields.get('Credential')
+  const username = userNameIn(fields)
   const signature = fields.get('Signature')
-  if (credential === undefined || signature === undefined) {
+  if (username === null || signature === undefined) {
     return wrong(
       'The authorization header needs "MQv2-HMAC-SHA1 Credential=…, SignedHeaders=x-mq-date-time, Signature=…".',
     )
   }
   if (dateTime === undefined || dateTime === '') return wrong('The header x-mq-date-time is missing.')
-  const username = credential.split('/', 1)[0]!.trim()
   if (username === '') return wrong('The authorization header names no user.')
   const account = accounts.get(username)
   // An unknown user costs the same as a wrong signature and reads the same.
@@ -105,6 +116,11 @@ function verify(
     )
   }
   return range.until
+}
+
+function userNameIn(fields: ReadonlyMap<string, string>): string | null {
+  const credential = fields.get('Credential')
+  return credential === undefined ? null : credential.split('/', 1)[0]!.trim()
 }
 
 const wrong = (message: string): WrongCredentials => ({ message, guessed: null })

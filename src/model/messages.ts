@@ -58,6 +58,8 @@ export interface MessageView {
 
 export interface MessageTrace {
   readonly message: MessageView
+  /** The account that the producer called with; null where it needed none, or the log does not say. */
+  readonly userName: string | null
   readonly deadLetterOf: { readonly topicName: TopicName; readonly messageId: MessageId } | null
   /** When a timed or transactional message reached the instance, before it was put into a queue; null for others. */
   readonly storedFirstMs: number | null
@@ -73,6 +75,8 @@ export type TraceIncident =
       readonly at: number
       readonly attempt: number
       readonly clientId: ClientId
+      /** The account that the client called with; null where it needed none, or the log does not say. */
+      readonly userName: string | null
       readonly untilMs: number
       /** Names the delivery, as its receipt handle does, without what lets one acknowledge with it. */
       readonly handle: string
@@ -81,6 +85,13 @@ export type TraceIncident =
   | { readonly what: 'returned'; readonly group: ConsumerGroupId; readonly at: number }
   | { readonly what: 'deadline'; readonly group: ConsumerGroupId; readonly at: number; readonly untilMs: number }
   | { readonly what: 'acknowledged'; readonly group: ConsumerGroupId; readonly at: number }
+  /** The group is done with it, and no client acknowledged it. */
+  | {
+      readonly what: 'passed-over'
+      readonly group: ConsumerGroupId
+      readonly at: number
+      readonly reason: 'retries-used-up' | 'filtered' | 'damaged'
+    }
   /** The group whose retries were used up, where the log still says; and the topic that the copy is in. */
   | {
       readonly what: 'dead-letter'

@@ -262,7 +262,7 @@ function answerWithOneMessageEach(engine: SimulatedEngine): void {
     },
     traceMessage: ({ topics }, { topicName, messageId }) =>
       topics.has(topicName) && messageId === STORED.messageId
-        ? { message: STORED, deadLetterOf: null, storedFirstMs: null, incidents: [], orderlyGroups: [] }
+        ? { message: STORED, userName: null, deadLetterOf: null, storedFirstMs: null, incidents: [], orderlyGroups: [] }
         : null,
   })
 }

@@ -17,8 +17,13 @@ afterAll(() => home?.close())
 const at = (seconds: number): string =>
   new Date(realClock.now() + 8 * 3_600_000 + seconds * 1_000).toISOString().slice(0, 19).replace('T', ' ')
 
-async function producing(endpoint: string, topic: string, use: (producer: any) => Promise<void>): Promise<void> {
-  const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: [topic] }))
+async function producing(
+  endpoint: string,
+  topic: string,
+  use: (producer: any) => Promise<void>,
+  options: object = {},
+): Promise<void> {
+  const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: [topic], ...options }))
   await producer.startup()
   await use(producer)
   await producer.shutdown()
@@ -100,6 +105,55 @@ describe('a trace', () => {
   const get = async (instanceId: string, topic: string, messageId: string) =>
     (await client.getTrace(instanceId, topic, messageId, new sdk.GetTraceRequest({}))).body.data
 
+  it('names the accounts, and no acknowledgement of a dead letter that used up its retries again', async () => {
+    const changes = { aclInfo: new sdk.CreateInstanceRequestAclInfo({ defaultVpcAuthFree: false }) }
+    const made = { topic: 'guarded', group: 'workers', maxRetryTimes: 1, changes }
+    const { instanceId, endpoint } = await runningInstance(client, made)
+    const account = (await client.getInstanceAccount(instanceId, new sdk.GetInstanceAccountRequest({}))).body.data
+    const credentials = { sessionCredentials: { accessKey: account.username, accessSecret: account.password } }
+    let messageId = ''
+    const produce = async (producer: any) => {
+      messageId = (await producer.send({ topic: 'guarded', body: Buffer.from('bad') })).messageId
+    }
+    await producing(endpoint, 'guarded', produce, credentials)
+    const deadLetters = '%DLQ%workers'
+    for (const topic of ['guarded', deadLetters]) {
+      await until(
+        () => get(instanceId, topic, messageId).catch(() => null),
+        (answer) => answer !== null,
+        `${topic} has the message`,
+      )
+      const consumer = new rocketmq.SimpleConsumer(
+        clientOptions(endpoint, {
+          consumerGroup: 'workers',
+          subscriptions: new Map([[topic, '*']]),
+          awaitDuration: 5_000,
+          ...credentials,
+        }),
+      )
+      await consumer.startup()
+      for (let attempts = 0; attempts < 2; )
+        for (const message of await consumer.receive(1, 30_000)) {
+          attempts++
+          await consumer.changeInvisibleDuration(message, 1)
+        }
+      await consumer.shutdown()
+    }
+    const trace = await until(
+      () => get(instanceId, deadLetters, messageId),
+      (answer: any) => answer.consumerInfos[0]?.consumeStatus === 'DEAD',
+      'the dead letter has used up its retries',
+    )
+    const userName = account.username
+    expect(trace.producerInfo.records).toMatchObject([{ userName, messageSource: 'SDK', dlqOriginTopic: 'guarded' }])
+    expect(trace.consumerInfos).toMatchObject([{ deadMessage: false, records: [{ userName }, { userName }] }])
+    expect(trace.consumerInfos[0].records[1].operations.at(-1)).toMatchObject({ operateType: 'RETRIES_USED_UP' })
+    expect(JSON.stringify(trace.consumerInfos)).not.toMatch(/SUCCESS|"ACK"/)
+    const first = await get(instanceId, 'guarded', messageId)
+    expect(first.consumerInfos).toMatchObject([{ deadMessage: true, deadLetterInfo: { topicName: deadLetters } }])
+    expect(JSON.stringify(first.consumerInfos)).not.toMatch(/SUCCESS|"ACK"/)
+  })
+
   it('tells who sent it, who got it how often, and what became of it', async () => {
     const { instanceId, endpoint } = await runningInstance(client, {
       topic: 'traced',
@@ -134,7 +188,9 @@ describe('a trace', () => {
 
     const answer = await get(instanceId, 'traced', good)
     expect(answer.messageInfo).toMatchObject({ messageId: good, messageKeys: ['good'] })
-    expect(answer.producerInfo.records).toMatchObject([{ produceStatus: 'SUCCESS' }])
+    expect(answer.producerInfo.records).toMatchObject([{ produceStatus: 'SUCCESS', messageSource: 'SDK' }])
+    // The address needs no credentials.
+    expect(answer.producerInfo.records[0].userName).toBeUndefined()
     expect(answer.consumerInfos).toMatchObject([
       {
         consumerGroupId: 'readers',

@@ -40,6 +40,8 @@ export function describeEvent(state: BrokerState, event: BrokerEvent, startMs: n
     case 'acked':
     case 'acked-out-of-order':
       return `${event.type} ${subscription(event.subscriptionId)}: ${names(event.entries)}`
+    case 'passed-over':
+      return `passed-over ${subscription(event.subscriptionId)}: ${names(event.entries)}, ${event.reason}`
     case 'deadline':
       return `deadline ${subscription(event.subscriptionId)}: ${names(event.entries)} at ${time(event.deadline)}${event.returned ? ', not counted' : ''}`
     case 'trimmed':

@@ -76,6 +76,11 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
       const page = await find(broker, 'dead-letters', { messageId })
       expect(page?.messages).toHaveLength(1)
     }
+    for (const messageId of filled.normal.deadLetters) {
+      const found = await broker.findMessage({ topic: 'normal', messageId, fromMs: 0, untilMs: expected.atMs })
+      const history = (await broker.historyOf('normal', found!)).filter(({ group }) => group === 'fixed')
+      expect(history.map(({ what }) => what)).toEqual(['delivered', 'dead-letter'])
+    }
     expect(
       (await find(broker, 'payments', { messageId: filled.payments.rolledBack.messageId }))?.messages,
     ).toMatchObject([{ status: { state: 'rolled-back' } }])

@@ -94,10 +94,11 @@ async function kill(gantry, folder) {
   await sleep(500)
 }
 
-/** Without what says which process of which machine had it open, sockets, and the log files of processes. */
+/** Without what says which process of which machine had it open, sockets, the log files of processes, and bytes that only take up room. */
 function pack(folder, file) {
   for (const entry of readdirSync(folder))
-    if (entry.startsWith('lock.') || entry === 'server.json') rmSync(path.join(folder, entry), { recursive: true })
+    if (entry.startsWith('lock.') || entry === 'server.json' || entry === 'space.reserve')
+      rmSync(path.join(folder, entry), { recursive: true })
   rmSync(path.join(folder, 'brokers/locks'), { recursive: true, force: true })
   for (const entry of readdirSync(path.join(folder, 'brokers')))
     if (/\.(sock|log)$/.test(entry)) rmSync(path.join(folder, 'brokers', entry))

@@ -30,6 +30,7 @@ export function apply(state: BrokerState, event: BrokerEvent, position: number):
       applyLeased(state, event)
       break
     case 'acked':
+    case 'passed-over':
       applyAcked(state, event)
       break
     case 'locked':

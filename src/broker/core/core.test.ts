@@ -29,6 +29,7 @@ const delivery = {
   deadline: whole,
   renewable: fc.boolean(),
   session: whole,
+  userName: nullable(text),
   owner: text,
   nexts: fc.array(fc.record({ queueId: small, next: whole }), { maxLength: 8 }),
   entries: fc.array(
@@ -102,6 +103,17 @@ const events: fc.Arbitrary<BrokerEvent> = fc.oneof(
   fc.record({
     type: fc.constantFrom('acked' as const, 'acked-out-of-order' as const),
     subscriptionId: whole,
+    entries: names,
+  }),
+  fc.record({
+    type: fc.constant('passed-over' as const),
+    subscriptionId: whole,
+    reason: fc.constantFrom(
+      'dead-letter' as const,
+      'retries-used-up' as const,
+      'filtered' as const,
+      'damaged' as const,
+    ),
     entries: names,
   }),
   fc.record({

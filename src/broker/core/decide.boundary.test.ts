@@ -187,6 +187,7 @@ describe('an invariant', () => {
           renewable: false,
           session: 1,
           owner: '',
+          userName: null,
           nexts: [],
         },
         entries: [{ queueId: 0, offset: 50, attempt: 1, position: 1, tagHash: 0 }],

@@ -14,6 +14,7 @@ import type {
   LeasedEvent,
   MessageEvent,
   MessageName,
+  PassedOverReason,
   Resolution,
   TopicEvent,
 } from './events.ts'
@@ -43,16 +44,22 @@ const LITE_TOPIC = 20
 const LITE_EXPIRED = 21
 const LITE_SUBSCRIBED = 22
 const TIME = 24
+const PASSED_OVER = 25
 
 /** Raised with each new type: a home says up to which its records go, and an older program refuses it by that. */
-export const newestEventType = TIME
+export const newestEventType = PASSED_OVER
 
 /** Flags of a message. */
 const HAS_TAG = 1
 const HAS_ORIGIN = 2
 
+/** Flags of a delivery. */
+const RENEWABLE = 1
+const HAS_USER = 2
+
 /** By their numbers in a record. */
 const resolutions: readonly Resolution[] = ['commit', 'rollback', 'expired']
+const passedOverReasons: readonly PassedOverReason[] = ['dead-letter', 'retries-used-up', 'filtered', 'damaged']
 
 /** One scratch for all: encoding never yields, and `finish` copies out of it. */
 const scratch = new Writer(4_096)
@@ -114,6 +121,12 @@ export function encodeEvent(event: BrokerEvent, allocate?: Allocate): Uint8Array
     case 'acked':
       to.u8(ACKED)
       to.whole(event.subscriptionId)
+      writeNames(to, event.entries)
+      break
+    case 'passed-over':
+      to.u8(PASSED_OVER)
+      to.whole(event.subscriptionId)
+      to.u8(passedOverReasons.indexOf(event.reason))
       writeNames(to, event.entries)
       break
     case 'deadline':
@@ -276,6 +289,13 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
       return { type: 'timer-recalled', timerIds: readWholes(from) }
     case LOCKED:
       return { type: 'locked', attemptId: from.text(), repeated: from.u8() === 1, ...readLeased(from) }
+    case PASSED_OVER:
+      return {
+        type: 'passed-over',
+        subscriptionId: from.whole(),
+        reason: namedBy(passedOverReasons, from.u8()),
+        entries: readNames(from),
+      }
     case KEPT:
       return { type: 'acked-out-of-order', subscriptionId: from.whole(), entries: readNames(from) }
     case HALF:
@@ -286,7 +306,7 @@ export function decodeEvent(record: Uint8Array): BrokerEvent {
       return {
         type: 'transaction-ended',
         at: from.whole(),
-        resolution: readResolution(from),
+        resolution: namedBy(resolutions, from.u8()),
         numbers: readWholes(from),
       }
     case CURSOR_RESET:
@@ -416,7 +436,7 @@ function writeLeased(to: Writer, event: DeliveryEvent): void {
   to.whole(event.subscriptionId)
   to.whole(event.at)
   to.whole(event.deadline)
-  to.u8(event.renewable ? 1 : 0)
+  to.u8((event.renewable ? RENEWABLE : 0) | (event.userName === null ? 0 : HAS_USER))
   to.whole(event.session)
   to.text(event.owner)
   to.whole(event.nexts.length)
@@ -432,14 +452,19 @@ function writeLeased(to: Writer, event: DeliveryEvent): void {
     to.whole(entry.position)
     to.u32(entry.tagHash)
   }
+  if (event.userName !== null) to.text(event.userName)
 }
 
 function readLeased(from: Reader): Omit<LeasedEvent, 'type'> {
+  const subscriptionId = from.whole()
+  const at = from.whole()
+  const deadline = from.whole()
+  const flags = from.u8()
   return {
-    subscriptionId: from.whole(),
-    at: from.whole(),
-    deadline: from.whole(),
-    renewable: from.u8() === 1,
+    subscriptionId,
+    at,
+    deadline,
+    renewable: (flags & RENEWABLE) !== 0,
     session: from.whole(),
     owner: from.text(),
     nexts: Array.from({ length: from.count() }, () => ({ queueId: from.whole(), next: from.whole() })),
@@ -450,6 +475,7 @@ function readLeased(from: Reader): Omit<LeasedEvent, 'type'> {
       position: from.whole(),
       tagHash: from.u32(),
     })),
+    userName: flags & HAS_USER ? from.text() : null,
   }
 }
 
@@ -474,12 +500,11 @@ function readWholes(from: Reader): number[] {
   return Array.from({ length: from.count() }, () => from.whole())
 }
 
-function readResolution(from: Reader): Resolution {
-  const number = from.u8()
-  const resolution = resolutions[number]
-  if (resolution === undefined)
-    throw new RangeError(`The log holds a transaction's end of kind ${number}, which a later version of Gantry wrote.`)
-  return resolution
+function namedBy<T>(values: readonly T[], number: number): T {
+  const value = values[number]
+  if (value === undefined)
+    throw new RangeError(`The log holds a record of kind ${number}, which a later version of Gantry wrote.`)
+  return value
 }
 
 function writeHalf(to: Writer, event: HalfEvent): void {

@@ -99,6 +99,8 @@ export interface LeasedEvent {
   readonly renewable: boolean
   readonly session: number
   readonly owner: string
+  /** The account the client called with; null where it needed none, and in records of older programs. */
+  readonly userName: string | null
   readonly nexts: ReadonlyArray<{ readonly queueId: number; readonly next: number }>
   readonly entries: readonly LeasedEntry[]
 }
@@ -130,6 +132,21 @@ export interface MessageName {
 export interface AckedEvent {
   readonly type: 'acked'
   readonly subscriptionId: number
+  readonly entries: readonly MessageName[]
+}
+
+/** Why a group is done with messages that nobody acknowledged. */
+export type PassedOverReason = 'dead-letter' | 'retries-used-up' | 'filtered' | 'damaged'
+
+/**
+ * A group is done with these, and no client acknowledged them: a copy is in the dead-letter topic (`dead-letter`, which
+ * follows the copy in its record group), there is no further topic for a dead letter (`retries-used-up`), the client's filter
+ * does not match (`filtered`), or they cannot be read (`damaged`). Older programs wrote `acked` for it.
+ */
+export interface PassedOverEvent {
+  readonly type: 'passed-over'
+  readonly subscriptionId: number
+  readonly reason: PassedOverReason
   readonly entries: readonly MessageName[]
 }
 
@@ -269,6 +286,7 @@ export type BrokerEvent =
   | SubscribedEvent
   | LeasedEvent
   | AckedEvent
+  | PassedOverEvent
   | DeadlineEvent
   | TrimmedEvent
   | TimerStoredEvent

@@ -69,6 +69,7 @@ const HALF = 16
 const TRANSACTION_CHECKED = 17
 const TRANSACTION_ENDED = 18
 const TIME_RECORD = 24
+const PASSED_OVER = 25
 
 const slots = 1024
 
@@ -106,6 +107,7 @@ export class TermReader {
     if (type === MESSAGE) this.#message()
     else if (type === LEASED || type === LOCKED) this.#leased(type === LOCKED)
     else if (type === ACKED || type === ACKED_OUT_OF_ORDER) this.#names(this.#whole())
+    else if (type === PASSED_OVER) this.#passedOver()
     else if (type === DEADLINE) this.#deadline()
     else if (type === TIMER_STORED) this.#timer()
     else if (type === HALF) this.#half()
@@ -197,6 +199,12 @@ export class TermReader {
   #deadline(): void {
     const subscriptionId = this.#whole()
     this.#whole()
+    this.#at++
+    this.#names(subscriptionId)
+  }
+
+  #passedOver(): void {
+    const subscriptionId = this.#whole()
     this.#at++
     this.#names(subscriptionId)
   }

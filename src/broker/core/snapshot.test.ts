@@ -228,6 +228,7 @@ function leased(subscriptionId: number, queueId: number, offset: number): Extrac
     renewable: offset % 2 === 0,
     session: 3,
     owner: `client ${offset % 4}`,
+    userName: null,
     nexts: [{ queueId, next: offset + 1 }],
     entries: [entry],
   }

@@ -466,6 +466,7 @@ function changedBy(state: BrokerState, event: BrokerEvent, tell: Tell): void {
       ofSubscription(state, event.subscriptionId, event.entries, tell)
       break
     case 'acked':
+    case 'passed-over':
     case 'acked-out-of-order':
     case 'deadline':
       ofSubscription(state, event.subscriptionId, event.entries, tell)

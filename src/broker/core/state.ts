@@ -190,6 +190,7 @@ export interface Waiter extends Due, Linked<Waiter> {
   readonly invisibleMs: number
   readonly autoRenew: boolean
   readonly clientId: string
+  readonly userName: string | null
   /** The client's name for this poll and its retries; empty when it has none. */
   readonly attemptId: string
 }

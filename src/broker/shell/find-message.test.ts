@@ -229,6 +229,41 @@ describe('the history of a message', () => {
     },
   )
 
+  it('of a dead letter that uses up its retries again says so, and names no acknowledgement', async () => {
+    await ensureGroup({ maxRetryTimes: 1 })
+    const [{ messageId }] = (await send()) as unknown as [{ messageId: string }]
+    await forward((await receive())[0]!)
+    const deadLetters = '%DLQ%group'
+    for (let attempt = 0; attempt < 2; attempt++) {
+      expect(await receive({ topic: deadLetters })).toHaveLength(1)
+      await clock.advance(30 * SECOND)
+    }
+    const history = await broker.historyOf(
+      deadLetters,
+      (await broker.findMessage({ ...all, topic: deadLetters, messageId }))!,
+    )
+    expect(history).toMatchObject([
+      { what: 'delivered', userName: null },
+      { what: 'delivered' },
+      { what: 'passed-over', group: 'group', reason: 'retries-used-up' },
+    ])
+  })
+
+  it('names the account it was delivered to, and a redelivery that the filter passed over', async () => {
+    const [{ messageId }] = (await send()) as unknown as [{ messageId: string }]
+    await receive({ userName: 'alice' })
+    await clock.advance(30 * SECOND)
+    await receive({ filter: new Set(['another']), waitMs: 0 })
+    const expected = [
+      { what: 'delivered', userName: 'alice' },
+      { what: 'passed-over', group: 'group', reason: 'filtered' },
+    ]
+    for (const killed of [false, true]) {
+      expect(await broker.historyOf('topic', (await find(messageId))!)).toMatchObject(expected)
+      await restart({ killed })
+    }
+  })
+
   it('of another message of the same place in the log is another one', async () => {
     const receipts = await sendMany(64)
     const deliveries = await receive({ max: 64 })

@@ -61,7 +61,8 @@ async function deadLetterAt(
   if (copy?.event.type !== 'message') return null
   const event = done?.event
   const subscription =
-    event?.type === 'acked' && event.entries.some((name) => isNamed(message, name))
+    // Older programs wrote an acknowledgement there.
+    (event?.type === 'passed-over' || event?.type === 'acked') && event.entries.some((name) => isNamed(message, name))
       ? subscriptionOf(topic, event.subscriptionId)
       : null
   return {
@@ -119,6 +120,7 @@ function isAbout(event: BrokerEvent, subscriptionId: number, message: MessageNam
     case 'locked':
     case 'acked':
     case 'acked-out-of-order':
+    case 'passed-over':
     case 'deadline':
       return event.subscriptionId === subscriptionId && event.entries.some((name) => isNamed(message, name))
     default:
@@ -145,6 +147,7 @@ function incidentOf(
         at: event.at,
         attempt,
         clientId: event.owner,
+        userName: event.userName,
         untilMs: event.deadline,
         handle: formatName({ subscriptionId: id, queueId, offset, attempt, session: event.session }),
       }
@@ -156,6 +159,11 @@ function incidentOf(
     case 'acked':
     case 'acked-out-of-order':
       return { what: 'acknowledged', group: consumerGroupId, at }
+    case 'passed-over':
+      // The copy is not there any more, or it would be among the dead letters found.
+      return event.reason === 'dead-letter'
+        ? { what: 'dead-letter', group: consumerGroupId, at, topic: null }
+        : { what: 'passed-over', group: consumerGroupId, at, reason: event.reason }
     default:
       return null
   }

@@ -12,7 +12,13 @@ import { asRefusal, refuse } from './refusals.ts'
 const DATED_EVERY_MS = 1_000
 
 /** Events that people are told the time of, and that do not carry it. */
-const timeless = new Set<BrokerEvent['type'] | undefined>(['acked', 'acked-out-of-order', 'deadline', 'timer-recalled'])
+const timeless = new Set<BrokerEvent['type'] | undefined>([
+  'acked',
+  'acked-out-of-order',
+  'passed-over',
+  'deadline',
+  'timer-recalled',
+])
 
 export interface WritingContext {
   readonly journal: Journal

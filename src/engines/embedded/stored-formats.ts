@@ -5,10 +5,12 @@ import { checkpointVersion } from '../../broker/log/checkpoint.ts'
 import { segmentVersion } from '../../broker/log/format.ts'
 import { indexVersion } from '../../broker/log/index-file.ts'
 import { runVersion } from '../../broker/log/lookup/run-file.ts'
+import { storedVersion } from '../../broker/protocols/grpc/index.ts'
 
 export const storedFormats = {
   'message log': segmentVersion,
   'message log records': newestEventType,
+  'stored messages': storedVersion,
   checkpoint: checkpointVersion,
   'checkpoint state': stateVersion,
   'message index': indexVersion,

@@ -71,11 +71,16 @@ export const getTrace: Handler<'GetTrace'> = async (services, call, input) => {
 
 type Time = (ms: number) => string
 
-function produced({ message, deadLetterOf, storedFirstMs }: MessageTrace, time: Time) {
+/** Every message comes from a client of the data plane; nothing else sends any. */
+const messageSource = 'SDK'
+
+function produced({ message, userName, deadLetterOf, storedFirstMs }: MessageTrace, time: Time) {
   const { status } = message
   const arrivedMs = storedFirstMs ?? (arrivesAtOnce(message) ? message.storeMs : null)
   return {
     clientHost: message.bornHost,
+    ...(userName === null ? {} : { userName }),
+    messageSource,
     produceTime: time(message.bornMs),
     ...(arrivedMs === null
       ? {}
@@ -164,13 +169,15 @@ function consumersOf(trace: MessageTrace, time: Time): Consumers {
     record.operations = [...(record.operations ?? []), operationOf(incident, time)]
     if (incident.what === 'acknowledged') record.consumeStatus = 'SUCCESS'
     if (incident.what === 'dead-letter') record.consumeStatus = 'DEAD'
+    if (incident.what === 'passed-over') record.consumeStatus = passedOver[incident.reason].consumeStatus
   }
   return [...groups].map(([consumerGroupId, records]) => {
     const moved = dead.get(consumerGroupId)
+    const ended = records.findLast(({ consumeStatus }) => consumeStatus !== 'DELIVERED')
     const isDone = records.some(({ consumeStatus }) => consumeStatus === 'SUCCESS')
     return {
       consumerGroupId,
-      consumeStatus: moved ? 'DEAD' : isDone ? 'SUCCESS' : 'CONSUMING',
+      consumeStatus: moved ? 'DEAD' : isDone ? 'SUCCESS' : (ended?.consumeStatus ?? 'CONSUMING'),
       deadMessage: moved !== undefined,
       ...(moved === undefined
         ? {}
@@ -192,12 +199,20 @@ function groupOf(incident: TraceIncident): string | null {
   return incident.topic?.startsWith(deadLetterPrefix) ? incident.topic.slice(deadLetterPrefix.length) : null
 }
 
+/** What ended a message for a group that did not acknowledge it. */
+const passedOver = {
+  'retries-used-up': { operateType: 'RETRIES_USED_UP', consumeStatus: 'DEAD' },
+  filtered: { operateType: 'FILTERED', consumeStatus: 'FILTERED' },
+  damaged: { operateType: 'DAMAGED', consumeStatus: 'DEAD' },
+} as const
+
 const deadLetterPrefix = '%DLQ%'
 
 const delivery = (incident: TraceIncident & { what: 'delivered' }, fifoEnable: boolean, time: Time): Record => ({
   clientHost: incident.clientId.split('@', 1)[0]!,
   consumeStatus: 'DELIVERED',
   fifoEnable,
+  ...(incident.userName === null ? {} : { userName: incident.userName }),
   popCk: incident.handle,
   operations: [{ operateType: 'POP', operateTime: time(incident.at), invisibleTime: incident.untilMs - incident.at }],
 })
@@ -212,6 +227,8 @@ function operationOf(
       return { operateType: 'ACK', operateTime }
     case 'returned':
       return { operateType: 'RETURN', operateTime }
+    case 'passed-over':
+      return { operateType: passedOver[incident.reason].operateType, operateTime }
     case 'dead-letter':
       return { operateType: 'DEAD_LETTER', operateTime, deadMessage: true }
     case 'deadline':

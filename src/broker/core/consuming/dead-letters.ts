@@ -2,12 +2,12 @@
  * Dead letters: where a message goes when its retries are used up.
  *
  * To the topic the group names, when that exists; else to `%DLQ%<group>`, a one-queue topic made on
- * first use (data-plane §4.6). The copy and the acknowledgement are one atomic record group: the
+ * first use (data-plane §4.6). The copy and the record that the group is done with the message are one atomic record group: the
  * message is never in both places, and never in neither. The payload is copied as it is; where it
  * came from travels beside it. In a FIFO or PRIORITY topic it goes into the queue of the number it had: queues are
  * as many in every such topic, so a message group stays in order, where its new messages go too, and a priority stays what it is.
  */
-import type { AckedEvent, MessageEvent, TopicEvent } from '../events.ts'
+import type { MessageEvent, PassedOverEvent, TopicEvent } from '../events.ts'
 import { limits } from '../limits.ts'
 import { decideTopic, messageEvent } from '../queue.ts'
 import type { BrokerState, Group, Lease, Queue, Topic } from '../state.ts'
@@ -35,7 +35,7 @@ export function decideDeadLetter(
   lease: Lease,
   message: MessageEvent,
   at: number,
-): [MessageEvent, AckedEvent] {
+): [MessageEvent, PassedOverEvent] {
   const { subscription } = lease
   const topic = state.topics.get(deadLetterTopicName(state, subscription.group))!
   const queue = queueFor(topic, lease)
@@ -46,8 +46,9 @@ export function decideDeadLetter(
   return [
     messageEvent(queue, queue.end, message, origin, at),
     {
-      type: 'acked',
+      type: 'passed-over',
       subscriptionId: subscription.id,
+      reason: 'dead-letter',
       entries: [{ queueId: lease.queueId, offset: lease.offset }],
     },
   ]

@@ -11,7 +11,15 @@
  */
 
 import { assert } from '../../../model/assert.ts'
-import type { AckedEvent, DeadlineEvent, DeliveryEvent, LeasedEntry, LeasedEvent, MessageName } from '../events.ts'
+import type {
+  AckedEvent,
+  DeadlineEvent,
+  DeliveryEvent,
+  LeasedEntry,
+  LeasedEvent,
+  MessageName,
+  PassedOverEvent,
+} from '../events.ts'
 import { limits } from '../limits.ts'
 import type { BrokerState, Cursor, Group, Lease, Phase, Subscription, Topic } from '../state.ts'
 import type { DeliveryName } from './handle.ts'
@@ -211,7 +219,7 @@ export function deliver(state: BrokerState, lease: Lease, event: DeliveryEvent, 
 }
 
 /** Acknowledged for good. */
-export function applyAcked(state: BrokerState, event: AckedEvent): void {
+export function applyAcked(state: BrokerState, event: AckedEvent | PassedOverEvent): void {
   const subscription = state.subscriptions.get(event.subscriptionId)
   if (!subscription) return
   for (const { queueId, offset } of event.entries) {

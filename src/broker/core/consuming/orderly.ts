@@ -36,7 +36,7 @@ import { againOf, inTurn, type Sorted, sort, type TakeContext, type Taken, takeF
 /** What a receive of an orderly group gets now. Deciding changes nothing. */
 export function decideOrderlyTake(
   subscription: Subscription,
-  want: Pick<Waiter, 'filter' | 'hashes' | 'max' | 'invisibleMs' | 'autoRenew' | 'clientId' | 'attemptId'>,
+  want: Pick<Waiter, 'filter' | 'hashes' | 'max' | 'invisibleMs' | 'autoRenew' | 'clientId' | 'userName' | 'attemptId'>,
   at: number,
   context: TakeContext,
 ): Taken {
@@ -72,7 +72,8 @@ export function decideOrderlyTake(
     unfinished = fresh.unfinished || scanned >= limits.scanBudget
   }
   const events: BrokerEvent[] = []
-  if (unwanted.length > 0) events.push({ type: 'acked', subscriptionId: subscription.id, entries: unwanted })
+  if (unwanted.length > 0)
+    events.push({ type: 'passed-over', subscriptionId: subscription.id, reason: 'filtered', entries: unwanted })
   let leased: LockedEvent | null = null
   if (entries.length > 0 || nexts.length > 0) {
     leased = locked(subscription, want, at, { session: context.session, nexts, entries, repeated: false })
@@ -88,7 +89,7 @@ export function isRepeat(subscription: Subscription, attemptId: string): boolean
 
 function locked(
   subscription: Subscription,
-  want: Pick<Waiter, 'invisibleMs' | 'autoRenew' | 'clientId' | 'attemptId'>,
+  want: Pick<Waiter, 'invisibleMs' | 'autoRenew' | 'clientId' | 'userName' | 'attemptId'>,
   at: number,
   what: Pick<LockedEvent, 'session' | 'nexts' | 'entries' | 'repeated'>,
 ): LockedEvent {
@@ -100,6 +101,7 @@ function locked(
     deadline: at + (want.autoRenew ? limits.renewStepMs : want.invisibleMs),
     renewable: want.autoRenew,
     owner: want.clientId,
+    userName: want.userName,
     ...what,
   }
 }

@@ -48,7 +48,7 @@ export interface Taken {
  */
 export function decideTake(
   subscription: Subscription,
-  want: Pick<Waiter, 'filter' | 'hashes' | 'max' | 'invisibleMs' | 'autoRenew' | 'clientId'>,
+  want: Pick<Waiter, 'filter' | 'hashes' | 'max' | 'invisibleMs' | 'autoRenew' | 'clientId' | 'userName'>,
   at: number,
   context: TakeContext,
 ): Taken {
@@ -73,8 +73,9 @@ export function decideTake(
   const events: BrokerEvent[] = []
   if (unwanted.length > 0)
     events.push({
-      type: 'acked',
+      type: 'passed-over',
       subscriptionId: subscription.id,
+      reason: 'filtered',
       entries: unwanted.map(nameOf),
     })
   let leased: LeasedEvent | null = null
@@ -88,6 +89,7 @@ export function decideTake(
       renewable: want.autoRenew,
       session: context.session,
       owner: want.clientId,
+      userName: want.userName,
       nexts: fresh.nexts,
       entries,
     }

@@ -15,6 +15,7 @@ export function makeWaiter(want: {
   readonly invisibleMs: number
   readonly autoRenew: boolean
   readonly clientId: string
+  readonly userName?: string | null | undefined
   readonly attemptId?: string | null | undefined
 }): Waiter {
   return {
@@ -29,6 +30,7 @@ export function makeWaiter(want: {
     invisibleMs: want.invisibleMs,
     autoRenew: want.autoRenew,
     clientId: want.clientId,
+    userName: want.userName ?? null,
     attemptId: want.attemptId ?? '',
   }
 }

@@ -26,6 +26,8 @@ export interface WireCall {
   readonly language: string | undefined
   /** `x-mq-client-version`, as sent. */
   readonly version: string | undefined
+  /** The account whose credentials the call was let in with; null where none are needed. */
+  readonly userName: string | null
   /** Address the client arrived at, `host:port`. */
   readonly storeHost: string
   /** Aborts when nobody will read the answer. */
@@ -112,6 +114,10 @@ class OpenedCall implements WireCall {
 
   get version(): string | undefined {
     return this.#call.metadata['x-mq-client-version']
+  }
+
+  get userName(): string | null {
+    return this.endpoint.authenticator?.userNameOf(this.#call.metadata.authorization) ?? null
   }
 
   get storeHost(): string {

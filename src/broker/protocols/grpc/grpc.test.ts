@@ -150,7 +150,12 @@ describe('PullMessage', () => {
   const pulled = (messages: number) => ({
     deliveries: Array.from({ length: messages }, (_, offset) => ({
       messageId: 'id',
-      payload: encodeStored(gen.Message.decode(gen.Message.encode(message()).finish()), normal, '127.0.0.1:7801', 0),
+      payload: encodeStored(
+        gen.Message.decode(gen.Message.encode(message()).finish()),
+        normal,
+        { userName: 'alice', storeHost: '127.0.0.1:7801' },
+        0,
+      ),
       queueId: 0,
       offset,
       attempt: 1,

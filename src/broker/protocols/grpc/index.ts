@@ -27,7 +27,7 @@ export { connections, reconnect, stackTrace, verifyMessage } from './client/comm
 export { metricsService } from './client/metrics.ts'
 export { connectLiteConsumers } from './consumer/lite.ts'
 export { findMessages, traceMessage } from './message/inspect.ts'
-export { keysIn } from './message/message.ts'
+export { keysIn, storedVersion } from './message/message.ts'
 export { connectProducers } from './producer/transaction.ts'
 
 const handlers: Handlers<typeof MessagingService, BrokerEndpoint> = {

@@ -1,11 +1,11 @@
 /**
  * Moves messages that have used all retries to the dead-letter topic (core/consuming/dead-letters.ts), one at a time for
- * each subscription; copy and acknowledgement are one record group. A failed move is tried again later. A message
+ * each subscription; copy and passing over are one record group. A failed move is tried again later. A message
  * that is damaged on the disk can neither be delivered nor moved; it is passed over, or it would block an orderly queue.
  */
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../../core/consuming/dead-letters.ts'
 import { decideDeadline, enterPhase, isGone, nameOf } from '../../core/consuming/deliveries.ts'
-import type { BrokerEvent } from '../../core/events.ts'
+import type { BrokerEvent, PassedOverReason } from '../../core/events.ts'
 import { limits } from '../../core/limits.ts'
 import type { BrokerState, Lease, Subscription } from '../../core/state.ts'
 import type { SegmentLog } from '../../log/contract.ts'
@@ -51,7 +51,7 @@ export class DeadLetters {
         } catch (error) {
           this.#context.report(error)
           if (isGone(lease) || lease.phase !== 'exhausted') continue
-          const isOver = isDamage(error) && this.#context.tryCommit([ackedBy(lease)])
+          const isOver = isDamage(error) && this.#context.tryCommit([passedOver(lease, 'damaged')])
           if (!isOver) this.#tryLater(lease)
         }
       }
@@ -62,7 +62,7 @@ export class DeadLetters {
     this.#context.arm()
   }
 
-  /** Copies the message to the dead letters and acknowledges it, in one record group. Resolves when decided, not when durable. */
+  /** Copies the message to the dead letters and passes it over for the group, in one record group. Resolves when decided, not when durable. */
   async moveToDeadLetter(lease: Lease): Promise<void> {
     const { state } = this.#context
     const { attempt, session, subscription } = lease
@@ -75,8 +75,8 @@ export class DeadLetters {
     const message = messageOf(record)
     if (isGone(lease) || lease.attempt !== attempt || lease.session !== session) return
     if (subscription.topic.settings.topicName === deadLetterTopicName(state, subscription.group)) {
-      // It is in the dead-letter topic already: acknowledged for this group, kept for others.
-      this.#context.commit([ackedBy(lease)])
+      // It is in the dead-letter topic already: done with for this group, kept for others.
+      this.#context.commit([passedOver(lease, 'retries-used-up')])
       return
     }
     const topic = decideDeadLetterTopic(state, subscription.group)
@@ -96,6 +96,6 @@ export class DeadLetters {
   }
 }
 
-function ackedBy(lease: Lease): BrokerEvent {
-  return { type: 'acked', subscriptionId: lease.subscription.id, entries: [nameOf(lease)] }
+function passedOver(lease: Lease, reason: PassedOverReason): BrokerEvent {
+  return { type: 'passed-over', subscriptionId: lease.subscription.id, reason, entries: [nameOf(lease)] }
 }

@@ -63,7 +63,7 @@ export class Delivering {
     return matched
   }
 
-  /** What matches, by its exact tag or by the expression; the rest is acknowledged for the group. */
+  /** What matches, by its exact tag or by the expression; the rest is passed over for the group. */
   wanted(
     subscription: Subscription,
     leased: DeliveryEvent,
@@ -83,7 +83,9 @@ export class Delivering {
     this.#context.spend(subscription, extra, this.#context.now())
     // When the log has no room for it they come again, and are passed over then.
     if (unwanted.length > 0 && !subscription.removed && !this.#context.stopped())
-      this.#context.tryCommit([{ type: 'acked', subscriptionId: subscription.id, entries: unwanted }])
+      this.#context.tryCommit([
+        { type: 'passed-over', subscriptionId: subscription.id, reason: 'filtered', entries: unwanted },
+      ])
     return deliveries
   }
 

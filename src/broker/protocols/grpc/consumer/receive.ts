@@ -83,6 +83,7 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: Re
       invisibleMs,
       autoRenew: request.autoRenew,
       clientId,
+      userName: wire.userName,
       attemptId: checkedAttempt(request.attemptId),
       budget: budgetOf(call),
     },

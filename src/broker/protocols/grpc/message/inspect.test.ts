@@ -29,7 +29,7 @@ function stored(body: Uint8Array, encoding: number = gen.Encoding.IDENTITY): Sto
     tag: null,
     bodyBytes: body.length,
     storeTimeMs: 0,
-    payload: encodeStored(message, topic, '127.0.0.1:7801', 0),
+    payload: encodeStored(message, topic, { userName: null, storeHost: '127.0.0.1:7801' }, 0),
     deadLetterOf: null,
     queueId: 0,
     offset: 0,

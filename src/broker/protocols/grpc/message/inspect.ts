@@ -54,6 +54,7 @@ export async function traceMessage(
   const incidents = await broker.historyOf(query.topicName, found)
   return {
     message: await viewOf(found, { bodyBytes: 0 }),
+    userName: partsOf(found.message.payload).userName,
     deadLetterOf: found.message.deadLetterOf,
     storedFirstMs: found.storedFirstMs,
     incidents: incidents.filter(({ at }) => at >= query.fromMs && at <= query.untilMs),

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { Delivery, TopicView } from '../../../broker.ts'
-import { encodeDelivery, encodeStored, topicField } from './message.ts'
+import { encodeDelivery, encodeStored, keysIn, partsOf, topicField } from './message.ts'
 
 const topic: TopicView = { topicName: 'events', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 
@@ -10,7 +10,7 @@ function delivered(message: gen.MessageInit, more: Partial<Delivery> = {}): gen.
   const sent = gen.Message.decode(gen.Message.encode(message).finish())
   const delivery: Delivery = {
     messageId: sent.systemProperties?.messageId ?? '',
-    payload: encodeStored(sent, topic, '127.0.0.1:7801', 1_700_000_000_123),
+    payload: encodeStored(sent, topic, { userName: 'alice', storeHost: '127.0.0.1:7801' }, 1_700_000_000_123),
     queueId: 3,
     offset: 70_000,
     attempt: 2,
@@ -22,6 +22,46 @@ function delivered(message: gen.MessageInit, more: Partial<Delivery> = {}): gen.
   const response = gen.ReceiveMessageResponse.decode(encodeDelivery(delivery, topicField('events', 'ns')))
   return response.message!
 }
+
+describe('a stored message', () => {
+  const sent = gen.Message.decode(
+    gen.Message.encode({ systemProperties: { messageId: 'x', keys: ['key'] }, body: Buffer.from('body') }).finish(),
+  )
+  const storedBy = (userName: string | null) => encodeStored(sent, topic, { userName, storeHost: 'h' }, 0)
+  const keysOf = (payload: Buffer) => {
+    const keys: string[] = []
+    keysIn(payload, 0, (start, end) => keys.push(payload.toString('utf8', start, end)))
+    return keys
+  }
+
+  it.each([
+    ['an account', 'alice', 'alice'],
+    ['nobody', null, null],
+    ['a name that is too long, cut off', 'n'.repeat(300), 'n'.repeat(255)],
+  ])('says that it was sent by %s, and tells no consumer', (_, userName, shown) => {
+    const payload = storedBy(userName)
+    expect(partsOf(payload).userName).toBe(shown)
+    expect(keysOf(payload)).toEqual(['key'])
+    const delivery = { payload, handle: 'h', attempt: 1, queueId: 0, offset: 0, storeTimeMs: 0, invisibleMs: 0 }
+    const [named, nameless] = [payload, storedBy(null)].map((one) =>
+      encodeDelivery({ ...({} as Delivery), ...delivery, payload: one }, topicField('events', '')),
+    )
+    expect(named).toEqual(nameless)
+  })
+
+  it('of an older program, which kept no sender, is read', () => {
+    const { system, rest } = partsOf(storedBy(null))
+    const older = Buffer.concat([Buffer.from([1, 0, 0, 0, system.length]), system, rest])
+    expect(partsOf(older)).toEqual({ userName: null, system, rest })
+    expect(keysOf(older)).toEqual(['key'])
+  })
+
+  it('of a newer one is refused', () => {
+    const newer = storedBy(null)
+    newer[0] = 3
+    expect(() => partsOf(newer)).toThrow(/has format 3; this program reads formats up to 2/)
+  })
+})
 
 describe('a delivered message', () => {
   it('has what the producer set, and what belongs to this delivery', () => {
@@ -108,7 +148,7 @@ describe('a delivered message', () => {
     )
     const delivery = {
       ...({} as Delivery),
-      payload: encodeStored(sent, topic, 'h', 0),
+      payload: encodeStored(sent, topic, { userName: null, storeHost: 'h' }, 0),
       handle: 'h',
       attempt: 1,
       queueId: 0,

@@ -7,22 +7,31 @@
  * attempt, queue offset — without decoding or encoding a body. The system properties must stay one
  * protobuf field: some official clients replace a repeated one instead of merging it.
  *
- * Kept form: version (1 byte), system properties length (4) and bytes, then the remaining fields of
- * apache.rocketmq.v2.Message.
+ * Stored form, version 2: version (1 byte), length of the system properties (4), length of the user name (1) and the name
+ * of the account that sent it (none where clients need no credentials), the system properties, then the remaining fields of
+ * apache.rocketmq.v2.Message. Version 1 has no user name, nor its length. The name is for traces; no consumer is sent it.
  */
 import { hash } from 'node:crypto'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { Delivery, TopicView } from '../../../broker.ts'
 import { secondsAndNanos } from '../time.ts'
 
-const version = 1
-export const systemStart = 5
+/** Raised with each new form: a home says which its messages may have, and an older program refuses it by that. */
+export const storedVersion = 2
+const nameStart = 6
+const maxNameBytes = 255
 const { GZIP, IDENTITY } = gen.Encoding
 /** Headers, handle and framing of one delivery, roughly. */
 const deliveryOverheadBytes = 128
 
 /** The stored form of a checked message, as `topic` stores it. */
-export function encodeStored(message: gen.Message, topic: TopicView, storeHost: string, atMs: number): Buffer {
+export function encodeStored(
+  message: gen.Message,
+  topic: TopicView,
+  from: { readonly userName: string | null; readonly storeHost: string },
+  atMs: number,
+): Buffer {
+  const { userName, storeHost } = from
   const { body, systemProperties: given } = message
   const system = gen.SystemProperties.encode({
     tag: given?.tag || null,
@@ -43,11 +52,15 @@ export function encodeStored(message: gen.Message, topic: TopicView, storeHost: 
   }).finish()
   const properties = gen.Message.encode({ userProperties: message.userProperties }).finish()
   const restLength = properties.length + (body.length > 0 ? 1 + varintLength(body.length) + body.length : 0)
-  const kept = Buffer.allocUnsafe(systemStart + system.length + restLength)
-  kept[0] = version
+  const nameBytes = userName === null ? 0 : Math.min(Buffer.byteLength(userName), maxNameBytes)
+  const kept = Buffer.allocUnsafe(nameStart + nameBytes + system.length + restLength)
+  kept[0] = storedVersion
   kept.writeUInt32BE(system.length, 1)
-  kept.set(system, systemStart)
-  let at = systemStart + system.length
+  kept[nameStart - 1] = nameBytes
+  if (userName !== null) kept.write(userName, nameStart, nameBytes, 'utf8')
+  let at = nameStart + nameBytes
+  kept.set(system, at)
+  at += system.length
   kept.set(properties, at)
   at += properties.length
   if (body.length === 0) return kept
@@ -64,17 +77,25 @@ export function keptMessage(payload: Uint8Array): gen.Message & { readonly syste
   return { ...gen.Message.decode(rest), systemProperties: gen.SystemProperties.decode(system) }
 }
 
-function keptSystemLength(kept: Buffer): number {
-  if (kept[0] !== version)
-    throw new Error(`A stored message has format ${kept[0]}; this program reads format ${version}.`)
-  return kept.readUInt32BE(1)
+/** What `encodeStored` made, in its pieces: who sent it, encoded system properties, and the remaining fields of Message. */
+export function partsOf(payload: Uint8Array): {
+  readonly userName: string | null
+  readonly system: Uint8Array
+  readonly rest: Uint8Array
+} {
+  const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+  const start = systemStartOf(kept)
+  const end = start + kept.readUInt32BE(1)
+  const userName = start > nameStart ? kept.toString('utf8', nameStart, start) : null
+  return { userName, system: kept.subarray(start, end), rest: kept.subarray(end) }
 }
 
-/** What `encodeStored` made, in its two pieces: encoded system properties, and the remaining fields of Message. */
-export function partsOf(payload: Uint8Array): { readonly system: Uint8Array; readonly rest: Uint8Array } {
-  const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
-  const systemEnd = systemStart + keptSystemLength(kept)
-  return { system: kept.subarray(systemStart, systemEnd), rest: kept.subarray(systemEnd) }
+/** Where the system properties of a stored message begin; their length is at byte 1. */
+export function systemStartOf(kept: Uint8Array, from = 0): number {
+  const version = kept[from]
+  if (version === storedVersion) return from + nameStart + kept[from + nameStart - 1]!
+  if (version === 1) return from + nameStart - 1
+  throw new Error(`A stored message has format ${version}; this program reads formats up to ${storedVersion}.`)
 }
 
 /**
@@ -83,16 +104,12 @@ export function partsOf(payload: Uint8Array): { readonly system: Uint8Array; rea
  * Bytes of another form have no keys.
  */
 export function keysIn(record: Uint8Array, from: number, each: (start: number, end: number) => void): void {
-  if (record[from] !== version) return
+  if (record[from] !== storedVersion && record[from] !== 1) return
+  const systemStart = systemStartOf(record, from)
   const systemEnd =
-    from +
-    systemStart +
-    record[from + 1]! * 2 ** 24 +
-    (record[from + 2]! << 16) +
-    (record[from + 3]! << 8) +
-    record[from + 4]!
+    systemStart + record[from + 1]! * 2 ** 24 + (record[from + 2]! << 16) + (record[from + 3]! << 8) + record[from + 4]!
   const most = Math.min(systemEnd, record.length)
-  for (let at = from + systemStart; at < most; ) {
+  for (let at = systemStart; at < most; ) {
     const tag = record[at++]!
     if (tag !== systemTagField && tag !== systemKeysField) return
     let length = record[at++]!
@@ -113,7 +130,8 @@ export const topicField = (topicName: string, namespace: string): Uint8Array =>
 /** An encoded ReceiveMessageResponse whose content is the message. */
 export function encodeDelivery(delivery: Delivery, topic: Uint8Array): Buffer {
   const kept = Buffer.from(delivery.payload.buffer, delivery.payload.byteOffset, delivery.payload.byteLength)
-  const systemLength = keptSystemLength(kept)
+  const systemStart = systemStartOf(kept)
+  const systemLength = kept.readUInt32BE(1)
   const origin = delivery.deadLetterOf
   const ofDelivery = gen.SystemProperties.encode({
     storeTimestamp: secondsAndNanos(delivery.storeTimeMs),

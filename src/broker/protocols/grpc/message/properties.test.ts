@@ -11,7 +11,7 @@ function kept(message: gen.MessageInit): Uint8Array {
   return encodeStored(
     gen.Message.decode(gen.Message.encode(message).finish()),
     topic,
-    '127.0.0.1:7801',
+    { userName: 'alice', storeHost: '127.0.0.1:7801' },
     1_700_000_000_123,
   )
 }

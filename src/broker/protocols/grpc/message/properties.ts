@@ -5,7 +5,7 @@
  */
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { millisecondsOf } from '../time.ts'
-import { systemStart } from './message.ts'
+import { systemStartOf } from './message.ts'
 
 /** Apache joins a message's keys with blanks. */
 const keySeparator = ' '
@@ -31,6 +31,7 @@ export function readerOf(names: ReadonlySet<string>): PropertyReader {
   const lengths = new Set([...user].map((name) => Buffer.byteLength(name)))
   return (payload) => {
     const kept = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
+    const systemStart = systemStartOf(kept)
     const systemEnd = systemStart + kept.readUInt32BE(1)
     const found = new Map<string, string>()
     if (user.size > 0) findUser(kept, systemEnd, { names: user, lengths }, found)

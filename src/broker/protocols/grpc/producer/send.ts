@@ -37,7 +37,7 @@ export async function sendMessage(
   call: WireCall,
   request: gen.SendMessageRequest,
 ): Promise<gen.SendMessageResponseInit> {
-  const { storeHost } = call
+  const { storeHost, userName } = call
   const { broker, clients } = call.endpoint
   const at = call.now()
   clients.alive(call.clientId)
@@ -55,7 +55,7 @@ export async function sendMessage(
   for (const message of messages) checkType(message.systemProperties ?? noProperties, topic)
 
   if (call.endpoint.inbound.limited) await letIn(call, messages)
-  const outgoing = messages.map((message) => toOutgoing(message, topic, storeHost, at))
+  const outgoing = messages.map((message) => toOutgoing(message, topic, { storeHost, userName }, at))
   const receipts = await broker.send({ topic: topicName, messages: outgoing, clientId: call.clientId })
   const ok = statusOf(Code.OK)
   return {
@@ -240,12 +240,17 @@ function checkType(system: gen.SystemProperties, topic: TopicView): void {
   )
 }
 
-function toOutgoing(message: gen.Message, topic: TopicView, storeHost: string, at: number): OutgoingMessage {
+function toOutgoing(
+  message: gen.Message,
+  topic: TopicView,
+  from: Pick<WireCall, 'storeHost' | 'userName'>,
+  at: number,
+): OutgoingMessage {
   const system = message.systemProperties ?? noProperties
   return {
     messageId: system.messageId,
     tag: system.tag == null || system.tag === '' ? null : system.tag,
-    payload: encodeStored(message, topic, storeHost, at),
+    payload: encodeStored(message, topic, from, at),
     bodyBytes: message.body.length,
     deliverAtMs: deliverAtMs(system),
     messageGroup: topic.messageType === 'FIFO' ? system.messageGroup || null : null,
