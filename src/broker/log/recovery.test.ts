@@ -5,6 +5,7 @@
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, SimulatedRandom } from '../../world/simulated.ts'
 import { type DiskFault, SimulatedDisk } from '../../world/simulated-disk.ts'
+import { createRecordCipher } from './cipher.ts'
 import type { OpenLogOptions, RecordCipher, SegmentLog } from './contract.ts'
 import { segmentOf } from './contract.ts'
 import { LogError } from './errors.ts'
@@ -384,6 +385,33 @@ describe('checkpoints', () => {
     const { log: last, checkpoint: newest } = await open()
     expect(Buffer.from(newest!.blob).toString()).toBe('fourth')
     await last.close()
+  })
+
+  it.each([
+    ['in clear', null],
+    ['encrypted', createRecordCipher(Buffer.alloc(32, 1), new SimulatedRandom(1))],
+  ])('are looked through in portions, %s', async (_, cipher) => {
+    const { open } = world(10, cipher ? { cipher } : {})
+    const { log } = await open()
+    const blob = Buffer.concat(Array.from({ length: 4_096 }, (__, i) => Buffer.alloc(1_024, i)))
+    await log.append(batch('a'))
+    await log.checkpoint(
+      Array.from({ length: 64 }, (__, i) => blob.subarray(i * 65_536, (i + 1) * 65_536)),
+      log.end,
+    )
+    await log.close()
+    let pauses = 0
+    const turns = {
+      isSpent: true,
+      pause: async () => {
+        pauses++
+      },
+    }
+    const { log: again, checkpoint } = await open({ turns })
+    expect(Buffer.compare(checkpoint!.blob, blob)).toBe(0)
+    // 4 MiB for the checksum and once more for the pieces, 256 KiB at a time.
+    expect(pauses).toBeGreaterThan(30)
+    await again.close()
   })
 
   it('are refused when the records they need are gone', async () => {
