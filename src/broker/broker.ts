@@ -5,6 +5,7 @@
  * A promise of a write (send, ack, invisible duration, dead letter) resolves only after the log has
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
  */
+import type { Cancellation } from '../model/cancellation.ts'
 import type { GroupSpec, MessageType, OffsetReset, TopicSpec } from '../model/instances.ts'
 import type { MessageStatus, TraceIncident } from '../model/messages.ts'
 import type { TopicLag } from '../model/observations.ts'
@@ -41,7 +42,7 @@ export interface Broker {
    */
   recall(request: { topic: string; handle: string }): Promise<{ messageId: string }>
   /** Long poll: resolves with at least one message, or with none after `waitMs`, or when `signal` aborts. */
-  receive(request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]>
+  receive(request: ReceiveRequest, signal: Cancellation): Promise<Delivery[]>
   ack(request: {
     group: string
     topic: string
@@ -97,7 +98,7 @@ export interface Broker {
   /** The first offset, the one after the last, or the first stored at a time or later. */
   queryOffset(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number>
   /** Reads from an offset of one queue without leasing; waits as `receive` when nothing matches. */
-  pull(request: PullRequest, signal: AbortSignal): Promise<Pulled>
+  pull(request: PullRequest, signal: Cancellation): Promise<Pulled>
 
   /** The client is alive: its auto-renewed deliveries stay invisible. Called for each heartbeat and open stream. */
   clientAlive(clientId: string): void

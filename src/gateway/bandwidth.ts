@@ -2,13 +2,14 @@
  * Keeps what goes through a public address in one direction under its bought bandwidth (`flowOutBandwidth`,
  * Mbit/s): a bucket of one second's worth, refilled continuously. Waiting is bounded by the caller's signal.
  */
+import type { Cancellation } from '../model/cancellation.ts'
 import type { Clock } from '../world/world.ts'
 
 export interface Bandwidth {
   /** False when everything passes at once, and nobody needs to ask. */
   readonly limited: boolean
   /** Resolves when `bytes` may pass, or when `signal` aborts: then they do not count. */
-  take(bytes: number, signal: AbortSignal): Promise<void>
+  take(bytes: number, signal: Cancellation): Promise<void>
 }
 
 export function createBandwidth(megabitsPerSecond: number | null, clock: Clock): Bandwidth {
@@ -34,7 +35,7 @@ export function createBandwidth(megabitsPerSecond: number | null, clock: Clock):
   }
 }
 
-function pause(clock: Clock, ms: number, signal: AbortSignal): Promise<void> {
+function pause(clock: Clock, ms: number, signal: Cancellation): Promise<void> {
   if (signal.aborted) return Promise.resolve()
   return new Promise((resolve) => {
     const finish = (): void => {

@@ -5,8 +5,10 @@
  * A unary answer is one `respond`, one `end` and one `sendTrailers`; whatever else a call may need (abort signal,
  * timer, request queue) is made when it is first asked for.
  */
+
 import type { IncomingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
 import type { Cancel, Clock } from '../world/world.ts'
+import { CallSignal } from './call-signal.ts'
 import { encodeFrame, frameHeader, MessageReader } from './framing.ts'
 import { inflate } from './inflate.ts'
 import type { Limits } from './limits.ts'
@@ -77,7 +79,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   #statusMessage = ''
   #headers: MetadataInit = noHeaders
   #trailers: MetadataInit = noHeaders
-  #abort: AbortController | null = null
+  #signal: CallSignal | null = null
   #cancelTimer: Cancel | null = null
   #uncorking = false
 
@@ -139,12 +141,12 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     return this.#method.type.kind
   }
 
-  get signal(): AbortSignal {
-    if (!this.#abort) {
-      this.#abort = new AbortController()
-      if (this.#ended) this.#abort.abort(new RpcError(Status.CANCELLED, 'The call has ended'))
+  get signal(): CallSignal {
+    if (!this.#signal) {
+      this.#signal = new CallSignal()
+      if (this.#ended) this.#signal.abort(new RpcError(Status.CANCELLED, 'The call has ended'))
     }
-    return this.#abort.signal
+    return this.#signal
   }
 
   get requests(): AsyncIterable<unknown> {
@@ -471,7 +473,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     if (this.#heldBytes !== 0) this.#host.release(this.#heldBytes)
     this.#heldBytes = 0
     this.#queue?.finish(reason ?? new RpcError(Status.CANCELLED, 'The call has ended'))
-    if (reason) this.#abort?.abort(reason)
+    if (reason) this.#signal?.abort(reason)
     this.#host.onEnd(this, status)
   }
 

@@ -10,7 +10,9 @@
  * An RPC without a handler does not compile. A handler that throws `RpcError` answers with that status; any
  * other throw is reported to the host's `onError` and answered INTERNAL without details.
  */
+
 import type { Connection } from '../gateway/protocol.ts'
+import type { Signal } from './call-signal.ts'
 import type { Codec } from './protobuf.ts'
 
 /** gRPC status codes. */
@@ -69,7 +71,7 @@ export interface Call<Context = unknown> {
   /** Time left before the deadline, never negative; Infinity without one. */
   remainingMs(): number
   /** Aborts when nobody will read the answer: client cancel, deadline, lost connection, forced close of the port. */
-  readonly signal: AbortSignal
+  readonly signal: Signal
   /** Sent with the response headers; throws once they are on their way (the first write or the answer). */
   setHeaders(metadata: MetadataInit): void
   /** Sent with the status. */

@@ -2,11 +2,13 @@
  * What a gRPC service may rely on, checked over our own host and over @grpc/grpc-js with the same tests: where the two
  * differ, a client would notice. What only our host promises is in host.test.ts.
  */
+
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { type LoadedCertificate, loadCertificate } from '../../src/gateway/certificate.ts'
+import type { Signal } from '../../src/grpc/call-signal.ts'
 import { type Admission, binaryMetadata, RpcError, Status } from '../../src/grpc/transport.ts'
 import { realClock } from '../../src/world/real.ts'
 import {
@@ -241,7 +243,7 @@ describe.each([ours, reference])('$name', (implementation) => {
     const allBegun = new Promise<void>((resolve) => {
       resolveAll = resolve
     })
-    const wait = async (call: { signal: AbortSignal }) => {
+    const wait = async (call: { signal: Signal }) => {
       gone.push(aborted(call.signal))
       begun.push(() => {})
       if (begun.length === 3) resolveAll()

@@ -2,6 +2,7 @@
  * A small service whose handlers each test gives, and a client for it: @grpc/grpc-js, the judge of both
  * implementations. Messages are JSON, which also proves that a codec need not be generated.
  */
+
 import {
   type CallOptions,
   Client,
@@ -15,6 +16,7 @@ import {
 import { Gateway, type ListenOptions, type OpenPort, type TlsKeys } from '../../src/gateway/gateway.ts'
 import type { GatewayLimits } from '../../src/gateway/limits.ts'
 import type { Protocol } from '../../src/gateway/protocol.ts'
+import type { Signal } from '../../src/grpc/call-signal.ts'
 import type { Limits } from '../../src/grpc/limits.ts'
 import type { Codec } from '../../src/grpc/protobuf.ts'
 import { GrpcProtocol } from '../../src/grpc/protocol.ts'
@@ -176,7 +178,7 @@ export function event<T = void>(): { promise: Promise<T>; fire: (value: T) => vo
 }
 
 /** Resolves when `signal` aborts. */
-export function aborted(signal: AbortSignal): Promise<void> {
+export function aborted(signal: Signal): Promise<void> {
   return new Promise((resolve) => {
     if (signal.aborted) resolve()
     else signal.addEventListener('abort', () => resolve(), { once: true })

@@ -2,6 +2,7 @@
  * What our host promises beyond gRPC itself: what a port takes and refuses, bounds against hostile clients, closing.
  * Raw sockets and Node's HTTP/2 client say what no gRPC client would; the clock is moved, never waited for.
  */
+
 import { mkdtempSync, rmSync } from 'node:fs'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, constants } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
@@ -14,6 +15,7 @@ import { type LoadedCertificate, loadCertificate } from '../../src/gateway/certi
 import type { ListenOptions, OpenPort } from '../../src/gateway/gateway.ts'
 import { InstanceBounds } from '../../src/gateway/instance-bounds.ts'
 import type { GatewayLimits } from '../../src/gateway/limits.ts'
+import type { Signal } from '../../src/grpc/call-signal.ts'
 import { encodeFrame } from '../../src/grpc/framing.ts'
 import { SendMessageRequest } from '../../src/grpc/gen/index.ts'
 import type { Limits } from '../../src/grpc/limits.ts'
@@ -435,7 +437,7 @@ describe('a call', () => {
   })
 
   it('ends at its deadline on the clock, not before, and tells the handler', async () => {
-    const begun = event<AbortSignal>()
+    const begun = event<Signal>()
     const { port } = await serve({
       ask: (call) => {
         begun.fire(call.signal)
@@ -501,7 +503,7 @@ describe('a call', () => {
   })
 
   it('reset by its client aborts the signal and wakes whoever reads', async () => {
-    const first = event<AbortSignal>()
+    const first = event<Signal>()
     const woken = event<unknown>()
     const { port } = await serve({
       chat: async (call) => {
@@ -824,7 +826,7 @@ describe('closing', () => {
   })
 
   it('ends what has not finished after the grace, whatever handlers and clients do', async () => {
-    const begun = event<AbortSignal>()
+    const begun = event<Signal>()
     const handle = await serve({
       ask: (call) => {
         begun.fire(call.signal)

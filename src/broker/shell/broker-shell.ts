@@ -10,6 +10,7 @@
  */
 
 import { BrokenInvariant } from '../../model/assert.ts'
+import type { Cancellation } from '../../model/cancellation.ts'
 import type { GroupSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
 import type { TopicLag } from '../../model/observations.ts'
 import type { Clock } from '../../world/world.ts'
@@ -320,7 +321,7 @@ export class BrokerShell implements Broker {
     return this.#timers.recall(request)
   }
 
-  async receive(request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
+  async receive(request: ReceiveRequest, signal: Cancellation): Promise<Delivery[]> {
     const topic = this.state.topics.get(request.topic)
     if (!topic) throw refuse(topicNotFound(request.topic))
     if (this.#closed || signal.aborted) return []
@@ -389,7 +390,7 @@ export class BrokerShell implements Broker {
     return this.#offsets.query(request).catch(refused)
   }
 
-  async pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
+  async pull(request: PullRequest, signal: Cancellation): Promise<Pulled> {
     this.#refuseWhenFailed()
     return this.#offsets.pull(request, signal).catch(refused)
   }

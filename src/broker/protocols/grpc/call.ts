@@ -2,8 +2,10 @@
  * One call on one instance's address: who calls (after the checks every RPC shares, in Apache's order:
  * credentials, client id, then the business of the RPC) and what it may use.
  */
+
 import { admit, type Denial, denyStopped, type Endpoint } from '../../../gateway/endpoint.ts'
 import type { Call } from '../../../grpc/transport.ts'
+import type { Cancellation } from '../../../model/cancellation.ts'
 import { Code } from '../../../model/codes.ts'
 import { BrokerRefusal } from '../../../model/refusals.ts'
 import type { Clock } from '../../../world/world.ts'
@@ -31,7 +33,7 @@ export interface WireCall {
   /** Address the client arrived at, `host:port`. */
   readonly storeHost: string
   /** Aborts when nobody will read the answer. */
-  readonly signal: AbortSignal
+  readonly signal: Cancellation
   remainingMs(): number
   now(): number
 }
@@ -125,7 +127,7 @@ class OpenedCall implements WireCall {
     return `${localAddress}:${localPort}`
   }
 
-  get signal(): AbortSignal {
+  get signal(): Cancellation {
     return this.#call.signal
   }
 

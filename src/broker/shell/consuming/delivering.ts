@@ -2,6 +2,7 @@
  * From leased offsets to deliveries: the messages are read, asked for their exact tag, and given a handle. What does not
  * reach the client (too much for memory at a time, unreadable, client gone) is returned and not counted.
  */
+import type { Cancellation } from '../../../model/cancellation.ts'
 import type { Delivery, ReceiveBudget } from '../../broker.ts'
 import { decideDeadline, decideReturned, expireNow, nameOf } from '../../core/consuming/deliveries.ts'
 import { formatHandle, type HandleKey } from '../../core/consuming/handle.ts'
@@ -32,7 +33,7 @@ export interface DeliveringContext {
 /** The receiver of what is read, as far as reading needs it. */
 export interface Taker {
   readonly budget: ReceiveBudget | undefined
-  readonly signal: AbortSignal
+  readonly signal: Cancellation
 }
 
 export class Delivering {

@@ -5,6 +5,7 @@
  * A pull changes nothing in the state; one that waits is woken by what arrives in its queue. Must never move a
  * subscription half: all queues of a topic, or the one of a lite topic, go in one event.
  */
+import type { Cancellation } from '../../../model/cancellation.ts'
 import type { OffsetReset } from '../../../model/instances.ts'
 import type { TopicLag } from '../../../model/observations.ts'
 import { BrokerRefusal } from '../../../model/refusals.ts'
@@ -179,7 +180,7 @@ export class Offsets {
     return Math.min(Math.max(found, queue.begin), queue.visible)
   }
 
-  async pull(request: PullRequest, signal: AbortSignal): Promise<Pulled> {
+  async pull(request: PullRequest, signal: Cancellation): Promise<Pulled> {
     const { clock, subscriptions, throughput } = this.#context
     const { topic, queue } = this.#queue(request)
     const group = subscriptions.group(request.group)
@@ -288,7 +289,7 @@ export class Offsets {
   }
 
   /** Resolves when something arrived in the queue, after `waitMs`, or when `signal` aborts. */
-  #untilArrival(queue: Queue, waitMs: number, signal: AbortSignal): Promise<void> {
+  #untilArrival(queue: Queue, waitMs: number, signal: Cancellation): Promise<void> {
     const waiting = this.#waiting.get(queue) ?? new Set<Wake>()
     if (this.#waitingCount >= limits.waiters || waiting.size >= limits.waitersPerSubscription)
       throw new BrokerRefusal(

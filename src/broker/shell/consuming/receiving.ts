@@ -6,6 +6,7 @@
  * busy log, entries in files, an expression to ask) wakes it again when that is over. LITE topics have
  * wait queues of another kind (lite.ts) and share everything after the take.
  */
+import type { Cancellation } from '../../../model/cancellation.ts'
 import type { Delivery, ReceiveBudget, ReceiveRequest } from '../../broker.ts'
 import { decideOrderlyTake, isRepeat } from '../../core/consuming/orderly.ts'
 import { decideTake, type Taken } from '../../core/consuming/take.ts'
@@ -65,7 +66,7 @@ interface Poll extends Waiter {
   readonly subscription: Subscription
   /** When it was to end at the latest; `due` may be later while entries are read. */
   readonly until: number
-  readonly signal: AbortSignal
+  readonly signal: Cancellation
   readonly budget: ReceiveBudget | undefined
   readonly onAbort: () => void
   readonly resolve: (deliveries: Delivery[]) => void
@@ -95,7 +96,7 @@ export class Receiving {
   }
 
   /** `topic` is not a LITE topic. Throws a `BrokerRefusal`, at once. Not `async`: each promise more is one for every receive. */
-  receive(topic: Topic, request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
+  receive(topic: Topic, request: ReceiveRequest, signal: Cancellation): Promise<Delivery[]> {
     const { subscriptions, throughput } = this.#context
     const group = subscriptions.group(request.group)
     if (group.settings.lite) throw refuse(boundToLite(group, request.topic))

@@ -2,6 +2,7 @@
  * Receives of lite consumers that wait: a wait queue for each client, first come, first served, and the time at which
  * each receive ends with nothing.
  */
+import type { Cancellation } from '../../../model/cancellation.ts'
 import type { Delivery, ReceiveBudget, ReceiveRequest } from '../../broker.ts'
 import { makeWaiter } from '../../core/consuming/waiters.ts'
 import { limits } from '../../core/limits.ts'
@@ -16,7 +17,7 @@ import { refuse } from '../refusals.ts'
 export interface LitePoll extends Waiter {
   readonly client: LiteClient
   readonly budget: ReceiveBudget | undefined
-  readonly signal: AbortSignal
+  readonly signal: Cancellation
   readonly onAbort: () => void
   readonly resolve: (deliveries: Delivery[]) => void
   readonly reject: (error: Error) => void
@@ -53,7 +54,7 @@ export class LitePolls {
     }
   }
 
-  enter(client: LiteClient, request: ReceiveRequest, signal: AbortSignal, answer: LiteAnswer, at: number): LitePoll {
+  enter(client: LiteClient, request: ReceiveRequest, signal: Cancellation, answer: LiteAnswer, at: number): LitePoll {
     const poll: LitePoll = Object.assign(makeWaiter(request), {
       client,
       budget: request.budget,

@@ -4,6 +4,7 @@
  *
  * What is here are the calls, and what ends with a client, a group or a topic.
  */
+import type { Cancellation } from '../../../model/cancellation.ts'
 import type { Delivery, LiteSyncRequest, ReceiveRequest, SendReceipt, SendRequest } from '../../broker.ts'
 import { limits } from '../../core/limits.ts'
 import { decideLiteSend, type LiteOutgoing, refuseLiteName } from '../../core/lite/lite.ts'
@@ -68,7 +69,7 @@ export class LiteShell {
     return decided.messages.map(({ messageId, offset }) => ({ messageId, queueId: 0, offset, storeTimeMs: at }))
   }
 
-  receive(topic: Topic, request: ReceiveRequest, signal: AbortSignal): Promise<Delivery[]> {
+  receive(topic: Topic, request: ReceiveRequest, signal: Cancellation): Promise<Delivery[]> {
     const group = boundGroup(this.#state, topic, request.group)
     if (request.filter !== null)
       throw refuse({
