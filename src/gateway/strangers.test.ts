@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { Share } from './shares.ts'
-import { networkOf, Strangers } from './strangers.ts'
+import { Strangers } from './strangers.ts'
 
 class Connection {
   destroyed = false
@@ -39,6 +39,22 @@ describe('strangers', () => {
     expect([late.entered, client.destroyed, strangers.count]).toEqual([true, false, 10])
   })
 
+  it('of the site that has the most go first, however many subnets it has', () => {
+    const strangers = new Strangers({ most: 10, parent: process(100) })
+    const client = new Connection(strangers, '2001:db8:1:7::1')
+    const neighbour = new Connection(strangers, '10.0.0.2')
+    const crowd = Array.from({ length: 50 }, (_, n) => new Connection(strangers, `2001:db8:666:${n.toString(16)}::1`))
+    expect([client.destroyed, neighbour.destroyed, gone(crowd).length]).toEqual([false, false, 42])
+    // Within the site it is the subnet with the most, then the oldest.
+    expect(gone(crowd)).toEqual(Array.from({ length: 42 }, (_, n) => n))
+  })
+
+  it('of equal networks go in the order they came', () => {
+    const strangers = new Strangers({ most: 3 })
+    const all = Array.from({ length: 5 }, (_, n) => new Connection(strangers, `2001:db8:${n}::1`))
+    expect(gone(all)).toEqual([0, 1])
+  })
+
   it('of the instance that has the most go first', () => {
     const all = process(10)
     const [attacked, other] = [1, 2].map(() => new Strangers({ most: 8, parent: all }))
@@ -58,14 +74,4 @@ describe('strangers', () => {
     strangers.close()
     expect(all.held).toBe(0)
   })
-
-  it.each([
-    ['192.0.2.7', '192.0.2.7'],
-    ['2001:db8:1:2:3:4:5:6', '2001:db8:1:2'],
-    ['2001:db8:1:2::6', '2001:db8:1:2'],
-    ['2001:db8::6', '2001:db8:0:0'],
-    ['::1', '0:0:0:0'],
-    ['::ffff:10.0.0.1', '0:0:0:0'],
-    ['fe80::', 'fe80:0:0:0'],
-  ])('%s is of the network %s', (address, network) => expect(networkOf(address)).toBe(network))
 })

@@ -51,6 +51,13 @@ describe('wrong credentials', () => {
     expect(beyond).toHaveLength(300)
   })
 
+  it('of one site are counted together, so that its 65,536 subnets do not help', () => {
+    const { tries } = counted()
+    const beyond = Array.from({ length: 500 }, (_, n) => tries(1, `2001:db8:1:${n.toString(16)}::1`, 'user'))
+    expect(beyond.filter(Boolean)).toHaveLength(300)
+    expect(tries(1, '2001:db8:2::1')).toBe(0)
+  })
+
   it('cannot fill memory, nor write what they like into the log', () => {
     const { told, tries } = counted()
     for (let n = 0; n < 10_000; n++) tries(1, '10.0.0.1', `user-${n}`)

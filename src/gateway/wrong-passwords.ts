@@ -1,18 +1,18 @@
 /**
- * Wrong credentials, counted by network and account, and by network. Beyond a few in a minute each further wrong try is
+ * Wrong credentials, counted by network and account, and by site (`networks.ts`). Beyond a few in a minute each further wrong try is
  * answered late and ends its connection, which keeps a place among the strangers until then. What is right is compared and
  * answered as ever, also from the same network.
  *
  * A burst is told once when it begins, not for each try.
  */
 import type { Clock } from '../world/world.ts'
-import { networkOf } from './strangers.ts'
+import { networksOf } from './networks.ts'
 
 /** Wrong tries of one network with one account within `windowMs` that have no consequence: a client with an old password. */
 const freeTries = 20
 const windowMs = 60_000
-/** The same of one network with all accounts together: many clients with old passwords, not a list of names. */
-const freeTriesOfNetwork = 200
+/** The same of one site with all accounts together: many clients with old passwords, not a list of names. */
+const freeTriesOfSite = 200
 /** Of a longer name no more is looked at. */
 const nameLength = 64
 /** Pairs of network and account that are counted; beyond, the one counted longest is forgotten. */
@@ -29,7 +29,7 @@ export class WrongPasswords {
   readonly #tell: (sentence: string) => void
   readonly #byName = new Map<string, Count>()
   /** Of tries that were not beyond for their name. */
-  readonly #byNetwork = new Map<string, Count>()
+  readonly #bySite = new Map<string, Count>()
 
   constructor(clock: Clock, tell: (sentence: string) => void) {
     this.#clock = clock
@@ -38,11 +38,11 @@ export class WrongPasswords {
 
   /** Counts a wrong try; true when it is one beyond, and its connection is to end. */
   note(address: string, username: string): boolean {
-    const network = networkOf(address)
+    const { network, site } = networksOf(address)
     const name = username.slice(0, nameLength)
     return (
       this.#isBeyond(this.#byName, `${network}\n${name}`, freeTries, `for user ${JSON.stringify(name)}`, address) ||
-      this.#isBeyond(this.#byNetwork, network, freeTriesOfNetwork, 'for many users', address)
+      this.#isBeyond(this.#bySite, site, freeTriesOfSite, 'for many users', address)
     )
   }
 
