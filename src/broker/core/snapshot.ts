@@ -206,6 +206,9 @@ export function decodeState(bytes: Uint8Array): BrokerState {
   }
 }
 
+/** The version that an encoded state says it has. */
+export const stateVersionOf = (bytes: Uint8Array): number => new Reader(bytes).u8()
+
 /** A step is some hundred things at most, so that others can run between two: there may be a million deliveries. */
 export function* decodeStateInSteps(bytes: Uint8Array): Generator<void, BrokerState> {
   const from = new Reader(bytes)

@@ -15,7 +15,7 @@ import { tagHash } from '../core/filters/filter.ts'
 import { queueKeysGoneBy } from '../core/lite/lite.ts'
 import { TermReader, type TermSources } from '../core/lookup-terms.ts'
 import type { SegmentAge } from '../core/retention.ts'
-import { decodeStateInSteps } from '../core/snapshot.ts'
+import { decodeStateInSteps, stateVersionOf } from '../core/snapshot.ts'
 import { type BrokerState, emptyState, scopeOf } from '../core/state.ts'
 import { Reader } from '../core/structures/bytes.ts'
 import { createRecordCipher } from '../log/cipher.ts'
@@ -104,6 +104,7 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
       directory: options.directory,
       draw: () => options.handleKey ?? random.bytes(16),
       state,
+      predatesMac: known.stateVersion <= lastWithoutMac,
     })
     const time = new SteadyTime(clock, state.lastAt)
     await inTurns(turns, refreshRenewable(state, time.now()))
@@ -132,9 +133,14 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
   }
 }
 
+/** Programs that wrote states of this version, or of a smaller one, made receipt handles without a MAC. */
+const lastWithoutMac = 3
+/** Any program may have ended before its first checkpoint. */
+const noCheckpoint = 0
+
 async function knownAt(checkpoint: OpenedLog['checkpoint'], turns: TurnBudget): Promise<Known> {
   if (checkpoint) return decodeCheckpoint(checkpoint.blob, turns)
-  return { state: emptyState(), newest: new Map(), gaps: new Map() }
+  return { state: emptyState(), stateVersion: noCheckpoint, newest: new Map(), gaps: new Map() }
 }
 
 async function recover(
@@ -201,6 +207,8 @@ type IndexedMessage = NonNullable<ReturnType<typeof decodeForIndex>>
 /** What recovery builds up: the state, and the time of the newest message in each segment. */
 interface Known {
   readonly state: BrokerState
+  /** Of the checkpoint's state. */
+  readonly stateVersion: number
   readonly newest: Map<number, number>
   /** By queue key: why its entries do not follow one another. */
   readonly gaps: Map<number, unknown>
@@ -210,7 +218,9 @@ async function decodeCheckpoint(blob: Uint8Array, turns: TurnBudget): Promise<Kn
   const from = new Reader(blob)
   const newest = new Map<number, number>()
   for (let count = from.whole(); count > 0; count--) newest.set(from.whole(), from.whole())
-  return { state: await inTurns(turns, decodeStateInSteps(from.rest())), newest, gaps: new Map() }
+  const state = from.rest()
+  const stateVersion = stateVersionOf(state)
+  return { state: await inTurns(turns, decodeStateInSteps(state)), stateVersion, newest, gaps: new Map() }
 }
 
 /** A segment without messages may go as soon as those before it. */

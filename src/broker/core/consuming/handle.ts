@@ -23,7 +23,7 @@ export interface DeliveryName {
 export interface HandleKey {
   /** Four words of 32 bits. */
   readonly words: Uint32Array
-  /** Sessions of a program whose handles had no MAC: theirs are taken without one. Empty, but once after that program. */
+  /** Sessions of a program whose handles had no MAC: theirs are taken without one. Empty but after that program, while its deliveries last. */
   readonly unsigned: ReadonlySet<number>
 }
 

@@ -151,15 +151,16 @@ describe('a handle', () => {
     expect((await receive()).map(({ attempt }) => attempt)).toEqual([2])
   })
 
-  it('of a program that made none with a MAC is good until the next restart', async () => {
-    await sendMany(2)
-    const [one, two] = await receive()
-    const unsigned = (handle: string) => `g1.${parts(handle).slice(1, 6).join('.')}`
+  it.each(['lost', 'damaged'])('without a MAC is good for nothing when the key is %s', async (how) => {
+    await send()
+    const [delivery] = await receive()
+    const unsigned = `g1.${parts(delivery!.handle).slice(1, 6).join('.')}`
     await broker.close()
-    await disk.unlink('/instance/handle.key')
+    if (how === 'lost') await disk.unlink('/instance/handle.key')
+    else disk.plant('/instance/handle.key', new Uint8Array(15))
     await open()
-    expect(await ackHandle(unsigned(one!.handle))).toBe('done')
-    await restart()
-    expect(await ackHandle(unsigned(two!.handle))).toBe('expired')
+    expect(await ackHandle(unsigned)).toBe('expired')
+    await clock.advance(30_000)
+    expect((await receive()).map(({ attempt }) => attempt)).toEqual([2])
   })
 })
