@@ -8,7 +8,7 @@ import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import path from 'node:path'
 import { parse as parseYaml } from 'yaml'
-import { hostileHome } from './ledger/home-trust.ts'
+import { lookAtHome } from './ledger/home-trust.ts'
 
 export interface Settings {
   readonly home: string
@@ -254,9 +254,11 @@ export type Flags = Readonly<Partial<Record<keyof Settings, string>>>
 
 /** Resolves every setting. Throws `SettingError`. */
 export function readSettings(flags: Flags, env: Readonly<Record<string, string | undefined>>): Settings {
-  const home = path.resolve(flags.home ?? nonEmpty(env[settingRules.home.env]) ?? settingRules.home.fallback)
-  // Of a home that is not this user's alone nothing is obeyed; whoever uses it says why.
-  const file = hostileHome(home) === null ? readSettingsFile(path.join(home, 'gantry.yaml')) : new Map<string, string>()
+  const given = path.resolve(flags.home ?? nonEmpty(env[settingRules.home.env]) ?? settingRules.home.fallback)
+  const { folder, hostile } = lookAtHome(given)
+  // Of a home that is not this user's alone nothing is obeyed; whoever uses it looks again, and says why.
+  const home = hostile === null ? folder : given
+  const file = hostile === null ? readSettingsFile(path.join(home, 'gantry.yaml')) : new Map<string, string>()
   const result: Record<string, unknown> = {}
   for (const rule of Object.values(settingRules) as SettingRule<unknown>[]) {
     const sources: ReadonlyArray<readonly [string, string | undefined]> = [

@@ -56,7 +56,7 @@ const firstBringUpPauseMs = 500
 const lastBringUpPauseMs = 30_000
 
 /** Starts everything. Rejects with `HomeError`, `SettingError` or an error of listen, each with a sentence. */
-export async function startServer(settings: Settings, log: Log): Promise<RunningServer> {
+export async function startServer(given: Settings, log: Log): Promise<RunningServer> {
   const world = realWorld()
   const { clock } = world
   const started = clock.monotonic()
@@ -73,10 +73,10 @@ export async function startServer(settings: Settings, log: Log): Promise<Running
   }
 
   try {
-    refuseHostile(settings.home)
-    refuseNewerHome(settings.home, formats)
-    const held = await acquireHome(settings.home)
+    refuseNewerHome(refuseHostile(given.home), formats)
+    const held = await acquireHome(given.home)
     undo.push(() => held.release())
+    const settings = { ...given, home: held.home }
     await recordFormats(settings.home, version, formats)
     const account = ensureAccount(settings, world.random)
 

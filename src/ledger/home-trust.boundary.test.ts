@@ -1,13 +1,25 @@
 /** Homes that are not their user's alone, each refused with a sentence, and left as they were. */
 import { spawnSync } from 'node:child_process'
-import { chmodSync, lchownSync, mkdirSync, mkdtempSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  lchownSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  realpathSync,
+  symlinkSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { readSettings } from '../config.ts'
 import { createRealDisk } from '../world/real-disk.ts'
 import { acquireHome } from './home.ts'
-import { hostileHome } from './home-trust.ts'
+import { hostileHome, lookAtHome } from './home-trust.ts'
 
 const own = process.getuid?.() ?? null
 const isRoot = own === 0
@@ -56,6 +68,16 @@ describe.skipIf(own === null)('a home', () => {
     ['that others may write', () => chmodSync(home, 0o777), /can be written by other users \(mode 0777\).*chmod go-w/],
     ['that its group may write', () => chmodSync(home, 0o770), /can be written by other users \(mode 0770\)/],
     ['in a folder that others may write', () => chmodSync(place, 0o777), /every user may put another folder/],
+    ['in a folder that its group may write', () => chmodSync(place, 0o770), /every user of its group .*chmod g-w/],
+    ['with a link below an instance', () => link('instances/rmq-cn-1/segment'), /rmq-cn-1\/segment is a symbolic link/],
+    [
+      'with a linked folder below an instance',
+      () => {
+        mkdirSync(path.join(home, 'instances', 'rmq-cn-1'), { recursive: true, mode: 0o700 })
+        symlinkSync(place, path.join(home, 'instances', 'rmq-cn-1', 'lookup'))
+      },
+      /rmq-cn-1\/lookup is a symbolic link/,
+    ],
     ['with a link for the ledger', () => link('gantry.db'), /gantry\.db is a symbolic link/],
     ['with a link for the write-ahead log', () => link('gantry.db-wal'), /gantry\.db-wal is a symbolic link/],
     ['with a link for the keys', () => link('account.json'), /account\.json is a symbolic link/],
@@ -78,6 +100,34 @@ describe.skipIf(own === null)('a home', () => {
     make()
     await expect(acquireHome(home)).rejects.toThrow(sentence)
     expect(hostileHome(home)).toMatch(sentence)
+  })
+
+  it('reached by a link is used where the link led when it was looked at', async () => {
+    const way = path.join(place, 'link')
+    symlinkSync(home, way)
+    const settings = readSettings({ home: way }, {})
+    expect(settings.home).toBe(realpathSync(home))
+    const elsewhere = path.join(place, 'elsewhere')
+    mkdirSync(elsewhere, { mode: 0o700 })
+    const held = await acquireHome(way, {
+      async beforeTaking() {
+        unlinkSync(way)
+        symlinkSync(elsewhere, way)
+      },
+    })
+    expect(held.home).toBe(realpathSync(home))
+    expect(readdirSync(elsewhere)).toEqual([])
+    expect(readdirSync(home)).toContain('lock.1')
+    await held.release()
+  })
+
+  it('whose link lies in a folder that others may write is refused', async () => {
+    const shared = path.join(place, 'shared')
+    mkdirSync(shared)
+    chmodSync(shared, 0o777)
+    symlinkSync(home, path.join(shared, 'link'))
+    expect(lookAtHome(home).hostile).toBeNull()
+    await expect(acquireHome(path.join(shared, 'link'))).rejects.toThrow(/every user may put another folder/)
   })
 
   it('of another user is refused', async () => {

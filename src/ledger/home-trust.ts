@@ -3,10 +3,10 @@
  * a folder that somebody else made, can write to, or filled with symbolic links would let them read passwords, take
  * the place of a file, or have a file elsewhere overwritten. Such a home is refused before anything in it is read.
  *
- * Only looks; never changes what it refuses. The files of an instance are opened without following links
- * (world/real-disk.ts), so they need no look here and a start does not grow with them.
+ * Only looks; never changes what it refuses. Of the files of an instance only the kind is asked, a folder at a time;
+ * they are opened without following links as well (world/real-disk.ts).
  */
-import { lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs'
+import { type Dirent, lstatSync, readdirSync, realpathSync, type Stats, statSync } from 'node:fs'
 import path from 'node:path'
 import { hasCode } from './files.ts'
 
@@ -14,6 +14,23 @@ import { hasCode } from './files.ts'
 const ourNames =
   /^(account\.json(\.new)?|format\.json|server\.json|server\.log(\.1)?|secret\.key|space\.reserve(\.new)?|gantry\.db(-wal|-shm|-journal)?|lock\..*|tls|brokers|instances)$/
 const ourFolders = ['tls', 'brokers', path.join('brokers', 'locks'), 'instances']
+
+/** A home that was looked at: the folder to use from then on, without links in its path, and why it must not be used, or null. */
+export interface LookedAtHome {
+  readonly folder: string
+  readonly hostile: string | null
+}
+
+/**
+ * Resolves the home's path once and looks at what it leads to. Whoever goes on with `folder` uses what was looked at: no
+ * link that is changed afterwards leads elsewhere.
+ */
+export function lookAtHome(home: string, uid: number | null = process.getuid?.() ?? null): LookedAtHome {
+  const given = path.resolve(home)
+  const folder = realOf(given) ?? given
+  const hostile = hostileHome(given, uid) ?? (folder === given ? null : hostileHome(folder, uid))
+  return { folder, hostile }
+}
 
 /**
  * Why the home must not be used, as a sentence that says what to do; null when it is fine or not there yet. `uid` is
@@ -29,7 +46,13 @@ export function hostileHome(home: string, uid: number | null = process.getuid?.(
   // A file in its place, or a link to nothing, is reported by the code that makes the home.
   const stats = folder === null ? null : look(folder)
   if (folder === null || stats === null || !stats.isDirectory()) return null
-  return hostileFolder(folder, stats, uid) ?? hostileParent(folder, uid) ?? hostileEntry(folder, uid)
+  const asGiven = path.resolve(home)
+  return (
+    hostileFolder(folder, stats, uid) ??
+    hostileParent(folder, uid) ??
+    (asGiven === folder ? null : hostileParent(asGiven, uid)) ??
+    hostileEntry(folder, uid)
+  )
 }
 
 function hostileFolder(folder: string, stats: Stats, uid: number): string | null {
@@ -47,9 +70,12 @@ function hostileParent(folder: string, uid: number): string | null {
   for (let parent = path.dirname(folder); ; parent = path.dirname(parent)) {
     const stats = look(parent)
     if (stats !== null) {
-      const everybody = (stats.mode & everybodyWrites) !== 0 && (stats.mode & sticky) === 0
-      if (everybody) {
-        return `The home ${folder} lies in ${parent}, where every user may put another folder in its place (mode ${modeOf(stats)}). Use "chmod o-w ${parent}", or choose another home with --home.`
+      // A link's mode says nothing; its owner does, below.
+      const isShared = (stats.mode & othersWrite) !== 0 && (stats.mode & sticky) === 0 && !stats.isSymbolicLink()
+      if (isShared) {
+        const everybody = (stats.mode & everybodyWrites) !== 0
+        const who = everybody ? 'every user' : `every user of its group (group id ${stats.gid})`
+        return `The home ${folder} lies in ${parent}, where ${who} may put another folder in its place (mode ${modeOf(stats)}). Use "chmod ${everybody ? 'go' : 'g'}-w ${parent}", or choose another home with --home.`
       }
       if (!isTrusted(stats, uid) && stats.uid !== look('/')?.uid) {
         return `The home ${folder} lies in ${parent}, whose owner (${ownerOf(stats)}) may put another folder in its place. Choose a home in a folder of this user with --home.`
@@ -67,6 +93,7 @@ function hostileEntry(home: string, uid: number): string | null {
     const reason = hostileFile(path.join(home, name), uid)
     if (reason !== null) return reason
   }
+  const instances = path.join(home, 'instances')
   for (const folder of ourFolders) {
     // The locks of instances and processes are links that are only ever read as texts (engines/processes/folder-lock.ts).
     for (const name of entriesOf(path.join(home, folder))) {
@@ -74,8 +101,28 @@ function hostileEntry(home: string, uid: number): string | null {
       if (reason !== null) return reason
     }
   }
+  for (const name of entriesOf(instances)) {
+    const reason = linkedEntry(path.join(instances, name))
+    if (reason !== null) return reason
+  }
   return null
 }
+
+/** Gantry makes no links below an instance's folder, of files or of folders. */
+function linkedEntry(folder: string): string | null {
+  let entries: Dirent[]
+  try {
+    entries = readdirSync(folder, { withFileTypes: true })
+  } catch (error) {
+    if (hasCode(error, 'ENOENT', 'ENOTDIR', 'EACCES')) return null
+    throw error
+  }
+  const link = entries.find((entry) => entry.isSymbolicLink())
+  return link === undefined ? null : isLink(path.join(folder, link.name))
+}
+
+const isLink = (file: string): string =>
+  `${file} is a symbolic link, and Gantry would write to wherever it leads. Put the file or folder itself there (or mount it), and start again.`
 
 /** The settings are their user's to write or to link, and nobody else's. */
 function hostileSettings(file: string, uid: number): string | null {
@@ -97,9 +144,7 @@ function hostileSettings(file: string, uid: number): string | null {
 function hostileFile(file: string, uid: number): string | null {
   const stats = look(file)
   if (stats === null) return null
-  if (stats.isSymbolicLink()) {
-    return `${file} is a symbolic link, and Gantry would write to wherever it leads. Put the file or folder itself there (or mount it), and start again.`
-  }
+  if (stats.isSymbolicLink()) return isLink(file)
   if (stats.uid !== uid) {
     return `${file} belongs to another user (${ownerOf(stats)}). Give it to this user (chown ${uid} ${file}) if it is yours, or remove it.`
   }

@@ -16,11 +16,12 @@ import path from 'node:path'
 import { describeSelf, isAlive, maxSocketPathBytes, type ProcessIdentity } from '../world/process-identity.ts'
 import { HomeError } from './errors.ts'
 import { createWhole, hasCode, reasonOf } from './files.ts'
-import { hostileHome } from './home-trust.ts'
+import { lookAtHome } from './home-trust.ts'
 
 export { HomeError } from './errors.ts'
 
 export interface HeldHome {
+  /** Without links in its path: what was looked at before it was locked. */
   readonly home: string
   /** Releases the home for another server; may be called twice. */
   release(): Promise<void>
@@ -39,10 +40,10 @@ export interface AcquireOptions {
 export async function acquireHome(home: string, options: AcquireOptions = {}): Promise<HeldHome> {
   refuseHostile(home)
   await makeHome(home)
-  // Again: somebody may have made it meanwhile.
-  refuseHostile(home)
+  // Again: somebody may have made it meanwhile. From here on the folder is used that is looked at here.
+  const folder = refuseHostile(home)
   try {
-    return await lockHome(home, options)
+    return await lockHome(folder, options)
   } catch (error) {
     if (error instanceof HomeError) throw error
     throw new HomeError(
@@ -60,10 +61,14 @@ export async function homeHolder(home: string): Promise<ProcessIdentity | null> 
   return record !== null && (await isHeld(record, home)) ? record : null
 }
 
-/** Throws `HomeError` for a home that is not this user's alone (home-trust.ts). Nothing in it is read before. */
-export function refuseHostile(home: string): void {
-  const reason = hostileHome(home)
-  if (reason !== null) throw new HomeError(reason)
+/**
+ * Answers the folder to use, whose path has no links. Throws `HomeError` for a home that is not this user's alone
+ * (home-trust.ts). Nothing in it is read before.
+ */
+export function refuseHostile(home: string): string {
+  const { folder, hostile } = lookAtHome(home)
+  if (hostile !== null) throw new HomeError(hostile)
+  return folder
 }
 
 async function makeHome(home: string): Promise<void> {
