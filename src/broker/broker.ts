@@ -199,6 +199,8 @@ export interface BrokerSettings {
   readonly maxGroupsMadeByUse?: number
   /** Why no messages are taken for now, as a sentence for producers; absent or null: they are. */
   readonly sendPause?: string | null
+  /** Why nothing is written but what gives space back (acknowledgements, deletions, retention); null or absent: all is. */
+  readonly writePause?: string | null
 }
 
 export interface TopicView {

@@ -86,7 +86,7 @@ describe.skipIf(!canMount)(`a full disk${whyNoMount}`, () => {
       // Whichever comes first: the log meets the full disk, or the look at the disk forestalls it.
       expect(told.body.message).toMatch(
         new RegExp(
-          `Instance ${instanceId} takes no messages(: .*The disk is full: free some space; the instance then| for now: the disk of this server is nearly full)`,
+          `Instance ${instanceId} (takes no messages(: .*The disk is full: free some space; the instance then| for now: the disk of this server is nearly full)|writes nothing for now but acknowledgements and deletions: the disk of this server is all but full)`,
         ),
       )
       free()
@@ -123,7 +123,8 @@ describe.skipIf(!canMount)(`a full disk${whyNoMount}`, () => {
       const producer = new rocketmq.Producer(clientOptions(endpoint, { topics: ['full'], maxAttempts: 1 }))
       await producer.startup()
       const sent = await sendMany(producer, 'full', 5, 1, 'before')
-      const free = mount.fill(1024 * 1024)
+      // Of a reserve of 2.4 MiB more than half: everything but messages is still written.
+      const free = mount.fill(1_900 * 1024)
       const refused: any = await until(
         () =>
           producer.send({ topic: 'full', tag: 'one', body: Buffer.from('late') }).then(

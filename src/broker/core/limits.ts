@@ -38,6 +38,9 @@ export const limits = {
   /** Messages of one send, and handles of one acknowledgement. */
   messagesPerSend: 1_024,
   handlesPerAck: 1_024,
+  /** Renewals of one group a second, and of one delivery, while the disk is nearly full: each is a record that frees nothing. */
+  scarceRenewalsPerSecond: 100,
+  scarceRenewalMs: 1_000,
   /** How soon something that the log had no room for is tried again. */
   busyRetryMs: 5,
   /** Index entries one take looks at before it lets others run. */

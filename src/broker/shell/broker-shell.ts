@@ -39,7 +39,7 @@ import type {
 import { expire, sweepDropped } from '../core/consuming/deliveries.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import type { TermSources } from '../core/lookup-terms.ts'
-import { tooMuchUnread } from '../core/refusal.ts'
+import { codes, tooMuchUnread } from '../core/refusal.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { type BrokerState, LiteTopic, type Subscription, type Topic } from '../core/state.ts'
 import type { SegmentLog } from '../log/contract.ts'
@@ -151,7 +151,10 @@ export class BrokerShell implements Broker {
     this.#turns = turns
     const closed = () => this.#closed !== null
     const now = () => time.now()
-    const writing = new Writing({ journal: this.#journal, now, closed, report })
+    const writing = new Writing({
+      ...{ journal: this.#journal, now, closed, report },
+      writePause: () => this.#settings.writePause ?? null,
+    })
     this.#writing = writing
     this.#alarm = new Alarm({
       clock,
@@ -171,6 +174,7 @@ export class BrokerShell implements Broker {
     const common = {
       ...{ state, clock, turns, log, index, lookups, keysIn, report, now, closed },
       commit: (events: readonly BrokerEvent[]) => writing.commit(events),
+      commitToTrim: (events: readonly BrokerEvent[]) => writing.commitToTrim(events),
       tryCommit: (events: readonly BrokerEvent[]) => writing.tryCommit(events),
       durable: () => writing.durable(),
       promised: () => this.#journal.durable,
@@ -327,6 +331,8 @@ export class BrokerShell implements Broker {
     if (this.#closed || signal.aborted) return []
     this.#refuseWhenFailed()
     if (request.budget?.full()) throw refuse(tooMuchUnread)
+    const pause = this.#settings.writePause ?? null
+    if (pause !== null) throw refuse({ code: codes.tooManyRequests, message: pause })
     this.#liveness.alive(request.clientId)
     const room = topic.settings.messageType === 'LITE' ? this.#lite : this.#receiving
     return room.receive(topic, request, signal)

@@ -9,7 +9,10 @@ import type { Subscription, Topic } from '../core/state.ts'
 import { type Bucket, makeBucket, open, opensAt, setRate, spend, typeWeight, units } from '../core/throttle.ts'
 import { refuse } from './refusals.ts'
 
-type Settings = Pick<BrokerSettings, 'sendTps' | 'receiveTps' | 'elasticity'>
+type Settings = Pick<BrokerSettings, 'sendTps' | 'receiveTps' | 'elasticity' | 'writePause'>
+
+/** While nothing may be delivered, how soon a receive that waits is looked at again. */
+const LOOK_AGAIN_MS = 1_000
 
 export class Throughput {
   #settings: Settings
@@ -60,6 +63,7 @@ export class Throughput {
 
   /** When a receive that waits may be given something: now, later, or never at a rate of zero. */
   receivesAt({ group }: Pick<Subscription, 'group'>, at: number): number {
+    if ((this.#settings.writePause ?? null) !== null) return at + LOOK_AGAIN_MS
     this.#follow(at)
     return Math.max(opensAt(this.#receive, at), opensAt(group.receiveBucket, at))
   }

@@ -56,6 +56,8 @@ export interface TimersContext {
   now(): number
   /** Written and applied; throws a `BrokerRefusal` and then has changed nothing. */
   commit(events: readonly BrokerEvent[]): void
+  /** As `commit`, for what is written again so that the segment that holds it can go. */
+  commitToTrim(events: readonly BrokerEvent[]): void
   /** Resolves when everything committed so far is durable. */
   durable(): Promise<void>
   /** Closed, or the log has failed. */
@@ -150,7 +152,9 @@ export class Timers {
       }
       const read = await this.#read(some)
       if (this.#context.stopped()) throw new LogError('closed', 'The broker stopped while timed messages were moved')
-      const outcome = this.#tryCommit(decideMoved(this.#state, read, this.#context.now()))
+      const outcome = this.#try(decideMoved(this.#state, read, this.#context.now()), (events) =>
+        this.#context.commitToTrim(events),
+      )
       if (outcome === 'busy') await this.#pause(BUSY_MS)
       else if (outcome === 'too-large') {
         if (read.length === 1) throw new Error('A timed message does not fit into a segment of the log any more.')
@@ -214,7 +218,9 @@ export class Timers {
     // The clock may have been set back since; what is not due any more waits on.
     const wallMs = clock.now()
     const still = read.filter((_, i) => due[i]!.dueMs <= wallMs)
-    const outcome = this.#tryCommit(decideTimerFired(this.#state, still, this.#context.now()))
+    const outcome = this.#try(decideTimerFired(this.#state, still, this.#context.now()), (events) =>
+      this.#context.commit(events),
+    )
     if (outcome === 'busy') {
       this.#pauseFor(BUSY_MS)
       return false
@@ -229,10 +235,13 @@ export class Timers {
     return still.length > 0
   }
 
-  #tryCommit(events: readonly BrokerEvent[]): 'done' | 'busy' | 'too-large' {
+  #try(
+    events: readonly BrokerEvent[],
+    commit: (events: readonly BrokerEvent[]) => void,
+  ): 'done' | 'busy' | 'too-large' {
     if (events.length === 0) return 'done'
     try {
-      this.#context.commit(events)
+      commit(events)
       return 'done'
     } catch (error) {
       if (error instanceof BrokerRefusal && error.code === codes.tooManyRequests) return 'busy'

@@ -20,8 +20,16 @@ const timeless = new Set<BrokerEvent['type'] | undefined>([
   'timer-recalled',
 ])
 
+/** What gives space back, or lets retention do so. Everything else may wait while the disk is almost full. */
+const freeing = new Set<BrokerEvent['type']>([
+  ...(['acked', 'acked-out-of-order', 'passed-over', 'trimmed', 'timer-recalled', 'transaction-ended'] as const),
+  ...(['topic-removed', 'group-removed', 'lite-expired', 'time'] as const),
+])
+
 export interface WritingContext {
   readonly journal: Journal
+  /** Why only what gives space back is written; null while all is. */
+  writePause(): string | null
   now(): number
   closed(): boolean
   report(error: unknown): void
@@ -39,6 +47,18 @@ export class Writing {
 
   /** Written and applied as one record group; throws a `BrokerRefusal` and then has changed nothing. */
   commit(events: readonly BrokerEvent[]): void {
+    const pause = this.#context.writePause()
+    if (pause !== null && !events.every(({ type }) => freeing.has(type)))
+      throw refuse({ code: codes.tooManyRequests, message: pause })
+    this.#write(events)
+  }
+
+  /** As `commit`, for what is written again so that the segment that holds it can go. */
+  commitToTrim(events: readonly BrokerEvent[]): void {
+    this.#write(events)
+  }
+
+  #write(events: readonly BrokerEvent[]): void {
     if (this.#context.closed())
       throw refuse({ code: codes.internal, message: 'the instance is stopping; try again later' })
     if (this.#journal.failed) throw refuse(asRefusal(this.#journal.failed))

@@ -1,9 +1,10 @@
 /**
  * Keeps clients from filling the disk that the ledger, acknowledgements and checkpoints need, too.
  *
- * Two marks on the free bytes of the disk. Below the high mark the instances that hold the most take no messages; below
- * the reserve none does. Whatever gives space back (acknowledging, retention, deleting topics and instances) works on
- * from the reserve. A mark that was passed holds until a quarter more is free, so that sends do not flicker.
+ * Three marks on the free bytes of the disk, which all processes see alike. Below the high mark the instances that hold
+ * the most take no messages; below the reserve none does; below half of it nothing is written but what gives space back
+ * (acknowledging, retention, deleting topics and instances). A mark that was passed holds until a quarter more is free,
+ * so that sends do not flicker.
  *
  * The disk is asked on a timer of its own, more often the less is free, and never on a message's path.
  */
@@ -14,6 +15,8 @@ const reserveShare = 0.05
 const maxReserveBytes = 1024 * 1024 * 1024
 /** Free bytes below which the largest instances give way, as a multiple of the reserve. */
 const highMark = 2
+/** Free bytes below which only what gives space back is written, as a part of the reserve. */
+const lastMark = 0.5
 /** So much more must be free before a refusal ends. */
 const slack = 1.25
 
@@ -27,8 +30,15 @@ export interface Stored {
   readonly storedBytes: number
 }
 
-/** What the disk leaves for messages: `high` has the largest instances refused, `reserve` all of them. */
-export type Pressure = 'none' | 'high' | 'reserve'
+/** What the disk leaves: `high` has messages of the largest instances refused, `reserve` of all, `last` whatever gives no space back. */
+export type Pressure = 'none' | 'high' | 'reserve' | 'last'
+
+/** What an instance refuses, in sentences for clients and operators alike. */
+export interface DiskPause {
+  readonly sends: string
+  /** Null while everything but messages is written. */
+  readonly writes: string | null
+}
 
 export const reserveBytes = ({ totalBytes }: DiskSpace): number => Math.min(totalBytes * reserveShare, maxReserveBytes)
 
@@ -36,14 +46,15 @@ export const reserveBytes = ({ totalBytes }: DiskSpace): number => Math.min(tota
 export function pressureOf(space: DiskSpace, before: Pressure): Pressure {
   const reserve = reserveBytes(space)
   const below = (mark: number, passed: boolean): boolean => space.freeBytes < mark * (passed ? slack : 1)
-  if (below(reserve, before === 'reserve')) return 'reserve'
+  if (below(reserve * lastMark, before === 'last')) return 'last'
+  if (below(reserve, before === 'reserve' || before === 'last')) return 'reserve'
   return below(reserve * highMark, before !== 'none') ? 'high' : 'none'
 }
 
 /** Ids of the instances that take no messages. An instance that holds little is not why the disk is full. */
 export function whoGivesWay(pressure: Pressure, instances: readonly Stored[], reserve: number): ReadonlySet<string> {
   if (pressure === 'none') return new Set()
-  if (pressure === 'reserve') return new Set(instances.map(({ instanceId }) => instanceId))
+  if (pressure !== 'high') return new Set(instances.map(({ instanceId }) => instanceId))
   const average = instances.reduce((sum, { storedBytes }) => sum + storedBytes, 0) / instances.length
   const share = Math.max(average, reserve)
   return new Set(instances.filter(({ storedBytes }) => storedBytes >= share).map(({ instanceId }) => instanceId))
@@ -53,15 +64,20 @@ export interface DiskMarksOptions {
   readonly disk: Pick<Disk, 'space'>
   readonly clock: Clock
   readonly directory: string
+  /** Those that are open in this process. */
   readonly instances: () => readonly Stored[]
-  /** Told when what `reasonFor` says of an instance has changed. */
+  /** The others that lie on the same disk: whoever gives way is one of all. */
+  readonly elsewhere: (own: ReadonlySet<string>) => Promise<readonly Stored[]>
+  /** Told when what `pauseOf` says of an instance has changed. */
   readonly changed: (instanceId: string) => void
   readonly report: (error: unknown) => void
 }
 
 export class DiskMarks {
   readonly #options: DiskMarksOptions
-  readonly #paused = new Set<string>()
+  readonly #paused = new Map<string, DiskPause>()
+  #elsewhere: readonly Stored[] = []
+  #listedAt = Number.NEGATIVE_INFINITY
   #pressure: Pressure = 'none'
   #cancel: Cancel | null = null
   #closed = false
@@ -70,9 +86,9 @@ export class DiskMarks {
     this.#options = options
   }
 
-  /** Why the instance takes no messages, for producers and operators alike; null when it does. */
-  reasonFor(instanceId: string): string | null {
-    return this.#paused.has(instanceId) ? sentence(instanceId) : null
+  /** Null when it takes messages. */
+  pauseOf(instanceId: string): DiskPause | null {
+    return this.#paused.get(instanceId) ?? null
   }
 
   /** Looks now, and from then on by itself while instances are open. Called with each that is opened. */
@@ -87,6 +103,8 @@ export class DiskMarks {
     try {
       const space = await disk.space(directory)
       if (space !== null && !this.#closed) {
+        this.#pressure = pressureOf(space, this.#pressure)
+        if (this.#pressure === 'high') await this.#listElsewhere()
         this.#judge(space)
         if (space.freeBytes < reserveBytes(space) * closeMark) waitMs = closePollMs
       }
@@ -104,21 +122,39 @@ export class DiskMarks {
     this.#cancel?.()
   }
 
+  /** Many files are looked at for it, so not with every look. */
+  async #listElsewhere(): Promise<void> {
+    const { clock, instances, elsewhere } = this.#options
+    if (clock.monotonic() - this.#listedAt < pollMs) return
+    this.#elsewhere = await elsewhere(new Set(instances().map(({ instanceId }) => instanceId)))
+    this.#listedAt = clock.monotonic()
+  }
+
   #judge(space: DiskSpace): void {
-    this.#pressure = pressureOf(space, this.#pressure)
-    const instances = this.#options.instances()
-    const giveWay = whoGivesWay(this.#pressure, instances, reserveBytes(space))
-    for (const { instanceId } of instances) {
-      if (giveWay.has(instanceId) === this.#paused.has(instanceId)) continue
-      if (giveWay.has(instanceId)) this.#paused.add(instanceId)
-      else this.#paused.delete(instanceId)
-      this.#options.changed(instanceId)
+    const own = this.#options.instances()
+    const giveWay = whoGivesWay(this.#pressure, [...own, ...this.#elsewhere], reserveBytes(space))
+    const before = new Map(this.#paused)
+    this.#paused.clear()
+    for (const { instanceId } of own) {
+      const known = before.get(instanceId)
+      const isLast = this.#pressure === 'last'
+      if (giveWay.has(instanceId))
+        this.#paused.set(
+          instanceId,
+          known && (known.writes !== null) === isLast ? known : sentences(instanceId, isLast),
+        )
     }
-    const open = new Set(instances.map(({ instanceId }) => instanceId))
-    for (const instanceId of this.#paused) if (!open.has(instanceId)) this.#paused.delete(instanceId)
+    for (const { instanceId } of own)
+      if (before.get(instanceId) !== this.#paused.get(instanceId)) this.#options.changed(instanceId)
   }
 }
 
-/** Names no path and no size of the machine: producers read it. */
-const sentence = (instanceId: string): string =>
-  `Instance ${instanceId} takes no messages for now: the disk of this server is nearly full. Messages can still be received and acknowledged; sends go on by themselves once space is free, so try again later. Whoever runs the server frees space, deletes instances or topics, or shortens the retention.`
+/** They name no path and no size of the machine: clients read them. */
+const sentences = (instanceId: string, isLast: boolean): DiskPause => ({
+  sends: `Instance ${instanceId} takes no messages for now: the disk of this server is nearly full. Messages can still be received and acknowledged; sends go on by themselves once space is free, so try again later. ${advice}`,
+  writes: isLast
+    ? `Instance ${instanceId} writes nothing for now but acknowledgements and deletions: the disk of this server is all but full. Everything goes on by itself once space is free, so try again later. ${advice}`
+    : null,
+})
+
+const advice = 'Whoever runs the server frees space, deletes instances or topics, or shortens the retention.'

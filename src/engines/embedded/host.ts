@@ -24,6 +24,7 @@ import { HostedInstance } from './hosted-instance.ts'
 import { probeFolder, removeFolder } from './instance-folders.ts'
 import { whyUnopened } from './instance-health.ts'
 import { createKeyedQueue } from './keyed-queue.ts'
+import { storedElsewhere } from './stored-elsewhere.ts'
 
 export interface HostOptions {
   readonly world: World
@@ -72,7 +73,8 @@ export class BrokerHost implements HostApi {
           instanceId,
           storedBytes: broker.storedBytes(),
         })),
-      changed: (instanceId) => this.#instances.get(instanceId)?.pauseSends(this.#diskMarks.reasonFor(instanceId)),
+      elsewhere: storedElsewhere(world.disk, directory),
+      changed: (instanceId) => this.#instances.get(instanceId)?.pause(this.#diskMarks.pauseOf(instanceId)),
     })
   }
 
@@ -140,7 +142,7 @@ export class BrokerHost implements HostApi {
       if (before !== undefined && isDeepStrictEqual(before.inForce, spec)) return before.observation()
       const instance = before ?? (await this.#open(spec, storageKey))
       // One that was opened anew, after the disk refused a write, is still to wait while the disk is nearly full.
-      if (before === undefined) instance.pauseSends(this.#diskMarks.reasonFor(spec.instanceId))
+      if (before === undefined) instance.pause(this.#diskMarks.pauseOf(spec.instanceId))
       this.#diskMarks.start()
       await instance.apply(spec)
       return instance.observation()

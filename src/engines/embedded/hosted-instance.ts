@@ -17,6 +17,7 @@ import type { InstanceSpec } from '../../model/instances.ts'
 import type { InstanceObservation, InstanceUsage } from '../../model/observations.ts'
 import type { World } from '../../world/world.ts'
 import type { FolderLock } from '../processes/folder-lock.ts'
+import type { DiskPause } from './disk-marks.ts'
 import type { Attention } from './host-api.ts'
 import { InstanceEndpoints } from './instance-endpoints.ts'
 import { InstanceHealth } from './instance-health.ts'
@@ -43,7 +44,7 @@ export class HostedInstance {
   #spec: InstanceSpec
   /** What the broker was last configured with: `#spec`, or the next one while `apply` is under way. */
   #configured: InstanceSpec
-  #sendPause: string | null = null
+  #pause: DiskPause | null = null
   /** Whether `#spec` was carried out wholly once. */
   #ready = false
 
@@ -118,16 +119,16 @@ export class HostedInstance {
   async apply(spec: InstanceSpec): Promise<void> {
     this.#ready = false
     this.#configured = spec
-    this.broker.configure(brokerSettings(spec, this.#sendPause))
+    this.broker.configure(brokerSettings(spec, this.#pause))
     await this.#endpoints.apply(spec)
     this.#spec = spec
     this.#ready = true
   }
 
-  /** Why it takes no messages for now, or null when it does. */
-  pauseSends(reason: string | null): void {
-    this.#sendPause = reason
-    this.broker.configure(brokerSettings(this.#configured, reason))
+  /** What the disk has no room for; null when it has for everything. */
+  pause(pause: DiskPause | null): void {
+    this.#pause = pause
+    this.broker.configure(brokerSettings(this.#configured, pause))
   }
 
   observation(): InstanceObservation {
@@ -156,17 +157,18 @@ export class HostedInstance {
   #state(): InstanceState {
     return {
       ...{ instanceId: this.instanceId, broker: this.broker, health: this.health, opening: this.#opening },
-      ...{ spec: this.#spec, endpoints: this.#endpoints, sendPause: this.#sendPause },
+      ...{ spec: this.#spec, endpoints: this.#endpoints, pause: this.#pause },
     }
   }
 }
 
-const brokerSettings = (spec: InstanceSpec, sendPause: string | null): BrokerSettings => ({
+const brokerSettings = (spec: InstanceSpec, pause: DiskPause | null): BrokerSettings => ({
   retentionMs: spec.retentionHours * 3600 * 1000,
   sendTps: spec.sendTps,
   receiveTps: spec.receiveTps,
   maxDelayMs: spec.maxDelayMs,
   elasticity: spec.elasticity,
   maxGroupsMadeByUse: spec.maxGroupsMadeByUse,
-  sendPause,
+  sendPause: pause?.sends ?? null,
+  writePause: pause?.writes ?? null,
 })

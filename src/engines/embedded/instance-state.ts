@@ -2,6 +2,7 @@
 import type { Broker } from '../../broker/broker.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
 import { type InstanceObservation, type InstanceUsage, madeByUseTold } from '../../model/observations.ts'
+import type { DiskPause } from './disk-marks.ts'
 import type { Attention } from './host-api.ts'
 import type { InstanceEndpoints } from './instance-endpoints.ts'
 import type { InstanceHealth } from './instance-health.ts'
@@ -12,8 +13,8 @@ export interface InstanceState {
   readonly broker: Broker
   readonly endpoints: InstanceEndpoints
   readonly health: InstanceHealth
-  /** Why it takes no messages for now, or null. */
-  readonly sendPause: string | null
+  /** What the disk has no room for, or null. */
+  readonly pause: DiskPause | null
   /** Tells this opening from the ones before it. */
   readonly opening: number
 }
@@ -38,14 +39,14 @@ export function observationOf({ instanceId, spec, broker, endpoints, health }: I
   }
 }
 
-export function usageOf({ instanceId, broker, endpoints, health, sendPause }: InstanceState): InstanceUsage {
+export function usageOf({ instanceId, broker, endpoints, health, pause }: InstanceState): InstanceUsage {
   return {
     instanceId,
     storedBytes: broker.usage().storedBytes,
     connections: endpoints.connections(),
     groupsMadeByUse: groupsMadeByUse(broker).length,
     // A ledger on the same full disk cannot be told why the instance is not what is wanted.
-    remark: health.stopped ?? sendPause ?? health.damage,
+    remark: health.stopped ?? pause?.writes ?? pause?.sends ?? health.damage,
   }
 }
 

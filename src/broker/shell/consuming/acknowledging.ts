@@ -14,6 +14,7 @@ import type { SegmentLog } from '../../log/contract.ts'
 import { messageOf } from '../records.ts'
 import { asRefusal, refuse } from '../refusals.ts'
 import type { DeadLetters } from './dead-letters.ts'
+import { ScarceRenewals } from './scarce-renewals.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 export interface AcknowledgingContext {
@@ -21,6 +22,8 @@ export interface AcknowledgingContext {
   readonly subscriptions: Pick<Subscriptions, 'find'>
   readonly deadLetters: Pick<DeadLetters, 'moveToDeadLetter'>
   readonly log: Pick<SegmentLog, 'readMany'>
+  /** Why no messages are taken for now; null when they are. */
+  sendPause(): string | null
   now(): number
   commit(events: readonly BrokerEvent[]): void
   durable(): Promise<void>
@@ -58,6 +61,7 @@ export interface ForwardRequest {
 
 export class Acknowledging {
   readonly #context: AcknowledgingContext
+  readonly #scarce = new ScarceRenewals()
 
   constructor(context: AcknowledgingContext) {
     this.#context = context
@@ -104,6 +108,8 @@ export class Acknowledging {
     }
     const found = findDelivery(subscription, name, at)
     if (found.kind === 'live') {
+      if (this.#context.sendPause() === null) this.#scarce.clear()
+      else this.#scarce.spend(found.lease, at)
       const deadline = at + Math.max(0, request.invisibleMs)
       if (suspends) {
         this.#context.commit([decideReturned(subscription, [found.lease], deadline)])

@@ -3,10 +3,12 @@
  * each subscription; copy and passing over are one record group. A failed move is tried again later. A message
  * that is damaged on the disk can neither be delivered nor moved; it is passed over, or it would block an orderly queue.
  */
+import { BrokerRefusal } from '../../../model/refusals.ts'
 import { deadLetterTopicName, decideDeadLetter, decideDeadLetterTopic } from '../../core/consuming/dead-letters.ts'
 import { decideDeadline, enterPhase, isGone, nameOf } from '../../core/consuming/deliveries.ts'
 import type { BrokerEvent, PassedOverReason } from '../../core/events.ts'
 import { limits } from '../../core/limits.ts'
+import { codes } from '../../core/refusal.ts'
 import type { BrokerState, Lease, Subscription } from '../../core/state.ts'
 import type { SegmentLog } from '../../log/contract.ts'
 import { isDamage } from '../../log/errors.ts'
@@ -49,7 +51,7 @@ export class DeadLetters {
         try {
           await this.moveToDeadLetter(lease)
         } catch (error) {
-          this.#context.report(error)
+          if (!(error instanceof BrokerRefusal && error.code === codes.tooManyRequests)) this.#context.report(error)
           if (isGone(lease) || lease.phase !== 'exhausted') continue
           const isOver = isDamage(error) && this.#context.tryCommit([passedOver(lease, 'damaged')])
           if (!isOver) this.#tryLater(lease)
