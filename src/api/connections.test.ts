@@ -1,14 +1,17 @@
 import { EventEmitter } from 'node:events'
 import type { Socket } from 'node:net'
 import { describe, expect, it } from 'vitest'
-import { Connections } from './connections.ts'
+import { SimulatedClock } from '../world/simulated.ts'
+import { type ConnectionLimits, Connections } from './connections.ts'
 
 class FakeSocket extends EventEmitter {
   readonly name: string
+  readonly remoteAddress: string
   readonly #onDestroy: (name: string) => void
-  constructor(name: string, onDestroy: (name: string) => void) {
+  constructor(name: string, remoteAddress: string, onDestroy: (name: string) => void) {
     super()
     this.name = name
+    this.remoteAddress = remoteAddress
     this.#onDestroy = onDestroy
   }
   destroy(): void {
@@ -17,92 +20,165 @@ class FakeSocket extends EventEmitter {
   }
 }
 
-function crowd(limit: number, bufferedBytes = 1_000) {
-  const connections = new Connections({ connections: limit, bufferedBytes })
+function crowd(limits: Partial<ConnectionLimits> = {}) {
+  const clock = new SimulatedClock()
+  const connections = new Connections(
+    { connections: 10, strangers: 10, strangerMs: 30_000, bufferedBytes: 1_000, ...limits },
+    clock,
+  )
   const closed: string[] = []
-  const open = (name: string): Socket => {
-    const socket = new FakeSocket(name, (closing) => closed.push(closing))
-    connections.opened(socket as unknown as Socket)
-    return socket as unknown as Socket
+  const open = (name: string, address = '10.0.0.1'): Socket => {
+    const socket = new FakeSocket(name, address, (closing) => closed.push(closing)) as unknown as Socket
+    connections.opened(socket)
+    return socket
   }
-  return { connections, open, closed: () => closed }
+  /** A request from its last byte to its answer. */
+  const request = (socket: Socket, { signed }: { signed: boolean }) => {
+    connections.began(socket)
+    if (signed) connections.authenticated(socket)
+    connections.ended(socket)
+  }
+  const openSigned = (name: string, address?: string) => {
+    const socket = open(name, address)
+    request(socket, { signed: true })
+    return socket
+  }
+  return { clock, connections, open, openSigned, request, closed: () => closed.splice(0) }
 }
 
-describe('when there are too many connections', () => {
-  it('the oldest that never completed a request goes, then the one idle longest, never a busy one', () => {
-    const { connections, open, closed } = crowd(4)
-    const served = open('idle')
-    connections.began(served)
-    connections.ended(served)
-    const again = open('idle later')
-    connections.began(again)
-    connections.ended(again)
-    connections.began(open('busy'))
-    open('silent')
-    open('first newcomer')
-    expect(closed()).toEqual(['silent'])
-    connections.began(open('second newcomer'))
-    expect(closed()).toEqual(['silent', 'first newcomer'])
-    connections.began(open('third newcomer'))
-    expect(closed().slice(2)).toEqual(['idle'])
-    connections.began(open('fourth newcomer'))
-    expect(closed().slice(3)).toEqual(['idle later'])
-    open('turned away')
-    expect(closed().slice(4)).toEqual(['turned away'])
-    expect(connections.size).toBe(4)
+describe('strangers', () => {
+  it('stay strangers whatever they were answered, and the oldest goes for the newest', () => {
+    const { connections, open, request, openSigned, closed } = crowd({ strangers: 2 })
+    openSigned('known')
+    const first = open('first')
+    request(first, { signed: false })
+    open('second')
+    request(first, { signed: false })
+    open('third')
+    expect(closed()).toEqual(['first'])
+    for (let n = 0; n < 100; n++) request(open(`flood ${n}`), { signed: false })
+    expect(closed()).not.toContain('known')
+    expect([connections.size, connections.strangers]).toEqual([3, 2])
   })
 
-  it('a connection that worked again lately outlives one that did not', () => {
-    const { connections, open, closed } = crowd(2)
-    const [a, b] = [open('a'), open('b')]
-    for (const socket of [a, b, a]) {
-      connections.began(socket)
-      connections.ended(socket)
-    }
-    open('newcomer')
+  it('of another network than the flood are not closed for it', () => {
+    const { open, closed } = crowd({ strangers: 4 })
+    open('client', '10.0.0.2')
+    for (let n = 0; n < 10; n++) open(`flood ${n}`)
+    expect(closed()).toEqual(['flood 0', 'flood 1', 'flood 2', 'flood 3', 'flood 4', 'flood 5', 'flood 6'])
+  })
+
+  it('are closed with an answer once their time is over, and without one soon after', async () => {
+    const { clock, connections, open, openSigned, request, closed } = crowd({ strangerMs: 30_000 })
+    const [known, polite] = [openSigned('known'), open('asks for its health')]
+    await clock.advance(29_000)
+    open('late')
+    request(polite, { signed: false })
+    expect([known, polite].map((socket) => connections.mayStay(socket))).toEqual([true, true])
+    await clock.advance(1_000)
+    expect(closed()).toEqual(['asks for its health'])
+    expect(connections.mayStay(known)).toBe(true)
+    await clock.advance(30_000)
+    expect(closed()).toEqual(['late'])
+    await clock.advance(600_000)
+    expect([connections.size, closed()]).toEqual([1, []])
+  })
+})
+
+describe('authenticated connections', () => {
+  it('idle longest go when there are too many, never a busy one', () => {
+    const { connections, open, openSigned, request, closed } = crowd({ connections: 3 })
+    const [a, b] = [openSigned('a'), openSigned('b')]
+    request(a, { signed: true })
+    connections.began(openSigned('busy'))
+    openSigned('newcomer')
     expect(closed()).toEqual(['b'])
+    connections.began(a)
+    connections.began(openSigned('second newcomer'))
+    expect(closed()).toEqual(['newcomer'])
+    // All are busy: it is answered, as a stranger still.
+    const late = open('late')
+    request(late, { signed: true })
+    expect([closed(), connections.strangers]).toEqual([[], 1])
+    connections.ended(a)
+    request(late, { signed: true })
+    expect([closed(), connections.strangers]).toEqual([['a'], 0])
+    expect(connections.isBusy(b)).toBe(false)
+  })
+
+  it('are busy until the last pipelined request is answered', () => {
+    const { connections, openSigned, closed } = crowd({ connections: 1 })
+    const socket = openSigned('pipelining')
+    connections.began(socket)
+    connections.began(socket)
+    connections.ended(socket)
+    expect(connections.isBusy(socket)).toBe(true)
+    openSigned('one too many')
+    expect(closed()).toEqual([])
+    connections.ended(socket)
+    expect(connections.isBusy(socket)).toBe(false)
+    openSigned('newcomer')
+    expect(closed()).toEqual(['pipelining'])
   })
 })
 
-it('a connection is busy until its last pipelined request is answered', () => {
-  const { connections, open, closed } = crowd(1)
-  const socket = open('pipelining')
-  connections.began(socket)
-  connections.began(socket)
-  connections.ended(socket)
-  expect(connections.isBusy(socket)).toBe(true)
-  open('turned away')
-  expect(closed()).toEqual(['turned away'])
-  connections.ended(socket)
-  expect(connections.isBusy(socket)).toBe(false)
-  open('newcomer')
-  expect(closed()).toEqual(['turned away', 'pipelining'])
-})
+describe('bytes of unfinished bodies', () => {
+  it('are bounded together, and free again once a body is complete; who holds most goes, not who holds longest', () => {
+    const { connections, openSigned, closed } = crowd()
+    const [a, b, c, d] = [openSigned('a'), openSigned('b'), openSigned('c'), openSigned('d')]
+    connections.buffered(a, 600)
+    connections.began(a)
+    connections.buffered(b, 100)
+    connections.buffered(c, 500)
+    connections.buffered(d, 300)
+    expect(closed()).toEqual([])
+    connections.buffered(d, 150)
+    expect(closed()).toEqual(['c'])
+    connections.buffered(d, 500)
+    expect(closed()).toEqual(['d'])
+  })
 
-it('bytes of unfinished bodies are bounded together, and free again once a body is complete', () => {
-  const { connections, open, closed } = crowd(10, 1_000)
-  const [a, b, c] = [open('a'), open('b'), open('c')]
-  connections.buffered(a, 600)
-  connections.began(a)
-  connections.buffered(b, 600)
-  connections.buffered(c, 300)
-  expect(closed()).toEqual([])
-  connections.buffered(c, 200)
-  expect(closed()).toEqual(['b'])
-  connections.buffered(c, 500)
-  expect(closed()).toEqual(['b'])
+  it('of strangers are theirs together: many small ones do not push out a large one of somebody known', () => {
+    const { connections, open, openSigned, closed } = crowd({ strangers: 100 })
+    const known = openSigned('known')
+    connections.buffered(known, 450)
+    for (let n = 0; n < 60; n++) connections.buffered(open(`stranger ${n}`), 10)
+    expect(closed()).toEqual(Array.from({ length: 10 }, (_, n) => `stranger ${n}`))
+    connections.buffered(known, 50)
+    expect(closed()).toEqual([])
+  })
+
+  it('of a network are its own together, so that a client beside a flood can send its first body', () => {
+    const { connections, open, closed } = crowd({ strangers: 100 })
+    const client = open('client', '10.0.0.2')
+    connections.buffered(client, 100)
+    for (let n = 0; n < 60; n++) connections.buffered(open(`flood ${n}`), 10)
+    connections.buffered(client, 100)
+    expect(closed()).not.toContain('client')
+  })
+
+  it('count on when their connection is no stranger any more', () => {
+    const { connections, open, openSigned, closed } = crowd()
+    const pipelining = open('pipelining')
+    connections.began(pipelining)
+    connections.buffered(pipelining, 400)
+    connections.authenticated(pipelining)
+    connections.buffered(openSigned('other'), 601)
+    expect(closed()).toEqual(['other'])
+    connections.began(pipelining)
+    connections.buffered(openSigned('third'), 1_000)
+    expect(closed()).toEqual([])
+  })
 })
 
 it('closing spares what is busy', () => {
-  const { connections, open, closed } = crowd(10)
+  const { connections, open, openSigned, closed } = crowd()
   open('silent')
-  const idle = open('idle')
-  connections.began(idle)
-  connections.ended(idle)
-  connections.began(open('busy'))
+  openSigned('idle')
+  connections.began(openSigned('busy'))
   connections.closeIdle()
   expect(closed()).toEqual(['silent', 'idle'])
   connections.closeAll()
-  expect(closed()).toEqual(['silent', 'idle', 'busy'])
+  expect(closed()).toEqual(['busy'])
   expect(connections.size).toBe(0)
 })

@@ -41,7 +41,8 @@ export interface ApiHandlerOptions {
 }
 
 export interface ApiHandler {
-  answer(request: ApiRequest): Promise<ApiReply>
+  /** Calls `authenticated` once the request's signature is verified, whatever it is answered then. */
+  answer(request: ApiRequest, authenticated: () => void): Promise<ApiReply>
   /** From now on everything is refused with 503, so that clients turn elsewhere while we stop. */
   closing(): void
 }
@@ -62,7 +63,7 @@ export function createApiHandler(options: ApiHandlerOptions): ApiHandler {
   let closing = false
 
   return {
-    async answer(request) {
+    async answer(request, authenticated) {
       const record: AccessRecord = { action: null, caller: null, code: null }
       const startedAt = clock.monotonic()
       let reply: ApiReply
@@ -70,7 +71,7 @@ export function createApiHandler(options: ApiHandlerOptions): ApiHandler {
       try {
         if (closing) throw serviceUnavailable('The server is stopping.')
         if (inFlight > options.inFlight) throw throttledServer(FULL_RETRY_MS)
-        reply = await carryOut(parts, request, record)
+        reply = await carryOut(parts, request, record, authenticated)
       } catch (error) {
         reply = refuse(log, request, record, services.settings.defaultRegionId, error)
       } finally {
@@ -95,7 +96,12 @@ interface Parts extends ApiHandlerOptions {
 }
 
 /** Answers what the operation answered; every refusal is thrown. */
-async function carryOut(parts: Parts, request: ApiRequest, record: AccessRecord): Promise<ApiReply> {
+async function carryOut(
+  parts: Parts,
+  request: ApiRequest,
+  record: AccessRecord,
+  authenticated: () => void,
+): Promise<ApiReply> {
   const { services } = parts
   const hostName = hostNameOf(headerOf(request, 'host'))
   const regionId = regionOf(hostName, services.settings.regionIds)
@@ -104,6 +110,7 @@ async function carryOut(parts: Parts, request: ApiRequest, record: AccessRecord)
   record.action = addressed.operation.action
   const { principal, once } = await addressed.authenticate(parts.authenticator)
   record.caller = principal.arn
+  authenticated()
   try {
     return await carryOutFor({ principal, once, hostName, regionId }, parts, request, addressed)
   } finally {

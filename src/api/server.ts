@@ -6,7 +6,7 @@
  * answer, whatever went wrong, must be a JSON object in the vendor's shape.
  *
  * It must stay open to others whatever one client does: slow headers and bodies time out, sizes are bounded, and
- * half-open connections make room for new ones (connections.ts).
+ * connections of callers that are not known make room for new ones (connections.ts).
  */
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
@@ -28,12 +28,15 @@ import type { ApiReply, ApiRequest } from './request.ts'
 export interface ApiLimits {
   /** Largest body, bytes. */
   readonly bodyBytes: number
-  /** Incomplete bodies of all connections together, bytes. */
+  /** Incomplete bodies of all connections together, bytes; half of them at most for those that are not authenticated. */
   readonly bufferedBytes: number
   /** Request line and headers, bytes: a query with twenty tags in percent-encoded Chinese fits. */
   readonly headerBytes: number
-  /** Connections open at once; the idlest make room for new ones. */
+  /** Authenticated connections open at once; the idlest make room for new ones. */
   readonly connections: number
+  /** Connections beside them that have not sent a request with a valid signature, and for how long each (connections.ts). */
+  readonly strangers: number
+  readonly strangerMs: number
   /** Calls carried out at once. */
   readonly inFlight: number
   /** Calls a second for each account; null is no limit. */
@@ -55,6 +58,8 @@ export const defaultLimits: ApiLimits = {
   bufferedBytes: 64 * 1024 * 1024,
   headerBytes: 64 * 1024,
   connections: 2_048,
+  strangers: 512,
+  strangerMs: 30_000,
   inFlight: 1_024,
   readsPerSecond: null,
   writesPerSecond: null,
@@ -97,7 +102,7 @@ const BACKLOG = 2_048
 export function createApi(options: ApiOptions): Api {
   const limits: ApiLimits = { ...defaultLimits, ...options.limits }
   const { clock } = options.services.world
-  const connections = new Connections(limits)
+  const connections = new Connections(limits, clock)
   const handler = createApiHandler({
     products: options.products,
     services: options.services,
@@ -219,7 +224,8 @@ async function handle(host: Host, request: FastifyRequest, reply: FastifyReply):
   }
   connections.began(raw.socket)
   reply.raw.once('close', () => connections.ended(raw.socket))
-  return send(host, reply, await host.handler.answer(toApiRequest(host, raw, target, body, requestId)))
+  const apiRequest = toApiRequest(host, raw, target, body, requestId)
+  return send(host, reply, await host.handler.answer(apiRequest, () => connections.authenticated(raw.socket)))
 }
 
 function toApiRequest(
@@ -289,8 +295,9 @@ function asUtf8(latin1: string): string {
   return /^[\x00-\x7f]*$/.test(latin1) ? latin1 : Buffer.from(latin1, 'latin1').toString('utf8')
 }
 
-function send({ closing }: Host, reply: FastifyReply, { status, headers, body }: ApiReply): FastifyReply {
-  if (closing) void reply.header('connection', 'close')
+function send({ closing, connections }: Host, reply: FastifyReply, answer: ApiReply): FastifyReply {
+  const { status, headers, body } = answer
+  if (closing || !connections.mayStay(reply.request.raw.socket)) void reply.header('connection', 'close')
   else if (reply.raw.shouldKeepAlive) void reply.header('keep-alive', KEEP_ALIVE_HEADER)
   return reply.code(status).headers(headers).send(body)
 }

@@ -16,10 +16,10 @@ interface Place {
   readonly address: string
 }
 
-export class Strangers {
+export class Strangers<Member extends Closable = Closable> {
   readonly #share: Share
   readonly #networks: NetworkShares
-  readonly #places = new Map<Closable, Place>()
+  readonly #places = new Map<Member, Place>()
 
   /** `parent` is what all instances share. */
   constructor(options: { readonly most: number; readonly parent?: Share }) {
@@ -32,12 +32,12 @@ export class Strangers {
   }
 
   /** In the order in which they came. */
-  [Symbol.iterator](): Iterator<Closable> {
+  [Symbol.iterator](): Iterator<Member> {
     return this.#places.keys()
   }
 
   /** False when it could not be let in at all. */
-  enter(connection: Closable, address: string): boolean {
+  enter(connection: Member, address: string): boolean {
     const giveWay = () => {
       this.leave(connection)
       connection.destroy()
@@ -52,7 +52,7 @@ export class Strangers {
   }
 
   /** Does nothing for a connection that is no stranger here. */
-  leave(connection: Closable): void {
+  leave(connection: Member): void {
     const place = this.#places.get(connection)
     if (place === undefined) return
     this.#places.delete(connection)
