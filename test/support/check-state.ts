@@ -79,6 +79,8 @@ function checkLiteTopics(state: BrokerState): void {
     count += liteTopics.byName.size
   }
   assert(count === state.liteTopicCount, 'lite topics are counted')
+  const ofLite = [...state.subscriptions.values()].filter(({ topic }) => topic.parent !== null)
+  assert(ofLite.length === state.liteSubscriptionCount, 'subscriptions of lite topics are counted')
 }
 
 function checkTransactions({ transactions }: BrokerState): void {

@@ -49,6 +49,11 @@ export const limits = {
   scanStep: 1_024,
   /** A new group begins at the first message of a topic that never lost one to retention and holds at most this many, else at the end (Apache: "still in memory"). */
   youngTopicMessages: 100_000,
+  /**
+   * Subscriptions of groups to topics, of one instance, for memory: about 3 KB each. No vendor's page names such a limit. Groups
+   * that clients made by using them have half of them between them, so that the owner's groups find room.
+   */
+  subscriptions: 50_000,
   /** Groups made by clients that merely used them, where the specification names no smaller number; for memory. */
   groupsMadeByUse: 10_000,
   /** How long the name of a deleted group is refused to clients: its old ones are redeployed by then, or never. */
@@ -84,6 +89,8 @@ export const limits = {
   transactionLifeMs: 4 * 3_600_000,
   /** Lite topics of an instance; for memory, about 1 KB each, and as much again for each group that reads one. */
   liteTopics: 100_000,
+  /** Subscriptions of groups to lite topics, of one instance, for memory: about 1 KB each. Two groups may read all lite topics. */
+  subscriptionsOfLiteTopics: 200_000,
   /** Lite topics one client subscribes to (Apache `lite.sub.client.quota`), and those of all clients together (data-plane §5.7). */
   liteSubscriptionsPerClient: 2_000,
   liteSubscriptions: 100_000,

@@ -43,6 +43,8 @@ export interface BrokerState {
   readonly transactions: Transactions
   /** Lite topics, of all LITE topics together. */
   liteTopicCount: number
+  /** Of `subscriptions`, those of lite topics. */
+  liteSubscriptionCount: number
 
   // Volatile from here on.
   /** Of receipt handles; set when the broker opens. */
@@ -212,6 +214,7 @@ export function emptyState(): BrokerState {
     firedDueMs: 0,
     transactions: noTransactions(),
     liteTopicCount: 0,
+    liteSubscriptionCount: 0,
     handleKey: noHandleKey,
     deliveries: new DeadlineHeap(),
     waiting: new DeadlineHeap(),

@@ -2,6 +2,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Disk } from '../../world/disk.ts'
 import { settle } from '../../world/simulated.ts'
+import { limits } from '../core/limits.ts'
 import {
   ack,
   broker,
@@ -23,6 +24,27 @@ import {
 } from './test-broker.ts'
 
 useBroker()
+
+describe('subscriptions', () => {
+  it('are refused beyond a number, to groups made by use at half of it, and those that are there go on', async () => {
+    await ensureGroup({ consumerGroupId: 'created' })
+    await receive({ group: 'made' })
+    await broker.ensureTopics([topicSpec('other')])
+    const { state } = broker
+    // As if there were so many more.
+    state.liteSubscriptionCount = -limits.subscriptions / 2
+    await expect(receive({ group: 'made', topic: 'other' })).rejects.toThrow(
+      /25000 are allowed before groups that clients/,
+    )
+    expect(await receive({ group: 'made' })).toEqual([])
+    expect(await receive({ group: 'created', topic: 'other' })).toEqual([])
+    state.liteSubscriptionCount = -limits.subscriptions
+    const reset = { group: 'created', topic: 'topic', queueId: 0, offset: 0 }
+    await expect(broker.updateOffset(reset)).rejects.toThrow(/50000 are allowed; delete groups or topics/)
+    state.liteSubscriptionCount = 0
+    await broker.updateOffset(reset)
+  })
+})
 
 describe('a new group', () => {
   it('begins at the first message of a young topic, and at the end of one that has lost some', async () => {

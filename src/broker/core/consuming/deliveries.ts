@@ -268,7 +268,7 @@ export function dropSubscription(state: BrokerState, subscription: Subscription)
   subscription.ready.clear()
   subscription.exhausted.clear()
   for (const cursor of subscription.cursors) forgetDelivered(state, cursor)
-  state.subscriptions.delete(subscription.id)
+  if (state.subscriptions.delete(subscription.id) && subscription.topic.parent !== null) state.liteSubscriptionCount--
   subscription.group.subscriptions.delete(subscriptionName(subscription.topic))
   subscription.topic.subscriptions.delete(subscription.group.settings.consumerGroupId)
 }

@@ -35,6 +35,7 @@ export function addSubscription(state: BrokerState, subscription: Subscription):
   group.subscriptions.set(subscriptionName(topic), subscription)
   topic.subscriptions.set(group.settings.consumerGroupId, subscription)
   state.subscriptions.set(subscription.id, subscription)
+  if (topic.parent !== null) state.liteSubscriptionCount++
 }
 
 export function dropLiteTopics(state: BrokerState, topic: Topic): void {

@@ -21,11 +21,11 @@ import {
 } from '../../core/consuming/offsets.ts'
 import type { BrokerEvent, MessageEvent } from '../../core/events.ts'
 import { filterHashes, matches } from '../../core/filters/filter.ts'
-import { decideSubscribe } from '../../core/group.ts'
 import { limits } from '../../core/limits.ts'
 import { decideLiteReset } from '../../core/lite/lite.ts'
 import { codes, tooMuchUnread } from '../../core/refusal.ts'
 import type { BrokerState, Group, Queue, Subscription, Topic } from '../../core/state.ts'
+import { refuseLiteSubscriptions } from '../../core/subscription-limits.ts'
 import { units } from '../../core/throttle.ts'
 import type { SegmentLog } from '../../log/contract.ts'
 import type { PersistentQueueIndex } from '../../log/queue-index.ts'
@@ -46,7 +46,7 @@ export interface OffsetsContext {
   /** The broker's own time, which never goes back. */
   now(): number
   retentionMs(): number
-  readonly subscriptions: Pick<Subscriptions, 'group' | 'settled'>
+  readonly subscriptions: Pick<Subscriptions, 'group' | 'of' | 'settled'>
   readonly throughput: Pick<Throughput, 'refuseReceive' | 'spendReceive'>
   /** Written and applied; throws a `BrokerRefusal` and then has changed nothing. */
   commit(events: readonly BrokerEvent[]): void
@@ -116,6 +116,8 @@ export class Offsets {
       if (turns.isSpent) await turns.pause()
       if (!isThere()) return
       const { events, moved } = decideLiteReset(state, group, places)
+      const refusal = refuseLiteSubscriptions(state, events.length - moved.length)
+      if (refusal) throw refuse(refusal)
       if (events.length > 0) this.#context.commit(events)
       for (const subscription of moved) this.#context.moved(subscription)
     }
@@ -228,12 +230,8 @@ export class Offsets {
   }
 
   #move(group: Group, topic: Topic, resetId: string | null, nexts: ReadonlyMap<number, number>): void {
-    const { state } = this.#context
-    const { consumerGroupId } = group.settings
-    const before = topic.subscriptions.get(consumerGroupId)
-    // A subscription that begins with this: where it would begin otherwise counts for the queues that are not named.
-    if (!before) this.#context.commit([decideSubscribe(state, group, topic)])
-    const subscription = topic.subscriptions.get(consumerGroupId)!
+    // One that begins with this: where it would begin otherwise counts for the queues that are not named.
+    const subscription = this.#context.subscriptions.of(group, topic)
     const event = decideReset(subscription, resetId, nexts)
     if (!event) return
     this.#context.commit([event])

@@ -10,6 +10,7 @@ import { decideSubscribe, defaultGroup } from '../../core/group.ts'
 import { limits } from '../../core/limits.ts'
 import { codes } from '../../core/refusal.ts'
 import type { BrokerState, Group, Subscription, Topic } from '../../core/state.ts'
+import { refuseSubscription } from '../../core/subscription-limits.ts'
 import { refuse } from '../refusals.ts'
 
 export interface SubscriptionsContext {
@@ -64,6 +65,8 @@ export class Subscriptions {
   of(group: Group, topic: Topic): Subscription {
     const known = topic.subscriptions.get(group.settings.consumerGroupId)
     if (known) return known
+    const refusal = refuseSubscription(this.#state, group)
+    if (refusal) throw refuse(refusal)
     this.#context.commit([decideSubscribe(this.#state, group, topic)])
     return topic.subscriptions.get(group.settings.consumerGroupId)!
   }

@@ -2,6 +2,7 @@
 import { decideLiteSubscribe } from '../../core/lite/lite.ts'
 import { codes, type Refusal } from '../../core/refusal.ts'
 import type { BrokerState, Group, LiteTopic, Subscription, Topic } from '../../core/state.ts'
+import { refuseLiteSubscriptions } from '../../core/subscription-limits.ts'
 import { refuse } from '../refusals.ts'
 import type { LiteContext } from './lite-context.ts'
 
@@ -43,7 +44,7 @@ const notCreated = (consumerGroupId: string, topicName: string): Refusal => ({
   message: `consumer group ${consumerGroupId} was never created or was deleted, and lite consumers need one that is bound to their topic; create it with messageModel LITE_SELECTIVE and topicName ${topicName}`,
 })
 
-/** The group's subscription to a lite topic, made when it is new; throws a `BrokerRefusal` when the log has no room for it. */
+/** The group's subscription to a lite topic, made when it is new; throws a `BrokerRefusal` when there is no room for it (42902), or none in the log. */
 export function liteSubscriptionOf(
   { state, commit }: Pick<LiteContext, 'state' | 'commit'>,
   group: Group,
@@ -52,6 +53,8 @@ export function liteSubscriptionOf(
   const { consumerGroupId } = group.settings
   const known = lite.subscriptions.get(consumerGroupId)
   if (known) return known
+  const refusal = refuseLiteSubscriptions(state, 1)
+  if (refusal) throw refuse(refusal)
   commit([decideLiteSubscribe(state, group, lite)])
   return lite.subscriptions.get(consumerGroupId)!
 }

@@ -12,7 +12,7 @@ import type { MessageEvent } from '../../core/events.ts'
 import { limits } from '../../core/limits.ts'
 import type { LiteClient, LiteSubscriptions } from '../../core/lite/lite-subscriptions.ts'
 import { tooMuchUnread } from '../../core/refusal.ts'
-import type { Group, LiteTopic, Subscription } from '../../core/state.ts'
+import type { Group, LiteTopic, Subscription, Topic } from '../../core/state.ts'
 import { DeadlineHeap, type Due } from '../../core/structures/deadline-heap.ts'
 import { units } from '../../core/throttle.ts'
 import { deliveryOf } from '../consuming/delivering.ts'
@@ -146,9 +146,7 @@ export class LiteServing {
       if (opens < Number.POSITIVE_INFINITY) this.#serveLater(client, opens)
       return false
     }
-    const batches = this.#taking.isRepeated(poll)
-      ? this.#taking.takeRepeated(poll, at)
-      : this.#taking.takeReady(poll, { group, topic, at })
+    const batches = this.#take(poll, { group, topic, at })
     if (batches.length === 0) return false
     polls.leaveQueue(poll)
     this.#taking.remember(poll, batches)
@@ -158,6 +156,17 @@ export class LiteServing {
     }
     void this.#deliver(poll, group, batches)
     return true
+  }
+
+  #take(poll: LitePoll, from: { group: Group; topic: Topic; at: number }): LiteBatch[] {
+    try {
+      if (this.#taking.isRepeated(poll)) return this.#taking.takeRepeated(poll, from.at)
+      return this.#taking.takeReady(poll, from)
+    } catch (error) {
+      this.#context.polls.leaveQueue(poll)
+      this.#context.polls.fail(poll, asRefusal(error))
+      return []
+    }
   }
 
   /** In order, so that a lite topic's messages are never behind those of its later batch. */

@@ -8,7 +8,7 @@ import { BrokerRefusal } from '../../../model/refusals.ts'
 import { isRepeat } from '../../core/consuming/orderly.ts'
 import type { DeliveryEvent } from '../../core/events.ts'
 import { limits } from '../../core/limits.ts'
-import { isOver } from '../../core/lite/lite.ts'
+import { isOver, liteCodes } from '../../core/lite/lite.ts'
 import type { LiteClient } from '../../core/lite/lite-subscriptions.ts'
 import { codes } from '../../core/refusal.ts'
 import type { Group, LiteTopic, Subscription, Topic } from '../../core/state.ts'
@@ -76,11 +76,14 @@ export class LiteTaking {
     return batches
   }
 
+  /** Throws a `BrokerRefusal` (42902) when the group has no room for another lite topic and there is nothing else for it. */
   takeReady(poll: LitePoll, { group, topic, at }: { group: Group; topic: Topic; at: number }): LiteBatch[] {
     const { client } = poll
     const batches: LiteBatch[] = []
     let room = poll.max
     let looks: number = limits.scanStep
+    const full: string[] = []
+    let refusal: BrokerRefusal | null = null
     for (const liteTopic of client.ready) {
       if (room <= 0 || looks-- <= 0) break
       client.ready.delete(liteTopic)
@@ -92,11 +95,18 @@ export class LiteTaking {
         client.ready.add(liteTopic)
         break
       }
+      if (taken instanceof BrokerRefusal) {
+        full.push(liteTopic)
+        refusal = taken
+        continue
+      }
       batches.push(taken)
       room -= taken.leased.entries.length
       // The batch of a lost answer is given again alone.
       if (taken.leased.type === 'locked' && taken.leased.repeated) break
     }
+    for (const liteTopic of full) client.ready.add(liteTopic)
+    if (refusal && batches.length === 0) throw refusal
     if (looks <= 0 && batches.length === 0 && client.ready.size > 0) this.#serveLater(client, at)
     return batches
   }
@@ -114,11 +124,11 @@ export class LiteTaking {
     this.#latest.set(client, latest)
   }
 
-  /** `later`: the lite topic stays ready, the client is served again, and this receive takes no more. */
+  /** A refusal: there is no room for the subscription. `later`: the lite topic stays ready, the client is served again, and this receive takes no more. */
   #take(
     poll: LitePoll,
     { group, lite, room, at }: { group: Group; lite: LiteTopic; room: number; at: number },
-  ): LiteBatch | 'nothing' | 'later' {
+  ): LiteBatch | BrokerRefusal | 'nothing' | 'later' {
     const { client } = poll
     const { receiving } = this.#context
     try {
@@ -139,6 +149,7 @@ export class LiteTaking {
       }
       return 'nothing'
     } catch (error) {
+      if (error instanceof BrokerRefusal && error.code === liteCodes.tooManySubscriptions) return error
       if (!(error instanceof BrokerRefusal && error.code === codes.tooManyRequests)) this.#context.report(error)
       this.#serveLater(client, at + limits.busyRetryMs)
       return 'later'

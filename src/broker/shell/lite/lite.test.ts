@@ -315,6 +315,22 @@ describe('the life of a lite topic', () => {
     broker.state.liteTopicCount = 1
     expect(names()).toEqual(['first'])
   })
+
+  it('of which a group reads no further one when there are too many subscriptions, and goes on with those it has', async () => {
+    await send('known', '1')
+    await sync('add', ['known', 'another'])
+    expect(await seen({})).toEqual(['known/1:1'])
+    await send('another', '1')
+    broker.state.liteSubscriptionCount = limits.subscriptionsOfLiteTopics
+    expect(await refusal(receive({}))).toMatchObject({ code: 42902 })
+    await send('known', '2')
+    await clock.advance(30 * SECOND)
+    expect(await seen({})).toEqual(['known/1:2', 'known/2:1'])
+    const reset = { consumerGroupId: 'group', topicName: 'topic', toMs: 0, resetId: 'reset' }
+    expect(await refusal(broker.resetOffsets(reset))).toMatchObject({ code: 42902 })
+    broker.state.liteSubscriptionCount = 1
+    expect(await seen({})).toEqual(['another/1:1'])
+  })
 })
 
 describe('where a subscriber begins', () => {
