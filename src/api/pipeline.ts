@@ -253,7 +253,7 @@ function refuse(log: Log, request: ApiRequest, record: AccessRecord, regionId: s
 function asApiError(thrown: unknown): ApiError {
   if (thrown instanceof ApiError) return thrown
   if (thrown instanceof LedgerError) {
-    if (thrown.code === 'repeated') return nonceUsed()
+    if (thrown.code === 'repeated') return nonceUsed('The same request was carried out already; sign it anew.')
     if (thrown.code === 'value') return invalid('request', 'It contains a value that cannot be stored.')
     if (thrown.code !== 'misuse') return serviceUnavailable('Nothing was changed.', thrown)
   }

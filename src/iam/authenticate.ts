@@ -314,7 +314,9 @@ async function spendSignature(
   if (verdict.kind === 'fresh') return verdict.use
   if (verdict.kind === 'stale') throw expiredDate('Send it with the current time.')
   if (readOnly && verdict.agoMs <= READ_REPEATS_MS) return oneUseOf({ ...use, nonce })
-  throw nonceUsed('The same request was signed twice within a second; send it again, or with x-acs-signature-nonce.')
+  throw nonceUsed(
+    'Equal requests that are signed within one second without x-acs-signature-nonce are the same request, and it was received already. Send it again a second later, or sign it with an x-acs-signature-nonce of its own.',
+  )
 }
 
 /**

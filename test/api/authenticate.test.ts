@@ -329,7 +329,7 @@ describe('the legacy scheme without a nonce, as the CLI signs', () => {
     expect((await send()).code).toBe('accepted')
     expect(await send()).toMatchObject({
       code: 'SignatureNonceUsed',
-      message: expect.stringContaining('send it again'),
+      message: expect.stringContaining('Send it again a second later'),
     })
     expect((await send(NOW + 15 * MINUTE)).code).toBe('SignatureNonceUsed')
     expect((await send(NOW + 15 * MINUTE + 1_000)).code).toBe('InvalidTimeStamp.Expired')

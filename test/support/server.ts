@@ -53,17 +53,20 @@ export async function temporaryHome(): Promise<TestHome> {
 
 /** A home in a folder of its own, which goes with it. */
 export function homeAt(home: string): TestHome {
-  const servers: TestServer[] = []
+  /** From the moment they are started, so that one that never gets ready is ended too. */
+  const children: ChildProcess[] = []
   return {
     home,
-    async start(options = {}) {
-      const server = await startServer(home, options.args ?? [], options.env ?? {})
-      servers.push(server)
-      return server
+    start(options = {}) {
+      const child = spawnServer(home, options.args ?? [], options.env ?? {})
+      children.push(child)
+      return serverOf(home, child)
     },
     async close() {
-      for (const server of servers)
-        if (server.process.exitCode === null && server.process.signalCode === null) await server.stop()
+      for (const child of children) {
+        child.kill('SIGTERM')
+        await endOf(child)
+      }
       await endBrokers(home)
       await rm(path.dirname(home), { recursive: true, force: true })
     },
@@ -84,15 +87,21 @@ export function cleanEnv(extra: Readonly<Record<string, string>> = {}): Record<s
  */
 const firstInstancePort = 11_000 + (process.pid % 130) * 80
 
-async function startServer(
-  home: string,
-  args: readonly string[],
-  env: Readonly<Record<string, string>>,
-): Promise<TestServer> {
-  const child = spawn(process.execPath, [gantry, 'up', '--json', '--home', home, '--port', '0', ...args], {
+function spawnServer(home: string, args: readonly string[], env: Readonly<Record<string, string>>): ChildProcess {
+  return spawn(process.execPath, [gantry, 'up', '--json', '--home', home, '--port', '0', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: cleanEnv({ GANTRY_LOG_LEVEL: 'warn', GANTRY_FIRST_INSTANCE_PORT: String(firstInstancePort), ...env }),
   })
+}
+
+/** The exit code; null for one that a signal ended. */
+async function endOf(child: ChildProcess): Promise<number | null> {
+  if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
+  return child.exitCode
+}
+
+/** Resolves when the server is ready. */
+async function serverOf(home: string, child: ChildProcess): Promise<TestServer> {
   let log = ''
   child.stderr!.setEncoding('utf8').on('data', (text: string) => {
     log += text
@@ -104,21 +113,17 @@ async function startServer(
       throw new Error(`gantry up ended with code ${code}:\n${log}`)
     }),
   ])
-  const ended = async (): Promise<number | null> => {
-    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
-    return child.exitCode
-  }
   return {
     ready: JSON.parse(first) as Ready,
     process: child,
     log: () => log,
     async stop() {
       child.kill('SIGTERM')
-      return ended()
+      return endOf(child)
     },
     async kill() {
       child.kill('SIGKILL')
-      await ended()
+      await endOf(child)
     },
     async killBroker(name) {
       const pid = await brokerPid(home, name)

@@ -187,7 +187,10 @@ const identity = () => ({
   resourceGroupId: maybe(Type.String()),
   tags: list(object({ key: Type.String(), value: Type.String() }), limits.tags.perResource),
   topicCount: count({ description: 'Topics at this moment.' }),
-  groupCount: count({ description: 'Consumer groups at this moment.' }),
+  groupCount: count({
+    description:
+      'Consumer groups at this moment, with those that clients made by using them, which have an allowance of their own beside the quota.',
+  }),
   createTime: dateTime('When the instance was created.'),
   updateTime: dateTime('When it was last changed.'),
   startTime: maybe(dateTime('When service began.')),
@@ -277,7 +280,10 @@ export const getInstance = operation({
     }),
     accountInfo: object({ username: Type.String({ description: 'Name of the default account.' }) }),
     software: object({
-      maintainTime: Type.String({ description: 'Daily window for upgrades, `HH:mm-HH:mm`.' }),
+      maintainTime: Type.String({
+        description:
+          'Daily window for upgrades, `HH:mm-HH:mm`, as it was set. Nothing is upgraded in it: see `upgradeMethod`.',
+      }),
       softwareVersion: Type.String({ description: 'Name and version of the program that carries the messages.' }),
       upgradeMethod: Type.String({
         description: '`auto` or `manual`; manual here, where whoever runs the server upgrades it.',
@@ -397,7 +403,8 @@ export const updateInstanceSoftwareConfig = operation({
     maintainTime: text(11, {
       pattern: limits.maintainTime.pattern,
       'x-rule': limits.maintainTime.rule,
-      description: 'Daily window for upgrades, for example `02:00-06:00`.',
+      description:
+        'Daily window for upgrades, for example `02:00-06:00`. It is stored and read back; nothing is upgraded in it, for upgrades are made by whoever runs the server.',
     }),
   }),
   data: done(),

@@ -10,11 +10,12 @@ import path from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { loadCertificate } from '../../gateway/certificate.ts'
 import { pause, realWorld } from '../../world/real.ts'
-import type { Cancel } from '../../world/world.ts'
+import type { Cancel, Clock } from '../../world/world.ts'
 import { type FolderLock, type LockHolder, lockFolder } from '../processes/folder-lock.ts'
 import { BrokerHost } from './host.ts'
 import { serveHost } from './link.ts'
 import { hostPaths, nameLockOf, processPaths } from './paths.ts'
+import { keepPulse } from './pulse-keeper.ts'
 import type { PulseThreadData } from './pulse-thread.ts'
 import { ownSocketFolder } from './socket-folder.ts'
 
@@ -43,8 +44,7 @@ async function main(): Promise<void> {
   // Two starts under one name, by a server that was killed and the next one, must not take the socket from each other.
   const nameLock = await takeName(nameLockOf(home, name), holder)
   if (existsSync(socket)) unlinkSync(socket)
-  rmSync(pulse, { force: true })
-  const listening = startPulse(pulse, report)
+  const listening = startPulse(pulse, world.clock, report)
   const tls = await loadCertificate({ directory: places.certificates, hosts: [] })
   const host = new BrokerHost({
     world,
@@ -112,25 +112,23 @@ async function main(): Promise<void> {
 }
 
 /** Resolves when the thread listens. Without it the process is heard through its main loop alone. */
-function startPulse(socket: string, report: (error: unknown) => void): Promise<void> {
+function startPulse(socket: string, clock: Clock, report: (error: unknown) => void): Promise<void> {
   const turns = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT)
   const counter = new Int32Array(turns)
   const workerData: PulseThreadData = { socket, turns }
-  const thread = new Worker(new URL('pulse-thread.mjs', import.meta.url), {
-    workerData,
-    resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
-  })
-  thread.unref()
-  return new Promise((resolve) => {
-    // Each message after the first asks whether this loop turns.
-    thread.on('message', () => {
-      Atomics.add(counter, 0, 1)
-      resolve()
-    })
-    thread.on('error', (error) => {
-      report(error)
-      resolve()
-    })
+  return keepPulse({
+    clock,
+    report,
+    turned: () => Atomics.add(counter, 0, 1),
+    start() {
+      rmSync(socket, { force: true })
+      const thread = new Worker(new URL('pulse-thread.mjs', import.meta.url), {
+        workerData,
+        resourceLimits: { maxOldGenerationSizeMb: 16, maxYoungGenerationSizeMb: 2 },
+      })
+      thread.unref()
+      return thread
+    },
   })
 }
 

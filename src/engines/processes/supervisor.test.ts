@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { SimulatedClock, settle } from '../../world/simulated.ts'
 import { beatMs, patienceOf } from './heartbeat.ts'
 import {
+  attemptToldMs,
   deathsAllowed,
   deathsWindowMs,
   type Ending,
@@ -30,6 +31,8 @@ interface Fake extends RunningProcess<ProcessApi> {
 
 interface BenchOptions {
   readonly found?: boolean
+  /** Looking for it takes so long, as for one that hangs. */
+  readonly findMs?: number
   readonly secret?: string
   readonly record?: ProcessRecord
   readonly hangSeconds?: number
@@ -105,7 +108,10 @@ function bench(options: BenchOptions = {}) {
     clock,
     launcher: {
       names: async () => [],
-      find: async () => (options.found === true && processes.length === 0 ? fake() : null),
+      async find() {
+        if (options.findMs !== undefined) await new Promise<void>((resolve) => clock.after(options.findMs!, resolve))
+        return options.found === true && processes.length === 0 ? fake() : null
+      },
       async start() {
         events.push(`start at ${clock.monotonic()}`)
         await holdStart
@@ -328,6 +334,26 @@ describe('a process that is busy', () => {
       'Broker process 2 (process 1) is busy: its event loop has not turned for 5 s.',
       'Broker process 2 (process 1) has not answered for 5 s.',
     ])
+  })
+})
+
+describe('a process that is looked for or started', () => {
+  it('is not waited for beyond a limit, by nobody, and serves when it is there', async () => {
+    const b = bench({ findMs: 40_000 })
+    const first = b.supervisor.use().catch((error: Error) => error.message)
+    await b.clock.advance(attemptToldMs - 1)
+    expect(b.supervisor.failure).toBeNull()
+    await b.clock.advance(1)
+    const sentence =
+      'Broker process 2, which an earlier server started, has not answered for 10 s; try again later. When it goes on so for 120 s, it is killed and started again.'
+    expect(await first).toBe(sentence)
+    expect(b.supervisor.failure).toBe(sentence)
+    await expect(b.supervisor.use()).rejects.toThrow(sentence)
+    expect(b.events).toEqual(['failing'])
+    await b.clock.advance(30_000)
+    expect(b.events).toEqual(['failing', 'start at 40000', 'return'])
+    expect(b.supervisor.failure).toBeNull()
+    expect((await b.supervisor.use()).greeting.pid).toBe(1)
   })
 })
 

@@ -105,6 +105,8 @@ export const busyToldMs = 5_000
 const noPatience: Patience = { beats: 0, busyMs: 0 }
 /** How long a process that closed or was killed may take to be gone: one that waits for a broken disk does not go at all. */
 export const goneLimitMs = 5_000
+/** How long a call waits for a process that is being looked for or started; the attempt goes on behind it. */
+export const attemptToldMs = 10_000
 
 export class ProcessSupervisor<Api extends ProcessApi> {
   readonly #options: SupervisorOptions<Api>
@@ -114,6 +116,11 @@ export class ProcessSupervisor<Api extends ProcessApi> {
   /** Why the process that runs is not asked now, as a sentence; null while it answers. */
   #silence: { readonly kind: 'silent' | 'busy'; readonly sentence: string } | null = null
   #attempt: Promise<RunningProcess<Api>> | null = null
+  /** What the attempt is at, and why nobody waits for it any more, as a sentence, or null. */
+  #attempting: 'finding' | 'starting' = 'finding'
+  #late: string | null = null
+  /** Those who wait for the attempt. */
+  readonly #impatient = new Set<(error: unknown) => void>()
   /** Whether a process is to be there: it is started again when it ends. */
   #wanted = false
   /** Deaths in a row, and when those within the window were. */
@@ -144,7 +151,7 @@ export class ProcessSupervisor<Api extends ProcessApi> {
 
   /** Why calls are refused at once; null while they are carried out or worth waiting for. */
   get failure(): string | null {
-    return this.#process === null ? this.#record.failure : (this.#silence?.sentence ?? null)
+    return this.#process === null ? (this.#record.failure ?? this.#late) : (this.#silence?.sentence ?? null)
   }
 
   /** The process, started if need be. Rejects with the reason when it cannot be had soon. */
@@ -158,7 +165,7 @@ export class ProcessSupervisor<Api extends ProcessApi> {
     }
     if (failure !== null && (this.#pausing || this.#attempt !== null)) throw new EngineError('unavailable', failure)
     if (this.#pausing) return new Promise((resolve, reject) => this.#waiting.push({ resolve, reject }))
-    return this.#tryToHave()
+    return this.#unlessLate(this.#tryToHave())
   }
 
   /** The process if one runs already; nothing is started. */
@@ -216,16 +223,48 @@ export class ProcessSupervisor<Api extends ProcessApi> {
   }
 
   #tryToHave(): Promise<RunningProcess<Api>> {
-    this.#attempt ??= this.#findOrStart().finally(() => {
+    if (this.#attempt !== null) return this.#attempt
+    const { clock, onReturn } = this.#options
+    const cancel = clock.after(attemptToldMs, () => this.#sayLate())
+    const attempt = this.#findOrStart().finally(() => {
+      cancel()
+      const wasLate = this.#late !== null
       this.#attempt = null
+      this.#late = null
+      // Those who were refused meanwhile are told that it is worth asking again.
+      if (wasLate && this.#process !== null) onReturn()
     })
-    return this.#attempt
+    this.#attempt = attempt
+    return attempt
+  }
+
+  #unlessLate(attempt: Promise<RunningProcess<Api>>): Promise<RunningProcess<Api>> {
+    return new Promise((resolve, reject) => {
+      this.#impatient.add(reject)
+      attempt.then(resolve, reject).finally(() => this.#impatient.delete(reject))
+    })
+  }
+
+  #sayLate(): void {
+    const { name, patience, report } = this.#options
+    const longest = Math.max(patience.beats * beatMs, patience.busyMs)
+    const then = longest === 0 ? '' : ` When it goes on so for ${seconds(longest)}, it is killed and started again.`
+    this.#late =
+      this.#attempting === 'starting'
+        ? `Broker process ${name} is being started and does not serve yet after ${seconds(attemptToldMs)}; try again later.`
+        : `Broker process ${name}, which an earlier server started, has not answered for ${seconds(attemptToldMs)}; try again later.${then}`
+    const error = new EngineError('unavailable', this.#late)
+    report(error)
+    for (const reject of this.#impatient) reject(error)
+    this.#options.onFailing()
   }
 
   async #findOrStart(): Promise<RunningProcess<Api>> {
     const { launcher, name, patience } = this.#options
     try {
+      this.#attempting = 'finding'
       const found = await launcher.find(name, patience)
+      this.#attempting = 'starting'
       const process = found ?? (await launcher.start(name))
       this.#isOwn = found === null
       if (this.#wanted) this.#have(process)
@@ -347,7 +386,7 @@ export class ProcessSupervisor<Api extends ProcessApi> {
     this.#pausing = false
     const waiting = this.#waiting.splice(0)
     const attempt = this.#tryToHave()
-    for (const { resolve } of waiting) resolve(attempt)
+    for (const { resolve } of waiting) resolve(this.#unlessLate(attempt))
     attempt.then(
       () => {
         if (this.#process === null) return

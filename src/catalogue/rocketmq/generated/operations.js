@@ -681,7 +681,7 @@ export const operations = [
        "type": "integer",
        "minimum": 0,
        "maximum": 9007199254740991,
-       "description": "Consumer groups at this moment."
+       "description": "Consumer groups at this moment, with those that clients made by using them, which have an allowance of their own beside the quota."
       },
       "createTime": {
        "type": "string",
@@ -1005,7 +1005,7 @@ export const operations = [
        "properties": {
         "maintainTime": {
          "type": "string",
-         "description": "Daily window for upgrades, `HH:mm-HH:mm`."
+         "description": "Daily window for upgrades, `HH:mm-HH:mm`, as it was set. Nothing is upgraded in it: see `upgradeMethod`."
         },
         "softwareVersion": {
          "type": "string",
@@ -1359,7 +1359,7 @@ export const operations = [
           "type": "integer",
           "minimum": 0,
           "maximum": 9007199254740991,
-          "description": "Consumer groups at this moment."
+          "description": "Consumer groups at this moment, with those that clients made by using them, which have an allowance of their own beside the quota."
          },
          "createTime": {
           "type": "string",
@@ -1659,7 +1659,7 @@ export const operations = [
      "maxLength": 11,
      "pattern": "^([01]\\d|2[0-3]):[0-5]\\d-([01]\\d|2[0-3]):[0-5]\\d$",
      "x-rule": "HH:mm-HH:mm",
-     "description": "Daily window for upgrades, for example `02:00-06:00`."
+     "description": "Daily window for upgrades, for example `02:00-06:00`. It is stored and read back; nothing is upgraded in it, for upgrades are made by whoever runs the server."
     }
    }
   },
