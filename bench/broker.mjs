@@ -80,7 +80,7 @@ async function throughput() {
     await lanes(64, async () => {
       const handle = handles.pop()
       if (handle === undefined) return 0
-      await broker.ack({ group: 'group', topic: 'topic', handles: [handle], clientId: 'client' })
+      await broker.consuming.ack({ group: 'group', topic: 'topic', handles: [handle], clientId: 'client' })
       return 1
     }),
   )
@@ -97,9 +97,12 @@ async function order() {
     maxRetryTimes: 16,
     retry: { kind: 'default' },
   }
-  await broker.ensureGroups([{ ...group, deadLetterTopic: null, maxReceiveTps: null }])
+  await broker.administration.ensureGroups([{ ...group, deadLetterTopic: null, maxReceiveTps: null }])
   const orderly = (max, waitMs, attempt) =>
-    broker.receive({ ...want(max, waitMs), group: 'orderly', autoRenew: true, attemptId: `attempt-${attempt}` }, never)
+    broker.consuming.receive(
+      { ...want(max, waitMs), group: 'orderly', autoRenew: true, attemptId: `attempt-${attempt}` },
+      never,
+    )
   await orderly(1, 0, 0)
   let attempt = 0
   for (const [target, max] of [
@@ -108,15 +111,15 @@ async function order() {
     [1_000_000, 32],
     [1_000_000, 1],
   ]) {
-    await fill(broker, target - broker.usage().messages)
+    await fill(broker, target - broker.inspection.usage().messages)
     const taken = await lanes(8, async () => {
       let got = await orderly(max, 0, attempt++)
       if (got.length === 0) {
-        await broker.send({ topic: 'topic', messages: Array.from({ length: 256 }, ordered) })
+        await broker.producing.send({ topic: 'topic', messages: Array.from({ length: 256 }, ordered) })
         got = await orderly(max, 0, attempt++)
       }
       for (const { handle } of got)
-        await broker.ack({ group: 'orderly', topic: 'topic', handles: [handle], clientId: 'client' })
+        await broker.consuming.ack({ group: 'orderly', topic: 'topic', handles: [handle], clientId: 'client' })
       return got.length || 0.001
     })
     report(`orderly receive by ${max} + ack one by one beside ${target} retained`, taken)
@@ -138,7 +141,7 @@ async function growthRetained() {
       heapMb: Math.round(memory.heapUsed / 2 ** 20),
       buffersMb: Math.round(memory.arrayBuffers / 2 ** 20),
     })
-    held = broker.usage().messages
+    held = broker.inspection.usage().messages
   }
   const openedIn = await closeAndOpen(broker)
   console.log(JSON.stringify({ what: 'open with a million retained', ms: round(openedIn) }))
@@ -163,7 +166,7 @@ async function growthWaiting() {
     while (waiting.length < target) {
       const group = `waiting-${waiting.length % 10}`
       const filter = new Set(['never'])
-      waiting.push(broker.receive({ ...want(1, 600_000), group, topic: 'other', filter }, gone.signal))
+      waiting.push(broker.consuming.receive({ ...want(1, 600_000), group, topic: 'other', filter }, gone.signal))
     }
     report(`send + receive + ack beside ${target} waiting`, await life(broker))
   }
@@ -199,7 +202,7 @@ async function openOne() {
     messageType: 'NORMAL',
     maxSendTps: null,
   }))
-  await broker.ensureTopics(topics)
+  await broker.administration.ensureTopics(topics)
   // A group that first reads a topic of more than 100,000 messages would begin at its end.
   await receive(broker, 1, 0)
   return broker
@@ -215,7 +218,7 @@ async function closeAndOpen(broker) {
 }
 
 async function send(broker) {
-  await broker.send({ topic: 'topic', messages: [message()] })
+  await broker.producing.send({ topic: 'topic', messages: [message()] })
   return 1
 }
 
@@ -231,7 +234,7 @@ async function fill(broker, count) {
   for (let left = count; left > 0; left -= 8_192) {
     const sends = []
     for (let i = Math.min(left, 8_192); i > 0; i -= 64)
-      sends.push(broker.send({ topic: 'topic', messages: Array.from({ length: Math.min(i, 64) }, message) }))
+      sends.push(broker.producing.send({ topic: 'topic', messages: Array.from({ length: Math.min(i, 64) }, message) }))
     await Promise.all(sends)
   }
 }
@@ -250,12 +253,12 @@ function want(max, waitMs, invisibleMs = 60_000) {
 }
 
 function receive(broker, max, waitMs, invisibleMs) {
-  return broker.receive(want(max, waitMs, invisibleMs), never)
+  return broker.consuming.receive(want(max, waitMs, invisibleMs), never)
 }
 
 async function ackAll(broker, handles) {
   while (handles.length > 0)
-    await broker.ack({ group: 'group', topic: 'topic', handles: handles.splice(-1_000), clientId: 'client' })
+    await broker.consuming.ack({ group: 'group', topic: 'topic', handles: handles.splice(-1_000), clientId: 'client' })
 }
 
 async function drain(broker) {
@@ -273,7 +276,12 @@ async function drain(broker) {
 function life(broker) {
   return lanes(64, async () => {
     const [, got] = await Promise.all([send(broker), receive(broker, 1, 5_000)])
-    await broker.ack({ group: 'group', topic: 'topic', handles: got.map((each) => each.handle), clientId: 'client' })
+    await broker.consuming.ack({
+      group: 'group',
+      topic: 'topic',
+      handles: got.map((each) => each.handle),
+      clientId: 'client',
+    })
     return 1
   })
 }

@@ -50,7 +50,7 @@ export default {
 const inputs = {
   async 'An expression of 256 comparisons over 8,000 messages with 16 KiB of properties'(bench) {
     const broker = await bench.broker()
-    await broker.ensureTopics([topic('topic')])
+    await broker.administration.ensureTopics([topic('topic')])
     const userProperties = Object.fromEntries(Array.from({ length: 200 }, (_, i) => [`name${i}`, '0'.repeat(70)]))
     const payload = bench.stored({ userProperties, body: Buffer.alloc(10) })
     await bench.receive(broker, { topic: 'topic' })
@@ -62,7 +62,7 @@ const inputs = {
 
   async '64 searches, made to be slow, over 1,000 messages with 16 KiB of properties'(bench) {
     const broker = await bench.broker()
-    await broker.ensureTopics([topic('topic')])
+    await broker.administration.ensureTopics([topic('topic')])
     const payload = bench.stored({ userProperties: { a: 'a'.repeat(16_000) }, body: Buffer.alloc(10) })
     await bench.receive(broker, { topic: 'topic' })
     await bench.fill(broker, 'topic', 1_000, () => payload, 100)
@@ -74,7 +74,7 @@ const inputs = {
   async 'One send that wakes 1,000 groups, beside 5,000 topics'(bench) {
     const broker = await bench.broker()
     const others = Array.from({ length: bench.count(5_000) }, (_, i) => topic(`other-${i}`))
-    await broker.ensureTopics([topic('topic'), ...others])
+    await broker.administration.ensureTopics([topic('topic'), ...others])
     const waiting = Array.from({ length: bench.count(1_000) }, (_, i) =>
       bench.receive(broker, { topic: 'topic', group: `group-${i}`, waitMs: 30_000 }, 30_000),
     )
@@ -87,7 +87,7 @@ const inputs = {
 
   async 'The ends of 10,000 receives that waited'(bench) {
     const broker = await bench.broker()
-    await broker.ensureTopics([topic('topic')])
+    await broker.administration.ensureTopics([topic('topic')])
     const waiting = Array.from({ length: bench.count(10_000) }, (_, i) =>
       bench.receive(broker, { topic: 'topic', group: `group-${i % 1_000}`, waitMs: 3_000 }, 3_000),
     )
@@ -114,27 +114,27 @@ const inputs = {
   async 'Removing a topic with 1,000,000 deliveries under way'(bench) {
     const broker = await bench.broker()
     await bench.deliveries(broker, bench.count(1_000_000), hour)
-    return bench.measure(() => broker.removeTopic('topic'))
+    return bench.measure(() => broker.administration.removeTopic('topic'))
   },
 
   async 'Removing a group with 100,000 deliveries under way'(bench) {
     const broker = await bench.broker()
     await bench.deliveries(broker, bench.count(100_000), hour)
-    return bench.measure(() => broker.removeGroup('group-0'))
+    return bench.measure(() => broker.administration.removeGroup('group-0'))
   },
 
   async 'Resetting a group with 100,000 deliveries under way'(bench) {
     const broker = await bench.broker()
     await bench.deliveries(broker, bench.count(100_000), hour)
     const reset = { consumerGroupId: 'group-0', topicName: 'topic', toMs: 0, resetId: 'reset' }
-    return bench.measure(() => broker.resetOffsets(reset))
+    return bench.measure(() => broker.offsets.reset(reset))
   },
 
   async 'A client that leaves with 100,000 deliveries'(bench) {
     const broker = await bench.broker()
     await bench.deliveries(broker, bench.count(100_000), hour, { autoRenew: true })
     return bench.measure(async () => {
-      broker.clientGone('client')
+      broker.consuming.clientGone('client')
       await sleep(500)
     })
   },
@@ -143,7 +143,7 @@ const inputs = {
     const broker = await bench.broker()
     const handles = await bench.deliveries(broker, bench.count(100_000), hour)
     return bench.measure(() =>
-      broker.ack({ group: 'group-0', topic: 'topic', handles: handles.slice(0, 1_024), clientId: 'client' }),
+      broker.consuming.ack({ group: 'group-0', topic: 'topic', handles: handles.slice(0, 1_024), clientId: 'client' }),
     )
   },
 
@@ -153,15 +153,15 @@ const inputs = {
     return bench.measure(async () => {
       for (let i = 0; i < 120; i++) {
         await sleep(100)
-        if (broker.usage().inflight === 0) return
+        if (broker.inspection.usage().inflight === 0) return
       }
-      throw new Error(`${broker.usage().inflight} deliveries did not go to the dead letters.`)
+      throw new Error(`${broker.inspection.usage().inflight} deliveries did not go to the dead letters.`)
     })
   },
 
   async 'Looking through 50,000 stored messages'(bench) {
     const broker = await bench.broker()
-    await broker.ensureTopics([topic('topic')])
+    await broker.administration.ensureTopics([topic('topic')])
     await bench.fill(broker, 'topic', bench.count(50_000))
     const request = {
       topic: 'topic',
@@ -171,27 +171,27 @@ const inputs = {
       skip: 0,
       limit: bench.count(50_000),
     }
-    return bench.measure(() => broker.browse({ ...request, each: () => {} }))
+    return bench.measure(() => broker.inspection.browse({ ...request, each: () => {} }))
   },
 
   async 'Resetting a group in 100,000 lite topics'(bench) {
     const broker = await bench.broker()
     await bench.liteTopics(broker, bench.count(100_000))
-    return bench.measure(() => broker.resetOffsets(liteReset))
+    return bench.measure(() => broker.offsets.reset(liteReset))
   },
 
   async 'The lag of a group in 100,000 lite topics'(bench) {
     const broker = await bench.broker()
     await bench.liteTopics(broker, bench.count(100_000))
-    await broker.resetOffsets(liteReset)
-    return bench.measure(() => broker.lag('lite'))
+    await broker.offsets.reset(liteReset)
+    return bench.measure(() => broker.offsets.lag('lite'))
   },
 
   async 'A checkpoint beside 100,000 lite topics, and as many open transactions'(bench) {
     const broker = await bench.broker()
     await bench.liteTopics(broker, bench.count(100_000))
-    await broker.resetOffsets(liteReset)
-    await broker.ensureTopics([topic('transactions', 'TRANSACTION')])
+    await broker.offsets.reset(liteReset)
+    await broker.administration.ensureTopics([topic('transactions', 'TRANSACTION')])
     await bench.fill(broker, 'transactions', bench.count(100_000), small, 1_000, { transactional: true })
     return bench.measure(() => broker.checkpoint())
   },
@@ -199,8 +199,8 @@ const inputs = {
   async 'Removing a LITE topic with 100,000 lite topics'(bench) {
     const broker = await bench.broker()
     await bench.liteTopics(broker, bench.count(100_000))
-    await broker.resetOffsets(liteReset)
-    return bench.measure(() => broker.removeTopic('lites'))
+    await broker.offsets.reset(liteReset)
+    return bench.measure(() => broker.administration.removeTopic('lites'))
   },
 
   async '50 clients that subscribe to 2,000 lite topics each, and receive'(bench) {
@@ -211,7 +211,7 @@ const inputs = {
     return bench.measure(async () => {
       await Promise.all(
         clients.map((clientId, i) =>
-          broker.syncLite({
+          broker.lite.sync({
             ...{ group: 'lite', topic: 'lites', clientId, action: 'replace', version: 1, offset: null },
             liteTopics: Array.from({ length: each }, (_, j) => `lite-${i * each + j}`),
           }),
@@ -311,7 +311,7 @@ class Bench {
     for (let from = 0; from < count; from += batch * 4)
       await Promise.all(
         Array.from({ length: Math.min(4, Math.ceil((count - from) / batch)) }, (_, i) =>
-          broker.send({
+          broker.producing.send({
             topic: topicName,
             messages: Array.from({ length: Math.min(batch, count - from - i * batch) }, (_, j) => {
               const index = from + i * batch + j
@@ -330,15 +330,15 @@ class Bench {
       ...{ group: 'group', topic: 'topic', filter: null, max: 1_024, waitMs, invisibleMs: 60_000 },
       ...{ autoRenew: false, clientId: 'client', ...changes },
     }
-    return broker.receive(request, never)
+    return broker.consuming.receive(request, never)
   }
 
   /** Messages delivered to as many groups as are needed, none of them acknowledged; the first group's handles. */
   async deliveries(broker, count, invisibleMs, { autoRenew = false, maxRetryTimes = 16 } = {}) {
     const each = Math.min(count, 100_000)
     const groups = Array.from({ length: Math.ceil(count / each) }, (_, i) => `group-${i}`)
-    await broker.ensureTopics([topic('topic')])
-    await broker.ensureGroups(groups.map((name) => group(name, { maxRetryTimes })))
+    await broker.administration.ensureTopics([topic('topic')])
+    await broker.administration.ensureGroups(groups.map((name) => group(name, { maxRetryTimes })))
     for (const name of groups) await this.receive(broker, { group: name })
     await this.fill(broker, 'topic', each)
     const endsAt = Date.now() + invisibleMs
@@ -354,8 +354,10 @@ class Bench {
   }
 
   async liteTopics(broker, count) {
-    await broker.ensureTopics([{ ...topic('lites', 'LITE'), liteExpirationMs: null }])
-    await broker.ensureGroups([group('lite', { orderly: true, lite: { topicName: 'lites', exclusive: false } })])
+    await broker.administration.ensureTopics([{ ...topic('lites', 'LITE'), liteExpirationMs: null }])
+    await broker.administration.ensureGroups([
+      group('lite', { orderly: true, lite: { topicName: 'lites', exclusive: false } }),
+    ])
     await this.fill(broker, 'lites', count, small, 1_000, (index) => ({ liteTopic: `lite-${index}` }))
   }
 }

@@ -14,110 +14,123 @@ import type { Elasticity } from './core/capacity.ts'
 /** The language of `SqlFilter`, for whoever can read a payload's properties. */
 export { compileSql, SqlError } from './core/filters/sql.ts'
 
+/**
+ * One instance's broker, by roles: whoever uses it takes those it needs. Each role is an object of its own, so that a call
+ * is one property read more than a function.
+ */
 export interface Broker {
-  /** Topics and groups as the loop wants them; durable on return. */
+  readonly administration: AdministrationRole
+  readonly metadata: MetadataRole
+  readonly producing: ProducingRole
+  readonly consuming: ConsumingRole
+  readonly transactions: TransactionsRole
+  readonly lite: LiteRole
+  readonly offsets: OffsetsRole
+  readonly inspection: InspectionRole
+  /** Flushes, writes a checkpoint, and ends every waiting receive with nothing. */
+  close(): Promise<void>
+}
+
+/** Topics, groups and settings as the loop wants them; durable on return. */
+export interface AdministrationRole {
   ensureTopics(topics: readonly TopicSpec[]): Promise<void>
   removeTopic(topicName: string): Promise<void>
   ensureGroups(groups: readonly GroupSpec[]): Promise<void>
   removeGroup(consumerGroupId: string): Promise<void>
   configure(settings: BrokerSettings): void
+}
 
+/** What there is: each protocol asks it with nearly every call. */
+export interface MetadataRole {
   topic(topicName: string): TopicView | null
   /** Groups a client made by using them are here too, with `generation` 0. */
   group(consumerGroupId: string): GroupView | null
   topics(): TopicView[]
   groups(): GroupView[]
-  /** The group as stored, made with the defaults when it is new (data-plane.md §0 row 15). Durable before its first delivery. */
-  useGroup(consumerGroupId: string): GroupView
-  /** The group, when it is one of lite consumers. It is never made by use: refused with 40403 when nobody created it, 40000 when it is of another kind. */
-  liteGroup(consumerGroupId: string): GroupView
-
   /** How far ahead a delivery time may lie. */
   readonly maxDelayMs: number
+}
 
+export interface ProducingRole {
   send(request: SendRequest): Promise<SendReceipt[]>
   /**
    * Takes a timed message back before it is due; durable, and as good the second time. Refused for a message whose
    * time has come (40400), and for handles that are malformed, of another topic or of another instance (40000).
    */
   recall(request: { topic: string; handle: string }): Promise<{ messageId: string }>
+}
+
+export interface ConsumingRole {
+  /** The group as stored, made with the defaults when it is new (data-plane.md §0 row 15). Durable before its first delivery. */
+  useGroup(consumerGroupId: string): GroupView
   /** Long poll: resolves with at least one message, or with none after `waitMs`, or when `signal` aborts. */
   receive(request: ReceiveRequest, signal: Cancellation): Promise<Delivery[]>
-  ack(request: {
-    group: string
-    topic: string
-    handles: readonly string[]
-    /** The lite topic that each handle is said to be of; null where nothing is said. */
-    liteTopics?: readonly (string | null)[]
-    clientId: string
-  }): Promise<HandleOutcome[]>
+  ack(request: AckRequest): Promise<HandleOutcome[]>
   /** Moves the delivery's deadline to now + `invisibleMs`; the answer's handle and the old one both name the delivery. */
-  changeInvisible(request: {
-    group: string
-    topic: string
-    handle: string
-    invisibleMs: number
-    liteTopic?: string | null
-    /** Of a lite topic: it pauses until then, and this delivery counts as none; its handle names nothing any more. */
-    suspend?: boolean
-    clientId: string
-  }): Promise<HandleOutcome & { handle: string }>
-  /** Copies the message to the group's dead letters and passes it over for the group, in one durable step. An empty handle is found by message id. Fine when already handled. */
-  forwardToDeadLetter(request: {
-    group: string
-    topic: string
-    handle: string
-    messageId: string
-    liteTopic?: string | null
-    clientId: string
-  }): Promise<void>
-
-  /**
-   * What a lite consumer wants from now on; what that moves of its group's subscription is durable on return. Refused, and
-   * then nothing has changed: names (40020), quotas (42902), and groups that are not bound to the topic (40000).
-   */
-  syncLite(request: LiteSyncRequest): Promise<void>
-  /** Told when a client loses a lite topic to another client of its exclusive group; set once. */
-  onLiteTopicLost(listener: (clientId: string, liteTopic: string) => void): void
-
-  /** Decides an open transaction, durably; fine when it has ended already, whatever this decision is. */
-  endTransaction(request: EndTransactionRequest): Promise<TransactionOutcome>
-  /** Who asks producers to decide transactions that were left open; set once. */
-  setTransactionChecker(asker: TransactionChecker): void
-  /** A producer that declares these topics can be asked from now on. */
-  producerConnected(topicNames: readonly string[]): void
-
-  /** Moves a group's subscription to a topic, once for each reset id; fine when the group or the topic is not there. Durable on return. */
-  resetOffsets(reset: OffsetReset): Promise<void>
-  /** How far the group is behind on each topic it reads; counted at one moment, at a cost that follows the number of queues. */
-  lag(consumerGroupId: string): Promise<TopicLag[]>
-  /** Where the group stands in a queue, everything below being done with; null when it does not read the topic. */
-  committedOffset(request: { group: string; topic: string; queueId: number }): number | null
-  /** The group goes on at this offset of the queue, and what it was given of the queue before no longer counts. */
-  updateOffset(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void>
-  /** The first offset, the one after the last, or the first stored at a time or later. */
-  queryOffset(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number>
-  /** Reads from an offset of one queue without leasing; waits as `receive` when nothing matches. */
-  pull(request: PullRequest, signal: Cancellation): Promise<Pulled>
-
+  changeInvisible(request: ChangeInvisibleRequest): Promise<HandleOutcome & { handle: string }>
+  /** Copies the message to the group's dead letters and passes it over for the group, in one durable step. Fine when already handled. */
+  forwardToDeadLetter(request: ForwardRequest): Promise<void>
   /** The client is alive: its auto-renewed deliveries stay invisible. Called for each heartbeat and open stream. */
   clientAlive(clientId: string): void
   /** The client went away: its auto-renewed deliveries become visible after one second. */
   clientGone(clientId: string): void
+}
 
-  /** Stored messages of a topic by time, without consuming them; null when there is no such topic. Bounded work: `next` says where to go on. */
+export interface TransactionsRole {
+  /** Decides an open transaction, durably; fine when it has ended already, whatever this decision is. */
+  end(request: EndTransactionRequest): Promise<TransactionOutcome>
+  /** Who asks producers to decide transactions that were left open; set once. */
+  setTransactionChecker(checker: TransactionChecker): void
+  /** A producer that declares these topics can be asked from now on. */
+  producerConnected(topicNames: readonly string[]): void
+}
+
+export interface LiteRole {
+  /** The group, when it is one of lite consumers. It is never made by use: refused with 40403 when nobody created it, 40000 when it is of another kind. */
+  group(consumerGroupId: string): GroupView
+  /**
+   * What a lite consumer wants from now on; what that moves of its group's subscription is durable on return. Refused, and
+   * then nothing has changed: names (40020), quotas (42902), and groups that are not bound to the topic (40000).
+   */
+  sync(request: LiteSyncRequest): Promise<void>
+  /** Told when a client loses a lite topic to another client of its exclusive group; set once. */
+  onTopicLost(listener: (clientId: string, liteTopic: string) => void): void
+}
+
+export interface OffsetsRole {
+  /** Moves a group's subscription to a topic, once for each reset id; fine when the group or the topic is not there. Durable on return. */
+  reset(reset: OffsetReset): Promise<void>
+  /** How far the group is behind on each topic it reads; counted at one moment, at a cost that follows the number of queues. */
+  lag(consumerGroupId: string): Promise<TopicLag[]>
+  /** Where the group stands in a queue, everything below being done with; null when it does not read the topic. */
+  committed(request: { group: string; topic: string; queueId: number }): number | null
+  /** The group goes on at this offset of the queue, and what it was given of the queue before no longer counts. */
+  update(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void>
+  /** The first offset, the one after the last, or the first stored at a time or later. */
+  query(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number>
+  /** Reads from an offset of one queue without leasing; waits as a receive when nothing matches. */
+  pull(request: PullRequest, signal: Cancellation): Promise<Pulled>
+}
+
+/** Stored messages and what is stored altogether, without consuming anything. */
+export interface InspectionRole {
+  /** Stored messages of a topic by time; null when there is no such topic. Bounded work: `next` says where to go on. */
   browse(request: BrowseRequest): Promise<BrowsePage | null>
   /** One message by its id, in a queue or on its way to one, at a cost that does not follow what is retained; null when there is none. */
   findMessage(request: FindRequest): Promise<FoundMessage | null>
   /** What became of a message that `findMessage` found, as far as the log still says. */
   historyOf(topicName: string, found: FoundMessage): Promise<Incident[]>
-
-  /** `timed`: messages that wait for their delivery time; they are not among `messages`. */
   /** Bytes of the log on the disk; its cost grows with the segments alone. */
   storedBytes(): number
-  usage(): { storedBytes: number; messages: number; inflight: number; timed: number }
-  /** Flushes, writes a checkpoint, and ends every waiting receive with nothing. */
-  close(): Promise<void>
+  usage(): Usage
+}
+
+export interface Usage {
+  readonly storedBytes: number
+  readonly messages: number
+  readonly inflight: number
+  /** Messages that wait for their delivery time; they are not among `messages`. */
+  readonly timed: number
 }
 
 export interface BrowseRequest {
@@ -317,6 +330,36 @@ export interface ReceiveBudget {
   full(): boolean
   /** So many bytes were read for it. */
   add(bytes: number): void
+}
+
+export interface AckRequest {
+  readonly group: string
+  readonly topic: string
+  readonly handles: readonly string[]
+  /** The lite topic that each handle is said to be of; null where nothing is said. */
+  readonly liteTopics?: readonly (string | null)[]
+  readonly clientId: string
+}
+
+export interface ChangeInvisibleRequest {
+  readonly group: string
+  readonly topic: string
+  readonly handle: string
+  readonly invisibleMs: number
+  readonly liteTopic?: string | null
+  /** Of a lite topic: it pauses until then, and this delivery counts as none; its handle names nothing any more. */
+  readonly suspend?: boolean
+  readonly clientId: string
+}
+
+export interface ForwardRequest {
+  readonly group: string
+  readonly topic: string
+  /** Empty: the message is found by its id among what the client holds. */
+  readonly handle: string
+  readonly messageId: string
+  readonly liteTopic?: string | null
+  readonly clientId: string
 }
 
 /** `replace` is a full list, `clear` an empty one for good; the others change what was said before. */

@@ -47,7 +47,7 @@ export class WireSubject {
   private constructor(broker: Broker, clock: SimulatedClock) {
     this.broker = broker
     this.clock = clock
-    const clients = new ClientRegistry(broker, clock)
+    const clients = new ClientRegistry(broker.consuming, clock)
     const endpoint: BrokerEndpoint = {
       instanceId: 'rmq-cn-fuzz',
       broker,
@@ -117,7 +117,7 @@ export class WireSubject {
       report: (error) => errors.push(error),
     })
     const subject = new WireSubject(broker, clock)
-    await broker.ensureTopics(
+    await broker.administration.ensureTopics(
       types.map((messageType) => ({
         topicName: `topic-${messageType.toLowerCase()}`,
         generation: 1,
@@ -125,7 +125,7 @@ export class WireSubject {
         maxSendTps: null,
       })),
     )
-    await broker.ensureGroups([
+    await broker.administration.ensureGroups([
       {
         consumerGroupId: 'group-lite',
         generation: 1,

@@ -216,7 +216,7 @@ async function things(subject: WireSubject): Promise<Things> {
   ]
   const messages = Array.from({ length: 8 }, (_, index) => ({ messageId: `fresh-${index}`, body: 'x' }))
   await sendHealthy(subject, 'topic-normal', messages)
-  const deliveries = await subject.broker.receive(
+  const deliveries = await subject.broker.consuming.receive(
     {
       group: 'group-a',
       topic: 'topic-normal',

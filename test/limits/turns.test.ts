@@ -119,7 +119,7 @@ class Scene {
       ...{ group: 'group', topic: 'topic', filter: null, max: 1_024, waitMs: 0, invisibleMs: 60_000 },
       ...{ autoRenew: false, clientId: 'client', ...changes },
     }
-    return this.broker.receive(request, never)
+    return this.broker.consuming.receive(request, never)
   }
 
   async fill(
@@ -130,7 +130,7 @@ class Scene {
   ): Promise<void> {
     for (let from = 0; from < count; from += 1_000)
       await this.during(
-        this.broker.send({
+        this.broker.producing.send({
           topic: topicName,
           messages: Array.from({ length: Math.min(1_000, count - from) }, (_, i) => {
             const messageId = (this.#messages++).toString(16).padStart(34, '0')
@@ -148,8 +148,8 @@ class Scene {
   ): Promise<string[]> {
     const each = Math.min(count, 100_000)
     const groups = Array.from({ length: Math.ceil(count / each) }, (_, i) => `group-${i}`)
-    await this.during(this.broker.ensureTopics([topic('topic')]))
-    await this.during(this.broker.ensureGroups(groups.map((name) => ({ ...group(name), ...changes }))))
+    await this.during(this.broker.administration.ensureTopics([topic('topic')]))
+    await this.during(this.broker.administration.ensureGroups(groups.map((name) => ({ ...group(name), ...changes }))))
     for (const name of groups) await this.during(this.receive({ group: name }))
     await this.fill('topic', each)
     const handles: string[] = []
@@ -163,9 +163,11 @@ class Scene {
   }
 
   async liteTopics(count: number): Promise<void> {
-    await this.during(this.broker.ensureTopics([{ ...topic('lites', 'LITE'), liteExpirationMs: null }]))
+    await this.during(this.broker.administration.ensureTopics([{ ...topic('lites', 'LITE'), liteExpirationMs: null }]))
     await this.during(
-      this.broker.ensureGroups([{ ...group('lite'), orderly: true, lite: { topicName: 'lites', exclusive: false } }]),
+      this.broker.administration.ensureGroups([
+        { ...group('lite'), orderly: true, lite: { topicName: 'lites', exclusive: false } },
+      ]),
     )
     await this.fill('lites', count, small, (i) => ({ liteTopic: `lite-${i}` }))
   }
@@ -226,7 +228,7 @@ describe('no turn is longer than 50 ms', () => {
         { userName: null, storeHost: '127.0.0.1' },
         0,
       )
-      await scene.during(scene.broker.ensureTopics([topic('topic')]))
+      await scene.during(scene.broker.administration.ensureTopics([topic('topic')]))
       await scene.during(scene.receive({}))
       await scene.fill('topic', 2_000, payload)
       const sql = Array.from({ length: 256 }, (_, i) => `name${i % 200} < ${i}`).join(' OR ')
@@ -235,7 +237,7 @@ describe('no turn is longer than 50 ms', () => {
     },
     async 'one send that wakes 1,000 groups beside 5,000 topics'(scene) {
       const others = Array.from({ length: 5_000 }, (_, i) => topic(`other-${i}`))
-      await scene.during(scene.broker.ensureTopics([topic('topic'), ...others]))
+      await scene.during(scene.broker.administration.ensureTopics([topic('topic'), ...others]))
       const waiting = Array.from({ length: 1_000 }, (_, i) => scene.receive({ group: `group-${i}`, waitMs: 30_000 }))
       await scene.clock.advance(200)
       return scene.measure(async () => {
@@ -244,7 +246,7 @@ describe('no turn is longer than 50 ms', () => {
       })
     },
     async 'the ends of 10,000 receives that waited'(scene) {
-      await scene.during(scene.broker.ensureTopics([topic('topic')]))
+      await scene.during(scene.broker.administration.ensureTopics([topic('topic')]))
       const waiting = Array.from({ length: 10_000 }, (_, i) =>
         scene.receive({ group: `group-${i % 1_000}`, waitMs: 3_000 }),
       )
@@ -263,38 +265,43 @@ describe('no turn is longer than 50 ms', () => {
     },
     async 'removing a topic with 200,000 deliveries under way'(scene) {
       await scene.deliveries(200_000)
-      return scene.measure(() => scene.broker.removeTopic('topic'))
+      return scene.measure(() => scene.broker.administration.removeTopic('topic'))
     },
     async 'removing a group with 100,000 deliveries under way'(scene) {
       await scene.deliveries(100_000)
-      return scene.measure(() => scene.broker.removeGroup('group-0'))
+      return scene.measure(() => scene.broker.administration.removeGroup('group-0'))
     },
     async 'resetting a group with 100,000 deliveries under way'(scene) {
       await scene.deliveries(100_000)
       const reset = { consumerGroupId: 'group-0', topicName: 'topic', toMs: 0, resetId: 'reset' }
-      return scene.measure(() => scene.broker.resetOffsets(reset))
+      return scene.measure(() => scene.broker.offsets.reset(reset))
     },
     async 'a client that leaves with 100,000 deliveries'(scene) {
       await scene.deliveries(100_000, {}, { autoRenew: true })
       return scene.measure(async () => {
-        scene.broker.clientGone('client')
+        scene.broker.consuming.clientGone('client')
         await scene.clock.advance(500)
       })
     },
     async 'an acknowledgement of 1,024 deliveries'(scene) {
       const handles = await scene.deliveries(100_000)
       return scene.measure(() =>
-        scene.broker.ack({ group: 'group-0', topic: 'topic', handles: handles.slice(0, 1_024), clientId: 'client' }),
+        scene.broker.consuming.ack({
+          group: 'group-0',
+          topic: 'topic',
+          handles: handles.slice(0, 1_024),
+          clientId: 'client',
+        }),
       )
     },
     async '50,000 messages to the dead letters'(scene) {
       await scene.deliveries(50_000, { maxRetryTimes: 0 }, { invisibleMs: 10_000 })
       return scene.measure(async () => {
-        while (scene.broker.usage().inflight > 0) await scene.clock.advance(100)
+        while (scene.broker.inspection.usage().inflight > 0) await scene.clock.advance(100)
       })
     },
     async 'looking through 50,000 stored messages'(scene) {
-      await scene.during(scene.broker.ensureTopics([topic('topic')]))
+      await scene.during(scene.broker.administration.ensureTopics([topic('topic')]))
       await scene.fill('topic', 50_000)
       const request = {
         topic: 'topic',
@@ -304,28 +311,28 @@ describe('no turn is longer than 50 ms', () => {
         skip: 0,
         limit: 50_000,
       }
-      return scene.measure(() => scene.broker.browse({ ...request, each: () => {} }))
+      return scene.measure(() => scene.broker.inspection.browse({ ...request, each: () => {} }))
     },
     async 'resetting a group in 100,000 lite topics'(scene) {
       await scene.liteTopics(100_000)
-      return scene.measure(() => scene.broker.resetOffsets(liteReset))
+      return scene.measure(() => scene.broker.offsets.reset(liteReset))
     },
     async 'the lag of a group in 100,000 lite topics'(scene) {
       await scene.liteTopics(100_000)
-      await scene.during(scene.broker.resetOffsets(liteReset))
-      return scene.measure(() => scene.broker.lag('lite'))
+      await scene.during(scene.broker.offsets.reset(liteReset))
+      return scene.measure(() => scene.broker.offsets.lag('lite'))
     },
     async 'a checkpoint beside 100,000 lite topics and as many open transactions'(scene) {
       await scene.liteTopics(100_000)
-      await scene.during(scene.broker.resetOffsets(liteReset))
-      await scene.during(scene.broker.ensureTopics([topic('transactions', 'TRANSACTION')]))
+      await scene.during(scene.broker.offsets.reset(liteReset))
+      await scene.during(scene.broker.administration.ensureTopics([topic('transactions', 'TRANSACTION')]))
       await scene.fill('transactions', 100_000, small, () => ({ transactional: true }))
       return scene.measure(() => scene.broker.checkpoint())
     },
     async 'removing a LITE topic with 100,000 lite topics'(scene) {
       await scene.liteTopics(100_000)
-      await scene.during(scene.broker.resetOffsets(liteReset))
-      return scene.measure(() => scene.broker.removeTopic('lites'))
+      await scene.during(scene.broker.offsets.reset(liteReset))
+      return scene.measure(() => scene.broker.administration.removeTopic('lites'))
     },
     async '50 clients that subscribe to 2,000 lite topics each, and receive'(scene) {
       await scene.liteTopics(100_000)
@@ -335,7 +342,7 @@ describe('no turn is longer than 50 ms', () => {
         for (const [i, clientId] of clients.entries()) {
           const liteTopics = Array.from({ length: 2_000 }, (_, j) => `lite-${i * 2_000 + j}`)
           const request = { group: 'lite', topic: 'lites', clientId, version: 1, offset: null }
-          calls.push(scene.broker.syncLite({ ...request, action: 'replace', liteTopics }))
+          calls.push(scene.broker.lite.sync({ ...request, action: 'replace', liteTopics }))
           await anotherTurn()
         }
         await Promise.all(calls)

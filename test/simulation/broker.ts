@@ -107,7 +107,10 @@ class Simulation extends World {
     await this.#readDeadLetters()
     const keptSinceMs = this.clock.now() - this.settings.retentionMs + 5 * MINUTE
     for (const reader of readers) this.#model.judge(reader, keptSinceMs)
-    check(this.shell.usage().inflight === 0, `${this.shell.usage().inflight} deliveries are in flight with nobody`)
+    check(
+      this.shell.inspection.usage().inflight === 0,
+      `${this.shell.inspection.usage().inflight} deliveries are in flight with nobody`,
+    )
     await this.restart()
     await this.clock.advance(2 * MINUTE)
     await this.during(this.shell.close())
@@ -145,7 +148,7 @@ class Simulation extends World {
       bodyBytes: payload.length,
     }))
     this.behind(async () => {
-      const receipts = await this.shell.send({ topic, messages })
+      const receipts = await this.shell.producing.send({ topic, messages })
       if (life !== this.life) return
       receipts.forEach((receipt, i) => {
         sent[i]!.promised = true
@@ -162,7 +165,7 @@ class Simulation extends World {
     const autoRenew = this.oneIn(3)
     const aborted = new AbortController()
     this.behind(async () => {
-      const deliveries = await this.shell.receive(
+      const deliveries = await this.shell.consuming.receive(
         {
           ...reader,
           max: 1 + this.random.below(12),
@@ -191,7 +194,7 @@ class Simulation extends World {
     if (way < 85) {
       const { group, topic } = reader
       const { handle } = delivery
-      const changed = await this.shell.changeInvisible({
+      const changed = await this.shell.consuming.changeInvisible({
         group,
         topic,
         handle,
@@ -207,7 +210,7 @@ class Simulation extends World {
     if (way < 89) {
       this.#model.acknowledging(reader.group, delivery)
       const handle = this.oneIn(4) ? '' : delivery.handle
-      await this.shell.forwardToDeadLetter({ ...reader, handle, messageId: delivery.messageId, clientId })
+      await this.shell.consuming.forwardToDeadLetter({ ...reader, handle, messageId: delivery.messageId, clientId })
       if (life === this.life) this.#model.forwarded(reader.group, delivery)
       return
     }
@@ -218,7 +221,7 @@ class Simulation extends World {
     const life = this.life
     const incarnation = this.#model.incarnation(reader.topic)
     this.#model.acknowledging(reader.group, delivery)
-    const [answer] = await this.shell.ack({ ...reader, handles: [delivery.handle], clientId })
+    const [answer] = await this.shell.consuming.ack({ ...reader, handles: [delivery.handle], clientId })
     if (life === this.life && incarnation === this.#model.incarnation(reader.topic))
       this.#model.answered(reader.group, delivery, answer!.outcome, this.shell.now())
   }
@@ -233,7 +236,7 @@ class Simulation extends World {
     const [clientId] = this.#clients
     if (clientId === undefined) return
     this.#clients.delete(clientId)
-    this.shell.clientGone(clientId)
+    this.shell.consuming.clientGone(clientId)
   }
 
   async #receiveAll(reader: Reader): Promise<void> {
@@ -252,7 +255,7 @@ class Simulation extends World {
     }
     if (deliveries.length === 0) return
     const handles = deliveries.map((delivery) => delivery.handle)
-    const outcomes = await this.during(this.shell.ack({ ...reader, handles, clientId: 'finisher' }))
+    const outcomes = await this.during(this.shell.consuming.ack({ ...reader, handles, clientId: 'finisher' }))
     check(life === this.life, 'the finisher was interrupted')
     deliveries.forEach((delivery, i) => {
       check(outcomes[i]!.outcome === 'done', `${delivery.messageId} could not be acknowledged at once`)
@@ -264,7 +267,7 @@ class Simulation extends World {
   async #receivePatiently(request: ReceiveRequest): Promise<Delivery[]> {
     for (;;) {
       try {
-        return await this.during(this.shell.receive(request, new AbortController().signal))
+        return await this.during(this.shell.consuming.receive(request, new AbortController().signal))
       } catch (error) {
         if (!(error instanceof BrokerRefusal && error.code === 42900)) throw error
         await this.clock.advance(100)
@@ -274,14 +277,14 @@ class Simulation extends World {
 
   async #readDeadLetters(): Promise<void> {
     for (const [group, topic] of Object.entries(deadLetterTopics)) {
-      if (!this.shell.topic(topic)) continue
+      if (!this.shell.metadata.topic(topic)) continue
       for (;;) {
         const request = { group: 'auditor', topic, filter: null, max: 32, waitMs: 0, invisibleMs: HOUR }
         const deliveries = await this.#receivePatiently({ ...request, autoRenew: false, clientId: 'auditor' })
         if (deliveries.length === 0) break
         for (const delivery of deliveries) this.#model.deadLettered(group, delivery)
         const handles = deliveries.map((delivery) => delivery.handle)
-        await this.during(this.shell.ack({ group: 'auditor', topic, handles, clientId: 'auditor' }))
+        await this.during(this.shell.consuming.ack({ group: 'auditor', topic, handles, clientId: 'auditor' }))
       }
     }
   }
@@ -296,12 +299,12 @@ class Simulation extends World {
         const generation = ++this.#fleetingGeneration
         await this.during(
           way === 0
-            ? this.shell.removeGroup(consumerGroupId)
-            : this.shell.ensureGroups([{ ...this.#groupSpec(consumerGroupId), generation }]),
+            ? this.shell.administration.removeGroup(consumerGroupId)
+            : this.shell.administration.ensureGroups([{ ...this.#groupSpec(consumerGroupId), generation }]),
         )
         this.#mayUse = way === 1
       } else {
-        this.shell.useGroup(consumerGroupId)
+        this.shell.consuming.useGroup(consumerGroupId)
         check(this.#mayUse !== false, 'a client made a group anew that was deleted')
       }
     } catch (error) {
@@ -328,13 +331,13 @@ class Simulation extends World {
       ...this.#groupSpec(consumerGroupId),
       deadLetterTopic: topic.startsWith('%') ? null : topic,
     }))
-    await this.during(this.shell.ensureTopics(topics))
-    await this.during(this.shell.ensureGroups(groups))
+    await this.during(this.shell.administration.ensureTopics(topics))
+    await this.during(this.shell.administration.ensureGroups(groups))
     // A group reads from the first message of a young topic; once a message is lost to retention it would not.
     for (const reader of readers) {
       const request = { ...reader, max: 1, waitMs: 0, invisibleMs: 10_000, autoRenew: false, clientId: 'first' }
       const aborted = new AbortController()
-      const first = this.shell.receive(request, aborted.signal)
+      const first = this.shell.consuming.receive(request, aborted.signal)
       aborted.abort()
       await this.during(first).catch((error: unknown) => {
         if (!(error instanceof BrokerRefusal && error.code === 42900)) throw error
@@ -357,7 +360,7 @@ class Simulation extends World {
   async #recreatePassing(): Promise<void> {
     this.#model.topicRemoved('passing')
     try {
-      await this.during(this.shell.removeTopic('passing'))
+      await this.during(this.shell.administration.removeTopic('passing'))
     } catch (error) {
       if (!(error instanceof BrokerRefusal)) throw error
     }

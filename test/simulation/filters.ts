@@ -167,7 +167,7 @@ class FilterWorld extends World {
     for (const pull of this.#pulls)
       for (let queueId = 0; queueId < queues; queueId++) await this.#pullAll(pull, queueId)
     this.#judge()
-    check(this.shell.usage().inflight === 0, 'deliveries are in flight with nobody')
+    check(this.shell.inspection.usage().inflight === 0, 'deliveries are in flight with nobody')
     await this.restart()
     await this.during(this.shell.close())
     const { crashes, replaysCompared } = this
@@ -204,7 +204,7 @@ class FilterWorld extends World {
     for (const message of sent) this.#sent.set(message.id, message)
     const messages = sent.map(({ id, tag, payload }) => ({ messageId: id, tag, payload, bodyBytes: payload.length }))
     this.behind(async () => {
-      const receipts = await this.shell.send({ topic: TOPIC, messages })
+      const receipts = await this.shell.producing.send({ topic: TOPIC, messages })
       if (life !== this.life) return
       receipts.forEach((receipt, i) => {
         sent[i]!.place = receipt
@@ -219,7 +219,7 @@ class FilterWorld extends World {
     const { era } = reader
     const invisibleMs = 1_000 + this.random.below(20_000)
     this.behind(async () => {
-      const deliveries = await this.shell.receive(
+      const deliveries = await this.shell.consuming.receive(
         {
           group: reader.group,
           topic: TOPIC,
@@ -275,7 +275,7 @@ class FilterWorld extends World {
     try {
       reader.reset?.touched.add(message)
       const request = { group: reader.group, topic: TOPIC, handles: [delivery.handle], clientId: 'client-0' }
-      const [answer] = await this.shell.ack(request)
+      const [answer] = await this.shell.consuming.ack(request)
       if (!this.#asked.delete(asked)) return
       if (era === reader.era && answer!.outcome === 'done' && reader.of(message) === 'owed')
         reader.standing.set(message, 'done')
@@ -298,7 +298,7 @@ class FilterWorld extends World {
       const request = { group: pull.name, topic: TOPIC, queueId, offset, filter: pull.filter }
       const max = 1 + this.random.below(10)
       const waitMs = this.random.below(5_000)
-      const pulled = await this.shell.pull({ ...request, max, waitMs }, new AbortController().signal)
+      const pulled = await this.shell.offsets.pull({ ...request, max, waitMs }, new AbortController().signal)
       // Another pull of the same place may have been answered first; the reader keeps one of them.
       if (life === this.life && pull.at[queueId] === offset) this.#took(pull, queueId, offset, pulled)
     })
@@ -308,7 +308,7 @@ class FilterWorld extends World {
     pull: Pull,
     queueId: number,
     from: number,
-    { deliveries, nextOffset }: Awaited<ReturnType<BrokerShell['pull']>>,
+    { deliveries, nextOffset }: Awaited<ReturnType<BrokerShell['offsets']['pull']>>,
   ): void {
     let last = from - 1
     for (const { messageId, offset } of deliveries) {
@@ -334,7 +334,7 @@ class FilterWorld extends World {
     for (;;) {
       const offset = pull.at[queueId]!
       const request = { group: pull.name, topic: TOPIC, queueId, offset, filter: pull.filter, max: 32, waitMs: 0 }
-      const pulled = await this.during(this.shell.pull(request, new AbortController().signal))
+      const pulled = await this.during(this.shell.offsets.pull(request, new AbortController().signal))
       this.#took(pull, queueId, offset, pulled)
       if (pulled.nextOffset === offset) return
     }
@@ -363,7 +363,7 @@ class FilterWorld extends World {
     const { reset } = reader
     const life = this.life
     if (!reset) return
-    await this.shell.resetOffsets({
+    await this.shell.offsets.reset({
       resetId: reset.id,
       consumerGroupId: reader.group,
       topicName: TOPIC,
@@ -397,7 +397,7 @@ class FilterWorld extends World {
     if (!reset || reader.reset) return
     this.#count.repeated++
     this.behind(() =>
-      this.shell.resetOffsets({
+      this.shell.offsets.reset({
         resetId: reset.id,
         consumerGroupId: reader.group,
         topicName: TOPIC,
@@ -415,7 +415,7 @@ class FilterWorld extends World {
     if (deliveries.length === 0) return
     const handles = deliveries.map(({ handle }) => handle)
     const outcomes = await this.during(
-      this.shell.ack({ group: reader.group, topic: TOPIC, handles, clientId: 'finisher' }),
+      this.shell.consuming.ack({ group: reader.group, topic: TOPIC, handles, clientId: 'finisher' }),
     )
     outcomes.forEach(({ outcome }, i) => {
       check(outcome === 'done', `${deliveries[i]!.messageId} could not be acknowledged at once by ${reader.group}`)
@@ -425,7 +425,7 @@ class FilterWorld extends World {
 
   #receive(group: string, filter: Filter, waitMs: number): Promise<Delivery[]> {
     const request = { group, topic: TOPIC, filter, max: 32, waitMs, invisibleMs: 30_000, autoRenew: false }
-    return this.during(this.shell.receive({ ...request, clientId: 'finisher' }, new AbortController().signal))
+    return this.during(this.shell.consuming.receive({ ...request, clientId: 'finisher' }, new AbortController().signal))
   }
 
   // The machine ----------------------------------------------------------------------------------
@@ -437,7 +437,7 @@ class FilterWorld extends World {
 
   protected async prepare(): Promise<void> {
     const topic = { topicName: TOPIC, generation: 1, messageType: 'NORMAL' as const, maxSendTps: null }
-    await this.during(this.shell.ensureTopics([topic]))
+    await this.during(this.shell.administration.ensureTopics([topic]))
     const groups = this.#readers.map(({ group, orderly }) => ({
       consumerGroupId: group,
       generation: 1,
@@ -447,7 +447,7 @@ class FilterWorld extends World {
       deadLetterTopic: null,
       maxReceiveTps: null,
     }))
-    await this.during(this.shell.ensureGroups(groups))
+    await this.during(this.shell.administration.ensureGroups(groups))
     // Every group begins at the first message; from then on resets alone move it.
     if (this.life === 1) for (const { group } of this.#readers) await this.#receive(group, null, 0)
   }

@@ -127,7 +127,10 @@ class LiteSimulation extends World {
       this.#judgeReached(exclusive)
       this.#model.settle()
     }
-    check(this.shell.usage().inflight === 0, `${this.shell.usage().inflight} deliveries are in flight with nobody`)
+    check(
+      this.shell.inspection.usage().inflight === 0,
+      `${this.shell.inspection.usage().inflight} deliveries are in flight with nobody`,
+    )
     await this.#judgeExpired()
     await this.during(this.shell.close())
     const { deliveries, again, acknowledged, deadLetters } = this.#model
@@ -175,7 +178,7 @@ class LiteSimulation extends World {
       return { messageId: id, tag: null, payload, bodyBytes: payload.length, liteTopic }
     })
     this.behind(async () => {
-      const receipts = await this.shell.send({ topic: TOPIC, messages })
+      const receipts = await this.shell.producing.send({ topic: TOPIC, messages })
       if (life !== this.life) return
       receipts.forEach((receipt, i) => {
         sent[i]!.promised = true
@@ -219,14 +222,14 @@ class LiteSimulation extends World {
     const offset = reader === moving && asked.action === 'add' ? this.#place() : null
     const request = { group: reader.group, topic: TOPIC, clientId, version: null, ...asked, offset }
     this.#heardOf(reader, clientId, request)
-    this.behind(() => this.shell.syncLite(request))
+    this.behind(() => this.shell.lite.sync(request))
   }
 
   /** By an operator, of every lite topic at once. */
   #reset(): void {
     const toMs = this.oneIn(2) ? null : this.shell.now() - this.random.below(MINUTE)
     const resetId = `reset-${this.#version++}`
-    this.behind(() => this.shell.resetOffsets({ resetId, consumerGroupId: moving.group, topicName: TOPIC, toMs }))
+    this.behind(() => this.shell.offsets.reset({ resetId, consumerGroupId: moving.group, topicName: TOPIC, toMs }))
   }
 
   #place(): LiteOffset | null {
@@ -280,7 +283,7 @@ class LiteSimulation extends World {
 
   #leave(): void {
     const clientId = this.#client()
-    this.shell.clientGone(clientId)
+    this.shell.consuming.clientGone(clientId)
     for (const { group } of readers) this.#subscribed.delete(`${group} ${clientId}`)
   }
 
@@ -324,12 +327,12 @@ class LiteSimulation extends World {
   /** Null when nobody was there to hear the answer. */
   async #receive(
     reader: LiteReader,
-    request: Parameters<BrokerShell['receive']>[0],
+    request: Parameters<BrokerShell['consuming']['receive']>[0],
     signal: AbortSignal,
   ): Promise<Delivery[] | null> {
     const life = this.life
     const incarnation = this.#model.incarnation
-    const received = await this.shell.receive(request, signal)
+    const received = await this.shell.consuming.receive(request, signal)
     if (life !== this.life || signal.aborted || incarnation !== this.#model.incarnation) return null
     const at = this.shell.now()
     const deliveries = received.map((delivery) => ({
@@ -395,7 +398,7 @@ class LiteSimulation extends World {
     const story = this.#model.story(reader, delivery.messageId)
     const before = story.handle
     const request = { group: reader.group, topic: TOPIC, handle, invisibleMs, clientId, suspend }
-    const { outcome } = await this.shell.changeInvisible(request)
+    const { outcome } = await this.shell.consuming.changeInvisible(request)
     if (!suspend || outcome !== 'done' || before !== handle || life !== this.life) return
     this.#suspended++
     // It does not count, and neither does it when it is asked for after an acknowledgement.
@@ -408,7 +411,7 @@ class LiteSimulation extends World {
     this.#model.acknowledging(reader, delivery)
     const liteTopics = this.oneIn(2) ? [liteTopicOf(delivery)] : [null]
     const request = { group: reader.group, topic: TOPIC, handles: [delivery.handle], liteTopics, clientId }
-    const [answer] = await this.shell.ack(request)
+    const [answer] = await this.shell.consuming.ack(request)
     if (life === this.life && incarnation === this.#model.incarnation)
       this.#model.answered(reader, delivery, answer!.outcome)
   }
@@ -417,7 +420,7 @@ class LiteSimulation extends World {
     const life = this.life
     this.#model.acknowledging(reader, delivery)
     const { handle, messageId } = delivery
-    await this.shell.forwardToDeadLetter({ group: reader.group, topic: TOPIC, handle, messageId, clientId })
+    await this.shell.consuming.forwardToDeadLetter({ group: reader.group, topic: TOPIC, handle, messageId, clientId })
     if (life === this.life) this.#model.answered(reader, delivery, 'forwarded')
   }
 
@@ -426,7 +429,7 @@ class LiteSimulation extends World {
     const full = { action: 'replace', liteTopics: this.#names, version: ++this.#version } as const
     const request = { group: reader.group, topic: TOPIC, clientId, ...full, offset: null }
     this.#heardOf(reader, clientId, request)
-    await this.during(this.shell.syncLite(request))
+    await this.during(this.shell.lite.sync(request))
     const deliveries = await this.during(
       this.#receive(
         reader,
@@ -454,14 +457,14 @@ class LiteSimulation extends World {
     const topic = `%DLQ%${reader.group}`
     const where = { group: 'auditor', topic, clientId: 'auditor' }
     const request = { ...where, filter: null, max: 32, waitMs: 0, invisibleMs: HOUR, autoRenew: false }
-    while (this.shell.topic(topic)) {
-      const deliveries = await this.during(this.shell.receive(request, new AbortController().signal))
+    while (this.shell.metadata.topic(topic)) {
+      const deliveries = await this.during(this.shell.consuming.receive(request, new AbortController().signal))
       if (deliveries.length === 0) return
       // After a move of the offsets a message comes again that was in the dead letters.
       if (reader.orderly)
         for (const delivery of deliveries) this.#model.deadLettered(reader, delivery, this.#maxRetryTimes + 1)
       const handles = deliveries.map(({ handle }) => handle)
-      await this.during(this.shell.ack({ ...where, handles }))
+      await this.during(this.shell.consuming.ack({ ...where, handles }))
     }
   }
 
@@ -513,7 +516,7 @@ class LiteSimulation extends World {
 
   protected override opened(shell: BrokerShell): void {
     this.#subscribed = new Map()
-    shell.onLiteTopicLost(() => {
+    shell.lite.onTopicLost(() => {
       this.#evictions++
     })
   }
@@ -530,7 +533,7 @@ class LiteSimulation extends World {
   protected async prepare(): Promise<void> {
     const liteExpirationMs = this.#expirationMs
     const topic = { topicName: TOPIC, generation: 1, messageType: 'LITE' as const, maxSendTps: null, liteExpirationMs }
-    await this.during(this.shell.ensureTopics([topic]))
+    await this.during(this.shell.administration.ensureTopics([topic]))
     const groups = readers.map((reader) => ({
       consumerGroupId: reader.group,
       generation: 1,
@@ -541,14 +544,14 @@ class LiteSimulation extends World {
       maxReceiveTps: null,
       lite: { topicName: TOPIC, exclusive: reader.exclusive },
     }))
-    await this.during(this.shell.ensureGroups(groups))
+    await this.during(this.shell.administration.ensureGroups(groups))
   }
 
   async #recreate(): Promise<void> {
     this.#model.incarnation++
     this.#lines.clear()
     try {
-      await this.during(this.shell.removeTopic(TOPIC))
+      await this.during(this.shell.administration.removeTopic(TOPIC))
     } catch (error) {
       if (!(error instanceof BrokerRefusal)) throw error
     }

@@ -154,7 +154,7 @@ class Mixed extends World {
     else if (way < 135) this.#decide()
     else if (way < 140) this.#acknowledgeOld()
     else if (way < 146) this.#leave()
-    else if (way < 149) this.shell.clientAlive(this.#member().clientId)
+    else if (way < 149) this.shell.consuming.clientAlive(this.#member().clientId)
     else if (way < 154) this.#reset()
     else if (way < 162) await this.#changeGroup()
     else if (way < 165) this.#squeeze()
@@ -175,7 +175,7 @@ class Mixed extends World {
     // Not always: what a process has forgotten to do, the next one does.
     if (this.oneIn(2)) await this.#stopAndStart()
     else this.#recover()
-    this.shell.configure(this.settings)
+    this.shell.administration.configure(this.settings)
     // What was overdrawn before is paid back first, however much there is now.
     await this.pass(5 * MINUTE)
     for (const group of this.#groups) Object.assign(group, { maxReceiveTps: null })
@@ -187,7 +187,7 @@ class Mixed extends World {
     for (const group of this.#groups) await this.#readDeadLetters(group)
     for (const subscription of this.#subscriptions) await this.#judge(subscription)
     this.#model.settle()
-    const { inflight } = this.shell.usage()
+    const { inflight } = this.shell.inspection.usage()
     check(inflight === 0, `${inflight} deliveries are in flight with nobody`)
     await this.restart()
     await this.pass(Math.min(this.settings.retentionMs, limits.transactionLifeMs) + MINUTE)
@@ -222,7 +222,7 @@ class Mixed extends World {
     // Sometimes the answer is lost on the way.
     const heard = !this.oneIn(10)
     this.behind(async () => {
-      const receipts = await this.shell.send({
+      const receipts = await this.shell.producing.send({
         topic,
         messages: sent.map(({ outgoing }) => outgoing),
         clientId: 'producer',
@@ -295,7 +295,7 @@ class Mixed extends World {
     if (message.recall === 'no') message.recall = 'asked'
     this.behind(async () => {
       try {
-        await this.shell.recall({ topic: message.topic, handle: message.recallHandle! })
+        await this.shell.producing.recall({ topic: message.topic, handle: message.recallHandle! })
       } catch (error) {
         // It was too late, and is late for ever: that no earlier recall had its effect is not known.
         if (error instanceof BrokerRefusal && error.code === 40401)
@@ -329,7 +329,7 @@ class Mixed extends World {
     message.asked.add(resolution)
     const at = this.shell.now()
     this.behind(async () => {
-      const answer = await this.shell.endTransaction({ topic, transactionId: transactionId!, resolution })
+      const answer = await this.shell.transactions.end({ topic, transactionId: transactionId!, resolution })
       if (life !== this.life || this.oneIn(10)) return
       if (answer.outcome === 'committed') {
         check(resolution === 'commit', `${message.id} was to end by ${resolution}, and was committed`)
@@ -394,7 +394,7 @@ class Mixed extends World {
   /** Nothing when nobody was there to hear the answer. */
   async #receive(
     subscription: Subscription,
-    request: Omit<Parameters<World['shell']['receive']>[0], 'group' | 'topic' | 'filter'>,
+    request: Omit<Parameters<World['shell']['consuming']['receive']>[0], 'group' | 'topic' | 'filter'>,
     signal: AbortSignal,
   ): Promise<Delivery[]> {
     const { life } = this
@@ -406,7 +406,7 @@ class Mixed extends World {
     this.#asking.set(subscription, (this.#asking.get(subscription) ?? 0) + 1)
     let deliveries: Delivery[]
     try {
-      deliveries = await this.shell.receive({ group, topic, filter, ...request }, signal)
+      deliveries = await this.shell.consuming.receive({ group, topic, filter, ...request }, signal)
     } catch (error) {
       // What was taken for it could not be read, so it comes again.
       if (epoch === subscription.epoch) this.#model.failed(subscription)
@@ -488,11 +488,11 @@ class Mixed extends World {
     // Dead letters that could not be read are left to whoever still holds them.
     const at = this.#freeSince < this.clock.monotonic() ? this.shell.now() : 0
     const ended = this.#model.acknowledging(subscription, delivery, at)
-    const [answer] = await this.shell.ack(request)
+    const [answer] = await this.shell.consuming.ack(request)
     if (life !== this.life || epoch !== subscription.epoch) return
     this.#model.answered(subscription, delivery, { outcome: answer!.outcome, ended, at: this.shell.now() })
     if (answer!.outcome !== 'done' || !this.oneIn(8)) return
-    const [again] = await this.shell.ack(request)
+    const [again] = await this.shell.consuming.ack(request)
     if (life === this.life && epoch === subscription.epoch && subscription.order === 'never')
       check(
         again!.outcome === 'done',
@@ -506,7 +506,7 @@ class Mixed extends World {
     const { handle } = delivery
     const invisibleMs = this.random.below(30 * SECOND)
     this.#model.changed(subscription, delivery, Number.POSITIVE_INFINITY)
-    const { outcome } = await this.shell.changeInvisible({ group, topic, handle, invisibleMs, clientId })
+    const { outcome } = await this.shell.consuming.changeInvisible({ group, topic, handle, invisibleMs, clientId })
     if (life !== this.life || epoch !== subscription.epoch || outcome !== 'done') return
     this.#model.changed(subscription, delivery, this.shell.now() + invisibleMs)
   }
@@ -517,7 +517,7 @@ class Mixed extends World {
     const { messageId } = delivery
     const ended = this.#model.acknowledging(subscription, delivery, 0)
     const handle = this.oneIn(4) ? '' : delivery.handle
-    await this.shell.forwardToDeadLetter({ group, topic, handle, messageId, clientId })
+    await this.shell.consuming.forwardToDeadLetter({ group, topic, handle, messageId, clientId })
     if (life === this.life && epoch === subscription.epoch)
       this.#model.answered(subscription, delivery, { outcome: 'forwarded', ended, at: 0 })
   }
@@ -543,7 +543,7 @@ class Mixed extends World {
     member.alive = false
     for (const poll of member.polls) poll.abort()
     this.#members.delete(member.clientId)
-    if (this.oneIn(2)) this.shell.clientGone(member.clientId)
+    if (this.oneIn(2)) this.shell.consuming.clientGone(member.clientId)
   }
 
   #pull(): void {
@@ -553,14 +553,14 @@ class Mixed extends World {
     const queueId = this.random.below(limits.queuesPerTopic)
     const since = this.#model.incarnation(topic)
     this.behind(async () => {
-      const begin = await this.shell.queryOffset({ topic, queueId, at: 'beginning' })
-      const end = await this.shell.queryOffset({ topic, queueId, at: 'end' })
+      const begin = await this.shell.offsets.query({ topic, queueId, at: 'beginning' })
+      const end = await this.shell.offsets.query({ topic, queueId, at: 'end' })
       check(begin <= end, `queue ${queueId} of ${topic} begins at ${begin} and ends at ${end}`)
       const offset = this.oneIn(2) ? end : begin + this.random.below(end - begin + 1)
       const max = 1 + this.random.below(20)
       const began = this.clock.monotonic()
       const request = { group: 'puller', topic, queueId, offset, filter, max, waitMs: this.random.below(20 * SECOND) }
-      const { deliveries, nextOffset } = await this.shell.pull(request, new AbortController().signal)
+      const { deliveries, nextOffset } = await this.shell.offsets.pull(request, new AbortController().signal)
       if (life !== this.life) return
       this.#pulled(topic, since, { filter, offset, nextOffset }, deliveries)
       const now = this.clock.monotonic()
@@ -611,8 +611,8 @@ class Mixed extends World {
     )
     const resetId = `reset-${this.#counts.resets}`
     this.behind(async () => {
-      await this.shell.resetOffsets({ resetId, consumerGroupId: group, topicName: topic, toMs })
-      if (this.oneIn(3)) await this.shell.resetOffsets({ resetId, consumerGroupId: group, topicName: topic, toMs })
+      await this.shell.offsets.reset({ resetId, consumerGroupId: group, topicName: topic, toMs })
+      if (this.oneIn(3)) await this.shell.offsets.reset({ resetId, consumerGroupId: group, topicName: topic, toMs })
       if (life !== this.life || epoch !== subscription.epoch) return
       this.#model.wasReset(subscription, messages, (message) => {
         // What came into its queue later is above the end, and younger than any time asked for.
@@ -638,7 +638,7 @@ class Mixed extends World {
     const { epoch } = subscription
     const lay = new Set(messages.filter(({ place }) => place !== null))
     this.behind(async () => {
-      await this.shell.updateOffset({ group, topic, queueId, offset })
+      await this.shell.offsets.update({ group, topic, queueId, offset })
       if (life !== this.life || epoch !== subscription.epoch) return
       this.#model.wasReset(subscription, messages, (message) => (lay.has(message) ? message.offset >= offset : null))
     })
@@ -664,9 +664,13 @@ class Mixed extends World {
   /** The instance is given less for some seconds. */
   #squeeze(): void {
     const { life, settings } = this
-    this.shell.configure({ ...settings, sendTps: 5 + this.random.below(30), receiveTps: 5 + this.random.below(30) })
+    this.shell.administration.configure({
+      ...settings,
+      sendTps: 5 + this.random.below(30),
+      receiveTps: 5 + this.random.below(30),
+    })
     this.#ailing(this.random.below(15 * SECOND), () => {
-      if (life === this.life) this.shell.configure(this.settings)
+      if (life === this.life) this.shell.administration.configure(this.settings)
     })
   }
 
@@ -674,7 +678,7 @@ class Mixed extends World {
     this.#keptSince()
     const retentionMs = this.settings.retentionMs < HOUR ? 1_000 * HOUR : 10 * MINUTE
     this.settings = { ...this.settings, retentionMs }
-    this.shell.configure(this.settings)
+    this.shell.administration.configure(this.settings)
   }
 
   /** What was stored before may be gone. */
@@ -686,7 +690,7 @@ class Mixed extends World {
   async #recreate(): Promise<void> {
     if (!this.#topics.includes('passing')) return
     this.#model.topicRemoved('passing', this.#subscriptions)
-    await this.during(this.shell.removeTopic('passing')).catch(refusal)
+    await this.during(this.shell.administration.removeTopic('passing')).catch(refusal)
     await this.#ensure('passing').catch(refusal)
   }
 
@@ -781,7 +785,7 @@ class Mixed extends World {
       messageType: topics[topicName] ?? 'NORMAL',
       maxSendTps: null,
     }))
-    await this.during(this.shell.ensureTopics(specs))
+    await this.during(this.shell.administration.ensureTopics(specs))
     const subscriptions = this.#subscriptions.filter(({ topic }) => names.includes(topic))
     await this.during(Promise.all(subscriptions.map((subscription) => this.#subscribe(subscription))))
   }
@@ -789,13 +793,13 @@ class Mixed extends World {
   async #subscribe({ group, topic, filter }: Subscription): Promise<void> {
     const request = { group, topic, filter, max: 1, waitMs: 0, invisibleMs: SECOND, autoRenew: false }
     const aborted = new AbortController()
-    const first = this.shell.receive({ ...request, clientId: 'first' }, aborted.signal)
+    const first = this.shell.consuming.receive({ ...request, clientId: 'first' }, aborted.signal)
     aborted.abort()
     await first.catch(refusal)
   }
 
   #ensureGroups(): Promise<void> {
-    return this.shell.ensureGroups(
+    return this.shell.administration.ensureGroups(
       this.#groups.map(({ name, orderly, maxRetryTimes, intervalSeconds, maxReceiveTps, deadLettered }) => ({
         consumerGroupId: name,
         generation: this.#generation,
@@ -819,7 +823,7 @@ class Mixed extends World {
       check(rounds < 200, 'the broker still delivers after two hundred rounds of acknowledging everything')
       const before = this.#model.deliveries
       for (const subscription of this.#subscriptions) while (await this.#finishOff(subscription));
-      const still = this.#model.deliveries === before && this.shell.usage().timed === 0
+      const still = this.#model.deliveries === before && this.shell.inspection.usage().timed === 0
       quiet = still ? quiet + 1 : 0
       await this.pass(2 * MINUTE)
     }
@@ -834,7 +838,7 @@ class Mixed extends World {
     const ended = deliveries.map((delivery) => this.#model.acknowledging(subscription, delivery, at))
     const handles = deliveries.map(({ handle }) => handle)
     const { group, topic } = subscription
-    const answers = await this.during(this.shell.ack({ group, topic, handles, clientId }))
+    const answers = await this.during(this.shell.consuming.ack({ group, topic, handles, clientId }))
     deliveries.forEach((delivery, i) => {
       const { outcome } = answers[i]!
       check(outcome === 'done', `${delivery.messageId} could not be acknowledged at once`)
@@ -859,7 +863,7 @@ class Mixed extends World {
       [`%DLQ%${name}`, limits.queuesPerDeadLetterTopic],
       [graveyardOf(name), limits.queuesPerTopic],
     ] as const)
-      for (let queueId = 0; queueId < queues && this.shell.topic(topic); queueId++)
+      for (let queueId = 0; queueId < queues && this.shell.metadata.topic(topic); queueId++)
         await this.#readQueue(topic, queueId, (deliveries) => {
           for (const delivery of deliveries) {
             const from = delivery.deadLetterOf?.topicName
@@ -876,11 +880,11 @@ class Mixed extends World {
     read: (deliveries: readonly Delivery[], between: { offset: number; nextOffset: number }) => void,
   ): Promise<void> {
     const signal = new AbortController().signal
-    const end = await this.during(this.shell.queryOffset({ topic, queueId, at: 'end' }))
-    let offset = await this.during(this.shell.queryOffset({ topic, queueId, at: 'beginning' }))
+    const end = await this.during(this.shell.offsets.query({ topic, queueId, at: 'end' }))
+    let offset = await this.during(this.shell.offsets.query({ topic, queueId, at: 'beginning' }))
     while (offset < end) {
       const request = { group: 'auditor', topic, queueId, offset, filter: null, max: 1_000, waitMs: 0 }
-      const { deliveries, nextOffset } = await this.during(this.shell.pull(request, signal))
+      const { deliveries, nextOffset } = await this.during(this.shell.offsets.pull(request, signal))
       read(deliveries, { offset, nextOffset })
       check(nextOffset > offset, `a pull of queue ${queueId} of ${topic} from ${offset} to ${end} does not get on`)
       offset = nextOffset
@@ -891,8 +895,8 @@ class Mixed extends World {
     this.#model.judge(subscription)
     const { group, topic } = subscription
     for (let queueId = 0; queueId < limits.queuesPerTopic; queueId++) {
-      const end = await this.shell.queryOffset({ topic, queueId, at: 'end' })
-      const committed = this.shell.committedOffset({ group, topic, queueId })
+      const end = await this.shell.offsets.query({ topic, queueId, at: 'end' })
+      const committed = this.shell.offsets.committed({ group, topic, queueId })
       check(
         committed === end,
         `${group} stands at ${committed} of ${end} in queue ${queueId} of ${topic}, with nothing left`,

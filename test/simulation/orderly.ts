@@ -62,7 +62,7 @@ class OrderSimulation extends World {
     const way = this.random.below(100)
     if (way < 35) this.#produce()
     else if (way < 80) this.#consume()
-    else if (way < 84) this.shell.clientGone(this.#client())
+    else if (way < 84) this.shell.consuming.clientGone(this.#client())
     else if (way < 86) await this.checkpoint(() => this.#produce())
     else if (way < 87) await this.#recreate()
     else if (way < 89) await this.#turn()
@@ -90,7 +90,10 @@ class OrderSimulation extends World {
       for (const reader of readers) this.#model.judge(reader)
       this.#model.settle()
     }
-    check(this.shell.usage().inflight === 0, `${this.shell.usage().inflight} deliveries are in flight with nobody`)
+    check(
+      this.shell.inspection.usage().inflight === 0,
+      `${this.shell.inspection.usage().inflight} deliveries are in flight with nobody`,
+    )
     await this.during(this.shell.close())
     const { deliveries, again, acknowledged, deadLetters } = this.#model
     return {
@@ -123,7 +126,7 @@ class OrderSimulation extends World {
       return { messageId: id, tag, payload, bodyBytes: payload.length, messageGroup }
     })
     this.behind(async () => {
-      const receipts = await this.shell.send({ topic: TOPIC, messages })
+      const receipts = await this.shell.producing.send({ topic: TOPIC, messages })
       if (life !== this.life) return
       receipts.forEach((receipt, i) => {
         sent[i]!.promised = true
@@ -178,12 +181,12 @@ class OrderSimulation extends World {
   /** Null when nobody was there to hear the answer. */
   async #receive(
     reader: OrderReader,
-    request: Parameters<BrokerShell['receive']>[0],
+    request: Parameters<BrokerShell['consuming']['receive']>[0],
     signal: AbortSignal,
   ): Promise<Delivery[] | null> {
     const life = this.life
     const incarnation = this.#model.incarnation
-    const deliveries = await this.shell.receive(request, signal)
+    const deliveries = await this.shell.consuming.receive(request, signal)
     if (life !== this.life || signal.aborted || incarnation !== this.#model.incarnation) return null
     this.#model.delivered(reader, deliveries, this.#maxRetryTimes + 1, this.shell.now())
     return deliveries
@@ -201,7 +204,7 @@ class OrderSimulation extends World {
       else if (way < 75) {
         const { handle } = delivery
         const invisibleMs = this.random.below(20 * SECOND)
-        await this.shell.changeInvisible({ group: reader.group, topic: TOPIC, handle, invisibleMs, clientId })
+        await this.shell.consuming.changeInvisible({ group: reader.group, topic: TOPIC, handle, invisibleMs, clientId })
       } else if (way < 82) await this.#forward(reader, delivery, clientId)
       else if (way < 90) return
     }
@@ -212,7 +215,7 @@ class OrderSimulation extends World {
     const incarnation = this.#model.incarnation
     this.#model.acknowledging(reader, delivery)
     const request = { group: reader.group, topic: TOPIC, handles: [delivery.handle], clientId }
-    const [answer] = await this.shell.ack(request)
+    const [answer] = await this.shell.consuming.ack(request)
     if (life === this.life && incarnation === this.#model.incarnation)
       this.#model.answered(reader, delivery, answer!.outcome)
   }
@@ -227,7 +230,7 @@ class OrderSimulation extends World {
     const life = this.life
     this.#model.acknowledging(reader, delivery)
     const { handle, messageId } = delivery
-    await this.shell.forwardToDeadLetter({ group: reader.group, topic: TOPIC, handle, messageId, clientId })
+    await this.shell.consuming.forwardToDeadLetter({ group: reader.group, topic: TOPIC, handle, messageId, clientId })
     if (life === this.life) this.#model.answered(reader, delivery, 'forwarded')
   }
 
@@ -258,12 +261,12 @@ class OrderSimulation extends World {
     const topic = `%DLQ%${reader.group}`
     const where = { group: 'auditor', topic, clientId: 'auditor' }
     const request = { ...where, filter: null, max: 32, waitMs: 0, invisibleMs: HOUR, autoRenew: false }
-    while (this.shell.topic(topic)) {
-      const deliveries = await this.during(this.shell.receive(request, new AbortController().signal))
+    while (this.shell.metadata.topic(topic)) {
+      const deliveries = await this.during(this.shell.consuming.receive(request, new AbortController().signal))
       if (deliveries.length === 0) return
       for (const delivery of deliveries) this.#model.deadLettered(reader, delivery, this.#maxRetryTimes + 1)
       const handles = deliveries.map(({ handle }) => handle)
-      await this.during(this.shell.ack({ ...where, handles }))
+      await this.during(this.shell.consuming.ack({ ...where, handles }))
     }
   }
 
@@ -279,12 +282,12 @@ class OrderSimulation extends World {
 
   protected async prepare(): Promise<void> {
     const topic = { topicName: TOPIC, generation: 1, messageType: 'FIFO' as const, maxSendTps: null }
-    await this.during(this.shell.ensureTopics([topic]))
+    await this.during(this.shell.administration.ensureTopics([topic]))
     await this.#ensureGroups()
     for (const { group, filter } of readers) {
       const aborted = new AbortController()
       const request = { group, filter, topic: TOPIC, max: 1, waitMs: 0, invisibleMs: SECOND, autoRenew: false }
-      const first = this.shell.receive({ ...request, clientId: 'first' }, aborted.signal)
+      const first = this.shell.consuming.receive({ ...request, clientId: 'first' }, aborted.signal)
       aborted.abort()
       await this.during(first)
     }
@@ -300,7 +303,7 @@ class OrderSimulation extends World {
       deadLetterTopic: null,
       maxReceiveTps: null,
     }))
-    return this.during(this.shell.ensureGroups(groups))
+    return this.during(this.shell.administration.ensureGroups(groups))
   }
 
   async #turn(): Promise<void> {
@@ -312,7 +315,7 @@ class OrderSimulation extends World {
   async #recreate(): Promise<void> {
     this.#model.incarnation++
     try {
-      await this.during(this.shell.removeTopic(TOPIC))
+      await this.during(this.shell.administration.removeTopic(TOPIC))
     } catch (error) {
       if (!(error instanceof BrokerRefusal)) throw error
     }

@@ -61,7 +61,7 @@ class Purchases extends World {
   async finish(): Promise<PurchasesOutcome> {
     await this.#look()
     await this.pass(retentionMs + retentionMs / 8 + HOUR)
-    const { messages, storedBytes } = this.shell.usage()
+    const { messages, storedBytes } = this.shell.inspection.usage()
     check(messages === 0, `${messages} messages are still there long after their retention`)
     check(storedBytes <= 2 * this.segmentBytes, `${storedBytes} bytes are held for no message`)
     await this.during(this.shell.close())
@@ -75,7 +75,7 @@ class Purchases extends World {
   }
 
   protected async prepare(): Promise<void> {
-    await this.during(this.shell.ensureTopics([topic]))
+    await this.during(this.shell.administration.ensureTopics([topic]))
   }
 
   #make(): Sent {
@@ -91,25 +91,25 @@ class Purchases extends World {
   async #send(): Promise<void> {
     const batch = Array.from({ length: 1 + this.random.below(20) }, () => this.#make())
     const messages = batch.map((message) => this.#outgoing(message))
-    const receipts = await this.during(this.shell.send({ topic: 'topic', messages }))
+    const receipts = await this.during(this.shell.producing.send({ topic: 'topic', messages }))
     for (const [i, { storeTimeMs }] of receipts.entries()) Object.assign(batch[i]!, { storeTimeMs, promised: true })
   }
 
   /** Nobody hears whether this one was stored. */
   async #sendUnheard(): Promise<void> {
-    this.shell.send({ topic: 'topic', messages: [this.#outgoing(this.#make())] }).catch(() => {})
+    this.shell.producing.send({ topic: 'topic', messages: [this.#outgoing(this.#make())] }).catch(() => {})
     await this.clock.advance(this.random.below(3))
   }
 
   async #consume(): Promise<void> {
     const where = { group: 'group', topic: 'topic', clientId: 'c' }
     const request = { ...where, filter: null, max: 10, waitMs: 0, invisibleMs: 60_000, autoRenew: false }
-    const deliveries = await this.during(this.shell.receive(request, new AbortController().signal))
+    const deliveries = await this.during(this.shell.consuming.receive(request, new AbortController().signal))
     for (const { messageId, handle } of deliveries) {
       if (this.oneIn(3)) continue
       const message = this.#sent.get(messageId)!
       message.acknowledged = 'perhaps'
-      const [outcome] = await this.during(this.shell.ack({ ...where, handles: [handle] }))
+      const [outcome] = await this.during(this.shell.consuming.ack({ ...where, handles: [handle] }))
       if (outcome?.outcome === 'done') message.acknowledged = 'yes'
     }
   }
@@ -120,7 +120,7 @@ class Purchases extends World {
     const limit = 1 + this.random.below(40)
     const range = { topic: 'topic', fromMs: at - retentionMs, untilMs: at, skip: 0, limit }
     for (let after: readonly number[] | null = null; ; ) {
-      const page: BrowsePage = (await this.during(this.shell.browse({ ...range, after })))!
+      const page: BrowsePage = (await this.during(this.shell.inspection.browse({ ...range, after })))!
       all.push(...page.messages)
       if (page.next === null) break
       after = page.next
@@ -143,10 +143,10 @@ class Purchases extends World {
   async #judgeHistory(one: StoredMessage): Promise<void> {
     const { messageId } = one
     const found = (await this.during(
-      this.shell.findMessage({ topic: 'topic', messageId, fromMs: 0, untilMs: Number.MAX_SAFE_INTEGER }),
+      this.shell.inspection.findMessage({ topic: 'topic', messageId, fromMs: 0, untilMs: Number.MAX_SAFE_INTEGER }),
     ))!
     check(found.message.position === one.position, `${messageId} is found by its id elsewhere than by time`)
-    const history = await this.during(this.shell.historyOf('topic', found))
+    const history = await this.during(this.shell.inspection.historyOf('topic', found))
     const says = history.some(({ what }) => what === 'acknowledged')
     const { acknowledged: truth } = this.#sent.get(one.messageId)!
     check(!(says && truth === 'no'), `the history of ${one.messageId} says it was acknowledged, and nobody did`)

@@ -95,8 +95,8 @@ class TimedSimulation extends World {
 
   async finish(): Promise<TimerOutcome> {
     await this.restart()
-    for (let rounds = 0; this.shell.usage().timed > 0; rounds++) {
-      check(rounds < 1_000, `${this.shell.usage().timed} messages still wait after all their times`)
+    for (let rounds = 0; this.shell.inspection.usage().timed > 0; rounds++) {
+      check(rounds < 1_000, `${this.shell.inspection.usage().timed} messages still wait after all their times`)
       const wait = this.shell.state.timers.earliest - this.clock.now()
       if (wait > 0) this.#jump(Math.min(wait, MINUTE))
       await this.pass(2 * SECOND)
@@ -105,7 +105,10 @@ class TimedSimulation extends World {
     this.#careless = false
     await this.pass(2 * MINUTE)
     for (const message of this.#messages.values()) this.#judge(message)
-    check(this.shell.usage().inflight === 0, `${this.shell.usage().inflight} deliveries are in flight with nobody`)
+    check(
+      this.shell.inspection.usage().inflight === 0,
+      `${this.shell.inspection.usage().inflight} deliveries are in flight with nobody`,
+    )
     this.life++
     await this.during(this.shell.close())
     const { crashes, replaysCompared } = this
@@ -151,7 +154,7 @@ class TimedSimulation extends World {
       return { messageId: id, tag: null, payload, bodyBytes: payload.length, deliverAtMs }
     })
     this.behind(async () => {
-      const receipts = await this.shell.send({ topic, messages: outgoing })
+      const receipts = await this.shell.producing.send({ topic, messages: outgoing })
       if (life !== this.life) return
       receipts.forEach((receipt, i) => {
         sent[i]!.promised = true
@@ -196,7 +199,7 @@ class TimedSimulation extends World {
     const before = message.recall
     if (before === 'no') message.recall = 'asked'
     try {
-      const { messageId } = await this.shell.recall({ topic: message.topic, handle: message.handle! })
+      const { messageId } = await this.shell.producing.recall({ topic: message.topic, handle: message.handle! })
       check(messageId === message.id, `recalling ${message.id} answered ${messageId}`)
       if (life !== this.life || message.incarnation !== this.#incarnation(message.topic)) return
       check(message.place === null, `${message.id} was delivered, and its recall confirmed`)
@@ -226,7 +229,7 @@ class TimedSimulation extends World {
     ]
     for (const request of requests)
       this.behind(async () => {
-        const answer = await this.shell.recall(request)
+        const answer = await this.shell.producing.recall(request)
         check(false, `a recall by a foreign handle was answered with ${answer.messageId}`)
       })
   }
@@ -236,7 +239,7 @@ class TimedSimulation extends World {
     const life = this.life
     while (life === this.life) {
       const incarnation = this.#incarnation(topic)
-      const deliveries = await this.shell
+      const deliveries = await this.shell.consuming
         .receive(
           {
             group: GROUP,
@@ -270,7 +273,7 @@ class TimedSimulation extends World {
   async #acknowledge(topic: string, deliveries: readonly Delivery[]): Promise<void> {
     const life = this.life
     const handles = deliveries.map(({ handle }) => handle)
-    const outcomes = await this.shell
+    const outcomes = await this.shell.consuming
       .ack({ group: GROUP, topic, handles, clientId: 'consumer' })
       .catch((error: unknown) => {
         if (error instanceof BrokerRefusal) return []
@@ -333,12 +336,12 @@ class TimedSimulation extends World {
       messageType: 'DELAY' as const,
       maxSendTps: null,
     }))
-    await this.during(this.shell.ensureTopics(topics))
+    await this.during(this.shell.administration.ensureTopics(topics))
     // From here on the group reads them: a group that comes later would not see what was there before.
     for (const topic of topicNames) {
       const request = { group: GROUP, topic, filter: null, max: 1, waitMs: 0, invisibleMs: SECOND }
       const aborted = new AbortController()
-      const first = this.shell.receive({ ...request, autoRenew: false, clientId: 'first' }, aborted.signal)
+      const first = this.shell.consuming.receive({ ...request, autoRenew: false, clientId: 'first' }, aborted.signal)
       aborted.abort()
       await this.during(first)
     }
@@ -367,7 +370,7 @@ class TimedSimulation extends World {
   async #recreatePassing(): Promise<void> {
     this.#incarnations.set('passing', this.#incarnation('passing') + 1)
     try {
-      await this.during(this.shell.removeTopic('passing'))
+      await this.during(this.shell.administration.removeTopic('passing'))
       await this.prepare()
     } catch (error) {
       if (!(error instanceof BrokerRefusal)) throw error

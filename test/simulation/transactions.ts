@@ -291,7 +291,7 @@ class Simulation extends World {
     }))
     const sentMs = this.clock.monotonic()
     this.behind(async () => {
-      const receipts = await this.shell.send({ topic, messages, clientId: 'producer' })
+      const receipts = await this.shell.producing.send({ topic, messages, clientId: 'producer' })
       // The reply was lost: the producer never hears the ids, unless it is asked.
       if (life !== this.life || this.oneIn(8)) return
       receipts.forEach((receipt, i) => {
@@ -320,7 +320,7 @@ class Simulation extends World {
     this.behind(
       async () => {
         const { topic, transactionId } = story
-        const answer = await this.shell.endTransaction({ topic, transactionId: transactionId!, resolution })
+        const answer = await this.shell.transactions.end({ topic, transactionId: transactionId!, resolution })
         if (life !== this.life || this.oneIn(8)) return
         this.#model.wasEnded(story, resolution, answer, this.shell.now())
       },
@@ -335,7 +335,7 @@ class Simulation extends World {
 
   #producerConnected(): void {
     this.#aliveMs = this.clock.monotonic()
-    this.shell.producerConnected([...topics])
+    this.shell.transactions.producerConnected([...topics])
   }
 
   #wasAsked(orphan: Orphan): void {
@@ -369,7 +369,7 @@ class Simulation extends World {
       for (const delivery of deliveries) this.#model.wasDelivered(delivery, since)
       if (this.oneIn(3)) return
       const handles = deliveries.map(({ handle }) => handle)
-      if (handles.length > 0) await this.shell.ack({ group: 'group', topic, handles, clientId: 'consumer' })
+      if (handles.length > 0) await this.shell.consuming.ack({ group: 'group', topic, handles, clientId: 'consumer' })
     })
   }
 
@@ -381,20 +381,23 @@ class Simulation extends World {
         if (deliveries.length === 0) break
         for (const delivery of deliveries) this.#model.wasDelivered(delivery, this.#model.incarnation(topic))
         const handles = deliveries.map(({ handle }) => handle)
-        await this.during(this.shell.ack({ group: 'group', topic, handles, clientId: 'consumer' }))
+        await this.during(this.shell.consuming.ack({ group: 'group', topic, handles, clientId: 'consumer' }))
       }
   }
 
   #take(topic: string, waitMs: number): Promise<Delivery[]> {
     const request = { group: 'group', topic, filter: null, max: 32, waitMs, invisibleMs: 30 * SECOND }
-    return this.shell.receive({ ...request, autoRenew: false, clientId: 'consumer' }, new AbortController().signal)
+    return this.shell.consuming.receive(
+      { ...request, autoRenew: false, clientId: 'consumer' },
+      new AbortController().signal,
+    )
   }
 
   /** Whatever a producer says now, the transaction has ended, and the broker knows the id as long as the topic lives. */
   async #judgeEnd(story: Story): Promise<void> {
     if (story.transactionId === null || !this.#model.current(story)) return
     const { topic, transactionId, messageId } = story
-    const answer = await this.during(this.shell.endTransaction({ topic, transactionId, resolution: 'commit' }))
+    const answer = await this.during(this.shell.transactions.end({ topic, transactionId, resolution: 'commit' }))
     check(answer.outcome === 'ended', `${messageId} was still ${answer.outcome} at the end`)
     this.#model.wasEnded(story, 'commit', answer, this.shell.now())
   }
@@ -404,7 +407,7 @@ class Simulation extends World {
   protected override opened(shell: BrokerShell): void {
     const { life } = this
     this.#model.brokerEnded(this.clock.monotonic())
-    shell.setTransactionChecker({
+    shell.transactions.setTransactionChecker({
       canAsk: () => this.#producers > 0,
       ask: async (orphan) => {
         if (life !== this.life) return
@@ -424,7 +427,7 @@ class Simulation extends World {
       messageType: 'TRANSACTION' as const,
       maxSendTps: null,
     }))
-    await this.during(this.shell.ensureTopics(specs))
+    await this.during(this.shell.administration.ensureTopics(specs))
     for (const topic of topics) await this.during(this.#take(topic, 0)).then((found) => this.#giveBack(topic, found))
   }
 
@@ -432,7 +435,8 @@ class Simulation extends World {
   async #giveBack(topic: string, deliveries: readonly Delivery[]): Promise<void> {
     for (const delivery of deliveries) this.#model.wasDelivered(delivery, this.#model.incarnation(topic))
     const handles = deliveries.map(({ handle }) => handle)
-    if (handles.length > 0) await this.during(this.shell.ack({ group: 'group', topic, handles, clientId: 'consumer' }))
+    if (handles.length > 0)
+      await this.during(this.shell.consuming.ack({ group: 'group', topic, handles, clientId: 'consumer' }))
   }
 
   protected override started(): void {
@@ -446,7 +450,7 @@ class Simulation extends World {
 
   async #recreatePassing(): Promise<void> {
     this.#model.topicRemoved('passing')
-    await this.during(this.shell.removeTopic('passing'))
+    await this.during(this.shell.administration.removeTopic('passing'))
     await this.prepare()
   }
 

@@ -78,11 +78,11 @@ export class Conversation {
       segmentBytes: 64 * 1_024,
       report: (error) => void this.#asked.push(`reported: ${(error as Error).message}`),
     })
-    this.#broker.setTransactionChecker({
+    this.#broker.transactions.setTransactionChecker({
       canAsk: () => true,
       ask: async ({ messageId }) => void this.#asked.push(`the producer is asked about ${this.#bodyOf(messageId)}`),
     })
-    this.#broker.onLiteTopicLost((clientId, liteTopic) =>
+    this.#broker.lite.onTopicLost((clientId, liteTopic) =>
       this.#asked.push(`${clientId} is told that it lost ${liteTopic}`),
     )
     this.#seenTo = this.#broker.log.end
@@ -108,10 +108,10 @@ export class Conversation {
     const [one = '', two = '', ...more] = words
     switch (verb) {
       case 'topic':
-        await this.#broker.ensureTopics([topicSpec(one, options)])
+        await this.#broker.administration.ensureTopics([topicSpec(one, options)])
         return []
       case 'group':
-        await this.#broker.ensureGroups([groupSpec(one, options, words)])
+        await this.#broker.administration.ensureGroups([groupSpec(one, options, words)])
         return []
       case 'send':
         return this.#send(one, words.slice(1), options)
@@ -119,7 +119,7 @@ export class Conversation {
         return this.#receive(one, two, options)
       case 'ack': {
         const handles = [two, ...more].map((body) => this.#handleOf(one, body))
-        const outcomes = await this.#broker.ack({
+        const outcomes = await this.#broker.consuming.ack({
           group: one,
           topic: options['topic']!,
           handles,
@@ -135,7 +135,7 @@ export class Conversation {
           clientId: clientOf(options),
         }
         const suspend = words.includes('suspend')
-        const { outcome } = await this.#broker.changeInvisible({
+        const { outcome } = await this.#broker.consuming.changeInvisible({
           ...request,
           invisibleMs: msOf(options['for']!),
           suspend,
@@ -154,18 +154,22 @@ export class Conversation {
         return []
       case 'recall': {
         const { recallHandle, topic } = this.#sent.get(one)!
-        await this.#broker.recall({ topic, handle: recallHandle! })
+        await this.#broker.producing.recall({ topic, handle: recallHandle! })
         return ['recalled']
       }
       case 'end': {
         const { transactionId, topic } = this.#sent.get(one)!
         const resolution = two as 'commit' | 'rollback' | 'unknown'
-        const { outcome, as } = await this.#broker.endTransaction({ topic, transactionId: transactionId!, resolution })
+        const { outcome, as } = await this.#broker.transactions.end({
+          topic,
+          transactionId: transactionId!,
+          resolution,
+        })
         return [as ? `${outcome} as ${as}` : outcome]
       }
       case 'reset': {
         const toMs = options['to'] === 'latest' ? null : this.#clock.now() - msOf(options['to']!)
-        await this.#broker.resetOffsets({
+        await this.#broker.offsets.reset({
           resetId: options['id'] ?? 'reset',
           consumerGroupId: one,
           topicName: two,
@@ -174,18 +178,18 @@ export class Conversation {
         return []
       }
       case 'lag':
-        return (await this.#broker.lag(one)).map(
+        return (await this.#broker.offsets.lag(one)).map(
           ({ topicName, readyCount, inflightCount }) => `${topicName}: ${readyCount} ready, ${inflightCount} in flight`,
         )
       case 'retention':
         this.#retentionMs = msOf(one)
-        this.#broker.configure(this.#settings())
+        this.#broker.administration.configure(this.#settings())
         return []
       case 'subscribe': {
         const offset = offsetOf(options['from'])
         const action = (options['action'] ?? 'add') as 'add'
         const request = { group: one, topic: two, liteTopics: more, version: null, action, offset }
-        await this.#broker.syncLite({ ...request, clientId: clientOf(options) })
+        await this.#broker.lite.sync({ ...request, clientId: clientOf(options) })
         return []
       }
       default:
@@ -195,7 +199,7 @@ export class Conversation {
 
   async #send(topic: string, bodies: readonly string[], options: Line['options']): Promise<string[]> {
     const properties = Object.fromEntries(Object.entries(options).filter(([key]) => key.startsWith('.')))
-    const receipts = await this.#broker.send({
+    const receipts = await this.#broker.producing.send({
       topic,
       clientId: 'producer',
       messages: bodies.map((body) => ({
@@ -223,7 +227,7 @@ export class Conversation {
       ...{ attemptId: options['attempt'] ?? null, filter: this.#filterOf(options) },
     }
     let got: Delivery[] | null = null
-    const answer = this.#broker.receive(request, never).then((deliveries) => {
+    const answer = this.#broker.consuming.receive(request, never).then((deliveries) => {
       got = deliveries
     })
     // An expression is evaluated in turns of its own.

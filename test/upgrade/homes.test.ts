@@ -37,20 +37,20 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
     const { broker } = await open()
     const { answers } = filled
     const sorted = (names: readonly string[]) => [...names].sort()
-    expect(sorted(broker.topics().map(({ topicName }) => topicName))).toEqual(
+    expect(sorted(broker.metadata.topics().map(({ topicName }) => topicName))).toEqual(
       expect.arrayContaining(sorted(answers.topics.map(({ topicName }: any) => topicName))),
     )
     for (const { topicName, messageType } of answers.topics)
-      expect(broker.topic(topicName)?.messageType, topicName).toBe(messageType)
+      expect(broker.metadata.topic(topicName)?.messageType, topicName).toBe(messageType)
     for (const { consumerGroupId, deliveryOrderType, consumeRetryPolicy } of answers.groups) {
-      expect(broker.group(consumerGroupId), consumerGroupId).toMatchObject({
+      expect(broker.metadata.group(consumerGroupId), consumerGroupId).toMatchObject({
         orderly: deliveryOrderType === 'Orderly',
         maxRetryTimes: consumeRetryPolicy.maxRetryTimes,
         deadLetterTopic: consumeRetryPolicy.deadLetterTargetTopic ?? null,
       })
     }
-    expect(broker.topic('deleted-topic')).toBeNull()
-    expect(broker.group('deleted-group')).toBeNull()
+    expect(broker.metadata.topic('deleted-topic')).toBeNull()
+    expect(broker.metadata.group('deleted-group')).toBeNull()
     await broker.close()
   })
 
@@ -60,8 +60,13 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
     const unsignedHandles = async (messageIds: readonly string[]) => {
       const handles: string[] = []
       for (const messageId of messageIds) {
-        const found = await broker.findMessage({ topic: 'normal', messageId, fromMs: 0, untilMs: expected.atMs })
-        const history = await broker.historyOf('normal', found!)
+        const found = await broker.inspection.findMessage({
+          topic: 'normal',
+          messageId,
+          fromMs: 0,
+          untilMs: expected.atMs,
+        })
+        const history = await broker.inspection.historyOf('normal', found!)
         const delivered = history.find((one) => one.what === 'delivered' && one.group === 'reader')
         handles.push((delivered as { readonly handle: string }).handle.replace(/^g2/, 'g1'))
       }
@@ -69,7 +74,7 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
     }
     const [first, second] = await unsignedHandles(filled.normal.held)
     const ack = async (on: Broker, handle: string) =>
-      (await on.ack({ group: 'reader', topic: 'normal', handles: [handle], clientId: 'client' }))[0]!.outcome
+      (await on.consuming.ack({ group: 'reader', topic: 'normal', handles: [handle], clientId: 'client' }))[0]!.outcome
     const outcome = one.fixture === '0.1.0' ? 'done' : 'expired'
     expect(await ack(broker, first!)).toBe(outcome)
     const later = await reopen()
@@ -100,8 +105,13 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
       expect(page?.messages).toHaveLength(1)
     }
     for (const messageId of filled.normal.deadLetters) {
-      const found = await broker.findMessage({ topic: 'normal', messageId, fromMs: 0, untilMs: expected.atMs })
-      const history = (await broker.historyOf('normal', found!)).filter(({ group }) => group === 'fixed')
+      const found = await broker.inspection.findMessage({
+        topic: 'normal',
+        messageId,
+        fromMs: 0,
+        untilMs: expected.atMs,
+      })
+      const history = (await broker.inspection.historyOf('normal', found!)).filter(({ group }) => group === 'fixed')
       expect(history.map(({ what }) => what)).toEqual(['delivered', 'dead-letter'])
     }
     expect(
@@ -114,7 +124,7 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
     const { broker } = await open()
     for (const [group, answer] of Object.entries<any>(filled.answers.lags)) {
       // Of a LITE topic all its lite topics together.
-      const lags = await broker.lag(group)
+      const lags = await broker.offsets.lag(group)
       const sum = (topicName: string, count: 'readyCount' | 'inflightCount') =>
         lags.filter((lag) => lag.topicName === topicName).reduce((total, lag) => total + lag[count], 0)
       for (const [topicName, { readyCount, inflightCount }] of Object.entries<any>(answer.topicLagMap ?? {}))
@@ -160,7 +170,7 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
       ({ messageId }) => urgent.sent.find((message) => message.messageId === messageId)!.priority,
     )
     expect(priorities).toEqual([2, 2, 2, 1, 1, 1, 0, 0, 0])
-    await broker.syncLite({
+    await broker.lite.sync({
       group: 'chat-reader',
       topic: 'chats',
       clientId: 'client',
@@ -176,10 +186,12 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
   it('delivers what waits for its time, at its time, and recalls it until then', async () => {
     const { broker, clock } = await open()
     const { waiting, recalled } = filled.later
-    expect(broker.usage().timed).toBe(waiting.length)
+    expect(broker.inspection.usage().timed).toBe(waiting.length)
     expect(await drain(broker, 'later-reader', 'later')).toEqual([])
     const last = waiting.at(-1)!
-    expect(await broker.recall({ topic: 'later', handle: last.recallHandle })).toEqual({ messageId: last.messageId })
+    expect(await broker.producing.recall({ topic: 'later', handle: last.recallHandle })).toEqual({
+      messageId: last.messageId,
+    })
     for (const { messageId, deliverAtMs } of waiting.slice(0, -1)) {
       await until(clock, deliverAtMs - 1_000)
       expect(await drain(broker, 'later-reader', 'later')).toEqual([])
@@ -197,13 +209,13 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
   it('keeps open transactions: they can be decided, their producers are asked, and the rest is rolled back', async () => {
     const { broker, clock } = await open()
     const asked: string[] = []
-    broker.setTransactionChecker({
+    broker.transactions.setTransactionChecker({
       canAsk: () => true,
       ask: async ({ messageId }) => void asked.push(messageId),
     })
     const [first, second, third] = filled.payments.open
     const end = (transactionId: string, resolution: 'commit' | 'rollback') =>
-      broker.endTransaction({ topic: 'payments', transactionId, resolution })
+      broker.transactions.end({ topic: 'payments', transactionId, resolution })
     expect(await end(first!.transactionId, 'commit')).toMatchObject({ outcome: 'committed' })
     expect(await end(second!.transactionId, 'rollback')).toMatchObject({ outcome: 'rolled-back' })
     await clock.advance(2 * MINUTE)
@@ -219,7 +231,7 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
   it('takes new messages after the old ones', async () => {
     const { broker } = await open()
     await drain(broker, 'behind', 'normal')
-    const receipts = await broker.send({
+    const receipts = await broker.producing.send({
       topic: 'normal',
       messages: [{ messageId: 'new', tag: null, payload: Buffer.from('new'), bodyBytes: 3 }],
     })
@@ -242,11 +254,11 @@ async function drain(broker: Broker, group: string, topic: string): Promise<Deli
   const all: Delivery[] = []
   for (;;) {
     const request = { group, topic, filter: null, max: 32, waitMs: 0, invisibleMs: MINUTE, autoRenew: false }
-    const received = await broker.receive({ ...request, clientId: 'client' }, new AbortController().signal)
+    const received = await broker.consuming.receive({ ...request, clientId: 'client' }, new AbortController().signal)
     if (received.length === 0) return all
     all.push(...received)
     const handles = received.map(({ handle }) => handle)
-    const outcomes = await broker.ack({ group, topic, handles, clientId: 'client' })
+    const outcomes = await broker.consuming.ack({ group, topic, handles, clientId: 'client' })
     expect(outcomes.map(({ outcome }) => outcome)).toEqual(handles.map(() => 'done'))
   }
 }

@@ -41,7 +41,7 @@ describe('a message', () => {
     expect(await ack(delivery!)).toBe('done')
     await clock.advance(HOUR)
     expect(await receive()).toEqual([])
-    expect(broker.usage()).toMatchObject({ messages: 1, inflight: 0 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 1, inflight: 0 })
   })
 
   it('reaches every group', async () => {
@@ -81,7 +81,7 @@ describe('a message', () => {
   it('of an unknown topic is refused by code and name, sent or received', async () => {
     const expected = { code: 40402, message: expect.stringContaining('nowhere') }
     const message = { messageId: 'x', tag: null, payload: new Uint8Array(), bodyBytes: 0 }
-    await expect(broker.send({ topic: 'nowhere', messages: [message] })).rejects.toMatchObject(expected)
+    await expect(broker.producing.send({ topic: 'nowhere', messages: [message] })).rejects.toMatchObject(expected)
     await expect(receive({ topic: 'nowhere' })).rejects.toMatchObject(expected)
   })
 })
@@ -99,7 +99,7 @@ describe('a disk that fails', () => {
     for (const waitMs of [0, 20_000]) {
       await expect(receive({ waitMs })).rejects.toMatchObject({ code: 50001, message: /log/ })
       const pulling = { group: 'group', topic: 'topic', queueId: 0, offset: 0, filter: null, max: 1, waitMs }
-      const pulled = broker.pull(pulling, new AbortController().signal)
+      const pulled = broker.offsets.pull(pulling, new AbortController().signal)
       await expect(pulled).rejects.toMatchObject({ code: 50001, message: /log/ })
     }
     expect(reported).toHaveLength(1)

@@ -42,7 +42,7 @@ describe('auto renewal', () => {
     await sendMany(2)
     await receive({ ...renewing, max: 1 })
     await receive({ ...renewing, max: 1, clientId: 'other' })
-    broker.clientGone('client')
+    broker.consuming.clientGone('client')
     await clock.advance(999)
     expect(await receive()).toEqual([])
     await clock.advance(1)

@@ -29,7 +29,7 @@ describe('subscriptions', () => {
   it('are refused beyond a number, to groups made by use at half of it, and those that are there go on', async () => {
     await ensureGroup({ consumerGroupId: 'created' })
     await receive({ group: 'made' })
-    await broker.ensureTopics([topicSpec('other')])
+    await broker.administration.ensureTopics([topicSpec('other')])
     const { state } = broker
     // As if there were so many more.
     state.liteSubscriptionCount = -limits.subscriptions / 2
@@ -40,9 +40,9 @@ describe('subscriptions', () => {
     expect(await receive({ group: 'created', topic: 'other' })).toEqual([])
     state.liteSubscriptionCount = -limits.subscriptions
     const reset = { group: 'created', topic: 'topic', queueId: 0, offset: 0 }
-    await expect(broker.updateOffset(reset)).rejects.toThrow(/50000 are allowed; delete groups or topics/)
+    await expect(broker.offsets.update(reset)).rejects.toThrow(/50000 are allowed; delete groups or topics/)
     state.liteSubscriptionCount = 0
-    await broker.updateOffset(reset)
+    await broker.offsets.update(reset)
   })
 })
 
@@ -57,7 +57,7 @@ describe('a new group', () => {
     await clock.advance(30 * MINUTE)
     await sendMany(40)
     await clock.advance(31 * MINUTE)
-    expect(broker.usage().messages).toBeLessThan(125)
+    expect(broker.inspection.usage().messages).toBeLessThan(125)
     await send()
     expect(await receive({ group: 'late' })).toEqual([])
     await send()
@@ -67,18 +67,23 @@ describe('a new group', () => {
   it('is made by use with Apache defaults, and keeps its progress when the management plane names it', async () => {
     await sendMany(2)
     const [delivery] = await receive({ group: 'made', max: 1 })
-    expect(broker.group('made')).toMatchObject({ generation: 0, maxRetryTimes: 16, maxAttempts: 17, orderly: false })
-    expect(broker.group('made')!.retryDelaysMs.slice(0, 3)).toEqual([10_000, 30_000, 60_000])
+    expect(broker.metadata.group('made')).toMatchObject({
+      generation: 0,
+      maxRetryTimes: 16,
+      maxAttempts: 17,
+      orderly: false,
+    })
+    expect(broker.metadata.group('made')!.retryDelaysMs.slice(0, 3)).toEqual([10_000, 30_000, 60_000])
     await ensureGroup({ consumerGroupId: 'made', generation: 3 })
     expect(await ack(delivery!, { group: 'made' })).toBe('done')
     expect(await receive({ group: 'made' })).toHaveLength(1)
-    expect(broker.group('made')).toMatchObject({ generation: 3, maxRetryTimes: 16 })
+    expect(broker.metadata.group('made')).toMatchObject({ generation: 3, maxRetryTimes: 16 })
   })
 
   it('that was removed begins anew once it is created again', async () => {
     await sendMany(3)
     const [delivery] = await receive({ max: 1 })
-    await broker.removeGroup('group')
+    await broker.administration.removeGroup('group')
     await ensureGroup({ generation: 2 })
     expect(await ack(delivery!)).toBe('expired')
     expect(await receive()).toHaveLength(3)
@@ -96,41 +101,41 @@ describe('a group that is removed', () => {
     const waiting = receive({ waitMs: 20_000 })
     await settle()
     const told = expect(waiting).rejects.toMatchObject(refused)
-    await broker.removeGroup('group')
+    await broker.administration.removeGroup('group')
     await told
     for (const killed of [false, true]) {
-      expect(() => broker.useGroup('group')).toThrow(expect.objectContaining(refused))
+      expect(() => broker.consuming.useGroup('group')).toThrow(expect.objectContaining(refused))
       await expect(receive()).rejects.toMatchObject(refused)
-      const pulled = broker.pull(
+      const pulled = broker.offsets.pull(
         { group: 'group', topic: 'topic', queueId: 0, offset: 0, filter: null, max: 1, waitMs: 0 },
         new AbortController().signal,
       )
       await expect(pulled).rejects.toMatchObject(refused)
-      const moved = broker.updateOffset({ group: 'group', topic: 'topic', queueId: 0, offset: 0 })
+      const moved = broker.offsets.update({ group: 'group', topic: 'topic', queueId: 0, offset: 0 })
       await expect(moved).rejects.toMatchObject(refused)
-      expect(broker.groups()).toEqual([])
+      expect(broker.metadata.groups()).toEqual([])
       await restart({ killed })
     }
     expect(await receive({ group: 'never-deleted' })).toEqual([])
     await ensureGroup({ generation: 5, orderly: true, maxRetryTimes: 3 })
     expect(await receive()).toEqual([])
-    expect(broker.group('group')).toMatchObject({ generation: 5, orderly: true, maxRetryTimes: 3 })
+    expect(broker.metadata.group('group')).toMatchObject({ generation: 5, orderly: true, maxRetryTimes: 3 })
   })
 
   it('may be made by use after seven days', async () => {
-    await broker.removeGroup('group')
+    await broker.administration.removeGroup('group')
     await clock.advance(7 * 24 * HOUR - 1)
     await expect(receive()).rejects.toMatchObject(refused)
     await clock.advance(1)
     expect(await receive()).toEqual([])
-    expect(broker.group('group')).toMatchObject({ generation: 0 })
+    expect(broker.metadata.group('group')).toMatchObject({ generation: 0 })
   })
 
   it('is refused when it never came this far, and is written down once', async () => {
-    await broker.removeGroup('of-the-ledger-only')
-    const { storedBytes } = broker.usage()
-    await broker.removeGroup('of-the-ledger-only')
-    expect(broker.usage().storedBytes).toBe(storedBytes)
+    await broker.administration.removeGroup('of-the-ledger-only')
+    const { storedBytes } = broker.inspection.usage()
+    await broker.administration.removeGroup('of-the-ledger-only')
+    expect(broker.inspection.usage().storedBytes).toBe(storedBytes)
     await expect(receive({ group: 'of-the-ledger-only' })).rejects.toMatchObject({ code: 40403 })
   })
 })
@@ -143,17 +148,17 @@ describe('a topic that is removed', () => {
     const waiting = receive({ waitMs: 20_000 })
     await settle()
     const refused = expect(waiting).rejects.toMatchObject({ code: 40402 })
-    await broker.removeTopic('topic')
+    await broker.administration.removeTopic('topic')
     await refused
-    expect(broker.topic('topic')).toBeNull()
-    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
-    await broker.ensureTopics([topicSpec('topic')])
+    expect(broker.metadata.topic('topic')).toBeNull()
+    expect(broker.inspection.usage()).toMatchObject({ messages: 0, inflight: 0 })
+    await broker.administration.ensureTopics([topicSpec('topic')])
     await send('tag', 'new')
     expect(await ack(delivery!)).toBe('expired')
     expect((await receive()).map(text)).toEqual(['new'])
     await restart()
     expect(await ack(delivery!)).toBe('expired')
-    expect(broker.usage()).toMatchObject({ messages: 1, inflight: 1 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 1, inflight: 1 })
   })
 })
 
@@ -192,11 +197,11 @@ describe('a topic that is removed while index files of its messages are still to
     const gates = await behindGates()
     gates.index.close()
     for (let segments = 0; segments < 4; segments++) await sendMany(100)
-    await broker.removeTopic('topic')
+    await broker.administration.removeTopic('topic')
     gates.index.open()
     await clock.advance(0)
     await restart({ killed: true, segmentBytes: 8_192 })
-    expect(broker.topics()).toEqual([])
+    expect(broker.metadata.topics()).toEqual([])
   })
 
   it('is there with all its messages when a power cut takes the removal back', async () => {
@@ -204,7 +209,7 @@ describe('a topic that is removed while index files of its messages are still to
     gates.index.close()
     for (let segments = 0; segments < 4; segments++) await sendMany(100)
     gates.segment.close()
-    const removal = broker.removeTopic('topic').catch(() => {})
+    const removal = broker.administration.removeTopic('topic').catch(() => {})
     gates.index.open()
     await clock.advance(0)
     disk.powerCut()

@@ -3,6 +3,7 @@
  * what is removed end at once.
  */
 import type { GroupSpec, TopicSpec } from '../../model/instances.ts'
+import type { AdministrationRole, BrokerSettings } from '../broker.ts'
 import { retriesChanged } from '../core/consuming/deliveries.ts'
 import { refuseDeleted } from '../core/deleted-groups.ts'
 import type { BrokerEvent } from '../core/events.ts'
@@ -22,6 +23,7 @@ export interface ConfigurationContext {
   attend(subscription: Subscription): void
   /** Ends the receives that wait on the subscription: refused, or with nothing. */
   endPolls(subscription: Subscription, refusal: Refusal | null): void
+  configure(settings: BrokerSettings): void
   /** There is more to do later than before. */
   arm(): void
   /** Removes most lite topics of a LITE topic that is about to be removed, a portion at a time. */
@@ -33,13 +35,18 @@ export interface ConfigurationContext {
   groupGone(consumerGroupId: string, refusal: Refusal | null): void
 }
 
-export class Configuration {
+export class Configuration implements AdministrationRole {
   readonly #context: ConfigurationContext
   readonly #state: BrokerState
 
   constructor(context: ConfigurationContext) {
     this.#context = context
     this.#state = context.state
+  }
+
+  configure(settings: BrokerSettings): void {
+    this.#context.configure(settings)
+    this.#context.arm()
   }
 
   async ensureTopics(topics: readonly TopicSpec[]): Promise<void> {

@@ -29,7 +29,7 @@ function pause(of: 'nothing' | 'sends' | 'writes'): void {
     sendPause: of === 'nothing' ? null : 'no room for messages',
     writePause: of === 'writes' ? 'no room for anything' : null,
   })
-  broker.configure(settings)
+  broker.administration.configure(settings)
 }
 
 const outcome = (call: Promise<unknown>) =>
@@ -47,12 +47,15 @@ describe('below half of the reserve', () => {
     'a receive': [() => receive(), refused],
     'a change of the invisible time': [() => change(deliveries[0]!, 60_000), refused],
     'a move to the dead letters': [() => forward(deliveries[0]!), refused],
-    'an offset moved': [() => broker.updateOffset({ group: 'group', topic: 'topic', queueId: 0, offset: 0 }), refused],
+    'an offset moved': [
+      () => broker.offsets.update({ group: 'group', topic: 'topic', queueId: 0, offset: 0 }),
+      refused,
+    ],
     'a group that is new': [() => ensureGroup({ consumerGroupId: 'new' }), refused],
-    'a topic that is new': [() => broker.ensureTopics([topicSpec('new')]), refused],
+    'a topic that is new': [() => broker.administration.ensureTopics([topicSpec('new')]), refused],
     'an acknowledgement': [() => ack(deliveries[1]!), 'done'],
-    'a group that goes': [() => broker.removeGroup('group'), 'done'],
-    'a topic that goes': [() => broker.removeTopic('topic'), 'done'],
+    'a group that goes': [() => broker.administration.removeGroup('group'), 'done'],
+    'a topic that goes': [() => broker.administration.removeTopic('topic'), 'done'],
   }
 
   it.each(Object.keys(calls))('%s', async (name) => {
@@ -108,7 +111,7 @@ describe('inside the reserve', () => {
     expect(outcomes.filter((one) => one === 'done').length).toBe(limits.scarceRenewalsPerSecond)
     const { handle } = others!
     const where = { group: 'other', topic: 'topic', clientId: 'client' }
-    expect(await outcome(broker.changeInvisible({ ...where, handle, invisibleMs: 60_000 }))).toBe('done')
+    expect(await outcome(broker.consuming.changeInvisible({ ...where, handle, invisibleMs: 60_000 }))).toBe('done')
     expect(await Promise.all(deliveries.map((delivery) => ack(delivery)))).toEqual(deliveries.map(() => 'done'))
   })
 })

@@ -27,9 +27,13 @@ import {
 useBroker()
 
 const all = { topic: 'topic', fromMs: 0, untilMs: Number.MAX_SAFE_INTEGER }
-const find = (messageId: string, more: object = {}) => broker.findMessage({ ...all, messageId, ...more })
+const find = (messageId: string, more: object = {}) => broker.inspection.findMessage({ ...all, messageId, ...more })
 const historyOf = async (messageId: string) =>
-  (await broker.historyOf('topic', (await find(messageId))!)).map(({ what, group, at }) => [what, group, at - start])
+  (await broker.inspection.historyOf('topic', (await find(messageId))!)).map(({ what, group, at }) => [
+    what,
+    group,
+    at - start,
+  ])
 let start: number
 
 /** A payload of these tests is a text; what stands before `|` are its keys, with commas between. */
@@ -54,7 +58,7 @@ describe('a message is found by its id', () => {
     expect(await find('none')).toBeNull()
     expect(await find(receipt!.messageId, { topic: 'other' })).toBeNull()
     expect(await find(receipt!.messageId, { fromMs: clock.now() + 1 })).toBeNull()
-    await broker.ensureTopics([topicSpec('other')])
+    await broker.administration.ensureTopics([topicSpec('other')])
     expect(await find(receipt!.messageId, { topic: 'other' })).toBeNull()
   })
 
@@ -99,7 +103,10 @@ describe('a message is found by its id', () => {
 
   it('while it waits for its time, when it was taken back, and when its time came', async () => {
     const wait = (inMs: number) =>
-      broker.send({ topic: 'topic', messages: [{ ...message('tag', 'later'), deliverAtMs: clock.now() + inMs }] })
+      broker.producing.send({
+        topic: 'topic',
+        messages: [{ ...message('tag', 'later'), deliverAtMs: clock.now() + inMs }],
+      })
     const [stays] = await wait(60 * SECOND)
     const [recalled] = await wait(60 * SECOND)
     const dueMs = clock.now() + 60 * SECOND
@@ -110,7 +117,7 @@ describe('a message is found by its id', () => {
       dueMs,
     })
     await clock.advance(10 * SECOND)
-    await broker.recall({ topic: 'topic', handle: recalled!.recallHandle! })
+    await broker.producing.recall({ topic: 'topic', handle: recalled!.recallHandle! })
     for (const killed of [false, true]) {
       expect((await find(recalled!.messageId))?.status).toEqual({ state: 'recalled', at: dueMs - 50 * SECOND })
       expect((await find(stays!.messageId))?.status.state).toBe('waiting')
@@ -127,7 +134,7 @@ describe('a message is found by its id', () => {
   it('while its transaction is open, and when that was committed or rolled back', async () => {
     const half = async () =>
       (
-        await broker.send({
+        await broker.producing.send({
           topic: 'topic',
           messages: [{ ...message('tag', 'half'), transactional: true }],
           clientId: 'producer',
@@ -135,7 +142,7 @@ describe('a message is found by its id', () => {
       )[0]!
     const [open, committed, rolledBack] = [await half(), await half(), await half()]
     const end = ({ transactionId }: typeof open, resolution: 'commit' | 'rollback') =>
-      broker.endTransaction({ topic: 'topic', transactionId: transactionId!, resolution })
+      broker.transactions.end({ topic: 'topic', transactionId: transactionId!, resolution })
     await clock.advance(SECOND)
     await end(committed, 'commit')
     await end(rolledBack, 'rollback')
@@ -156,7 +163,7 @@ describe('a message is found by its id', () => {
 
 describe('messages are found by a key', () => {
   const keyed = (key: string | null, changes: object = {}) =>
-    broker.browse({ ...all, key, after: null, skip: 0, limit: 10, ...changes })
+    broker.inspection.browse({ ...all, key, after: null, skip: 0, limit: 10, ...changes })
   const bodies = (page: Awaited<ReturnType<typeof keyed>>) => page!.messages.map((one) => text(one as never))
 
   it('in order, page by page, within a time, and whatever other messages there are', async () => {
@@ -221,7 +228,7 @@ describe('the history of a message', () => {
         await receive()
         await clock.advance(30 * SECOND)
       } else await forward(delivery!)
-      const history = await broker.historyOf('topic', (await find(messageId))!)
+      const history = await broker.inspection.historyOf('topic', (await find(messageId))!)
       expect(history.map(({ what }) => what)).toEqual(
         how === 'runs out of retries' ? ['delivered', 'delivered', 'dead-letter'] : ['delivered', 'dead-letter'],
       )
@@ -238,9 +245,9 @@ describe('the history of a message', () => {
       expect(await receive({ topic: deadLetters })).toHaveLength(1)
       await clock.advance(30 * SECOND)
     }
-    const history = await broker.historyOf(
+    const history = await broker.inspection.historyOf(
       deadLetters,
-      (await broker.findMessage({ ...all, topic: deadLetters, messageId }))!,
+      (await broker.inspection.findMessage({ ...all, topic: deadLetters, messageId }))!,
     )
     expect(history).toMatchObject([
       { what: 'delivered', userName: null },
@@ -259,7 +266,7 @@ describe('the history of a message', () => {
       { what: 'passed-over', group: 'group', reason: 'filtered' },
     ]
     for (const killed of [false, true]) {
-      expect(await broker.historyOf('topic', (await find(messageId))!)).toMatchObject(expected)
+      expect(await broker.inspection.historyOf('topic', (await find(messageId))!)).toMatchObject(expected)
       await restart({ killed })
     }
   })

@@ -78,7 +78,7 @@ describe('a restart', () => {
     await broker.close()
     const place = { directory: '/secret', cipherKey }
     await open(place)
-    await broker.ensureTopics([topicSpec('topic')])
+    await broker.administration.ensureTopics([topicSpec('topic')])
     const [receipt] = await send('tag', 'a very secret body')
     await restart(place)
     expect((await receive()).map(text)).toEqual(['a very secret body'])

@@ -30,9 +30,9 @@ describe('retention', () => {
     const [held] = await receive({ max: 1, invisibleMs: 12 * HOUR })
     await clock.advance(30 * MINUTE)
     await sendMany(100)
-    const before = broker.usage()
+    const before = broker.inspection.usage()
     await clock.advance(31 * MINUTE)
-    const after = broker.usage()
+    const after = broker.inspection.usage()
     expect(after.messages).toBeLessThan(before.messages - 50)
     expect(after.storedBytes).toBeLessThan(before.storedBytes)
     expect(after.inflight).toBe(0)
@@ -42,7 +42,7 @@ describe('retention', () => {
       left += got.length
     expect(left).toBe(100)
     await restart({ segmentBytes: 8_192 })
-    expect(broker.usage()).toMatchObject({ messages: after.messages, inflight: 100 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: after.messages, inflight: 100 })
   })
 
   it('gives back everything a quiet instance holds, its only segment too', async () => {
@@ -51,11 +51,11 @@ describe('retention', () => {
     await sendMany(50)
     await receive({ max: 20, invisibleMs: 12 * HOUR })
     await clock.advance(23 * HOUR)
-    expect(broker.usage()).toMatchObject({ messages: 50 })
-    const [before, held] = [files(), broker.usage().storedBytes]
+    expect(broker.inspection.usage()).toMatchObject({ messages: 50 })
+    const [before, held] = [files(), broker.inspection.usage().storedBytes]
     await clock.advance(2 * HOUR)
-    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
-    expect(broker.usage().storedBytes).toBeLessThan(held / 4)
+    expect(broker.inspection.usage()).toMatchObject({ messages: 0, inflight: 0 })
+    expect(broker.inspection.usage().storedBytes).toBeLessThan(held / 4)
     expect(await files()).toEqual(['0000002.segment', 'checkpoint', 'checkpoint.previous', 'handle.key'])
     expect(await before).toContain('0000001.segment')
     await sendMany(3)
@@ -67,11 +67,11 @@ describe('retention', () => {
     await sendMany(50)
     await clock.advance(30 * HOUR)
     await sendMany(1)
-    expect(broker.usage()).toMatchObject({ messages: 51 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 51 })
     changeSettings({ retentionMs: 24 * HOUR })
-    broker.configure(settings)
+    broker.administration.configure(settings)
     await clock.advance(MINUTE)
-    expect(broker.usage()).toMatchObject({ messages: 1 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 1 })
   })
 
   it('seals nothing on a full disk, for that would stop the log, and gives back when there is room', async () => {
@@ -84,7 +84,7 @@ describe('retention', () => {
     reported.length = 0
     disk.healFaults()
     await clock.advance(2 * HOUR)
-    expect(broker.usage()).toMatchObject({ messages: 0 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 0 })
     await sendMany(1)
     expect(await receive()).toHaveLength(1)
   })
@@ -104,11 +104,11 @@ describe('retention', () => {
       path.endsWith('.index') ? released.then(() => boot.unlink(path)) : boot.unlink(path)
     await restart({ segmentBytes: 8_192, disk: { ...boot, unlink } })
     await clock.advance(31 * MINUTE)
-    expect(broker.usage()).toMatchObject({ messages: 200 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 200 })
     expect(await receive({ max: 1_000 })).not.toHaveLength(0)
     release()
     await clock.advance(0)
-    expect(broker.usage().messages).toBeLessThan(150)
+    expect(broker.inspection.usage().messages).toBeLessThan(150)
   })
 
   it('that the disk interrupted ends what it began: no queue and no group keeps what is gone', async () => {
@@ -121,9 +121,9 @@ describe('retention', () => {
     await clock.advance(HOUR)
     expect(reported.splice(0)).toHaveLength(1)
     await clock.advance(2 * HOUR)
-    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 0, inflight: 0 })
     await restart({ segmentBytes: 8_192 })
-    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 0, inflight: 0 })
   })
 
   it('does not wait an hour because the log was busy for a moment', async () => {
@@ -142,7 +142,7 @@ describe('retention', () => {
       return write(records)
     }
     await clock.advance(HOUR + 10_000)
-    expect([refusals, broker.usage().messages]).toEqual([0, 0])
+    expect([refusals, broker.inspection.usage().messages]).toEqual([0, 0])
   })
 
   it('does not deliver what is too old, though its segment is still there', async () => {

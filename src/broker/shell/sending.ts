@@ -1,7 +1,7 @@
 /**
  * Sends: each kind of topic and message goes to the module that decides it, within the send budgets; answered when durable.
  */
-import type { SendReceipt, SendRequest } from '../broker.ts'
+import type { ProducingRole, SendReceipt, SendRequest } from '../broker.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { limits } from '../core/limits.ts'
 import { codes } from '../core/refusal.ts'
@@ -15,7 +15,7 @@ import type { TransactionShell } from './transactions.ts'
 export interface SendingContext {
   readonly state: BrokerState
   readonly throughput: Pick<Throughput, 'send'>
-  readonly timers: Pick<Timers, 'decideSend' | 'sent'>
+  readonly timers: Pick<Timers, 'decideSend' | 'sent' | 'recall'>
   readonly transactions: Pick<TransactionShell, 'send'>
   readonly lite: Pick<LiteShell, 'send'>
   /** Why no messages are taken for now; null when they are. */
@@ -26,11 +26,15 @@ export interface SendingContext {
   arm(): void
 }
 
-export class Sending {
+export class Sending implements ProducingRole {
   readonly #context: SendingContext
 
   constructor(context: SendingContext) {
     this.#context = context
+  }
+
+  recall(request: { topic: string; handle: string }): Promise<{ messageId: string }> {
+    return this.#context.timers.recall(request)
   }
 
   async send(request: SendRequest): Promise<SendReceipt[]> {

@@ -37,7 +37,7 @@ export function useBroker(): void {
     reported = []
     messages = 0
     await open()
-    await broker.ensureTopics([topicSpec('topic')])
+    await broker.administration.ensureTopics([topicSpec('topic')])
     await ensureGroup({})
     await subscribe()
   })
@@ -122,7 +122,7 @@ export async function ensureGroup(changes: Partial<GroupSpec>): Promise<void> {
     maxReceiveTps: null,
     ...changes,
   }
-  await broker.ensureGroups([spec])
+  await broker.administration.ensureGroups([spec])
 }
 
 /** From here on the group reads the topic. */
@@ -131,14 +131,14 @@ export async function subscribe(changes: Partial<ReceiveRequest> = {}): Promise<
 }
 
 export async function send(tag: string | null = 'tag', body = 'body'): Promise<SendReceipt[]> {
-  return broker.send({ topic: 'topic', messages: [message(tag, body)] })
+  return broker.producing.send({ topic: 'topic', messages: [message(tag, body)] })
 }
 
 export async function sendMany(count: number, tag = 'tag'): Promise<SendReceipt[]> {
   const receipts: SendReceipt[] = []
   for (let left = count; left > 0; left -= 1_000)
     receipts.push(
-      ...(await broker.send({
+      ...(await broker.producing.send({
         topic: 'topic',
         messages: Array.from({ length: Math.min(left, 1_000) }, () => message(tag, 'body')),
       })),
@@ -166,33 +166,33 @@ export function want(changes: Partial<ReceiveRequest>): ReceiveRequest {
 }
 
 export function receive(changes: Partial<ReceiveRequest> = {}): Promise<Delivery[]> {
-  return broker.receive(want(changes), new AbortController().signal)
+  return broker.consuming.receive(want(changes), new AbortController().signal)
 }
 
 export async function ack(delivery: Delivery, where: { group?: string } = {}): Promise<HandleOutcome['outcome']> {
   const request = { group: 'group', topic: 'topic', clientId: 'client', ...where }
-  const [answer] = await broker.ack({ ...request, handles: [delivery.handle] })
+  const [answer] = await broker.consuming.ack({ ...request, handles: [delivery.handle] })
   return answer!.outcome
 }
 
 export function change(delivery: Delivery, invisibleMs: number) {
   const { handle } = delivery
-  return broker.changeInvisible({ group: 'group', topic: 'topic', clientId: 'client', handle, invisibleMs })
+  return broker.consuming.changeInvisible({ group: 'group', topic: 'topic', clientId: 'client', handle, invisibleMs })
 }
 
 export function forward(
   { handle, messageId }: Pick<Delivery, 'handle' | 'messageId'>,
   clientId = 'client',
 ): Promise<void> {
-  return broker.forwardToDeadLetter({ group: 'group', topic: 'topic', handle, messageId, clientId })
+  return broker.consuming.forwardToDeadLetter({ group: 'group', topic: 'topic', handle, messageId, clientId })
 }
 
 export async function hearFor(ms: number): Promise<void> {
   for (let left = ms; left > 0; left -= 30_000) {
-    broker.clientAlive('client')
+    broker.consuming.clientAlive('client')
     await clock.advance(Math.min(left, 30_000))
   }
-  broker.clientAlive('client')
+  broker.consuming.clientAlive('client')
 }
 
 export async function settled(promise: Promise<unknown>): Promise<boolean> {

@@ -22,29 +22,32 @@ useBroker()
 
 describe('limits', () => {
   it('the instance takes its messages a second and says so', async () => {
-    broker.configure({ ...settings, sendTps: 10 })
+    broker.administration.configure({ ...settings, sendTps: 10 })
     await clock.advance(SECOND)
     await sendMany(10)
     await expect(send()).rejects.toMatchObject({ code: 42900, message: /10 sends a second/ })
     await clock.advance(100)
     await send()
     await expect(send()).rejects.toMatchObject({ code: 42900 })
-    broker.configure(settings)
+    broker.administration.configure(settings)
   })
 
   it('a topic takes its own', async () => {
-    await broker.ensureTopics([{ ...topicSpec('topic'), generation: 2, maxSendTps: 1 }, topicSpec('free')])
+    await broker.administration.ensureTopics([
+      { ...topicSpec('topic'), generation: 2, maxSendTps: 1 },
+      topicSpec('free'),
+    ])
     await send()
     await expect(send()).rejects.toMatchObject({ code: 42900, message: /maxSendTps/ })
   })
 
   it('a body counts once for each 4 KiB', async () => {
-    broker.configure({ ...settings, sendTps: 8 })
+    broker.administration.configure({ ...settings, sendTps: 8 })
     await clock.advance(SECOND)
     await send('tag', 'x'.repeat(4 * 4_096))
     await send('tag', 'x'.repeat(3 * 4_096 + 1))
     await expect(send()).rejects.toMatchObject({ code: 42900 })
-    broker.configure(settings)
+    broker.administration.configure(settings)
   })
 
   it('a group gets its messages a second: a new receive is refused, a waiting one waits', async () => {

@@ -47,7 +47,7 @@ describe('a timed message', () => {
     const waiting = receive({ waitMs: 20 * SECOND })
     await clock.advance(afterMs - 1)
     expect(await settled(waiting)).toBe(false)
-    expect(broker.usage()).toMatchObject({ messages: 0, timed: 1 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 0, timed: 1 })
     await clock.advance(1)
     const [delivery] = await waiting
     expect({ ...delivery, payload: text(delivery!) }).toMatchObject({
@@ -56,7 +56,7 @@ describe('a timed message', () => {
       attempt: 1,
       storeTimeMs: clock.now(),
     })
-    expect(broker.usage()).toMatchObject({ messages: 1, timed: 0 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 1, timed: 0 })
     await ack(delivery!)
     await clock.advance(HOUR)
     expect(await receive()).toEqual([])
@@ -98,20 +98,20 @@ describe('a timed message', () => {
 
   it('of a topic that was removed does not come, nor into a topic made again', async () => {
     const receipt = await send(MINUTE)
-    await broker.removeTopic('delay')
-    await broker.ensureTopics([topicSpec('delay')])
-    await expect(broker.recall({ topic: 'delay', handle: receipt.recallHandle! })).rejects.toMatchObject({
+    await broker.administration.removeTopic('delay')
+    await broker.administration.ensureTopics([topicSpec('delay')])
+    await expect(broker.producing.recall({ topic: 'delay', handle: receipt.recallHandle! })).rejects.toMatchObject({
       code: 40000,
     })
     await send(2 * MINUTE, 'of the new one')
     await receive()
     await clock.advance(3 * MINUTE)
     expect((await receive()).map(text)).toEqual(['of the new one'])
-    expect(broker.usage()).toMatchObject({ timed: 0, messages: 1 })
+    expect(broker.inspection.usage()).toMatchObject({ timed: 0, messages: 1 })
   })
 
   it('counts five times against the budget of sends', async () => {
-    broker.configure({ ...settings, sendTps: 10 })
+    broker.administration.configure({ ...settings, sendTps: 10 })
     await clock.advance(SECOND)
     await send(MINUTE)
     await send(MINUTE)
@@ -147,22 +147,25 @@ describe('a great many due at once', () => {
     await receive()
     const time = clock.now() + MINUTE
     for (let sent = 0; sent < 3; sent++)
-      await broker.send({ topic: 'delay', messages: Array.from({ length: 1_000 }, () => message(time, 'one')) })
+      await broker.producing.send({
+        topic: 'delay',
+        messages: Array.from({ length: 1_000 }, () => message(time, 'one')),
+      })
     await broker.close()
     await clock.advance(2 * MINUTE)
     await reopen()
-    const other = broker.send({ topic: 'delay', messages: [message(null, 'other')] })
-    expect(broker.usage().timed).toBeGreaterThan(2_000)
+    const other = broker.producing.send({ topic: 'delay', messages: [message(null, 'other')] })
+    expect(broker.inspection.usage().timed).toBeGreaterThan(2_000)
     await other
-    expect(broker.usage().timed).toBeGreaterThan(0)
+    expect(broker.inspection.usage().timed).toBeGreaterThan(0)
     await clock.advance(SECOND)
-    expect(broker.usage()).toMatchObject({ timed: 0, messages: 3_001 })
+    expect(broker.inspection.usage()).toMatchObject({ timed: 0, messages: 3_001 })
   })
 
   it('and large are not read all at once', async () => {
     const time = clock.now() + MINUTE
     for (let sent = 0; sent < 12; sent++)
-      await broker.send({ topic: 'delay', messages: [message(time, 'x'.repeat(4 * 2 ** 20))] })
+      await broker.producing.send({ topic: 'delay', messages: [message(time, 'x'.repeat(4 * 2 ** 20))] })
     await broker.close()
     await reopen()
     let most = 0
@@ -173,7 +176,7 @@ describe('a great many due at once', () => {
       return readMany.call(log, positions)
     }
     await clock.advance(MINUTE + SECOND)
-    expect([most, broker.usage().timed, broker.usage().messages]).toEqual([4, 0, 12])
+    expect([most, broker.inspection.usage().timed, broker.inspection.usage().messages]).toEqual([4, 0, 12])
   })
 
   it('in segments that hold less than a portion come nevertheless, once each', async () => {
@@ -182,7 +185,7 @@ describe('a great many due at once', () => {
     await receive()
     await clock.advance(MINUTE)
     for (let second = 0; second < 20; second++) await clock.advance(SECOND)
-    expect(broker.usage()).toMatchObject({ timed: 0, messages: 60 })
+    expect(broker.inspection.usage()).toMatchObject({ timed: 0, messages: 60 })
     const came: string[] = []
     for (let round = 0; round < 60; round++) came.push(...(await receive()).map(({ messageId }) => messageId))
     expect([came.length, new Set(came).size]).toEqual([60, 60])
@@ -208,7 +211,7 @@ describe('a log that is busy', () => {
     await clock.advance(3 * HOUR)
     for (let second = 0; second < 5; second++) await clock.advance(SECOND)
     expect(refusals).toBeGreaterThan(1)
-    expect(broker.usage()).toMatchObject({ timed: 0, messages: 10 })
+    expect(broker.inspection.usage()).toMatchObject({ timed: 0, messages: 10 })
   })
 })
 
@@ -217,20 +220,20 @@ describe('a recall', () => {
     const receipt = await send(MINUTE)
     const kept = await send(MINUTE, 'kept')
     const request = { topic: 'delay', handle: receipt.recallHandle! }
-    expect(await broker.recall(request)).toEqual({ messageId: receipt.messageId })
-    expect(broker.usage().timed).toBe(1)
-    expect(await broker.recall(request)).toEqual({ messageId: receipt.messageId })
+    expect(await broker.producing.recall(request)).toEqual({ messageId: receipt.messageId })
+    expect(broker.inspection.usage().timed).toBe(1)
+    expect(await broker.producing.recall(request)).toEqual({ messageId: receipt.messageId })
     await reopenCleanly()
-    expect(await broker.recall(request)).toEqual({ messageId: receipt.messageId })
+    expect(await broker.producing.recall(request)).toEqual({ messageId: receipt.messageId })
     await receive()
     await clock.advance(MINUTE + SECOND)
     expect((await receive()).map(({ messageId }) => messageId)).toEqual([kept.messageId])
-    await expect(broker.recall(request)).rejects.toMatchObject({ code: 40400 })
+    await expect(broker.producing.recall(request)).rejects.toMatchObject({ code: 40400 })
   })
 
   it('is durable when it is answered', async () => {
     const receipt = await send(MINUTE)
-    await broker.recall({ topic: 'delay', handle: receipt.recallHandle! })
+    await broker.producing.recall({ topic: 'delay', handle: receipt.recallHandle! })
     disk.powerCut()
     await reopen()
     await receive()
@@ -241,7 +244,7 @@ describe('a recall', () => {
   it('comes too late once the message was delivered, and says so', async () => {
     const receipt = await send(MINUTE)
     await clock.advance(MINUTE + SECOND)
-    await expect(broker.recall({ topic: 'delay', handle: receipt.recallHandle! })).rejects.toMatchObject({
+    await expect(broker.producing.recall({ topic: 'delay', handle: receipt.recallHandle! })).rejects.toMatchObject({
       code: 40400,
       message: /time has come/,
     })
@@ -257,7 +260,7 @@ describe('a recall', () => {
     let recalled: Promise<unknown> | null = null
     log.readMany = async (positions) => {
       const records = await readMany.call(log, positions)
-      recalled ??= broker.recall({ topic: 'delay', handle: receipts[0]!.recallHandle! })
+      recalled ??= broker.producing.recall({ topic: 'delay', handle: receipts[0]!.recallHandle! })
       await settle()
       return records
     }
@@ -280,24 +283,29 @@ describe('a recall', () => {
   ])('by a handle that names %s changes nothing', async (_, forge) => {
     const receipt = await send(MINUTE, 'one')
     await send(MINUTE, 'two')
-    await expect(broker.recall({ topic: 'delay', handle: forge(receipt.recallHandle!) })).rejects.toMatchObject({
+    await expect(
+      broker.producing.recall({ topic: 'delay', handle: forge(receipt.recallHandle!) }),
+    ).rejects.toMatchObject({
       code: 40000,
     })
-    expect(broker.usage().timed).toBe(2)
+    expect(broker.inspection.usage().timed).toBe(2)
   })
 
   it('of another topic, or of another instance, changes nothing', async () => {
-    await broker.ensureTopics([topicSpec('other')])
+    await broker.administration.ensureTopics([topicSpec('other')])
     const receipt = await send(MINUTE)
     const handle = receipt.recallHandle!
-    await expect(broker.recall({ topic: 'other', handle })).rejects.toMatchObject({ code: 40000, message: /topic/ })
-    await expect(broker.recall({ topic: 'nowhere', handle })).rejects.toMatchObject({ code: 40402 })
+    await expect(broker.producing.recall({ topic: 'other', handle })).rejects.toMatchObject({
+      code: 40000,
+      message: /topic/,
+    })
+    await expect(broker.producing.recall({ topic: 'nowhere', handle })).rejects.toMatchObject({ code: 40402 })
     await broker.close()
     await reopen({ directory: '/elsewhere' })
     await send(MINUTE)
     await send(MINUTE)
-    await expect(broker.recall({ topic: 'delay', handle })).rejects.toMatchObject({ code: 40000 })
-    expect(broker.usage().timed).toBe(2)
+    await expect(broker.producing.recall({ topic: 'delay', handle })).rejects.toMatchObject({ code: 40000 })
+    expect(broker.inspection.usage().timed).toBe(2)
   })
 })
 
@@ -306,12 +314,12 @@ describe('retention', () => {
     settings = { ...settings, retentionMs: HOUR }
     await reopenCleanly()
     const request = { topic: 'delay', handle: (await send(DAY)).recallHandle! }
-    await broker.recall(request)
+    await broker.producing.recall(request)
     await clock.advance(3 * HOUR)
     expect(broker.log.first).toBeGreaterThan(2 ** 33)
-    await expect(broker.recall(request)).rejects.toMatchObject({ code: 40400 })
+    await expect(broker.producing.recall(request)).rejects.toMatchObject({ code: 40400 })
     const never = changed(request.handle, 1, 1_000)
-    await expect(broker.recall({ topic: 'delay', handle: never })).rejects.toMatchObject({ code: 40000 })
+    await expect(broker.producing.recall({ topic: 'delay', handle: never })).rejects.toMatchObject({ code: 40000 })
   })
 
   it('keeps what waits, however long, and gives the space of what does not', async () => {
@@ -322,11 +330,11 @@ describe('retention', () => {
     await receive()
     for (let hour = 0; hour < 24; hour++) {
       for (let sent = 0; sent < 20; sent++) await send(-1, 'x'.repeat(1_000))
-      if (hour === 12) await broker.recall({ topic: 'delay', handle: recalled.recallHandle! })
+      if (hour === 12) await broker.producing.recall({ topic: 'delay', handle: recalled.recallHandle! })
       if (hour % 5 === 4) await reopenCleanly({ segmentBytes: 8_192 })
       await clock.advance(HOUR)
-      expect(broker.usage().timed).toBe(hour < 12 ? 2 : 1)
-      expect(broker.usage().storedBytes).toBeLessThan(80_000)
+      expect(broker.inspection.usage().timed).toBe(hour < 12 ? 2 : 1)
+      expect(broker.inspection.usage().storedBytes).toBeLessThan(80_000)
     }
     await receive({ max: 1_000 })
     clock.jump(MINUTE)
@@ -341,7 +349,7 @@ describe('retention', () => {
     await send(DAY, 'old')
     await clock.advance(HOUR / 8 + SECOND)
     for (let sent = 0; sent < 40_000; sent += 1_000)
-      await broker.send({
+      await broker.producing.send({
         topic: 'delay',
         messages: Array.from({ length: 1_000 }, () => message(clock.now() + DAY, 'x')),
       })
@@ -355,7 +363,7 @@ describe('retention', () => {
     for (let turn = 0; turn < 10; turn++) await settle()
     expect(broker.log.first).toBeGreaterThan(2 ** 33)
     expect([asked.length, Math.max(...asked)]).toEqual([3, 16_384])
-    expect(broker.usage().timed).toBe(40_001)
+    expect(broker.inspection.usage().timed).toBe(40_001)
   })
 
   it('of a delivered one begins when it was delivered', async () => {
@@ -378,19 +386,21 @@ describe('retention', () => {
       await clock.advance(HOUR)
     }
     expect(broker.log.first).toBeGreaterThan(2 ** 33)
-    expect(await broker.recall({ topic: 'delay', handle: far.recallHandle! })).toEqual({ messageId: far.messageId })
-    expect(broker.usage().timed).toBe(0)
+    expect(await broker.producing.recall({ topic: 'delay', handle: far.recallHandle! })).toEqual({
+      messageId: far.messageId,
+    })
+    expect(broker.inspection.usage().timed).toBe(0)
   })
 
   it('lets go of what waits for a topic that is gone', async () => {
     settings = { ...settings, retentionMs: HOUR }
     await reopenCleanly({ segmentBytes: 4_096 })
     for (let sent = 0; sent < 20; sent++) await send(DAY, 'x'.repeat(1_000))
-    await broker.removeTopic('delay')
-    await broker.ensureTopics([topicSpec('delay')])
-    expect(broker.usage().timed).toBe(20)
+    await broker.administration.removeTopic('delay')
+    await broker.administration.ensureTopics([topicSpec('delay')])
+    expect(broker.inspection.usage().timed).toBe(20)
     await clock.advance(HOUR)
-    expect(broker.usage().timed).toBeLessThan(6)
+    expect(broker.inspection.usage().timed).toBeLessThan(6)
   })
 })
 
@@ -419,10 +429,10 @@ describe('a disk that fails', () => {
     disk.plant(path, bytes)
     await reopen()
     const request = { topic: 'delay', handle: receipts[1]!.recallHandle! }
-    await expect(broker.recall(request)).rejects.toMatchObject({ code: 50001 })
+    await expect(broker.producing.recall(request)).rejects.toMatchObject({ code: 50001 })
     await clock.advance(MINUTE + SECOND)
     expect((await receive()).map(text).sort()).toEqual(['at once', 'first', 'third'])
-    expect(broker.usage().timed).toBe(0)
+    expect(broker.inspection.usage().timed).toBe(0)
     expect(reported.splice(0).map((error) => (error as Error).message)).toEqual([
       expect.stringContaining('passed over'),
       expect.stringContaining('passed over'),
@@ -443,7 +453,7 @@ describe('a disk that fails', () => {
     await clock.advance(SECOND)
     expect((await receive()).map(text).sort()).toEqual(['0', '1', '2', '3', '4'])
     await clock.advance(SECOND)
-    expect(broker.usage()).toMatchObject({ timed: 0, messages: 5 })
+    expect(broker.inspection.usage()).toMatchObject({ timed: 0, messages: 5 })
   })
 })
 
@@ -462,7 +472,7 @@ async function open(place: Place = {}): Promise<void> {
     report: (error) => void reported.push(error),
     ...place,
   })
-  await broker.ensureTopics([topicSpec('delay')])
+  await broker.administration.ensureTopics([topicSpec('delay')])
 }
 
 /** The former broker was closed, or counts as killed. */
@@ -491,7 +501,7 @@ function message(deliverAtMs: number | null, body: string): OutgoingMessage {
 /** The wall clock stands at a whole second when a test begins. */
 async function send(inMs: number | null, body = 'body'): Promise<SendReceipt> {
   const deliverAtMs = inMs === null ? null : clock.now() + inMs
-  const [receipt] = await broker.send({ topic: 'delay', messages: [message(deliverAtMs, body)] })
+  const [receipt] = await broker.producing.send({ topic: 'delay', messages: [message(deliverAtMs, body)] })
   return receipt!
 }
 
@@ -507,11 +517,11 @@ function receive(changes: Partial<ReceiveRequest> = {}): Promise<Delivery[]> {
     clientId: 'client',
     ...changes,
   }
-  return broker.receive(request, new AbortController().signal)
+  return broker.consuming.receive(request, new AbortController().signal)
 }
 
 async function ack(delivery: Delivery): Promise<void> {
-  await broker.ack({ group: 'group', topic: 'delay', clientId: 'client', handles: [delivery.handle] })
+  await broker.consuming.ack({ group: 'group', topic: 'delay', clientId: 'client', handles: [delivery.handle] })
 }
 
 /** A handle with one of its numbers moved. */

@@ -34,7 +34,7 @@ beforeEach(async () => {
   producers = new Set(['topic', 'other'])
   messages = 0
   await open()
-  await broker.ensureTopics([topicSpec('topic'), topicSpec('other')])
+  await broker.administration.ensureTopics([topicSpec('topic'), topicSpec('other')])
   expect(await receive()).toEqual([])
 })
 
@@ -49,7 +49,7 @@ describe('a half message', () => {
     expect(sent.transactionId).toMatch(/^t1\./)
     await clock.advance(5 * MINUTE)
     expect(await receive()).toEqual([])
-    expect(broker.usage().messages).toBe(0)
+    expect(broker.inspection.usage().messages).toBe(0)
     expect(await end(sent, 'commit')).toEqual({ outcome: 'committed' })
     const deliveries = await receive()
     expect(deliveries.map(({ payload }) => Buffer.from(payload).toString())).toEqual(['hello'])
@@ -73,7 +73,7 @@ describe('a half message', () => {
 
   it('counts five times against the budget', async () => {
     settings = { ...settings, sendTps: 10 }
-    broker.configure(settings)
+    broker.administration.configure(settings)
     await half()
     await half()
     await expect(half()).rejects.toMatchObject({ code: 42900 })
@@ -91,7 +91,7 @@ describe('a half message', () => {
   it('of a mixed send is refused', async () => {
     const plain = { messageId: 'plain', tag: null, payload: new Uint8Array(), bodyBytes: 0 }
     const request = { topic: 'topic', messages: [{ ...plain, transactional: true }, plain] }
-    await expect(broker.send(request)).rejects.toMatchObject({ code: 40000 })
+    await expect(broker.producing.send(request)).rejects.toMatchObject({ code: 40000 })
     expect(broker.state.transactions.open.size).toBe(0)
   })
 })
@@ -147,10 +147,10 @@ describe('a decision', () => {
     const sent = await half()
     await expect(end(sent, 'commit', 'other')).rejects.toMatchObject({ code: 40008, message: /other/ })
     await expect(end(sent, 'commit', 'nowhere')).rejects.toMatchObject({ code: 40402 })
-    await broker.removeTopic('topic')
+    await broker.administration.removeTopic('topic')
     expect(broker.state.transactions.open.size).toBe(0)
     await expect(end(sent, 'commit')).rejects.toMatchObject({ code: 40402 })
-    await broker.ensureTopics([topicSpec('topic')])
+    await broker.administration.ensureTopics([topicSpec('topic')])
     await expect(end(sent, 'commit')).rejects.toMatchObject({ code: 40008, message: /removed since/ })
   })
 
@@ -211,10 +211,10 @@ describe('a check', () => {
     await clock.advance(30 * MINUTE)
     expect(asked).toEqual([])
     producers.add('topic')
-    broker.producerConnected(['other', 'unknown'])
+    broker.transactions.producerConnected(['other', 'unknown'])
     await clock.advance(0)
     expect(asked).toEqual([])
-    broker.producerConnected(['topic'])
+    broker.transactions.producerConnected(['topic'])
     await clock.advance(0)
     expect(asked).toHaveLength(1)
     await clock.advance(HOUR)
@@ -270,7 +270,7 @@ describe('the end of life', () => {
 
   it('is never later than retention, and before the log lets go of the half message', async () => {
     settings = { ...settings, retentionMs: HOUR }
-    broker.configure(settings)
+    broker.administration.configure(settings)
     const sent = await half()
     await clock.advance(HOUR - 1)
     expect(broker.state.transactions.open.size).toBe(1)
@@ -287,7 +287,7 @@ it('is the same after a replay, open, checked, ended and dropped', async () => {
   await half()
   await clock.advance(90 * SECOND)
   await end(first, 'commit')
-  await broker.removeTopic('other')
+  await broker.administration.removeTopic('other')
   expect(second.transactionId).toBeTruthy()
   const before = encodeState(broker.state)
   await restart({ killed: true })
@@ -317,7 +317,7 @@ async function open(): Promise<void> {
     settings,
     report: (error: unknown) => void reported.push(error),
   })
-  broker.setTransactionChecker({
+  broker.transactions.setTransactionChecker({
     canAsk: (topicName) => producers.has(topicName),
     ask: async (orphan) => void asked.push({ ...orphan, payload: Buffer.from(orphan.payload) }),
   })
@@ -345,7 +345,7 @@ async function half({
 } = {}): Promise<SendReceipt> {
   const payload = Buffer.from(body)
   const message = { messageId: `M${messages++}`, tag, payload, bodyBytes: payload.length }
-  const receipts = await broker.send({
+  const receipts = await broker.producing.send({
     topic,
     clientId: 'producer',
     messages: [{ ...message, transactional: true, recoveryMs }],
@@ -358,10 +358,10 @@ function end(
   resolution: 'commit' | 'rollback' | 'unknown',
   topic = 'topic',
 ) {
-  return broker.endTransaction({ topic, transactionId: transactionId!, resolution })
+  return broker.transactions.end({ topic, transactionId: transactionId!, resolution })
 }
 
 function receive(waitMs = 0): Promise<Delivery[]> {
   const request = { group: 'group', topic: 'topic', filter: null, max: 32, waitMs, invisibleMs: 12 * HOUR }
-  return broker.receive({ ...request, autoRenew: false, clientId: 'consumer' }, new AbortController().signal)
+  return broker.consuming.receive({ ...request, autoRenew: false, clientId: 'consumer' }, new AbortController().signal)
 }

@@ -17,6 +17,7 @@ import type {
   SendRequest,
   TransactionChecker,
   TransactionOutcome,
+  TransactionsRole,
 } from '../broker.ts'
 import { decodeEvent } from '../core/event-codec.ts'
 import type { BrokerEvent, HalfEvent, Resolution } from '../core/events.ts'
@@ -61,9 +62,9 @@ export interface TransactionsContext {
   report(error: unknown): void
 }
 
-export class TransactionShell {
+export class TransactionShell implements TransactionsRole {
   readonly #context: TransactionsContext
-  #asker: TransactionChecker | null = null
+  #checker: TransactionChecker | null = null
   #asking = false
   readonly #ends = new Map<number, Resolution>()
 
@@ -113,8 +114,8 @@ export class TransactionShell {
     return this.#commitTransaction(topicName, one)
   }
 
-  setTransactionChecker(asker: TransactionChecker): void {
-    this.#asker = asker
+  setTransactionChecker(checker: TransactionChecker): void {
+    this.#checker = checker
   }
 
   producerConnected(topicNames: readonly string[]): void {
@@ -138,7 +139,7 @@ export class TransactionShell {
     const { over, ask } = takeDue(state, at, limits.transactionsPerStep)
     if (over.length > 0) this.#tryEnd(over, at)
     const now = ask.filter((one) => {
-      const can = this.#asker?.canAsk(topicNameOf(state, one)) ?? false
+      const can = this.#checker?.canAsk(topicNameOf(state, one)) ?? false
       if (!can) postponeCheck(state, one, at)
       return can
     })
@@ -222,7 +223,7 @@ export class TransactionShell {
     try {
       const half = halfOf(await this.#context.read(one.position))
       if (state.transactions.open.get(one.number) !== one || this.#context.stopped()) return
-      await this.#asker!.ask({
+      await this.#checker!.ask({
         topicName: topicNameOf(state, one),
         transactionId: formatTransactionId(half),
         messageId: half.messageId,

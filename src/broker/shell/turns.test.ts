@@ -40,7 +40,7 @@ beforeEach(async () => {
   clock = new WorkingClock()
   random = new SimulatedRandom(1)
   broker = await open('/instance')
-  await broker.ensureTopics([topic])
+  await broker.administration.ensureTopics([topic])
   await receive({ filter: null })
   worked = { inTurnMs: 0, longestMs: 0, totalMs: 0 }
   watching = true
@@ -80,7 +80,7 @@ function slowly(passes: (text: string) => boolean): SqlFilter {
 
 async function fill(count: number, into = broker): Promise<void> {
   for (let from = 0; from < count; from += 1_000)
-    await into.send({
+    await into.producing.send({
       topic: 'topic',
       messages: Array.from({ length: Math.min(1_000, count - from) }, (_, i) => {
         const payload = Buffer.from(String(from + i))
@@ -96,7 +96,7 @@ function waiting(of: BrokerShell, changes: Partial<ReceiveRequest>) {
     ...{ group: 'group', topic: 'topic', filter: null, max: 32, waitMs: 0, invisibleMs: 30_000 },
     ...{ autoRenew: false, clientId: 'client', ...changes },
   }
-  return of.receive(request, new AbortController().signal)
+  return of.consuming.receive(request, new AbortController().signal)
 }
 
 async function during<T>(answer: Promise<T>): Promise<T> {
@@ -138,7 +138,7 @@ describe('no turn is long', () => {
 
   it('while a pull looks for the one message that matches', async () => {
     await fill(4_000)
-    const pulled = broker.pull(
+    const pulled = broker.offsets.pull(
       { group: 'group', topic: 'topic', queueId: 0, offset: 0, filter: slowly(() => false), max: 32, waitMs: 1_000 },
       new AbortController().signal,
     )
@@ -152,7 +152,7 @@ describe('no turn is long', () => {
 
   it('while stored messages are looked through', async () => {
     await fill(2_000)
-    const page = await broker.browse({
+    const page = await broker.inspection.browse({
       ...{ topic: 'topic', fromMs: 0, untilMs: Number.MAX_SAFE_INTEGER, after: null, skip: 0, limit: 2_000 },
       each: () => work(0.1),
     })
@@ -170,16 +170,19 @@ describe('one instance beside another of its process that looks through all it h
 
   beforeEach(async () => {
     other = await open('/other')
-    await other.ensureTopics([topic, { ...topic, topicName: 'lites', messageType: 'LITE', liteExpirationMs: null }])
-    await other.ensureGroups([{ ...group, consumerGroupId: 'lite-group' }])
+    await other.administration.ensureTopics([
+      topic,
+      { ...topic, topicName: 'lites', messageType: 'LITE', liteExpirationMs: null },
+    ])
+    await other.administration.ensureGroups([{ ...group, consumerGroupId: 'lite-group' }])
     await waiting(other, {})
     await fill(50, other)
-    await during(other.syncLite({ ...lite, action: 'replace', liteTopics: names, version: 1, offset: null }))
+    await during(other.lite.sync({ ...lite, action: 'replace', liteTopics: names, version: 1, offset: null }))
     await during(
-      other.send({ topic: 'lites', messages: messagesTo(Array.from({ length: 100 }, (_, i) => `old-${i}`)) }),
+      other.producing.send({ topic: 'lites', messages: messagesTo(Array.from({ length: 100 }, (_, i) => `old-${i}`)) }),
     )
     await during(
-      other.resetOffsets({ consumerGroupId: 'lite-group', topicName: 'lites', toMs: null, resetId: 'reset' }),
+      other.offsets.reset({ consumerGroupId: 'lite-group', topicName: 'lites', toMs: null, resetId: 'reset' }),
     )
     // A hundred receives of a hundred groups, each looking through thousands of messages at a millisecond each.
     for (let i = 0; i < 100; i++) await receive({ group: `group-${i}` })
@@ -215,14 +218,14 @@ describe('one instance beside another of its process that looks through all it h
   })
 
   it('is told the lag of a hundred lite topics', async () => {
-    const lag = await during(other.lag('lite-group'))
+    const lag = await during(other.offsets.lag('lite-group'))
     expect(lag.length).toBeGreaterThan(99)
     expect(worked.totalMs).toBeLessThan(20 * TURN_MS)
   })
 
   it('is given what its lite polls wait for, although every turn is spent', async () => {
     const polls = Array.from({ length: 3 }, () => waiting(other, { ...lite, max: 1, waitMs: 20_000 }))
-    void other.send({ topic: 'lites', messages: messagesTo(names.slice(0, 3)) })
+    void other.producing.send({ topic: 'lites', messages: messagesTo(names.slice(0, 3)) })
     const got = await during(Promise.all(polls))
     expect(got.flat().map(({ payload }) => Buffer.from(payload).toString())).toEqual(names.slice(0, 3))
     expect(worked.totalMs).toBeLessThan(20 * TURN_MS)

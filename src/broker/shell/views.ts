@@ -1,5 +1,5 @@
 /** Read-only views of topics, groups and the instance. */
-import type { Broker, GroupView, TopicView } from '../broker.ts'
+import type { GroupView, TopicView, Usage } from '../broker.ts'
 import { maxAttempts, retryDelaysMs } from '../core/consuming/retry.ts'
 import { limits } from '../core/limits.ts'
 import type { BrokerState, Group, Topic } from '../core/state.ts'
@@ -24,8 +24,6 @@ export function groupView({ settings }: Group): GroupView {
   groupViews.set(settings, view)
   return view
 }
-
-export type Usage = ReturnType<Broker['usage']>
 
 export function storedBytesOf(log: SegmentLog): number {
   let bytes = log.end - positionOf(segmentOf(log.end), 0)

@@ -89,6 +89,12 @@ export class Writing {
     }
   }
 
+  /** Before work that only reads: what the disk holds of a log that failed is unknown. */
+  refuseWhenFailed(): void {
+    const failed = this.#journal.failed ?? this.#journal.log.failed
+    if (failed) throw refuse(asRefusal(failed))
+  }
+
   /** Nothing can be written any more. */
   get stopped(): boolean {
     return this.#context.closed() || this.#journal.failed !== null

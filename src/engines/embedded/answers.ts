@@ -13,7 +13,7 @@ import type { HostedInstance } from './hosted-instance.ts'
 
 export const answers: Answers<HostedInstance> = {
   usage: (instance) => instance.usage(),
-  lag: ({ broker }, { consumerGroupId }) => broker.lag(consumerGroupId),
+  lag: ({ broker }, { consumerGroupId }) => broker.offsets.lag(consumerGroupId),
   findMessages: ({ broker }, query) => looking(() => findMessages(broker, query)),
   traceMessage: ({ broker }, query) => looking(() => traceMessage(broker, query)),
   connections: ({ clients }, { group }) => connections(clients, group),

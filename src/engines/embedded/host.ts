@@ -71,7 +71,7 @@ export class BrokerHost implements HostApi {
       instances: () =>
         [...this.#instances.values()].map(({ instanceId, broker }) => ({
           instanceId,
-          storedBytes: broker.storedBytes(),
+          storedBytes: broker.inspection.storedBytes(),
         })),
       elsewhere: storedElsewhere(world.disk, directory),
       changed: (instanceId) => this.#instances.get(instanceId)?.pause(this.#diskMarks.pauseOf(instanceId)),
@@ -186,23 +186,23 @@ export class BrokerHost implements HostApi {
   // What is in one
 
   readonly ensureTopics: HostApi['ensureTopics'] = ({ instanceId, topics }) =>
-    this.#change(instanceId, ({ broker }) => broker.ensureTopics(topics))
+    this.#change(instanceId, ({ broker }) => broker.administration.ensureTopics(topics))
 
   readonly removeTopic: HostApi['removeTopic'] = ({ instanceId, topicName }) =>
-    this.#change(instanceId, ({ broker }) => broker.removeTopic(topicName))
+    this.#change(instanceId, ({ broker }) => broker.administration.removeTopic(topicName))
 
   readonly ensureGroups: HostApi['ensureGroups'] = ({ instanceId, groups }) =>
     this.#change(instanceId, async ({ broker, clients }) => {
-      await broker.ensureGroups(groups)
+      await broker.administration.ensureGroups(groups)
       clients.groupsChanged(new Set(groups.map(({ consumerGroupId }) => consumerGroupId)))
     })
 
   readonly removeGroup: HostApi['removeGroup'] = ({ instanceId, consumerGroupId }) =>
-    this.#change(instanceId, ({ broker }) => broker.removeGroup(consumerGroupId))
+    this.#change(instanceId, ({ broker }) => broker.administration.removeGroup(consumerGroupId))
 
   readonly resetOffsets: HostApi['resetOffsets'] = ({ instanceId, resets }) =>
     this.#change(instanceId, async ({ broker }) => {
-      for (const reset of resets) await broker.resetOffsets(reset)
+      for (const reset of resets) await broker.offsets.reset(reset)
     })
 
   #change(instanceId: InstanceId, change: (instance: HostedInstance) => Promise<void>): Promise<null> {

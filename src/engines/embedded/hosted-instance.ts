@@ -92,9 +92,9 @@ export class HostedInstance {
     this.#opening = made.opening
     this.#spec = made.spec
     this.#configured = made.spec
-    this.clients = new ClientRegistry(made.broker, context.world.clock)
-    connectProducers(made.broker, this.clients)
-    connectLiteConsumers(made.broker, this.clients)
+    this.clients = new ClientRegistry(made.broker.consuming, context.world.clock)
+    connectProducers(made.broker.transactions, this.clients)
+    connectLiteConsumers(made.broker.lite, this.clients)
     this.#endpoints = new InstanceEndpoints(
       {
         gateway: context.gateway,
@@ -119,7 +119,7 @@ export class HostedInstance {
   async apply(spec: InstanceSpec): Promise<void> {
     this.#ready = false
     this.#configured = spec
-    this.broker.configure(brokerSettings(spec, this.#pause))
+    this.broker.administration.configure(brokerSettings(spec, this.#pause))
     await this.#endpoints.apply(spec)
     this.#spec = spec
     this.#ready = true
@@ -128,7 +128,7 @@ export class HostedInstance {
   /** What the disk has no room for; null when it has for everything. */
   pause(pause: DiskPause | null): void {
     this.#pause = pause
-    this.broker.configure(brokerSettings(this.#configured, pause))
+    this.broker.administration.configure(brokerSettings(this.#configured, pause))
   }
 
   observation(): InstanceObservation {

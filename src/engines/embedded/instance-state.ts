@@ -10,7 +10,7 @@ import type { InstanceHealth } from './instance-health.ts'
 export interface InstanceState {
   readonly instanceId: string
   readonly spec: InstanceSpec
-  readonly broker: Broker
+  readonly broker: Pick<Broker, 'metadata' | 'inspection'>
   readonly endpoints: InstanceEndpoints
   readonly health: InstanceHealth
   /** What the disk has no room for, or null. */
@@ -27,11 +27,11 @@ export function observationOf({ instanceId, spec, broker, endpoints, health }: I
     generation: spec.generation,
     state: failure !== null ? 'failed' : spec.serving ? 'running' : 'stopped',
     reason: failure ?? health.damage,
-    topics: broker
+    topics: broker.metadata
       .topics()
       .filter(({ generation }) => generation > 0)
       .map(({ topicName, generation }) => ({ topicName, generation })),
-    groups: broker
+    groups: broker.metadata
       .groups()
       .filter(({ generation }) => generation > 0)
       .map(({ consumerGroupId, generation }) => ({ consumerGroupId, generation })),
@@ -42,7 +42,7 @@ export function observationOf({ instanceId, spec, broker, endpoints, health }: I
 export function usageOf({ instanceId, broker, endpoints, health, pause }: InstanceState): InstanceUsage {
   return {
     instanceId,
-    storedBytes: broker.usage().storedBytes,
+    storedBytes: broker.inspection.usage().storedBytes,
     connections: endpoints.connections(),
     groupsMadeByUse: groupsMadeByUse(broker).length,
     // A ledger on the same full disk cannot be told why the instance is not what is wanted.
@@ -59,8 +59,8 @@ export function attentionOf({ instanceId, broker, endpoints, health, opening }: 
 }
 
 /** Those that the loop does not know yet, in the order in which they were made. */
-const groupsMadeByUse = (broker: Broker): string[] =>
-  broker
+const groupsMadeByUse = (broker: Pick<Broker, 'metadata'>): string[] =>
+  broker.metadata
     .groups()
     .filter(({ generation }) => generation === 0)
     .map(({ consumerGroupId }) => consumerGroupId)

@@ -13,16 +13,18 @@ import type { Broker } from '../../broker.ts'
 import type { ClientRegistry } from './client/clients.ts'
 
 /** An endpoint with what its calls are carried out with: the context its port is opened with. */
-export interface BrokerEndpoint extends Endpoint {
-  readonly broker: Broker
+export interface BrokerEndpoint<Roles extends keyof Broker = keyof Broker> extends Endpoint {
+  /** Of the broker, the roles that whoever has the endpoint uses. */
+  readonly broker: Pick<Broker, Roles>
   readonly clients: ClientRegistry
   readonly clock: Clock
   /** Where an unexpected failure is reported. */
   report(error: unknown): void
 }
 
-export interface WireCall {
-  readonly endpoint: BrokerEndpoint
+/** A handler says which roles of the broker it uses: `WireCall<'producing'>`. */
+export interface WireCall<Roles extends keyof Broker = never> {
+  readonly endpoint: BrokerEndpoint<Roles>
   readonly clientId: string
   /** `x-mq-language`, as sent. */
   readonly language: string | undefined
@@ -55,7 +57,7 @@ export function checkCaller(call: Call<BrokerEndpoint>): void {
  * Clients of the cloud may give the instance's id as their namespace. One that names another instance dials the
  * address of an instance that is gone, which this one has now: its messages belong elsewhere. Throws NOT_FOUND.
  */
-export function checkInstance({ instanceId }: BrokerEndpoint, namespace: string): void {
+export function checkInstance({ instanceId }: Endpoint, namespace: string): void {
   if (namespace === instanceId || !/^rmq-cn-[a-z0-9]{11}$/.test(namespace)) return
   throw new BrokerRefusal(
     Code.NOT_FOUND,
@@ -78,13 +80,13 @@ export function checkClientId(clientId: string): void {
 export const clientIdOf = (call: Call<BrokerEndpoint>): string => call.metadata['x-mq-client-id'] ?? ''
 
 /** A call whose headers were found right. Throws PAYMENT_REQUIRED when the instance was stopped while its request came. */
-export function openCall(call: Call<BrokerEndpoint>): WireCall {
+export function openCall(call: Call<BrokerEndpoint>): WireCall<keyof Broker> {
   refuseWhenStopped(call.context)
   return new OpenedCall(call, clientIdOf(call))
 }
 
 /** Throws PAYMENT_REQUIRED; for calls that went on for a while, also after they began. */
-export function refuseWhenStopped(endpoint: BrokerEndpoint): void {
+export function refuseWhenStopped(endpoint: Endpoint): void {
   refuse(denyStopped(endpoint))
 }
 
@@ -99,7 +101,7 @@ function refuse(denial: Denial | null): void {
 }
 
 /** Made for every call, so what most calls never ask for (an abort signal, above all) is made when it is asked for. */
-class OpenedCall implements WireCall {
+class OpenedCall implements WireCall<keyof Broker> {
   readonly endpoint: BrokerEndpoint
   readonly clientId: string
   readonly #call: Call<BrokerEndpoint>

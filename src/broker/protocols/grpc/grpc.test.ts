@@ -41,38 +41,45 @@ class World {
 
   constructor() {
     const broker = {
-      maxDelayMs: 7 * 86_400_000,
-      topic: (name: string) => topics.get(name) ?? null,
-      useGroup: group,
-      send: async ({ messages }: { messages: readonly OutgoingMessage[] }) => {
-        this.sent.push(...messages)
-        return messages.map(({ messageId, deliverAtMs }) => ({
-          messageId,
-          queueId: 0,
-          offset: 5,
-          storeTimeMs: 0,
-          recallHandle: deliverAtMs == null ? null : `handle of ${messageId}`,
-        }))
+      offsets: {},
+      metadata: {
+        maxDelayMs: 7 * 86_400_000,
+        topic: (name: string) => topics.get(name) ?? null,
       },
-      recall: async ({ topic, handle }: { topic: string; handle: string }) => {
-        if (handle !== 'good') throw new BrokerRefusal(40400, 'the message cannot be recalled any more')
-        return { messageId: `of ${topic}` }
+      producing: {
+        send: async ({ messages }: { messages: readonly OutgoingMessage[] }) => {
+          this.sent.push(...messages)
+          return messages.map(({ messageId, deliverAtMs }) => ({
+            messageId,
+            queueId: 0,
+            offset: 5,
+            storeTimeMs: 0,
+            recallHandle: deliverAtMs == null ? null : `handle of ${messageId}`,
+          }))
+        },
+        recall: async ({ topic, handle }: { topic: string; handle: string }) => {
+          if (handle !== 'good') throw new BrokerRefusal(40400, 'the message cannot be recalled any more')
+          return { messageId: `of ${topic}` }
+        },
       },
-      receive: async (request: ReceiveRequest) => {
-        this.received.push(request)
-        return this.deliveries
+      consuming: {
+        useGroup: group,
+        receive: async (request: ReceiveRequest) => {
+          this.received.push(request)
+          return this.deliveries
+        },
+        ack: async ({ handles }: { handles: readonly string[] }) =>
+          handles.map((handle) => ({ outcome: handle === 'old' ? 'expired' : this.outcome })),
+        changeInvisible: async () => ({ outcome: this.outcome, handle: 'same' }),
+        forwardToDeadLetter: async () => {},
+        clientAlive: (clientId: string) => this.alive.push(clientId),
+        clientGone: (clientId: string) => this.gone.push(clientId),
       },
-      ack: async ({ handles }: { handles: readonly string[] }) =>
-        handles.map((handle) => ({ outcome: handle === 'old' ? 'expired' : this.outcome })),
-      changeInvisible: async () => ({ outcome: this.outcome, handle: 'same' }),
-      forwardToDeadLetter: async () => {},
-      clientAlive: (clientId: string) => this.alive.push(clientId),
-      clientGone: (clientId: string) => this.gone.push(clientId),
     } as unknown as Broker
     this.endpoint = {
       instanceId: 'rmq-cn-test',
       broker,
-      clients: new ClientRegistry(broker, this.clock),
+      clients: new ClientRegistry(broker.consuming, this.clock),
       clock: this.clock,
       authenticator: null,
       serving: true,
@@ -169,7 +176,7 @@ describe('PullMessage', () => {
 
   it('gives a client nothing of an instance that was stopped while it waited', async () => {
     const world = new World()
-    ;(world.endpoint.broker as any).pull = async () => {
+    ;(world.endpoint.broker.offsets as any).pull = async () => {
       world.endpoint.serving = false
       return pulled(1)
     }
@@ -179,7 +186,7 @@ describe('PullMessage', () => {
 
   it('gives up a client that reads nothing for half a minute, and holds no timer then', async () => {
     const world = new World()
-    ;(world.endpoint.broker as any).pull = async () => pulled(3)
+    ;(world.endpoint.broker.offsets as any).pull = async () => pulled(3)
     const written = world.call('PullMessage', request, { remainingMs: Number.POSITIVE_INFINITY, reads: false })
     await settle()
     expect(world.clock.pending).toBe(1)
@@ -582,7 +589,7 @@ describe('a client', () => {
 
   it('never sees the text of an unexpected failure', async () => {
     const world = new World()
-    ;(world.endpoint.broker as any).send = async () => {
+    ;(world.endpoint.broker.producing as any).send = async () => {
       throw new Error('secret path')
     }
     const reply = await world.call('SendMessage', { messages: [message()] })

@@ -8,6 +8,7 @@
 import type * as gen from '../../../grpc/gen/rocketmq.js'
 import { MessagingService } from '../../../grpc/gen/rocketmq.js'
 import { type Admission, type Call, type Handlers, implement, type Service } from '../../../grpc/transport.ts'
+import type { Broker } from '../../broker.ts'
 import { type BrokerEndpoint, checkCaller, checkClientId, clientIdOf, openCall, type WireCall } from './call.ts'
 import { heartbeat, notifyClientTermination } from './client/heartbeat.ts'
 import { queryAssignment, queryRoute } from './client/route.ts'
@@ -69,7 +70,11 @@ function admit(call: Call<BrokerEndpoint>): ReturnType<Admission<BrokerEndpoint>
 const receivePath = MessagingService.methods.receiveMessage.path
 
 function reply<Request, Response extends { status?: gen.StatusInit | null | undefined }>(
-  handle: (call: WireCall, request: Request, connection: Call['connection']) => Response | Promise<Response>,
+  handle: (
+    call: WireCall<keyof Broker>,
+    request: Request,
+    connection: Call['connection'],
+  ) => Response | Promise<Response>,
 ): (call: Call<BrokerEndpoint>, request: Request) => Promise<Response | { status: gen.StatusInit }> {
   return async (call, request) => {
     try {

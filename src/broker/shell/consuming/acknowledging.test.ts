@@ -37,7 +37,7 @@ describe('a delivery that is not acknowledged in time', () => {
     await send()
     const [delivery] = await receive()
     await clock.advance(29_999)
-    expect(broker.usage().inflight).toBe(1)
+    expect(broker.inspection.usage().inflight).toBe(1)
     await clock.advance(1)
     expect(await ack(delivery!)).toBe('expired')
   })
@@ -101,8 +101,10 @@ describe('changing the invisible time', () => {
     'handle %j is expired',
     async (handle) => {
       const request = { group: 'group', topic: 'topic', clientId: 'client' }
-      expect(await broker.changeInvisible({ ...request, handle, invisibleMs: 1 })).toMatchObject({ outcome: 'expired' })
-      expect(await broker.ack({ ...request, handles: [handle] })).toEqual([{ outcome: 'expired' }])
+      expect(await broker.consuming.changeInvisible({ ...request, handle, invisibleMs: 1 })).toMatchObject({
+        outcome: 'expired',
+      })
+      expect(await broker.consuming.ack({ ...request, handles: [handle] })).toEqual([{ outcome: 'expired' }])
     },
   )
 })
@@ -110,7 +112,8 @@ describe('changing the invisible time', () => {
 describe('a handle', () => {
   const request = { group: 'group', topic: 'topic', clientId: 'client' }
   const parts = (handle: string) => handle.split('.')
-  const ackHandle = async (handle: string) => (await broker.ack({ ...request, handles: [handle] }))[0]!.outcome
+  const ackHandle = async (handle: string) =>
+    (await broker.consuming.ack({ ...request, handles: [handle] }))[0]!.outcome
 
   it('that was made up from another one acknowledges, prolongs and moves nothing', async () => {
     await sendMany(2)
@@ -121,8 +124,10 @@ describe('a handle', () => {
     made[3] = parts(other!.handle)[3]!
     const forged = made.join('.')
     expect(await ackHandle(forged)).toBe('expired')
-    expect((await broker.changeInvisible({ ...request, handle: forged, invisibleMs: HOUR })).outcome).toBe('expired')
-    await broker.forwardToDeadLetter({ ...request, handle: forged, messageId: '' })
+    expect((await broker.consuming.changeInvisible({ ...request, handle: forged, invisibleMs: HOUR })).outcome).toBe(
+      'expired',
+    )
+    await broker.consuming.forwardToDeadLetter({ ...request, handle: forged, messageId: '' })
     // Without a MAC, as an earlier program wrote it.
     expect(await ackHandle(`g1.${parts(other!.handle).slice(1, 6).join('.')}`)).toBe('expired')
     await clock.advance(30_000)
@@ -133,9 +138,15 @@ describe('a handle', () => {
     await send()
     const [delivery] = await receive()
     const { handle } = delivery!
-    expect(await broker.ack({ ...request, group: 'another', handles: [handle] })).toEqual([{ outcome: 'expired' }])
-    expect(await broker.ack({ ...request, topic: 'another', handles: [handle] })).toEqual([{ outcome: 'expired' }])
-    expect(await broker.ack({ ...request, clientId: 'another', handles: [handle] })).toEqual([{ outcome: 'done' }])
+    expect(await broker.consuming.ack({ ...request, group: 'another', handles: [handle] })).toEqual([
+      { outcome: 'expired' },
+    ])
+    expect(await broker.consuming.ack({ ...request, topic: 'another', handles: [handle] })).toEqual([
+      { outcome: 'expired' },
+    ])
+    expect(await broker.consuming.ack({ ...request, clientId: 'another', handles: [handle] })).toEqual([
+      { outcome: 'done' },
+    ])
   })
 
   it('is good after a restart; with another key it is not, and the message comes again', async () => {

@@ -2,7 +2,7 @@
  * Acknowledgements, changes of the invisible time, and moves to the dead-letter topic that a consumer asks for. Each is
  * durable before it is answered, and idempotent.
  */
-import type { HandleOutcome } from '../../broker.ts'
+import type { AckRequest, ChangeInvisibleRequest, ForwardRequest, HandleOutcome } from '../../broker.ts'
 import { decideDeadline, decideReturned, findDelivery, isGone, isNamed } from '../../core/consuming/deliveries.ts'
 import { type DeliveryName, parseHandle } from '../../core/consuming/handle.ts'
 import { decideAck } from '../../core/consuming/orderly.ts'
@@ -32,31 +32,6 @@ export interface AcknowledgingContext {
   /** Starts a new session: later deliveries have other handles. */
   nextSession(): void
   arm(): void
-}
-
-export interface AckRequest {
-  readonly group: string
-  readonly topic: string
-  readonly handles: readonly string[]
-  readonly liteTopics?: readonly (string | null)[]
-}
-
-export interface ChangeInvisibleRequest {
-  readonly group: string
-  readonly topic: string
-  readonly handle: string
-  readonly invisibleMs: number
-  readonly liteTopic?: string | null
-  readonly suspend?: boolean
-}
-
-export interface ForwardRequest {
-  readonly group: string
-  readonly topic: string
-  readonly handle: string
-  readonly messageId: string
-  readonly liteTopic?: string | null
-  readonly clientId: string
 }
 
 export class Acknowledging {

@@ -33,12 +33,12 @@ describe('a delivery that is out of retries', () => {
       payload: 'poison',
       deadLetterOf: { topicName: 'topic', messageId: receipt!.messageId },
     })
-    expect(broker.topic('%DLQ%group')).toMatchObject({ queues: 1, generation: 0, messageType: 'NORMAL' })
-    expect(broker.usage().inflight).toBe(1)
+    expect(broker.metadata.topic('%DLQ%group')).toMatchObject({ queues: 1, generation: 0, messageType: 'NORMAL' })
+    expect(broker.inspection.usage().inflight).toBe(1)
   })
 
   it('goes to the topic the group names for its dead letters, if that exists', async () => {
-    await broker.ensureTopics([topicSpec('graveyard')])
+    await broker.administration.ensureTopics([topicSpec('graveyard')])
     await ensureGroup({ maxRetryTimes: 0, deadLetterTopic: 'graveyard' })
     await send()
     await receive()
@@ -89,7 +89,7 @@ describe('forwarding to the dead letters', () => {
     await sendMany(3)
     const held = await receive({ autoRenew: true })
     await forward({ ...held[1]!, handle: '' }, 'stranger')
-    expect(broker.topic('%DLQ%group')).toBeNull()
+    expect(broker.metadata.topic('%DLQ%group')).toBeNull()
     await forward({ ...held[1]!, handle: '' })
     const dead = await receive({ topic: '%DLQ%group', group: 'auditor' })
     expect(dead.map(({ messageId }) => messageId)).toEqual([held[1]!.messageId])
@@ -98,6 +98,6 @@ describe('forwarding to the dead letters', () => {
   it('of something unknown is fine', async () => {
     await forward({ handle: 'nonsense', messageId: 'x' })
     await forward({ handle: '', messageId: 'x' })
-    expect(broker.topic('%DLQ%group')).toBeNull()
+    expect(broker.metadata.topic('%DLQ%group')).toBeNull()
   })
 })

@@ -26,7 +26,9 @@ beforeEach(async () => {
   reported = []
   sent = 0
   await open()
-  await broker.ensureTopics([{ topicName: 'topic', generation: 1, messageType: 'NORMAL', maxSendTps: null }])
+  await broker.administration.ensureTopics([
+    { topicName: 'topic', generation: 1, messageType: 'NORMAL', maxSendTps: null },
+  ])
 })
 
 afterEach(async () => {
@@ -60,12 +62,12 @@ async function send(count: number, bytes = 10, topic = 'topic'): Promise<void> {
       payload: Buffer.alloc(bytes),
       bodyBytes: bytes,
     }))
-    await broker.send({ topic, messages })
+    await broker.producing.send({ topic, messages })
   }
 }
 
 async function receive(changes: Partial<ReceiveRequest> = {}): Promise<Delivery[]> {
-  const deliveries = broker.receive(
+  const deliveries = broker.consuming.receive(
     {
       group: 'group',
       topic: 'topic',
@@ -90,9 +92,14 @@ const numbers = (deliveries: readonly Delivery[]): number[] =>
   deliveries.map(({ messageId }) => Number(messageId.slice(1))).sort((a, b) => a - b)
 const range = (from: number, to: number): number[] => Array.from({ length: to - from }, (_, i) => from + i)
 const ack = (deliveries: readonly Delivery[]) =>
-  broker.ack({ group: 'group', topic: 'topic', clientId: 'client', handles: deliveries.map(({ handle }) => handle) })
+  broker.consuming.ack({
+    group: 'group',
+    topic: 'topic',
+    clientId: 'client',
+    handles: deliveries.map(({ handle }) => handle),
+  })
 const reset = (resetId: string, toMs: number | null) =>
-  broker.resetOffsets({ resetId, consumerGroupId: 'group', topicName: 'topic', toMs })
+  broker.offsets.reset({ resetId, consumerGroupId: 'group', topicName: 'topic', toMs })
 
 describe('a group that reads a topic for the first time begins', () => {
   it('at the first message of a young topic', async () => {
@@ -119,7 +126,9 @@ describe('a group that reads a topic for the first time begins', () => {
 
   it('at the first dead letter, whatever retention took', async () => {
     const dead = '%DLQ%group'
-    await broker.ensureTopics([{ topicName: dead, generation: 1, messageType: 'NORMAL', maxSendTps: null }])
+    await broker.administration.ensureTopics([
+      { topicName: dead, generation: 1, messageType: 'NORMAL', maxSendTps: null },
+    ])
     await send(200, 1_000, dead)
     await clock.advance(2 * HOUR)
     await send(5, 10, dead)
@@ -139,7 +148,7 @@ describe('a group that reads a topic for the first time begins', () => {
     await clock.advance(MINUTE)
     const at = broker.now()
     await send(10)
-    await broker.ensureGroups([
+    await broker.administration.ensureGroups([
       {
         consumerGroupId: 'group',
         generation: 1,
@@ -157,7 +166,7 @@ describe('a group that reads a topic for the first time begins', () => {
 
 describe('the lag of a group', () => {
   it('counts what waits, what is with clients and what came back, and says since when', async () => {
-    const lag = async () => (await broker.lag('group'))[0]
+    const lag = async () => (await broker.offsets.lag('group'))[0]
     expect(await lag()).toBeUndefined()
     const first = broker.now()
     await send(10)
@@ -212,7 +221,7 @@ describe('a reset', () => {
     await receive({ max: 15 })
     await clock.advance(MINUTE)
     await reset('a', null)
-    expect(broker.usage().inflight).toBe(0)
+    expect(broker.inspection.usage().inflight).toBe(0)
     expect(await receive()).toEqual([])
     await send(2)
     expect(await receive()).toHaveLength(2)
@@ -230,7 +239,7 @@ describe('a reset', () => {
   it('wakes who waits', async () => {
     await send(3)
     await ack(await receive())
-    const waiting = broker.receive(
+    const waiting = broker.consuming.receive(
       {
         group: 'group',
         topic: 'topic',
@@ -256,9 +265,9 @@ describe('a reset', () => {
     expect([fresh!.messageId, fresh!.attempt, fresh!.handle === old!.handle]).toEqual([old!.messageId, 1, false])
     expect(await ack([old!])).toEqual([{ outcome: 'expired' }])
     const change = { group: 'group', topic: 'topic', clientId: 'client', handle: old!.handle, invisibleMs: 1 }
-    expect((await broker.changeInvisible(change)).outcome).toBe('expired')
-    await broker.forwardToDeadLetter({ ...change, messageId: old!.messageId })
-    expect(broker.usage().inflight).toBe(1)
+    expect((await broker.consuming.changeInvisible(change)).outcome).toBe('expired')
+    await broker.consuming.forwardToDeadLetter({ ...change, messageId: old!.messageId })
+    expect(broker.inspection.usage().inflight).toBe(1)
     expect(await ack([fresh!])).toEqual([{ outcome: 'done' }])
     // Forward over it: done with, and harmless again.
     await reset('b', null)
@@ -317,14 +326,14 @@ describe('a reset', () => {
 
   it('of a group or a topic that is not there does nothing', async () => {
     await reset('a', 0)
-    await broker.resetOffsets({ resetId: 'b', consumerGroupId: 'group', topicName: 'nowhere', toMs: null })
-    expect(broker.groups()).toEqual([])
+    await broker.offsets.reset({ resetId: 'b', consumerGroupId: 'group', topicName: 'nowhere', toMs: null })
+    expect(broker.metadata.groups()).toEqual([])
   })
 })
 
 describe('a pull that meets retention', () => {
   const pull = (offset: number, filter: ReceiveRequest['filter'] = null) =>
-    broker.pull(
+    broker.offsets.pull(
       { group: 'group', topic: 'topic', queueId: 0, offset, max: 32, waitMs: 0, filter },
       new AbortController().signal,
     )

@@ -10,7 +10,7 @@ import type { OffsetReset } from '../../../model/instances.ts'
 import type { TopicLag } from '../../../model/observations.ts'
 import { BrokerRefusal } from '../../../model/refusals.ts'
 import type { Cancel, Clock } from '../../../world/world.ts'
-import type { Delivery, Pulled, PullRequest } from '../../broker.ts'
+import type { Delivery, OffsetsRole, Pulled, PullRequest } from '../../broker.ts'
 import {
   type Backlog,
   backlogOf,
@@ -30,7 +30,7 @@ import { units } from '../../core/throttle.ts'
 import type { SegmentLog } from '../../log/contract.ts'
 import type { PersistentQueueIndex } from '../../log/queue-index.ts'
 import { messageOf } from '../records.ts'
-import { refuse, topicNotFound } from '../refusals.ts'
+import { refuse, refused, topicNotFound } from '../refusals.ts'
 import { Semaphore } from '../semaphore.ts'
 import type { Throughput } from '../throughput.ts'
 import type { TurnBudget } from '../turn-budget.ts'
@@ -55,12 +55,13 @@ export interface OffsetsContext {
   moved(subscription: Subscription): void
   /** Closed, or the log has failed. */
   stopped(): boolean
+  refuseWhenFailed(): void
 }
 
 /** A pull that waits for its queue. */
 type Wake = () => void
 
-export class Offsets {
+export class Offsets implements OffsetsRole {
   readonly #context: OffsetsContext
   readonly #waiting = new Map<Queue, Set<Wake>>()
   #waitingCount = 0
@@ -76,7 +77,7 @@ export class Offsets {
   reset(reset: OffsetReset): Promise<void> {
     const mine = this.#resetting.then(() => this.#reset(reset))
     this.#resetting = mine.catch(() => {})
-    return mine
+    return mine.catch(refused)
   }
 
   async #reset(reset: OffsetReset): Promise<void> {
@@ -123,7 +124,11 @@ export class Offsets {
     }
   }
 
-  async lag(consumerGroupId: string): Promise<TopicLag[]> {
+  lag(consumerGroupId: string): Promise<TopicLag[]> {
+    return this.#lagOfGroup(consumerGroupId).catch(refused)
+  }
+
+  async #lagOfGroup(consumerGroupId: string): Promise<TopicLag[]> {
     const { turns } = this.#context
     const group = this.#context.state.groups.get(consumerGroupId)
     // All counted before anything is read: one moment for all topics, except that of many lite topics each has its own.
@@ -178,11 +183,16 @@ export class Offsets {
     const { queue } = this.#queue(request)
     if (request.at === 'beginning') return queue.begin
     if (request.at === 'end') return queue.visible
-    const found = await this.#context.index.offsetAtTime(queue.key, request.at)
+    const found = await this.#context.index.offsetAtTime(queue.key, request.at).catch(refused)
     return Math.min(Math.max(found, queue.begin), queue.visible)
   }
 
   async pull(request: PullRequest, signal: Cancellation): Promise<Pulled> {
+    this.#context.refuseWhenFailed()
+    return this.#pull(request, signal).catch(refused)
+  }
+
+  async #pull(request: PullRequest, signal: Cancellation): Promise<Pulled> {
     const { clock, subscriptions, throughput } = this.#context
     const { topic, queue } = this.#queue(request)
     const group = subscriptions.group(request.group)

@@ -44,7 +44,7 @@ afterEach(async () => {
 describe('a FIFO topic', () => {
   it('keeps a message group in one queue, in the order of sending, also in a batch', async () => {
     const one = await send('a', '1', '2', '3')
-    const batch = await broker.send({ topic: 'topic', messages: [outgoing('b', 'x'), outgoing('a', '4')] })
+    const batch = await broker.producing.send({ topic: 'topic', messages: [outgoing('b', 'x'), outgoing('a', '4')] })
     expect(one.map(({ offset }) => offset)).toEqual([0, 1, 2])
     expect(new Set([...one, batch[1]!].map(({ queueId }) => queueId)).size).toBe(1)
     expect(batch[1]!.offset).toBe(batch[0]!.queueId === batch[1]!.queueId ? 4 : 3)
@@ -97,7 +97,7 @@ describe('an orderly group', () => {
     for (const delivery of again) expect(await ack(delivery)).toBe('done')
     await clock.advance(HOUR)
     expect(await receive()).toEqual([])
-    expect(broker.usage().inflight).toBe(0)
+    expect(broker.inspection.usage().inflight).toBe(0)
   })
 
   it('stays blocked by a nack until its time, and counts one attempt', async () => {
@@ -138,25 +138,25 @@ describe('an orderly group', () => {
 
   it('passes over what does not match the filter, without a lease', async () => {
     const many = Array.from({ length: 1_000 }, (_, i) => outgoing('a', `${i}`, i === 500 ? 'wanted' : 'other'))
-    await broker.send({ topic: 'topic', messages: many })
+    await broker.producing.send({ topic: 'topic', messages: many })
     const filter = new Set(['wanted'])
     const [only] = await receive({ filter })
     expect(told(only!)).toBe('500:1')
-    expect(broker.usage().inflight).toBe(1)
+    expect(broker.inspection.usage().inflight).toBe(1)
     await ack(only!)
-    expect([await receive({ filter }), broker.usage().inflight]).toEqual([[], 0])
+    expect([await receive({ filter }), broker.inspection.usage().inflight]).toEqual([[], 0])
     expect(await receive({ filter: null })).toEqual([])
   })
 
   it('is done with what another member’s filter passed over when it comes again', async () => {
-    await broker.send({ topic: 'topic', messages: [outgoing('a', '1', 'x'), outgoing('a', '2', 'y')] })
+    await broker.producing.send({ topic: 'topic', messages: [outgoing('a', '1', 'x'), outgoing('a', '2', 'y')] })
     await receive({})
     await clock.advance(30 * SECOND)
     expect(await seen({ filter: new Set(['y']) })).toEqual(['2:2'])
   })
 
   it('goes on when retention takes the message that held it up, and wakes who waits', async () => {
-    broker.configure({ retentionMs: 10 * MINUTE, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 })
+    broker.administration.configure({ retentionMs: 10 * MINUTE, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 })
     await send('a', '1')
     const [first] = await receive({ autoRenew: true })
     await aliveFor(8 * MINUTE)
@@ -166,7 +166,7 @@ describe('an orderly group', () => {
     expect(await settled(waiting)).toBe(false)
     await aliveFor(3 * MINUTE)
     expect(await waiting).toEqual(['2:1'])
-    expect([await ack(first!), broker.usage().inflight]).toEqual(['done', 1])
+    expect([await ack(first!), broker.inspection.usage().inflight]).toEqual(['done', 1])
   })
 })
 
@@ -238,7 +238,7 @@ describe('dead letters in a topic of their own', () => {
     const bodies: string[] = []
     for (let batch = await receive(where); batch.length > 0; batch = await receive(where)) {
       bodies.push(...batch.map(({ payload }) => `${Buffer.from(payload)}`))
-      await broker.ack({ ...where, clientId: 'auditor', handles: batch.map(({ handle }) => handle) })
+      await broker.consuming.ack({ ...where, clientId: 'auditor', handles: batch.map(({ handle }) => handle) })
     }
     return bodies
   }
@@ -254,7 +254,7 @@ describe('dead letters in a topic of their own', () => {
       await clock.advance(30 * SECOND)
     }
     for (const group of ['a', 'b', 'c']) {
-      await broker.send({ topic: 'graveyard', messages: [outgoing(group, `${group}4`)] })
+      await broker.producing.send({ topic: 'graveyard', messages: [outgoing(group, `${group}4`)] })
     }
     const bodies = await read()
     for (const group of ['a', 'b', 'c'])
@@ -268,7 +268,7 @@ describe('dead letters in a topic of their own', () => {
     const where = { topic: 'urgent', group: 'other' }
     await receive(where)
     for (const priority of [0, 7, 3, 7, 1])
-      await broker.send({ topic: 'urgent', messages: [{ ...outgoing(null, `${priority}`), priority }] })
+      await broker.producing.send({ topic: 'urgent', messages: [{ ...outgoing(null, `${priority}`), priority }] })
     await receive(where)
     await clock.advance(30 * SECOND)
     expect(await read()).toEqual(['7', '7', '3', '1', '0'])
@@ -355,7 +355,7 @@ describe('a group whose order changes with messages in flight', () => {
     expect(await seen({ attemptId: 'x' })).toEqual(['3:1', '4:1'])
     await clock.advance(30 * SECOND)
     expect((await seen({})).sort()).toEqual(['1:2', '3:2', '4:2'])
-    expect(broker.usage().inflight).toBe(3)
+    expect(broker.inspection.usage().inflight).toBe(3)
   })
 
   it('to and fro while all is visible again: everything comes once', async () => {
@@ -406,8 +406,8 @@ describe('a restart', () => {
 it('a topic that is removed takes its locks along', async () => {
   await send('a', '1', '2')
   const [first] = await receive({ attemptId: 'x' })
-  await broker.removeTopic('topic')
-  expect(broker.usage().inflight).toBe(0)
+  await broker.administration.removeTopic('topic')
+  expect(broker.inspection.usage().inflight).toBe(0)
   await ensureTopic('topic', 'FIFO')
   expect(await ack(first!)).toBe('expired')
   await receive({})
@@ -418,7 +418,7 @@ it('a topic that is removed takes its locks along', async () => {
 it('a batch that nobody was given comes again as if it had not been taken, the rest behind it', async () => {
   await send('a', '1', '2')
   const aborted = new AbortController()
-  const hungUp = broker.receive(want({ max: 1, attemptId: 'x' }), aborted.signal)
+  const hungUp = broker.consuming.receive(want({ max: 1, attemptId: 'x' }), aborted.signal)
   aborted.abort()
   expect(await hungUp).toEqual([])
   expect(await seen({})).toEqual(['1:1', '2:1'])
@@ -439,20 +439,20 @@ describe('a PRIORITY topic', () => {
       ['high', 7],
       ['beyond', 2 ** 31 - 1],
     ] as const)
-      await broker.send({ topic: 'urgent', messages: [{ ...outgoing(null, body), priority }] })
+      await broker.producing.send({ topic: 'urgent', messages: [{ ...outgoing(null, body), priority }] })
     expect(await seen(urgent)).toEqual(['high:1', 'beyond:1', 'middle:1', 'low:1'])
   })
 
   it('gives what comes again after everything fresh', async () => {
-    await broker.send({ topic: 'urgent', messages: [{ ...outgoing(null, 'again'), priority: 7 }] })
+    await broker.producing.send({ topic: 'urgent', messages: [{ ...outgoing(null, 'again'), priority: 7 }] })
     await receive(urgent)
     await clock.advance(30 * SECOND)
-    await broker.send({ topic: 'urgent', messages: [{ ...outgoing(null, 'fresh'), priority: 0 }] })
+    await broker.producing.send({ topic: 'urgent', messages: [{ ...outgoing(null, 'fresh'), priority: 0 }] })
     expect(await seen(urgent)).toEqual(['fresh:1', 'again:2'])
   })
 
   it('spreads what has no priority over all queues', async () => {
-    const receipts = await broker.send({
+    const receipts = await broker.producing.send({
       topic: 'urgent',
       messages: Array.from({ length: 8 }, (_, i) => outgoing(null, `${i}`)),
     })
@@ -462,7 +462,7 @@ describe('a PRIORITY topic', () => {
   it('is in the order of its queues for an orderly group', async () => {
     await receive({ topic: 'urgent' })
     for (const priority of [0, 5])
-      await broker.send({ topic: 'urgent', messages: [{ ...outgoing(null, `${priority}`), priority }] })
+      await broker.producing.send({ topic: 'urgent', messages: [{ ...outgoing(null, `${priority}`), priority }] })
     const [first] = await receive({ topic: 'urgent', max: 1 })
     const [second] = await receive({ topic: 'urgent', max: 1 })
     expect([first, second].map((each) => told(each!)).sort()).toEqual(['0:1', '5:1'])
@@ -486,7 +486,7 @@ async function restart({ killed = false } = {}): Promise<void> {
 }
 
 async function ensureTopic(topicName: string, messageType: MessageType): Promise<void> {
-  await broker.ensureTopics([{ topicName, generation: 1, messageType, maxSendTps: null }])
+  await broker.administration.ensureTopics([{ topicName, generation: 1, messageType, maxSendTps: null }])
 }
 
 async function ensureGroup(changes: Partial<GroupSpec>): Promise<void> {
@@ -500,19 +500,19 @@ async function ensureGroup(changes: Partial<GroupSpec>): Promise<void> {
     maxReceiveTps: null,
     ...changes,
   }
-  await broker.ensureGroups([spec])
+  await broker.administration.ensureGroups([spec])
 }
 
 async function send(messageGroup: string, ...bodies: string[]): Promise<SendReceipt[]> {
   const receipts: SendReceipt[] = []
   for (const body of bodies)
-    receipts.push(...(await broker.send({ topic: 'topic', messages: [outgoing(messageGroup, body)] })))
+    receipts.push(...(await broker.producing.send({ topic: 'topic', messages: [outgoing(messageGroup, body)] })))
   return receipts
 }
 
 /** One message a body, each in a queue of its own, in the order in which receives turn to them. */
 async function inQueues(...bodies: string[]): Promise<void> {
-  for (const body of bodies) await broker.send({ topic: 'topic', messages: [outgoing(null, body)] })
+  for (const body of bodies) await broker.producing.send({ topic: 'topic', messages: [outgoing(null, body)] })
 }
 
 function outgoing(messageGroup: string | null, body: string, tag = 'tag') {
@@ -535,7 +535,7 @@ function want(changes: Partial<ReceiveRequest>): ReceiveRequest {
 }
 
 function receive(changes: Partial<ReceiveRequest> = {}): Promise<Delivery[]> {
-  return broker.receive(want(changes), new AbortController().signal)
+  return broker.consuming.receive(want(changes), new AbortController().signal)
 }
 
 async function seen(changes: Partial<ReceiveRequest>): Promise<string[]> {
@@ -548,35 +548,35 @@ function told({ payload, attempt }: Delivery): string {
 
 /** What lies among the dead letters of `group` and was not looked at before. */
 async function dead(): Promise<string[]> {
-  if (!broker.topic('%DLQ%group')) return []
+  if (!broker.metadata.topic('%DLQ%group')) return []
   const where = { topic: '%DLQ%group', group: 'auditor' }
   const deliveries = await receive(where)
-  await broker.ack({ ...where, clientId: 'auditor', handles: deliveries.map(({ handle }) => handle) })
+  await broker.consuming.ack({ ...where, clientId: 'auditor', handles: deliveries.map(({ handle }) => handle) })
   return deliveries.map(({ payload }) => `${Buffer.from(payload)}`)
 }
 
 async function ack({ handle }: Delivery): Promise<string> {
-  const [answer] = await broker.ack({ group: 'group', topic: 'topic', clientId: 'client', handles: [handle] })
+  const [answer] = await broker.consuming.ack({ group: 'group', topic: 'topic', clientId: 'client', handles: [handle] })
   return answer!.outcome
 }
 
 function change({ handle }: Delivery, invisibleMs: number) {
-  return broker.changeInvisible({ group: 'group', topic: 'topic', clientId: 'client', handle, invisibleMs })
+  return broker.consuming.changeInvisible({ group: 'group', topic: 'topic', clientId: 'client', handle, invisibleMs })
 }
 
 function forward({ handle, messageId }: Delivery): Promise<void> {
-  return broker.forwardToDeadLetter({ group: 'group', topic: 'topic', clientId: 'client', handle, messageId })
+  return broker.consuming.forwardToDeadLetter({ group: 'group', topic: 'topic', clientId: 'client', handle, messageId })
 }
 
 async function aliveFor(ms: number): Promise<void> {
   for (let left = ms; left > 0; left -= 30 * SECOND) {
-    broker.clientAlive('client')
+    broker.consuming.clientAlive('client')
     await clock.advance(30 * SECOND)
   }
 }
 
 async function goneFor(clientId: string): Promise<void> {
-  broker.clientGone(clientId)
+  broker.consuming.clientGone(clientId)
   await clock.advance(limits.goneVisibleMs)
 }
 

@@ -99,7 +99,7 @@ describe('waiting receives', () => {
 
   it('end with nothing when their client hangs up, and take nothing with them', async () => {
     const hangUp = new AbortController()
-    const waiting = broker.receive(want({ waitMs: 20_000 }), hangUp.signal)
+    const waiting = broker.consuming.receive(want({ waitMs: 20_000 }), hangUp.signal)
     await settle()
     hangUp.abort()
     expect(await waiting).toEqual([])
@@ -173,7 +173,7 @@ describe('a record that cannot be read', () => {
     await ensureGroup({ orderly: true, maxRetryTimes: 1 })
     for (const body of ['damaged', 'second']) {
       const messageGroup = 'one'
-      await broker.send({ topic: 'topic', messages: [{ ...message('tag', body), messageGroup }] })
+      await broker.producing.send({ topic: 'topic', messages: [{ ...message('tag', body), messageGroup }] })
     }
     await damage('damaged')
     for (let tries = 0; tries < 2; tries++) {
@@ -190,7 +190,7 @@ describe('a record that cannot be read', () => {
     await restart()
     disk.inject({ operation: 'read', error: 'EIO', times: 1_000 })
     const waiting = receive({ waitMs: 20_000 })
-    await broker.resetOffsets({ consumerGroupId: 'group', topicName: 'topic', resetId: 'r', toMs: null })
+    await broker.offsets.reset({ consumerGroupId: 'group', topicName: 'topic', resetId: 'r', toMs: null })
     disk.healFaults()
     await send('tag', 'next')
     expect((await waiting).map(text)).toEqual(['next'])
@@ -199,7 +199,14 @@ describe('a record that cannot be read', () => {
   it('because it is damaged is missing among the messages shown, and is reported', async () => {
     for (const body of ['body 0', 'body 1', 'body 2']) await send('tag', body)
     await damage('body 1')
-    const page = await broker.browse({ topic: 'topic', fromMs: 0, untilMs: 2 ** 50, after: null, skip: 0, limit: 10 })
+    const page = await broker.inspection.browse({
+      topic: 'topic',
+      fromMs: 0,
+      untilMs: 2 ** 50,
+      after: null,
+      skip: 0,
+      limit: 10,
+    })
     expect([page!.total, page!.messages.map(({ payload }) => String(Buffer.from(payload)))]).toEqual([
       3,
       ['body 0', 'body 2'],
@@ -212,7 +219,7 @@ describe('a record that cannot be read', () => {
     await restart()
     disk.inject({ operation: 'read', error: 'EIO', times: 1 })
     const request = { group: 'group', topic: 'topic', queueId, offset: 0, filter: null, max: 1, waitMs: 0 }
-    const pull = () => broker.pull(request, new AbortController().signal)
+    const pull = () => broker.offsets.pull(request, new AbortController().signal)
     await expect(pull()).rejects.toMatchObject({ code: 50001, message: /EIO/ })
     expect((await pull()).deliveries).toHaveLength(1)
   })

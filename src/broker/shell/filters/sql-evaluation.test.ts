@@ -24,7 +24,9 @@ beforeEach(async () => {
   reported = []
   asked = 0
   await open()
-  await broker.ensureTopics([{ topicName: 'topic', generation: 1, messageType: 'NORMAL', maxSendTps: null }])
+  await broker.administration.ensureTopics([
+    { topicName: 'topic', generation: 1, messageType: 'NORMAL', maxSendTps: null },
+  ])
   await receive({ filter: null })
 })
 
@@ -91,12 +93,12 @@ async function send(...prices: number[]): Promise<void> {
       const payload = Buffer.from(JSON.stringify({ price: String(price) }))
       return { messageId: `M${made++}`, tag: price % 2 === 0 ? 'even' : 'odd', payload, bodyBytes: payload.length }
     })
-    await broker.send({ topic: 'topic', messages })
+    await broker.producing.send({ topic: 'topic', messages })
   }
 }
 
 async function receive(changes: Partial<ReceiveRequest> = {}): Promise<Delivery[]> {
-  const receiving = broker.receive(
+  const receiving = broker.consuming.receive(
     {
       group: 'group',
       topic: 'topic',
@@ -126,14 +128,19 @@ const prices = (deliveries: readonly Delivery[]): number[] =>
   deliveries.map(({ payload }) => Number(JSON.parse(Buffer.from(payload).toString()).price)).sort((a, b) => a - b)
 
 const ack = (deliveries: readonly Delivery[]) =>
-  broker.ack({ group: 'group', topic: 'topic', clientId: 'client', handles: deliveries.map(({ handle }) => handle) })
+  broker.consuming.ack({
+    group: 'group',
+    topic: 'topic',
+    clientId: 'client',
+    handles: deliveries.map(({ handle }) => handle),
+  })
 
 describe('a receive by an expression', () => {
   it('gets what matches, and the group is done with the rest', async () => {
     await send(5, 50, 7, 70, 9)
     const deliveries = await receive()
     expect(prices(deliveries)).toEqual([5, 7, 9])
-    expect(broker.usage().inflight).toBe(3)
+    expect(broker.inspection.usage().inflight).toBe(3)
     await ack(deliveries)
     expect(await receive({ filter: null })).toEqual([])
   })
@@ -150,7 +157,7 @@ describe('a receive by an expression', () => {
     await ack(again)
     // As with tags: what comes again and does not match is passed over for the group.
     expect(await receive({ filter: sql('price = 8') })).toEqual([])
-    expect(broker.usage().inflight).toBe(0)
+    expect(broker.inspection.usage().inflight).toBe(0)
     expect(await receive({ filter: null })).toEqual([])
   })
 
@@ -174,7 +181,7 @@ describe('a receive by an expression', () => {
   it('waits, and is woken by a match alone', async () => {
     let answered: Delivery[] | null = null
     const request = { group: 'group', topic: 'topic', filter: cheap, max: 1, invisibleMs: 30_000, autoRenew: false }
-    void broker
+    void broker.consuming
       .receive({ ...request, waitMs: 20_000, clientId: 'client' }, new AbortController().signal)
       .then((deliveries) => {
         answered = deliveries
@@ -199,7 +206,7 @@ describe('a receive by an expression', () => {
     // Every message once, and the match again before it is delivered.
     expect(asked).toBe(20_009)
     expect(broker.log.end - before).toBeLessThan(3_000)
-    expect(broker.usage().inflight).toBe(1)
+    expect(broker.inspection.usage().inflight).toBe(1)
   })
 
   it('ends with its time although there is more to look through, and the next one goes on from there', async () => {
@@ -219,7 +226,7 @@ describe('a receive by an expression', () => {
 describe('an orderly group that receives by an expression', () => {
   it('gets what matches of each queue in order, again from the first that was not acknowledged', async () => {
     const spec = { consumerGroupId: 'ordered', generation: 1, orderly: true, maxRetryTimes: 16 }
-    await broker.ensureGroups([
+    await broker.administration.ensureGroups([
       { ...spec, retry: { kind: 'fixed', intervalSeconds: 1 }, deadLetterTopic: null, maxReceiveTps: null },
     ])
     await receive({ group: 'ordered' })
@@ -253,7 +260,7 @@ describe('members of a group that filter differently', () => {
   it('are not told when one client changes its mind, or when its predecessor has left', async () => {
     await receive({ filter: cheap })
     await receive({ filter: null })
-    broker.clientGone('client')
+    broker.consuming.clientGone('client')
     await receive({ clientId: 'two' })
     await receive({ clientId: 'three', filter: sql('price < 10') })
   })

@@ -150,9 +150,9 @@ describe('a lite topic', () => {
     await sync('add', ['a'])
     const [first] = await receive({ max: 1 })
     const where = { group: 'group', topic: 'topic', handle: first!.handle, messageId: 'M0', clientId: 'client' }
-    await during(broker.forwardToDeadLetter({ ...where, liteTopic: 'b' }))
+    await during(broker.consuming.forwardToDeadLetter({ ...where, liteTopic: 'b' }))
     expect(await seen({})).toEqual([])
-    await during(broker.forwardToDeadLetter({ ...where, liteTopic: 'a' }))
+    await during(broker.consuming.forwardToDeadLetter({ ...where, liteTopic: 'a' }))
     expect(await seen({})).toEqual(['a/2:1'])
   })
 
@@ -187,7 +187,7 @@ it('gives no handle of an earlier delivery power over a message that is suspende
   expect(await ack(late!)).toBe('expired')
   expect((await change(late!, 0, false)).outcome).toBe('expired')
   const where = { group: 'group', topic: 'topic', handle: late!.handle, messageId: 'M0', clientId: 'client' }
-  await during(broker.forwardToDeadLetter({ ...where, liteTopic: 'a' }))
+  await during(broker.consuming.forwardToDeadLetter({ ...where, liteTopic: 'a' }))
   await clock.advance(60 * SECOND)
   expect(await seen({})).toEqual(['a/1:2'])
 })
@@ -202,7 +202,7 @@ it('never moves a message to the dead-letter topic for being suspended', async (
     await change(message!, 0, true)
     await clock.advance(1)
   }
-  expect(broker.topic('%DLQ%group')).toBeNull()
+  expect(broker.metadata.topic('%DLQ%group')).toBeNull()
 })
 
 describe('the life of a lite topic', () => {
@@ -219,12 +219,12 @@ describe('the life of a lite topic', () => {
     await clock.advance(1)
     expect(names()).toEqual(['b'])
     expect(await ack(batch[0]!)).toBe('expired')
-    expect(broker.usage()).toMatchObject({ messages: 2, inflight: 1 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 2, inflight: 1 })
     await clock.advance(10 * MINUTE)
     expect(names()).toEqual([])
     expect(broker.state.queues.size).toBe(1)
     expect(broker.state.subscriptions.size).toBe(0)
-    expect(broker.usage()).toMatchObject({ messages: 0, inflight: 0 })
+    expect(broker.inspection.usage()).toMatchObject({ messages: 0, inflight: 0 })
   })
 
   it('takes its places in the index with it: those in memory at once, those on the disk with their segments', async () => {
@@ -244,7 +244,7 @@ describe('the life of a lite topic', () => {
       return names.reduce((sum, name) => sum + (disk.contentOf(`/instance/${name}`)?.length ?? 0), 0)
     }
     expect(await onDisk()).toBeGreaterThan(3_000 * 100)
-    broker.configure({ retentionMs: HOUR, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 })
+    broker.administration.configure({ retentionMs: HOUR, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9 })
     await clock.advance(3 * HOUR)
     expect(await onDisk()).toBeLessThan(10_000)
     await restart()
@@ -298,7 +298,7 @@ describe('the life of a lite topic', () => {
   it('ends with its topic', async () => {
     await sync('add', ['a'])
     await send('a', '1')
-    await during(broker.removeTopic('topic'))
+    await during(broker.administration.removeTopic('topic'))
     expect(broker.state.queues.size).toBe(0)
     expect(broker.state.liteTopicCount).toBe(0)
     await ensureTopic({ generation: 2 })
@@ -327,7 +327,7 @@ describe('the life of a lite topic', () => {
     await clock.advance(30 * SECOND)
     expect(await seen({})).toEqual(['known/1:2', 'known/2:1'])
     const reset = { consumerGroupId: 'group', topicName: 'topic', toMs: 0, resetId: 'reset' }
-    expect(await refusal(broker.resetOffsets(reset))).toMatchObject({ code: 42902 })
+    expect(await refusal(broker.offsets.reset(reset))).toMatchObject({ code: 42902 })
     broker.state.liteSubscriptionCount = 1
     expect(await seen({})).toEqual(['another/1:1'])
   })
@@ -393,7 +393,7 @@ describe('where a subscriber begins', () => {
     expect(await seen({ max: 1 })).toEqual(['a/1:1'])
     expect(await ack(first!)).toBe('expired')
     await sync('add', ['a'], { offset: { from: 'last' } })
-    expect(broker.usage().inflight).toBe(0)
+    expect(broker.inspection.usage().inflight).toBe(0)
     await restart()
     await sync('replace', ['a'])
     expect(await seen({})).toEqual([])
@@ -425,7 +425,7 @@ describe('subscriptions', () => {
 
   it.each([
     ['says so', () => sync('clear', [])],
-    ['goes away', async () => broker.clientGone('client')],
+    ['goes away', async () => broker.consuming.clientGone('client')],
   ])('end when the client %s', async (_, does) => {
     await sync('add', ['a'])
     await does()
@@ -478,7 +478,7 @@ describe('subscriptions', () => {
     await ensureTopic({ topicName: 'elsewhere' })
     await ensureTopic({ topicName: 'plain', messageType: 'NORMAL' })
     await ensureGroup({ consumerGroupId: 'plain', lite: null })
-    broker.useGroup('by-use')
+    broker.consuming.useGroup('by-use')
     for (const [where, code] of [
       [{ group: 'plain' }, 40000],
       [{ topic: 'elsewhere' }, 40000],
@@ -491,7 +491,7 @@ describe('subscriptions', () => {
     }
     expect(await refusal(sync('add', ['a'], { topic: 'absent' }))).toMatchObject({ code: 40402 })
     expect(await refusal(receive({ filter: new Set(['tag']) }))).toMatchObject({ code: 40010 })
-    expect(broker.group('unknown')).toBeNull()
+    expect(broker.metadata.group('unknown')).toBeNull()
   })
 
   it('end when the group is bound to another topic', async () => {
@@ -500,7 +500,7 @@ describe('subscriptions', () => {
     await send('a', '1')
     await receive({})
     await ensureGroup({ generation: 2, lite: { topicName: 'elsewhere', exclusive: false } })
-    expect(broker.usage().inflight).toBe(0)
+    expect(broker.inspection.usage().inflight).toBe(0)
     expect(await refusal(receive({}))).toMatchObject({ code: 40000 })
   })
 })
@@ -543,7 +543,7 @@ describe('an exclusive group', () => {
 
 describe('an operator', () => {
   const reset = (resetId: string, toMs: number | null) =>
-    during(broker.resetOffsets({ resetId, consumerGroupId: 'group', topicName: 'topic', toMs }))
+    during(broker.offsets.reset({ resetId, consumerGroupId: 'group', topicName: 'topic', toMs }))
 
   it('moves a group in all lite topics at once, also those it has not read, and once', async () => {
     await send('a', '1', '2')
@@ -573,7 +573,7 @@ describe('an operator', () => {
     await sync('add', ['a', 'b'])
     await ack((await receive({ max: 1 }))[0]!)
     await receive({ max: 1 })
-    const lags = await broker.lag('group')
+    const lags = await broker.offsets.lag('group')
     expect(
       lags.map(({ topicName, liteTopic, readyCount, inflightCount }) => [
         topicName,
@@ -592,7 +592,7 @@ describe('an operator', () => {
     await sync('add', ['b'])
     await receive({ max: 1 })
     const look = (more: object) =>
-      broker.browse({ topic: 'topic', fromMs: 0, untilMs: 2 ** 50, after: null, skip: 0, limit: 2, ...more })
+      broker.inspection.browse({ topic: 'topic', fromMs: 0, untilMs: 2 ** 50, after: null, skip: 0, limit: 2, ...more })
     const pages: string[][] = []
     let after: readonly number[] | null = null
     do {
@@ -606,9 +606,11 @@ describe('an operator', () => {
     expect((await look({ liteTopic: 'b' }))!.total).toBe(2)
     expect((await look({ skip: 4 }))!.messages.map(({ liteTopic }) => liteTopic)).toEqual(['c', 'c'])
     const { messageId } = first!
-    const found = await broker.findMessage({ topic: 'topic', messageId, fromMs: 0, untilMs: 2 ** 50 })
+    const found = await broker.inspection.findMessage({ topic: 'topic', messageId, fromMs: 0, untilMs: 2 ** 50 })
     expect(found!.message).toEqual(first)
-    expect(await broker.historyOf('topic', found!)).toMatchObject([{ what: 'delivered', group: 'group', attempt: 1 }])
+    expect(await broker.inspection.historyOf('topic', found!)).toMatchObject([
+      { what: 'delivered', group: 'group', attempt: 1 },
+    ])
   })
 })
 
@@ -620,10 +622,10 @@ it('looks into so many lite topics a call, and says where it stopped', async () 
   await clock.advance(30 * MINUTE)
   await sendToMany(10_200)
   const range = { topic: 'topic', fromMs: start + 10 * MINUTE, untilMs: start + 50 * MINUTE, skip: 0, limit: 10 }
-  const first = (await during(broker.browse({ ...range, after: null })))!
+  const first = (await during(broker.inspection.browse({ ...range, after: null })))!
   // Of the first ten thousand the time counts; of the others everything.
   expect([first.messages, first.total]).toEqual([[], 200 * 2 + 1])
-  const second = (await during(broker.browse({ ...range, after: first.next })))!
+  const second = (await during(broker.inspection.browse({ ...range, after: first.next })))!
   expect(second.messages.map(({ liteTopic }) => liteTopic)).toEqual(['between'])
   expect(second.next).toBeNull()
 })
@@ -646,7 +648,7 @@ async function open(settings: { readonly retentionMs?: number } = {}): Promise<v
     settings: { retentionMs: 1_000 * HOUR, maxDelayMs: HOUR, sendTps: 1e9, receiveTps: 1e9, ...settings },
     report: (error) => reported.push(error),
   })
-  broker.onLiteTopicLost((clientId, liteTopic) => lost.push(`${clientId} lost ${liteTopic}`))
+  broker.lite.onTopicLost((clientId, liteTopic) => lost.push(`${clientId} lost ${liteTopic}`))
 }
 
 /** Replayed from the log where the checkpoint is not wanted, and then equal to what was. */
@@ -661,19 +663,21 @@ async function restart(settings: { readonly retentionMs?: number } = {}): Promis
 async function sendToMany(count: number): Promise<void> {
   for (let i = 0; i < count; i += 1_000) {
     const messages = Array.from({ length: Math.min(1_000, count - i) }, (_, j) => outgoing(`n${i + j}`, 'x'))
-    await during(broker.send({ topic: 'topic', messages }))
+    await during(broker.producing.send({ topic: 'topic', messages }))
   }
 }
 
 async function ensureTopic(change: Partial<TopicSpec>): Promise<void> {
   await during(
-    broker.ensureTopics([{ topicName: 'topic', generation: 1, messageType: 'LITE', maxSendTps: null, ...change }]),
+    broker.administration.ensureTopics([
+      { topicName: 'topic', generation: 1, messageType: 'LITE', maxSendTps: null, ...change },
+    ]),
   )
 }
 
 async function ensureGroup(change: Partial<GroupSpec>): Promise<void> {
   await during(
-    broker.ensureGroups([
+    broker.administration.ensureGroups([
       {
         consumerGroupId: 'group',
         generation: 1,
@@ -695,7 +699,7 @@ function outgoing(liteTopic: string, body: string) {
 }
 
 function send(liteTopic: string, ...bodies: string[]) {
-  return during(broker.send({ topic: 'topic', messages: bodies.map((body) => outgoing(liteTopic, body)) }))
+  return during(broker.producing.send({ topic: 'topic', messages: bodies.map((body) => outgoing(liteTopic, body)) }))
 }
 
 function sync(
@@ -704,13 +708,16 @@ function sync(
   more: Partial<LiteSyncRequest> = {},
 ): Promise<void> {
   const usual = { group: 'group', topic: 'topic', clientId: 'client', version: null, offset: null }
-  return during(broker.syncLite({ ...usual, action, liteTopics, ...more }))
+  return during(broker.lite.sync({ ...usual, action, liteTopics, ...more }))
 }
 
 function receive(change: Partial<ReceiveRequest>): Promise<Delivery[]> {
   const usual = { group: 'group', topic: 'topic', filter: null, max: 32, waitMs: 0, invisibleMs: 30 * SECOND }
   return during(
-    broker.receive({ ...usual, autoRenew: false, clientId: 'client', ...change }, new AbortController().signal),
+    broker.consuming.receive(
+      { ...usual, autoRenew: false, clientId: 'client', ...change },
+      new AbortController().signal,
+    ),
   )
 }
 
@@ -719,13 +726,15 @@ async function seen(change: Partial<ReceiveRequest>): Promise<string[]> {
 }
 
 async function ack({ handle }: Delivery): Promise<string> {
-  const [answer] = await during(broker.ack({ group: 'group', topic: 'topic', handles: [handle], clientId: 'client' }))
+  const [answer] = await during(
+    broker.consuming.ack({ group: 'group', topic: 'topic', handles: [handle], clientId: 'client' }),
+  )
   return answer!.outcome
 }
 
 function change({ handle }: Delivery, invisibleMs: number, suspend: boolean) {
   const where = { group: 'group', topic: 'topic', clientId: 'client' }
-  return during(broker.changeInvisible({ ...where, handle, invisibleMs, suspend }))
+  return during(broker.consuming.changeInvisible({ ...where, handle, invisibleMs, suspend }))
 }
 
 async function refusal(promise: Promise<unknown>): Promise<BrokerRefusal> {

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { SimulatedClock } from '../../../../world/simulated.ts'
-import type { Broker } from '../../../broker.ts'
 import type { ClientStream } from './client-streams.ts'
 import { ClientRegistry } from './clients.ts'
 
@@ -14,7 +13,7 @@ function start() {
   const broker = {
     clientAlive: () => {},
     clientGone: (clientId: string) => told.push(clientId),
-  } as unknown as Broker
+  }
   const registry = new ClientRegistry(broker, clock)
   const streams = new Map<string, ClientStream[]>()
   const open = (clientId: string) => {

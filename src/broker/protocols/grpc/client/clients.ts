@@ -11,7 +11,7 @@ import type { ExportMetricsServiceRequest } from '../../../../grpc/gen/otlp.js'
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { ClientMetric } from '../../../../model/clients.ts'
 import type { Cancel, Clock } from '../../../../world/world.ts'
-import type { Broker } from '../../../broker.ts'
+import type { ConsumingRole } from '../../../broker.ts'
 import { ClientMetrics, type Rejected } from './client-metrics.ts'
 import { type ClientStream, ClientStreams } from './client-streams.ts'
 import { type ClientInfo, KnownClients } from './known-clients.ts'
@@ -23,7 +23,7 @@ const lostAfterMs = 35_000
 const lostWithConnectionAfterMs = 6_000
 
 export class ClientRegistry {
-  readonly #broker: Broker
+  readonly #consuming: Pick<ConsumingRole, 'clientAlive' | 'clientGone'>
   readonly #clock: Clock
   readonly #metrics = new ClientMetrics()
   readonly #known = new KnownClients((clientId) => this.#metrics.forget(clientId))
@@ -33,8 +33,8 @@ export class ClientRegistry {
   #producerListener: (topics: readonly string[]) => void = () => {}
   #closed = false
 
-  constructor(broker: Broker, clock: Clock) {
-    this.#broker = broker
+  constructor(consuming: Pick<ConsumingRole, 'clientAlive' | 'clientGone'>, clock: Clock) {
+    this.#consuming = consuming
     this.#clock = clock
     this.#streams = new ClientStreams(clock)
     this.#questions = new Questions(clock)
@@ -49,13 +49,13 @@ export class ClientRegistry {
       doubted.heardAt = this.#clock.monotonic()
       doubted.patienceMs = lostAfterMs
     }
-    this.#broker.clientAlive(clientId)
+    this.#consuming.clientAlive(clientId)
   }
 
   /** Its settings say what the client is. */
   register(info: ClientInfo): void {
     this.#known.put(info)
-    this.#broker.clientAlive(info.clientId)
+    this.#consuming.clientAlive(info.clientId)
     if (info.group === null && this.listening(info.clientId)) this.#producerListener(info.topics)
   }
 
@@ -195,7 +195,7 @@ export class ClientRegistry {
     this.#settle(clientId)
     this.#known.forget(clientId)
     this.#questions.give({ on: clientId })
-    this.#broker.clientGone(clientId)
+    this.#consuming.clientGone(clientId)
   }
 }
 

@@ -20,7 +20,7 @@ const { IPv4, IPv6, DOMAIN_NAME } = gen.AddressScheme
 const anyQueue = -1
 
 export function queryRoute(
-  call: WireCall,
+  call: WireCall<'metadata'>,
   request: gen.QueryRouteRequest,
   connection: Connection,
 ): gen.QueryRouteResponseInit {
@@ -34,15 +34,15 @@ export function queryRoute(
 }
 
 export function queryAssignment(
-  call: WireCall,
+  call: WireCall<'metadata' | 'consuming' | 'lite'>,
   request: gen.QueryAssignmentRequest,
   connection: Connection,
 ): gen.QueryAssignmentResponseInit {
   const topic = topicOf(call, request.topic)
   const groupName = request.group?.name ?? ''
   checkGroupName(groupName)
-  const { broker } = call.endpoint
-  const group = topic.messageType === 'LITE' ? broker.liteGroup(groupName) : broker.useGroup(groupName)
+  const { consuming, lite } = call.endpoint.broker
+  const group = topic.messageType === 'LITE' ? lite.group(groupName) : consuming.useGroup(groupName)
   const endpoints = endpointsFor(request.endpoints, connection)
   const ids = group.orderly ? Array.from({ length: topic.queues }, (_, id) => id) : [anyQueue]
   return {
@@ -52,12 +52,12 @@ export function queryAssignment(
 }
 
 /** The topic a request names; throws ILLEGAL_TOPIC or TOPIC_NOT_FOUND. Never makes one. */
-export function topicOf(call: WireCall, resource: gen.Resource | null): TopicView {
+export function topicOf(call: WireCall<'metadata'>, resource: gen.Resource | null): TopicView {
   const name = resource?.name ?? ''
   checkTopicName(name)
   checkNamespace(resource?.resourceNamespace ?? '')
   checkInstance(call.endpoint, resource?.resourceNamespace ?? '')
-  const topic = call.endpoint.broker.topic(name)
+  const topic = call.endpoint.broker.metadata.topic(name)
   if (topic === null) {
     throw new BrokerRefusal(
       Code.TOPIC_NOT_FOUND,

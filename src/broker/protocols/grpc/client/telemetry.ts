@@ -27,7 +27,7 @@ const maxTopics = 4096
 const maxKeptBytes = 256 * 1024
 
 export async function telemetry(call: TelemetryCall): Promise<void> {
-  let wire: WireCall
+  let wire: WireCall<'consuming' | 'lite'>
   try {
     wire = openCall(call)
   } catch (error) {
@@ -56,7 +56,7 @@ export async function telemetry(call: TelemetryCall): Promise<void> {
 
 class Stream implements ClientStream {
   readonly #call: TelemetryCall
-  readonly #wire: WireCall
+  readonly #wire: WireCall<'consuming' | 'lite'>
   /** What the client said last, to be answered anew when its group changes. */
   #given: gen.Settings | null = null
   /** Digest of what it was told last. */
@@ -64,7 +64,7 @@ class Stream implements ClientStream {
   /** Null for clients that take settings whenever they come. */
   readonly #again: SettingsAgain | null
 
-  constructor(call: TelemetryCall, wire: WireCall) {
+  constructor(call: TelemetryCall, wire: WireCall<'consuming' | 'lite'>) {
     this.#call = call
     this.#wire = wire
     this.#again = wire.language === 'HTTP' ? new SettingsAgain(wire.endpoint.clock, () => this.#repeat()) : null
@@ -152,9 +152,9 @@ class Stream implements ClientStream {
 }
 
 /** A lite consumer needs a group that somebody created, so it makes none that would only take a place. */
-function groupOf(broker: Broker, { clientType }: gen.Settings, group: string): GroupView {
+function groupOf(broker: Pick<Broker, 'consuming' | 'lite'>, { clientType }: gen.Settings, group: string): GroupView {
   const isLite = clientType === gen.ClientType.LITE_PUSH_CONSUMER || clientType === gen.ClientType.LITE_SIMPLE_CONSUMER
-  return isLite ? broker.liteGroup(group) : broker.useGroup(group)
+  return isLite ? broker.lite.group(group) : broker.consuming.useGroup(group)
 }
 
 function declared(settings: gen.Settings): { topics: string[]; group: string | null; namespace: string } {

@@ -14,7 +14,10 @@ import { durationMs } from '../time.ts'
 const maxEntries = 1024
 const longestInvisibleMs = 12 * 3600 * 1000
 
-export async function ackMessage(call: WireCall, request: gen.AckMessageRequest): Promise<gen.AckMessageResponseInit> {
+export async function ackMessage(
+  call: WireCall<'consuming'>,
+  request: gen.AckMessageRequest,
+): Promise<gen.AckMessageResponseInit> {
   const where = delivered(call, request)
   const { entries } = request
   if (entries.length === 0) throw new BrokerRefusal(Code.BAD_REQUEST, 'The request acknowledges nothing.')
@@ -24,7 +27,7 @@ export async function ackMessage(call: WireCall, request: gen.AckMessageRequest)
       `The request acknowledges ${entries.length} messages; at most ${maxEntries} are allowed.`,
     )
   }
-  const outcomes = await call.endpoint.broker.ack({
+  const outcomes = await call.endpoint.broker.consuming.ack({
     ...where,
     handles: entries.map((entry) => entry.receiptHandle),
     liteTopics: entries.map((entry) => entry.liteTopic || null),
@@ -43,7 +46,7 @@ export async function ackMessage(call: WireCall, request: gen.AckMessageRequest)
 }
 
 export async function changeInvisibleDuration(
-  call: WireCall,
+  call: WireCall<'consuming'>,
   request: gen.ChangeInvisibleDurationRequest,
 ): Promise<gen.ChangeInvisibleDurationResponseInit> {
   const where = delivered(call, request)
@@ -54,7 +57,7 @@ export async function changeInvisibleDuration(
       `The invisible duration of ${invisibleMs} ms is not within 0 and ${longestInvisibleMs} ms.`,
     )
   }
-  const { outcome, handle } = await call.endpoint.broker.changeInvisible({
+  const { outcome, handle } = await call.endpoint.broker.consuming.changeInvisible({
     ...where,
     handle: request.receiptHandle,
     invisibleMs,
@@ -66,11 +69,11 @@ export async function changeInvisibleDuration(
 }
 
 export async function forwardToDeadLetterQueue(
-  call: WireCall,
+  call: WireCall<'consuming'>,
   request: gen.ForwardMessageToDeadLetterQueueRequest,
 ): Promise<gen.ForwardMessageToDeadLetterQueueResponseInit> {
   const where = delivered(call, request)
-  await call.endpoint.broker.forwardToDeadLetter({
+  await call.endpoint.broker.consuming.forwardToDeadLetter({
     ...where,
     handle: request.receiptHandle,
     messageId: request.messageId,

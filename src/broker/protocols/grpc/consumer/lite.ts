@@ -5,7 +5,7 @@
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
-import type { Broker, LiteOffset, LiteSyncRequest } from '../../../broker.ts'
+import type { LiteOffset, LiteRole, LiteSyncRequest } from '../../../broker.ts'
 import type { WireCall } from '../call.ts'
 import type { ClientRegistry } from '../client/clients.ts'
 import { topicOf } from '../client/route.ts'
@@ -17,7 +17,7 @@ const actions: readonly LiteSyncRequest['action'][] = ['add', 'remove', 'replace
 const { MIN, MAX } = gen.OffsetOption_Policy
 
 export async function syncLiteSubscription(
-  call: WireCall,
+  call: WireCall<'metadata' | 'lite'>,
   request: gen.SyncLiteSubscriptionRequest,
 ): Promise<gen.SyncLiteSubscriptionResponseInit> {
   const { topicName } = topicOf(call, request.topic)
@@ -27,7 +27,7 @@ export async function syncLiteSubscription(
   if (action === undefined)
     throw new BrokerRefusal(Code.BAD_REQUEST, `There is no lite subscription action ${request.action}.`)
   call.endpoint.clients.alive(call.clientId)
-  await call.endpoint.broker.syncLite({
+  await call.endpoint.broker.lite.sync({
     group,
     topic: topicName,
     clientId: call.clientId,
@@ -40,8 +40,8 @@ export async function syncLiteSubscription(
 }
 
 /** Tells consumers over their telemetry streams; the Node.js and Python clients do not act on it. */
-export function connectLiteConsumers(broker: Broker, clients: Pick<ClientRegistry, 'tell'>): void {
-  broker.onLiteTopicLost((clientId, liteTopic) => {
+export function connectLiteConsumers(lite: LiteRole, clients: Pick<ClientRegistry, 'tell'>): void {
+  lite.onTopicLost((clientId, liteTopic) => {
     void clients.tell(clientId, { notifyUnsubscribeLiteCommand: { liteTopic } })
   })
 }

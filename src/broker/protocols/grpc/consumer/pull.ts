@@ -53,7 +53,11 @@ export async function pullMessage(call: PullCall, request: gen.PullMessageReques
   call.write({ nextOffset })
 }
 
-function pull(wire: WireCall, request: gen.PullMessageRequest, call: PullCall): Promise<Pulled> {
+function pull(
+  wire: WireCall<'metadata' | 'offsets'>,
+  request: gen.PullMessageRequest,
+  call: PullCall,
+): Promise<Pulled> {
   const queue = queueOf(wire, request.messageQueue)
   const group = groupOf(request.group)
   const filter = parseFilter(request.filterExpression)
@@ -61,17 +65,20 @@ function pull(wire: WireCall, request: gen.PullMessageRequest, call: PullCall): 
   wire.endpoint.clients.alive(wire.clientId)
   const max = Math.min(Math.max(request.batchSize, 1), maxReceiveBatch)
   const budget = budgetOf(call)
-  return wire.endpoint.broker.pull(
+  return wire.endpoint.broker.offsets.pull(
     { ...queue, group, offset: request.offset, filter, max, waitMs, budget },
     call.signal,
   )
 }
 
-export function getOffset(call: WireCall, request: gen.GetOffsetRequest): gen.GetOffsetResponseInit {
+export function getOffset(
+  call: WireCall<'metadata' | 'offsets'>,
+  request: gen.GetOffsetRequest,
+): gen.GetOffsetResponseInit {
   const queue = queueOf(call, request.messageQueue)
   const group = groupOf(request.group)
   call.endpoint.clients.alive(call.clientId)
-  const offset = call.endpoint.broker.committedOffset({ ...queue, group })
+  const offset = call.endpoint.broker.offsets.committed({ ...queue, group })
   if (offset === null)
     throw new BrokerRefusal(
       Code.OFFSET_NOT_FOUND,
@@ -81,25 +88,25 @@ export function getOffset(call: WireCall, request: gen.GetOffsetRequest): gen.Ge
 }
 
 export async function updateOffset(
-  call: WireCall,
+  call: WireCall<'metadata' | 'offsets'>,
   request: gen.UpdateOffsetRequest,
 ): Promise<gen.UpdateOffsetResponseInit> {
   const queue = queueOf(call, request.messageQueue)
   const group = groupOf(request.group)
   call.endpoint.clients.alive(call.clientId)
-  await call.endpoint.broker.updateOffset({ ...queue, group, offset: request.offset })
+  await call.endpoint.broker.offsets.update({ ...queue, group, offset: request.offset })
   return { status: statusOf(Code.OK) }
 }
 
 export async function queryOffset(
-  call: WireCall,
+  call: WireCall<'metadata' | 'offsets'>,
   request: gen.QueryOffsetRequest,
 ): Promise<gen.QueryOffsetResponseInit> {
   const queue = queueOf(call, request.messageQueue)
   call.endpoint.clients.alive(call.clientId)
   return {
     status: statusOf(Code.OK),
-    offset: await call.endpoint.broker.queryOffset({ ...queue, at: placeOf(request) }),
+    offset: await call.endpoint.broker.offsets.query({ ...queue, at: placeOf(request) }),
   }
 }
 
@@ -121,7 +128,7 @@ function placeOf(request: gen.QueryOffsetRequest): 'beginning' | 'end' | number 
   }
 }
 
-function queueOf(call: WireCall, queue: gen.MessageQueue | null): { topic: string; queueId: number } {
+function queueOf(call: WireCall<'metadata'>, queue: gen.MessageQueue | null): { topic: string; queueId: number } {
   const { topicName } = topicOf(call, queue?.topic ?? null)
   return { topic: topicName, queueId: queue?.id ?? 0 }
 }

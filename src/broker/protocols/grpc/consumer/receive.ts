@@ -40,7 +40,7 @@ type ReceiveCall = WritableCall<BrokerEndpoint, gen.ReceiveMessageResponseInit>
 export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMessageRequest): Promise<void> {
   let deliveries: readonly Delivery[] = []
   let status: gen.StatusInit
-  let wire: WireCall | null = null
+  let wire: WireCall<'metadata' | 'consuming'> | null = null
   try {
     wire = openCall(call)
     const taken = await take(wire, request, call)
@@ -62,7 +62,11 @@ export const receiveEnd = (call: Call<BrokerEndpoint>): gen.ReceiveMessageRespon
   deliveryTimestamp: secondsAndNanos(call.context.clock.now()),
 })
 
-async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: ReceiveCall): Promise<Delivery[]> {
+async function take(
+  wire: WireCall<'metadata' | 'consuming'>,
+  request: gen.ReceiveMessageRequest,
+  call: ReceiveCall,
+): Promise<Delivery[]> {
   const { endpoint, clientId } = wire
   const topic = topicOf(wire, request.messageQueue?.topic ?? null)
   const group = request.group?.name ?? ''
@@ -71,9 +75,9 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: Re
   const invisibleMs = request.autoRenew ? renewedInvisibleMs : checkedInvisible(request.invisibleDuration)
   const waitMs = pollTime(wire, request.longPollingTimeout)
   // A group of lite consumers is made by the management API, which binds it to its topic.
-  if (topic.messageType !== 'LITE') endpoint.broker.useGroup(group)
+  if (topic.messageType !== 'LITE') endpoint.broker.consuming.useGroup(group)
   endpoint.clients.alive(clientId)
-  return endpoint.broker.receive(
+  return endpoint.broker.consuming.receive(
     {
       group,
       topic: topic.topicName,
@@ -93,14 +97,14 @@ async function take(wire: WireCall, request: gen.ReceiveMessageRequest, call: Re
 
 /** Without messages that the client's library could not read; these go to the next receive. */
 async function readable(
-  wire: WireCall,
+  wire: WireCall<'metadata' | 'consuming'>,
   request: gen.ReceiveMessageRequest,
   taken: readonly Delivery[],
 ): Promise<readonly Delivery[]> {
   if (allFit(wire.language, taken)) return taken
   const { broker } = wire.endpoint
-  const isLite = broker.topic(request.messageQueue?.topic?.name ?? '')?.messageType === 'LITE'
-  const inOrder = isLite || broker.group(request.group?.name ?? '')?.orderly === true
+  const isLite = broker.metadata.topic(request.messageQueue?.topic?.name ?? '')?.messageType === 'LITE'
+  const inOrder = isLite || broker.metadata.group(request.group?.name ?? '')?.orderly === true
   // Lite topics cannot be told apart here: all of them are one lane.
   const laneOf = inOrder ? ({ queueId }: Delivery) => (isLite ? 0 : queueId) : null
   const sizeOf = (delivery: Delivery) => encodeDelivery(delivery, requestedTopic(request)).length
@@ -114,7 +118,7 @@ const requestedTopic = ({ messageQueue }: gen.ReceiveMessageRequest): Uint8Array
 
 async function deliver(
   call: ReceiveCall,
-  wire: WireCall,
+  wire: WireCall<'consuming'>,
   request: gen.ReceiveMessageRequest,
   deliveries: readonly Delivery[],
 ): Promise<void> {
@@ -143,7 +147,7 @@ async function deliver(
 
 /** These reached no client: they become visible again soon. */
 async function giveBack(
-  wire: WireCall,
+  wire: WireCall<'consuming'>,
   request: gen.ReceiveMessageRequest,
   deliveries: readonly Delivery[],
 ): Promise<void> {
@@ -154,7 +158,7 @@ async function giveBack(
   }
   for (const { handle } of deliveries) {
     try {
-      await wire.endpoint.broker.changeInvisible({ ...where, handle, invisibleMs: giveBackMs })
+      await wire.endpoint.broker.consuming.changeInvisible({ ...where, handle, invisibleMs: giveBackMs })
     } catch (error) {
       // It stays invisible for its own time instead; nothing is lost.
       wire.endpoint.report(error)

@@ -41,9 +41,11 @@ function stored(body: Uint8Array, encoding: number = gen.Encoding.IDENTITY): Sto
 /** The bodies as a page shows them. */
 async function shown(...messages: StoredMessage[]): Promise<(string | null)[]> {
   const broker = {
-    async browse({ each }: BrowseRequest) {
-      for (const message of messages) await each!(message)
-      return { messages: [], total: messages.length, next: null }
+    inspection: {
+      async browse({ each }: BrowseRequest) {
+        for (const message of messages) await each!(message)
+        return { messages: [], total: messages.length, next: null }
+      },
     },
   } as unknown as Broker
   return (await findMessages(broker, query))!.messages.map(({ body }) => body)

@@ -16,17 +16,19 @@ import { partsOf } from './message.ts'
 /** Bodies shown in one page of several messages, together, as they are shown: a compressed one counts what became of it. */
 const bodiesPerPage = 2 ** 20
 
+type Looked = Pick<Broker, 'metadata' | 'inspection'>
+
 /** Null when there is no such topic. */
-export async function findMessages(broker: Broker, query: MessageQuery): Promise<MessagePage | null> {
+export async function findMessages({ metadata, inspection }: Looked, query: MessageQuery): Promise<MessagePage | null> {
   if (query.messageId !== null) {
-    if (broker.topic(query.topicName) === null) return null
-    const found = await broker.findMessage({ ...query, topic: query.topicName, messageId: query.messageId })
+    if (metadata.topic(query.topicName) === null) return null
+    const found = await inspection.findMessage({ ...query, topic: query.topicName, messageId: query.messageId })
     const shown = found === null ? [] : [await viewOf(found, { bodyBytes: maxBodyBytes })]
     return { messages: shown.slice(query.skip), total: shown.length, scroll: null }
   }
   let room = bodiesPerPage
   const messages: MessageView[] = []
-  const page = await broker.browse({
+  const page = await inspection.browse({
     topic: query.topicName,
     liteTopic: query.liteTopic ?? null,
     key: query.messageKey,
@@ -46,19 +48,19 @@ export async function findMessages(broker: Broker, query: MessageQuery): Promise
 
 /** Null when the message is not found. */
 export async function traceMessage(
-  broker: Broker,
+  { metadata, inspection }: Looked,
   query: { readonly topicName: string; readonly messageId: string; readonly fromMs: number; readonly untilMs: number },
 ): Promise<MessageTrace | null> {
-  const found = await broker.findMessage({ ...query, topic: query.topicName })
+  const found = await inspection.findMessage({ ...query, topic: query.topicName })
   if (found === null) return null
-  const incidents = await broker.historyOf(query.topicName, found)
+  const incidents = await inspection.historyOf(query.topicName, found)
   return {
     message: await viewOf(found, { bodyBytes: 0 }),
     userName: partsOf(found.message.payload).userName,
     deadLetterOf: found.message.deadLetterOf,
     storedFirstMs: found.storedFirstMs,
     incidents: incidents.filter(({ at }) => at >= query.fromMs && at <= query.untilMs),
-    orderlyGroups: broker
+    orderlyGroups: metadata
       .groups()
       .filter(({ orderly }) => orderly)
       .map(({ consumerGroupId }) => consumerGroupId),

@@ -1,4 +1,4 @@
-/** RecallMessage: takes back a timed message that is not due yet (data-plane §1.14). Refused as `Broker.recall` says. */
+/** RecallMessage: takes back a timed message that is not due yet (data-plane §1.14). Refused as `ProducingRole.recall` says. */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
@@ -8,7 +8,7 @@ import { quoted } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 
 export async function recallMessage(
-  call: WireCall,
+  call: WireCall<'metadata' | 'producing'>,
   request: gen.RecallMessageRequest,
 ): Promise<gen.RecallMessageResponseInit> {
   const topic = topicOf(call, request.topic)
@@ -19,6 +19,9 @@ export async function recallMessage(
     )
   }
   if (request.recallHandle === '') throw new BrokerRefusal(Code.BAD_REQUEST, 'The recall handle is empty.')
-  const { messageId } = await call.endpoint.broker.recall({ topic: topic.topicName, handle: request.recallHandle })
+  const { messageId } = await call.endpoint.broker.producing.recall({
+    topic: topic.topicName,
+    handle: request.recallHandle,
+  })
   return { status: statusOf(Code.OK), messageId }
 }

@@ -34,18 +34,19 @@ const dayMs = 24 * 3600 * 1000
 const longestRecoveryMs = 3600 * 1000
 
 export async function sendMessage(
-  call: WireCall,
+  call: WireCall<'metadata' | 'producing'>,
   request: gen.SendMessageRequest,
 ): Promise<gen.SendMessageResponseInit> {
   const { storeHost, userName } = call
-  const { broker, clients } = call.endpoint
+  const { clients } = call.endpoint
+  const { metadata, producing } = call.endpoint.broker
   const at = call.now()
   clients.alive(call.clientId)
   const messages = request.messages ?? []
   const topicName = sharedTopic(messages)
   checkTopicName(topicName)
-  for (const message of messages) checkMessage(message, at, broker.maxDelayMs)
-  const topic = broker.topic(topicName)
+  for (const message of messages) checkMessage(message, at, metadata.maxDelayMs)
+  const topic = metadata.topic(topicName)
   if (topic === null) {
     throw new BrokerRefusal(
       Code.TOPIC_NOT_FOUND,
@@ -56,7 +57,7 @@ export async function sendMessage(
 
   if (call.endpoint.inbound.limited) await letIn(call, messages)
   const outgoing = messages.map((message) => toOutgoing(message, topic, { storeHost, userName }, at))
-  const receipts = await broker.send({ topic: topicName, messages: outgoing, clientId: call.clientId })
+  const receipts = await producing.send({ topic: topicName, messages: outgoing, clientId: call.clientId })
   const ok = statusOf(Code.OK)
   return {
     status: ok,

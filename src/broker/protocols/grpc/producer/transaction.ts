@@ -7,7 +7,7 @@
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
-import type { Broker, Orphan, TransactionChecker, TransactionOutcome } from '../../../broker.ts'
+import type { Orphan, TransactionChecker, TransactionOutcome, TransactionsRole } from '../../../broker.ts'
 import type { WireCall } from '../call.ts'
 import type { ClientRegistry } from '../client/clients.ts'
 import { keptMessage } from '../message/message.ts'
@@ -18,7 +18,7 @@ import { secondsAndNanos } from '../time.ts'
 const resolutions = ['unknown', 'commit', 'rollback'] as const
 
 export async function endTransaction(
-  call: WireCall,
+  call: WireCall<'transactions'>,
   request: gen.EndTransactionRequest,
 ): Promise<gen.EndTransactionResponseInit> {
   const { broker, clients } = call.endpoint
@@ -27,7 +27,7 @@ export async function endTransaction(
   clients.alive(call.clientId)
   if (request.transactionId.trim() === '')
     throw new BrokerRefusal(Code.INVALID_TRANSACTION_ID, 'The transaction id is blank.')
-  const outcome = await broker.endTransaction({
+  const outcome = await broker.transactions.end({
     topic,
     transactionId: request.transactionId,
     // Apache takes every other number for "unknown" too: the next check asks again.
@@ -52,9 +52,9 @@ function sentence({ outcome, as }: TransactionOutcome): string {
 }
 
 /** Lets the broker reach producers: over their telemetry streams. */
-export function connectProducers(broker: Broker, clients: ClientRegistry): void {
-  broker.setTransactionChecker(transactionChecker(clients))
-  clients.onProducer((topics) => broker.producerConnected(topics))
+export function connectProducers(transactions: TransactionsRole, clients: ClientRegistry): void {
+  transactions.setTransactionChecker(transactionChecker(clients))
+  clients.onProducer((topics) => transactions.producerConnected(topics))
 }
 
 function transactionChecker(clients: ClientRegistry): TransactionChecker {

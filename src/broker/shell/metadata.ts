@@ -1,0 +1,39 @@
+/** The topics and groups that there are, as protocols see them. */
+import type { GroupView, MetadataRole, TopicView } from '../broker.ts'
+import type { BrokerState } from '../core/state.ts'
+import { groupView, topicView } from './views.ts'
+
+export interface MetadataContext {
+  readonly state: BrokerState
+  maxDelayMs(): number
+}
+
+export class Metadata implements MetadataRole {
+  readonly #context: MetadataContext
+
+  constructor(context: MetadataContext) {
+    this.#context = context
+  }
+
+  topic(topicName: string): TopicView | null {
+    const topic = this.#context.state.topics.get(topicName)
+    return topic ? topicView(topic) : null
+  }
+
+  group(consumerGroupId: string): GroupView | null {
+    const group = this.#context.state.groups.get(consumerGroupId)
+    return group ? groupView(group) : null
+  }
+
+  topics(): TopicView[] {
+    return Array.from(this.#context.state.topics.values(), topicView)
+  }
+
+  groups(): GroupView[] {
+    return Array.from(this.#context.state.groups.values(), groupView)
+  }
+
+  get maxDelayMs(): number {
+    return this.#context.maxDelayMs()
+  }
+}
