@@ -107,7 +107,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     stream.on('end', () => this.#onRequestEnd())
     if (method.type.kind === 'bidi') {
       this.#receiving = false
-      this.#queue = new RequestQueue(this, stream)
+      this.#queue = new RequestQueue(this, stream, host.limits.streamWindowBytes)
       this.#run(undefined)
     }
   }
@@ -131,6 +131,11 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   /** Bytes of its request that no handler has begun to work on: of a call that may still be ended for want of memory. */
   get unworkedBytes(): number {
     return this.#started && this.#queue === null ? 0 : this.#heldBytes
+  }
+
+  /** Bytes of its request that lie within Node, where nobody counts them. */
+  get unreadBytes(): number {
+    return this.#stream.readableLength
   }
 
   get unsentBytes(): number {
@@ -273,7 +278,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   #onData(chunk: Buffer): void {
     if (this.#ended) return
-    if (!this.#hold(chunk.length)) return
+    if (!this.hold(chunk.length)) return
     try {
       this.#reader.push(chunk)
     } catch (error) {
@@ -282,7 +287,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   }
 
   /** Counts bytes of the request; false when that was too much, and the call has ended. */
-  #hold(bytes: number): boolean {
+  hold(bytes: number): boolean {
     if (this.#host.hold(bytes)) {
       this.#heldBytes += bytes
       return true
@@ -334,13 +339,13 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     }
     // Millions of small values in few bytes are not few bytes any more.
     const beyond = this.#values - freeValues
-    if (beyond > 0 && !this.#hold(beyond * bytesPerValue)) return
+    if (beyond > 0 && !this.hold(beyond * bytesPerValue)) return
     this.#run(request)
   }
 
   #dispatchInflated(bytes: Buffer): void {
     if (this.#ended) return
-    if (this.#hold(bytes.length)) this.#dispatch({ bytes, compressed: false })
+    if (this.hold(bytes.length)) this.#dispatch({ bytes, compressed: false })
   }
 
   #run(request: unknown): void {

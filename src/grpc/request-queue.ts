@@ -1,6 +1,7 @@
 /**
- * The client's messages of a call with streams both ways, held back by flow control while nobody reads them: at most one
- * waits beside those of the chunk it came in.
+ * The client's messages of a call with streams both ways. A few are read ahead of the handler, and counted; beyond that the
+ * client is held back by flow control. What it may still send then lies within Node, up to the stream's window, where
+ * nobody counts it: the whole window is counted for as long as the stream is paused.
  */
 import type { ServerHttp2Stream } from 'node:http2'
 import { frameHeaderBytes } from './framing.ts'
@@ -12,10 +13,16 @@ export interface RequestMessage {
   readonly compressed: boolean
 }
 
+/** Messages that may wait for the handler, and their bytes; beyond either the stream is paused. */
+const maxAheadMessages = 16
+const maxAheadBytes = 64 * 1024
+
 /** What the queue needs of the call whose messages it holds. */
 interface Reader {
   /** The message's value; throws RpcError when it is not what it should be. */
   decode(message: RequestMessage): Promise<unknown>
+  /** Counts bytes; false when that was too much, and the call has ended. */
+  hold(bytes: number): boolean
   /** Lets go of what a message held. */
   release(bytes: number): void
 }
@@ -23,15 +30,20 @@ interface Reader {
 export class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unknown> {
   readonly #call: Reader
   readonly #stream: ServerHttp2Stream
+  readonly #windowBytes: number
   #messages: RequestMessage[] = []
+  #aheadBytes = 0
+  #paused = false
   #finished = false
   #reason: RpcError | null = null
   #unwanted = false
   #wake: (() => void) | null = null
 
-  constructor(call: Reader, stream: ServerHttp2Stream) {
+  /** `windowBytes` is what the client may send ahead on `stream`. */
+  constructor(call: Reader, stream: ServerHttp2Stream, windowBytes: number) {
     this.#call = call
     this.#stream = stream
+    this.#windowBytes = windowBytes
   }
 
   [Symbol.asyncIterator](): AsyncIterator<unknown> {
@@ -39,12 +51,15 @@ export class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unkno
   }
 
   push(message: RequestMessage): void {
+    if (this.#reason !== null) return
     if (this.#unwanted) {
       this.#call.release(message.bytes.length + frameHeaderBytes)
       return
     }
     this.#messages.push(message)
-    if (this.#messages.length > 1) this.#stream.pause()
+    this.#aheadBytes += message.bytes.length
+    const waiting = this.#messages.length
+    if (waiting > maxAheadMessages || (waiting > 1 && this.#aheadBytes > maxAheadBytes)) this.#pause()
     this.#wake?.()
   }
 
@@ -52,8 +67,11 @@ export class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unkno
   finish(reason: RpcError | null): void {
     if (this.#finished && !reason) return
     if (reason) {
+      // The call has let go of all it held.
       this.#messages = []
       this.#reason ??= reason
+      this.#paused = false
+      this.#stream.resume()
     }
     this.#finished = true
     this.#wake?.()
@@ -63,7 +81,8 @@ export class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unkno
     while (true) {
       const message = this.#messages.shift()
       if (message) {
-        if (this.#messages.length === 0) this.#stream.resume()
+        this.#aheadBytes -= message.bytes.length
+        if (this.#messages.length === 0) this.#resume()
         this.#call.release(message.bytes.length + frameHeaderBytes)
         return { done: false, value: await this.#call.decode(message) }
       }
@@ -80,7 +99,20 @@ export class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unkno
   async return(): Promise<IteratorResult<unknown>> {
     this.#unwanted = true
     for (const message of this.#messages.splice(0)) this.#call.release(message.bytes.length + frameHeaderBytes)
-    this.#stream.resume()
+    this.#resume()
     return { done: true, value: undefined }
+  }
+
+  #pause(): void {
+    if (this.#paused || !this.#call.hold(this.#windowBytes)) return
+    this.#paused = true
+    this.#stream.pause()
+  }
+
+  #resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.#call.release(this.#windowBytes)
+    this.#stream.resume()
   }
 }

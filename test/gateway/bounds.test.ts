@@ -2,13 +2,15 @@
  * What two instances of one process hold of it: one is attacked, the other does not notice. Silent connections, unfinished
  * requests, and crowds that have made a call.
  */
-import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2 } from 'node:http2'
+import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, type Settings } from 'node:http2'
 import { connect as connectTcp, type Socket } from 'node:net'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { OpenPort } from '../../src/gateway/gateway.ts'
 import { InstanceBounds } from '../../src/gateway/instance-bounds.ts'
 import type { GatewayLimits } from '../../src/gateway/limits.ts'
+import type { ServerCall } from '../../src/grpc/call.ts'
 import { encodeFrame } from '../../src/grpc/framing.ts'
+import type { Limits } from '../../src/grpc/limits.ts'
 import { Status } from '../../src/grpc/transport.ts'
 import { SimulatedClock } from '../../src/world/simulated.ts'
 import { GrpcHost, type NoteHandlers, noteCodec, notes } from '../grpc/harness.ts'
@@ -17,10 +19,13 @@ let clock: SimulatedClock
 let host: GrpcHost
 /** Bursts of wrong passwords. */
 let told: string[]
+/** Every call that came. */
+let calls: ServerCall[]
 const sockets: (Socket | ClientHttp2Session)[] = []
 beforeEach(() => {
   clock = new SimulatedClock()
   told = []
+  calls = []
 })
 afterEach(async () => {
   for (const socket of sockets.splice(0)) socket.destroy()
@@ -42,15 +47,17 @@ interface Instance {
 
 /** Two instances whose calls need the right word; a call with another is refused by its headers. */
 async function serve(
-  limits: Partial<GatewayLimits>,
+  limits: Partial<GatewayLimits & Limits>,
   handlers: Partial<NoteHandlers> = {},
   maxConnections = 1000,
 ): Promise<[attacked: Instance, other: Instance]> {
   host = new GrpcHost({
     services: [
-      notes(handlers, ({ metadata, connection }) => {
+      notes(handlers, (call) => {
+        calls.push(call as ServerCall)
+        const { metadata, connection } = call
         if (metadata['x-word'] !== 'right') {
-          connection.guessed('user')
+          if (metadata['x-word'] === 'wrong') connection.guessed('user')
           return { replies: [{ text: 'who are you' }] }
         }
         return connection.admit() ? null : { replies: [{ text: 'too many' }] }
@@ -90,17 +97,17 @@ function silent({ port }: Instance): Socket & { gone: boolean } {
   return socket
 }
 
-function dial({ port }: Instance): ClientHttp2Session {
-  const session = connectHttp2(`http://127.0.0.1:${port.port}`)
+function dial({ port }: Instance, settings: Settings = {}): ClientHttp2Session {
+  const session = connectHttp2(`http://127.0.0.1:${port.port}`, { settings, maxSessionMemory: 1000 })
   session.on('error', () => {})
   sockets.push(session)
   return session
 }
 
-function call(session: ClientHttp2Session, word = 'right'): ClientHttp2Stream {
+function call(session: ClientHttp2Session, word = 'right', method = 'Ask'): ClientHttp2Stream {
   const stream = session.request({
     ':method': 'POST',
-    ':path': '/test.Notes/Ask',
+    ':path': `/test.Notes/${method}`,
     'content-type': 'application/grpc',
     te: 'trailers',
     'x-word': word,
@@ -244,6 +251,74 @@ describe('bytes of requests', () => {
     for (const go of waiting) go()
     expect(await Promise.all(answers)).toEqual(['390000', '390000'])
     expect(host.stats().heldBytes).toBe(0)
+  })
+})
+
+describe('bytes that lie unread', () => {
+  const mib = 1024 * 1024
+  const unread = () => calls.reduce((sum, { unreadBytes }) => sum + unreadBytes, 0)
+
+  it('of refused calls are none: what they send is thrown away, also while nobody takes the refusal', async () => {
+    const [attacked, other] = await serve({ maxConcurrentStreams: 500 })
+    const session = dial(attacked, { initialWindowSize: 0 })
+    await new Promise((resolve) => session.once('remoteSettings', resolve))
+    let sent = 0
+    for (let n = 0; n < 400; n++) {
+      const stream = call(session, 'none')
+      stream.write(Buffer.alloc(mib), () => sent++)
+    }
+    let most = 0
+    await until(() => {
+      most = Math.max(most, unread())
+      return sent === 400
+    })
+    await until(() => unread() === 0)
+    expect([calls.length, calls.filter(({ ended }) => ended).length]).toEqual([400, 400])
+    expect(most).toBeLessThan(16 * mib)
+    expect(host.stats().heldBytes).toBe(0)
+    expect(await ask(dial(other))).toBe('hello')
+  })
+
+  it('of streams both ways that nobody reads count as held, and those of a connection end when they are too many', async () => {
+    const [attacked, other] = await serve(
+      { maxHeldBytesPerConnection: 8 * mib },
+      { chat: ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())) },
+    )
+    const session = dial(attacked)
+    const statuses: string[] = []
+    for (let n = 0; n < 40; n++) {
+      const stream = call(session, 'right', 'Chat')
+      stream.write(Buffer.concat(Array.from({ length: 30 }, () => request('x'.repeat(32_000)))))
+      void answerOf(stream).then((status) => statuses.push(status))
+    }
+    await until(() => {
+      expect(unread()).toBeLessThanOrEqual(host.stats().heldBytes)
+      return statuses.length >= 33
+    })
+    expect(new Set(statuses)).toEqual(new Set([`status ${Status.RESOURCE_EXHAUSTED}`]))
+    expect(calls.filter((call) => !call.ended).length).toBeGreaterThan(0)
+    expect(attacked.bounds.heldBytes.held).toBeLessThanOrEqual(8 * mib)
+    expect([await ask(dial(attacked)), await ask(dial(other))]).toEqual(['hello', 'hello'])
+    session.destroy()
+    await until(() => host.stats().heldBytes === 0)
+  })
+
+  it('of streams both ways that are read are none, and nothing counts for them', async () => {
+    let read = 0
+    const [attacked] = await serve(
+      { maxHeldBytesPerConnection: 2 * mib },
+      {
+        chat: async ({ requests }) => {
+          for await (const _ of requests) read++
+        },
+      },
+    )
+    const stream = call(dial(attacked), 'right', 'Chat')
+    const end = answerOf(stream)
+    for (let n = 0; n < 300; n++) stream.write(request('x'.repeat(32_000)))
+    stream.end()
+    expect(await end).toBe('status 0')
+    expect([read, host.stats().heldBytes]).toEqual([300, 0])
   })
 })
 
