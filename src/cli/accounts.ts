@@ -2,8 +2,8 @@
 import type { Settings } from '../config.ts'
 import { instanceIdOf } from './arguments.ts'
 import { callData, findTarget } from './client.ts'
+import { given } from './members.ts'
 import { type OutputOptions, print } from './output.ts'
-import { given } from './resources.ts'
 import { facts } from './tables.ts'
 
 export interface Account {

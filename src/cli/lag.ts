@@ -2,9 +2,9 @@
 import type { Settings } from '../config.ts'
 import { instanceIdOf } from './arguments.ts'
 import { callData, findTarget } from './client.ts'
+import { given } from './members.ts'
 import { type OutputOptions, print } from './output.ts'
 import { shownDuration } from './processes.ts'
-import { given } from './resources.ts'
 import { table } from './tables.ts'
 
 interface Lag {

@@ -30,7 +30,10 @@ const groupOptions: readonly OptionSpec[] = [
 ]
 
 export function addResourceCommands(program: Command, settings: ReadSettings): void {
-  const load = () => import('./resources.ts')
+  const instances = () => import('./instances.ts')
+  const topics = () => import('./topics.ts')
+  const groups = () => import('./consumer-groups.ts')
+  const parts = () => import('./parts.ts')
   const add = (parent: Command, spec: CommandSpec): Command => command(parent, spec)
 
   const create = family(program, 'create', 'create an instance, a topic or a consumer group', [
@@ -69,7 +72,7 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
       'gantry create instance ci --vpc-auth-free -o json | jq -r .instanceId',
     ],
   }).action(async (name: string | undefined, options: Given) =>
-    (await load()).createInstance(settings(options), name, options),
+    (await instances()).createInstance(settings(options), name, options),
   )
   add(create, {
     usage: 'topic <instance> <name>',
@@ -85,7 +88,7 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
     ],
     examples: ['gantry create topic orders events', 'gantry create topic orders steps --type FIFO --remark "in order"'],
   }).action(async (instance: string, name: string, options: Given) =>
-    (await load()).createTopic(settings(options), instance, name, options),
+    (await topics()).createTopic(settings(options), instance, name, options),
   )
   add(create, {
     usage: 'group <instance> <id>',
@@ -101,7 +104,7 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
     ],
     examples: ['gantry create group orders readers --retries 3', 'gantry create group orders in-order --order Orderly'],
   }).action(async (instance: string, id: string, options: Given) =>
-    (await load()).createGroup(settings(options), instance, id, options),
+    (await groups()).createGroup(settings(options), instance, id, options),
   )
 
   const list = family(program, 'list', 'list instances, topics, consumer groups or broker processes', [
@@ -113,19 +116,23 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
     about: 'list the instances',
     options: [filter('the id or the name')],
     examples: ['gantry list instances', 'gantry list instances --filter ord -o json'],
-  }).action(async (options: Given) => (await load()).listInstances(settings(options), options))
+  }).action(async (options: Given) => (await instances()).listInstances(settings(options), options))
   add(list, {
     usage: 'topics <instance>',
     about: 'list the topics of an instance',
     options: [filter('the name')],
     examples: ['gantry list topics orders', 'gantry list topics orders --filter ev -o json'],
-  }).action(async (instance: string, options: Given) => (await load()).listTopics(settings(options), instance, options))
+  }).action(async (instance: string, options: Given) =>
+    (await topics()).listTopics(settings(options), instance, options),
+  )
   add(list, {
     usage: 'groups <instance>',
     about: 'list the consumer groups of an instance',
     options: [filter('the id')],
     examples: ['gantry list groups orders', 'gantry list groups orders --filter read -o json'],
-  }).action(async (instance: string, options: Given) => (await load()).listGroups(settings(options), instance, options))
+  }).action(async (instance: string, options: Given) =>
+    (await groups()).listGroups(settings(options), instance, options),
+  )
   add(list, {
     usage: 'processes',
     about: "list the broker processes of this machine's home",
@@ -138,21 +145,21 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
     about: 'show an instance and its endpoints',
     examples: ['gantry get instance orders', 'gantry get instance orders -o json'],
   }).action(async (instance: string, options: Given) =>
-    (await load()).getInstance(settings(options), instance, options),
+    (await instances()).getInstance(settings(options), instance, options),
   )
   add(get, {
     usage: 'topic <instance> <name>',
     about: 'show a topic',
     examples: ['gantry get topic orders events', 'gantry get topic orders events -o yaml'],
   }).action(async (instance: string, topicName: string, options: Given) =>
-    (await load()).show(settings(options), 'GetTopic', instance, { topicName }, options),
+    (await parts()).show(settings(options), 'GetTopic', instance, { topicName }, options),
   )
   add(get, {
     usage: 'group <instance> <id>',
     about: 'show a consumer group',
     examples: ['gantry get group orders readers', 'gantry get group orders readers -o yaml'],
   }).action(async (instance: string, consumerGroupId: string, options: Given) =>
-    (await load()).show(settings(options), 'GetConsumerGroup', instance, { consumerGroupId }, options),
+    (await parts()).show(settings(options), 'GetConsumerGroup', instance, { consumerGroupId }, options),
   )
 
   const update = family(program, 'update', 'change an instance, a topic or a consumer group', [
@@ -182,7 +189,7 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
       'gantry update instance orders --vpc-auth-free true',
     ],
   }).action(async (instance: string, options: Given) =>
-    (await load()).updateInstance(settings(options), instance, options),
+    (await instances()).updateInstance(settings(options), instance, options),
   )
   add(update, {
     usage: 'topic <instance> <name>',
@@ -190,7 +197,7 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
     options: topicOptions,
     examples: ['gantry update topic orders events --remark "what happens" --max-send-tps 500'],
   }).action(async (instance: string, name: string, options: Given) =>
-    (await load()).updateTopic(settings(options), instance, name, options),
+    (await topics()).updateTopic(settings(options), instance, name, options),
   )
   add(update, {
     usage: 'group <instance> <id>',
@@ -201,7 +208,7 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
       'gantry update group orders readers --retry-policy FixedRetryPolicy --retry-interval 30',
     ],
   }).action(async (instance: string, id: string, options: Given) =>
-    (await load()).updateGroup(settings(options), instance, id, options),
+    (await groups()).updateGroup(settings(options), instance, id, options),
   )
 
   const remove = family(program, 'delete', 'delete an instance, a topic or a consumer group', [
@@ -213,21 +220,21 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
     options: [noWait('do not wait until it is gone')],
     examples: ['gantry delete instance orders', 'gantry delete instance rmq-cn-... --no-wait'],
   }).action(async (instance: string, options: Given) =>
-    (await load()).deleteInstance(settings(options), instance, options),
+    (await instances()).deleteInstance(settings(options), instance, options),
   )
   add(remove, {
     usage: 'topic <instance> <name>',
     about: 'delete a topic with its messages',
     examples: ['gantry delete topic orders events'],
   }).action(async (instance: string, topicName: string, options: Given) =>
-    (await load()).remove(settings(options), 'DeleteTopic', instance, { topicName }, options),
+    (await parts()).remove(settings(options), 'DeleteTopic', instance, { topicName }, options),
   )
   add(remove, {
     usage: 'group <instance> <id>',
     about: 'delete a consumer group',
     examples: ['gantry delete group orders readers'],
   }).action(async (instance: string, consumerGroupId: string, options: Given) =>
-    (await load()).remove(settings(options), 'DeleteConsumerGroup', instance, { consumerGroupId }, options),
+    (await parts()).remove(settings(options), 'DeleteConsumerGroup', instance, { consumerGroupId }, options),
   )
 
   add(program, {

@@ -27,7 +27,7 @@ import { type Delivering, isHeld } from './delivering.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 /** How long a poll whose time is up waits for an expression to be asked of more messages; the wire leaves 200 ms for the answer to travel. */
-const SIFT_MS = 100
+const EVALUATION_GRACE_MS = 100
 
 /** Subscriptions served, and receives ended with nothing, in one firing of the alarm: each has an answer to write after it. */
 const WOKEN_AT_ONCE = 64
@@ -374,7 +374,7 @@ export class Receiving {
       if (!poll) break
       if (
         this.#loading.has(poll.subscription) &&
-        !(this.#evaluating.has(poll.subscription) && at >= poll.until + SIFT_MS)
+        !(this.#evaluating.has(poll.subscription) && at >= poll.until + EVALUATION_GRACE_MS)
       )
         waiting.set(poll, at + limits.busyRetryMs)
       else this.#endPoll(poll)
