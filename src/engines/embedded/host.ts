@@ -1,29 +1,22 @@
 /**
- * The broker host: the instances of one broker process, apart from the management API, so that messages
- * flow while the API is busy, restarting or down.
+ * The broker host: one broker process, apart from the management API, so that messages flow while the API is busy,
+ * restarting or down. Its instances are in hosted-instances.ts.
  *
- * The host keeps no specification of its own: the loop brings it at each start. It opens an instance's folder only
- * under its lock, so that no two processes ever write one log. Steps on one instance are serialised; every step
- * is idempotent, and a specification that is in force already changes nothing.
+ * The host keeps no specification of its own: the loop brings it at each start.
  */
-import { isDeepStrictEqual } from 'node:util'
 import { type BrokerEndpoint, messagingService, metricsService } from '../../broker/protocols/grpc/index.ts'
 import { Gateway } from '../../gateway/gateway.ts'
 import { GrpcProtocol } from '../../grpc/protocol.ts'
 import type { InstanceId } from '../../model/ids.ts'
-import type { InstanceSpec } from '../../model/instances.ts'
 import type { InstanceObservation } from '../../model/observations.ts'
-import { EngineError } from '../../model/refusals.ts'
 import type { World } from '../../world/world.ts'
 import type { FolderLock } from '../processes/folder-lock.ts'
 import { type AnswerOf, answerOf, type ParamsOf, type QuestionName } from '../questions.ts'
 import { answers } from './answers.ts'
 import { DiskMarks } from './disk-marks.ts'
 import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
-import { HostedInstance } from './hosted-instance.ts'
-import { probeFolder, removeFolder } from './instance-folders.ts'
-import { whyUnopened } from './instance-health.ts'
-import { createKeyedQueue } from './keyed-queue.ts'
+import type { HostedInstance } from './hosted-instance.ts'
+import { HostedInstances } from './hosted-instances.ts'
 import { storedElsewhere } from './stored-elsewhere.ts'
 
 export interface HostOptions {
@@ -48,17 +41,13 @@ export class BrokerHost implements HostApi {
   readonly #options: HostOptions
   readonly #gateway: Gateway<BrokerEndpoint>
   readonly #diskMarks: DiskMarks
-  readonly #instances = new Map<InstanceId, HostedInstance>()
-  /** Why instances given to this process could not be opened when that was last tried. */
-  readonly #unopened = new Map<InstanceId, string>()
-  readonly #inTurn = createKeyedQueue()
+  readonly #instances: HostedInstances
   readonly #startedAtMs: number
   readonly #startedAt: number
   #lingerMinutes: number
-  #openings = 0
 
   constructor(options: HostOptions) {
-    const { world, directory, report, tls } = options
+    const { world, directory, report, lock, tls } = options
     this.#options = options
     this.#lingerMinutes = options.lingerMinutes
     this.#startedAtMs = world.clock.now()
@@ -68,13 +57,13 @@ export class BrokerHost implements HostApi {
     this.#gateway = new Gateway<BrokerEndpoint>({ ...common, protocols: [grpc], tls })
     this.#diskMarks = new DiskMarks({
       ...{ disk: world.disk, clock: world.clock, directory, report },
-      instances: () =>
-        [...this.#instances.values()].map(({ instanceId, broker }) => ({
-          instanceId,
-          storedBytes: broker.inspection.storedBytes(),
-        })),
+      instances: () => this.#instances.list().map(storedIn),
       elsewhere: storedElsewhere(world.disk, directory),
       changed: (instanceId) => this.#instances.get(instanceId)?.pause(this.#diskMarks.pauseOf(instanceId)),
+    })
+    this.#instances = new HostedInstances({
+      ...{ world, directory, lock, report },
+      ...{ gateway: this.#gateway, diskMarks: this.#diskMarks },
     })
   }
 
@@ -88,8 +77,8 @@ export class BrokerHost implements HostApi {
       startedAtMs: this.#startedAtMs,
       uptimeMs: Math.round(this.#options.world.clock.monotonic() - this.#startedAt),
       lingerMinutes: this.#lingerMinutes,
-      instances: this.#instances.size,
-      attention: [...this.#instances.values()].flatMap((instance) => instance.attention() ?? []),
+      instances: this.#instances.list().length,
+      attention: this.#instances.list().flatMap((instance) => instance.attention() ?? []),
     }
   }
 
@@ -107,71 +96,30 @@ export class BrokerHost implements HostApi {
 
   async close(): Promise<void> {
     this.#diskMarks.close()
-    await Promise.all([...this.#instances.keys()].map((id) => this.#inTurn(id, () => this.#closeInstance(id))))
+    await this.#instances.closeAll()
     await this.#gateway.close()
   }
 
   // Instances
 
   async observe(): Promise<InstanceObservation[]> {
-    return [
-      ...[...this.#instances.values()].map((instance) => instance.observation()),
-      ...[...this.#unopened].map(unopenedObservation),
-    ]
+    return this.#instances.observe()
   }
 
-  async observeInstance({ instanceId }: { instanceId: InstanceId }): Promise<InstanceObservation | null> {
-    const reason = this.#unopened.get(instanceId)
-    return (
-      this.#instances.get(instanceId)?.observation() ??
-      (reason === undefined ? null : unopenedObservation([instanceId, reason]))
-    )
+  readonly observeInstance: HostApi['observeInstance'] = async ({ instanceId }) =>
+    this.#instances.observeOne(instanceId)
+
+  readonly ensureInstance: HostApi['ensureInstance'] = ({ spec, storageKey }) =>
+    this.#instances.ensure(spec, storageKey)
+
+  readonly releaseInstance: HostApi['releaseInstance'] = async ({ instanceId }) => {
+    await this.#instances.release(instanceId)
+    return null
   }
 
-  ensureInstance({
-    spec,
-    storageKey,
-  }: {
-    spec: InstanceSpec
-    storageKey: string | null
-  }): Promise<InstanceObservation> {
-    return this.#inTurn(spec.instanceId, async () => {
-      await this.#closeStopped(spec.instanceId)
-      const before = this.#instances.get(spec.instanceId)
-      // A server that takes this process over tells what is so already: nothing is touched then.
-      if (before !== undefined && isDeepStrictEqual(before.inForce, spec)) return before.observation()
-      const instance = before ?? (await this.#open(spec, storageKey))
-      // One that was opened anew, after the disk refused a write, is still to wait while the disk is nearly full.
-      if (before === undefined) instance.pause(this.#diskMarks.pauseOf(spec.instanceId))
-      this.#diskMarks.start()
-      await instance.apply(spec)
-      return instance.observation()
-    })
-  }
-
-  releaseInstance({ instanceId }: { instanceId: InstanceId }): Promise<null> {
-    return this.#inTurn(instanceId, async () => {
-      await this.#closeInstance(instanceId)
-      this.#unopened.delete(instanceId)
-      return null
-    })
-  }
-
-  removeInstance({ instanceId }: { instanceId: InstanceId }): Promise<null> {
-    const { world, directory } = this.#options
-    return this.#inTurn(instanceId, async () => {
-      await this.#closeInstance(instanceId)
-      this.#unopened.delete(instanceId)
-      const lock = await this.#options.lock(instanceId)
-      try {
-        await removeFolder(world.disk, directory, instanceId)
-      } catch (error) {
-        await lock.release()
-        throw error
-      }
-      await lock.forget()
-      return null
-    })
+  readonly removeInstance: HostApi['removeInstance'] = async ({ instanceId }) => {
+    await this.#instances.remove(instanceId)
+    return null
   }
 
   async ask<Name extends QuestionName>(asked: {
@@ -180,7 +128,7 @@ export class BrokerHost implements HostApi {
     params: ParamsOf<Name>
   }): Promise<AnswerOf<Name>> {
     const { instanceId, question, params } = asked
-    return answerOf(answers, this.#present(instanceId), question, params)
+    return answerOf(answers, this.#instances.present(instanceId), question, params)
   }
 
   // What is in one
@@ -205,60 +153,13 @@ export class BrokerHost implements HostApi {
       for (const reset of resets) await broker.offsets.reset(reset)
     })
 
-  #change(instanceId: InstanceId, change: (instance: HostedInstance) => Promise<void>): Promise<null> {
-    return this.#inTurn(instanceId, async () => {
-      await change(this.#present(instanceId))
-      return null
-    })
-  }
-
-  #present(instanceId: InstanceId): HostedInstance {
-    const found = this.#instances.get(instanceId)
-    if (found === undefined) throw new EngineError('absent', `The broker process does not hold instance ${instanceId}.`)
-    return found
-  }
-
-  async #open(spec: InstanceSpec, storageKey: string | null): Promise<HostedInstance> {
-    const { instanceId } = spec
-    const lock = await this.#options.lock(instanceId)
-    const context = { ...this.#options, gateway: this.#gateway }
-    const opening = ++this.#openings
-    const instance = await HostedInstance.open(context, { spec, storageKey, lock, opening }).catch(
-      async (error: unknown) => {
-        await lock.release()
-        const reason = whyUnopened(instanceId, error)
-        this.#unopened.set(instanceId, reason)
-        throw new EngineError('failed', reason, { cause: error })
-      },
-    )
-    this.#unopened.delete(instanceId)
-    this.#instances.set(instanceId, instance)
-    return instance
-  }
-
-  async #closeInstance(instanceId: InstanceId): Promise<void> {
-    const instance = this.#instances.get(instanceId)
-    this.#instances.delete(instanceId)
-    await instance?.close()
-  }
-
-  /** Only opening again goes on after the disk refused a write, and is worth it once the disk takes one. */
-  async #closeStopped(instanceId: InstanceId): Promise<void> {
-    const stopped = this.#instances.get(instanceId)?.health.stopped ?? null
-    if (stopped === null) return
-    const { world, directory } = this.#options
-    await probeFolder(world.disk, directory, instanceId).catch((error: unknown) => {
-      throw new EngineError('failed', stopped, { cause: error })
-    })
-    await this.#closeInstance(instanceId)
+  async #change(instanceId: InstanceId, change: (instance: HostedInstance) => Promise<void>): Promise<null> {
+    await this.#instances.change(instanceId, change)
+    return null
   }
 }
 
-const unopenedObservation = ([instanceId, reason]: readonly [InstanceId, string]): InstanceObservation => ({
+const storedIn = ({ instanceId, broker }: HostedInstance) => ({
   instanceId,
-  generation: 0,
-  state: 'failed',
-  reason,
-  topics: [],
-  groups: [],
+  storedBytes: broker.inspection.storedBytes(),
 })
