@@ -8,7 +8,7 @@
  * the log named the same block less than `neighbourBytes` before. `LookupTerm` positions are therefore where to begin
  * reading, and `neighbourBytes` how far to read.
  */
-import { encodeText } from './structures/bytes.ts'
+import { decodeText, encodeText } from './structures/bytes.ts'
 
 /** 48 bits: 32 in `high`, 16 in `low`. */
 export interface LookupTerm {
@@ -21,6 +21,8 @@ export type EmitTerm = (high: number, low: number) => void
 export interface TermSources {
   /** First queue key of the topic that the queue belongs to, for a lite topic that of its LITE topic; null when it is gone. */
   scopeOf(queueKey: number): number | null
+  /** First queue key of the topic of that name; null when there is none. */
+  scopeOfTopic(topicName: string): number | null
   /** Calls `each` with where every key of a stored message begins and ends in `record`; the payload begins at `from`. */
   keysIn(record: Uint8Array, from: number, each: (start: number, end: number) => void): void
 }
@@ -32,14 +34,20 @@ export const timeStretchBytes = 64 * 1024
 const blockOf = 16
 const segmentBytes = 2 ** 32
 
-const ID = 1
+/** Of ids by themselves; the index files of older programs have it. */
+const UNSCOPED_ID = 1
 const KEY = 2
 const DELIVERY = 3
 const TIMER = 4
 const TRANSACTION = 5
 const TIME = 6
+const ID = 7
 
-export const idTerm = (messageId: string): LookupTerm => ofText(ID, 0, messageId)
+/** Of a topic's messages, and of dead letters that come from it: no other topic's messages of that id are in the way. */
+export const idTerm = (scope: number, messageId: string): LookupTerm => ofText(ID, scope, messageId)
+
+/** As index files of version 1 have it. */
+export const unscopedIdTerm = (messageId: string): LookupTerm => ofText(UNSCOPED_ID, 0, messageId)
 
 export const keyTerm = (scope: number, key: string): LookupTerm => ofText(KEY, scope, key)
 
@@ -137,32 +145,40 @@ export class TermReader {
     this.#at += 4
     const flags = this.#record[this.#at++]!
     if (flags & 1) this.#skipText()
-    this.#id()
+    this.#id(scope)
     this.#whole()
-    if (flags & 2) {
-      this.#skipText()
-      this.#skipText()
-    }
+    if (flags & 2) this.#origin()
     if (scope === null) return
     this.#scope = scope
     this.#sources.keysIn(this.#record, this.#at, this.#key)
   }
 
+  /** Of a dead letter: the topic it comes from, and its id there. */
+  #origin(): void {
+    const length = this.#whole()
+    const topicName = decodeText(this.#record, this.#at, this.#at + length)
+    this.#at += length
+    this.#id(this.#sources.scopeOfTopic(topicName))
+  }
+
   #timer(): void {
     this.#time()
-    for (let field = 0; field < 4; field++) this.#whole()
+    this.#whole()
+    const scope = this.#sources.scopeOf(this.#whole())
+    for (let field = 0; field < 2; field++) this.#whole()
     if (this.#record[this.#at++] !== 0) this.#skipText()
-    this.#id()
+    this.#id(scope)
   }
 
   #half(): void {
     this.#time()
     this.#whole()
     this.#skipText()
-    for (let field = 0; field < 3; field++) this.#whole()
+    const scope = this.#sources.scopeOf(this.#whole())
+    for (let field = 0; field < 2; field++) this.#whole()
     this.#skipText()
     if (this.#record[this.#at++] !== 0) this.#skipText()
-    this.#id()
+    this.#id(scope)
   }
 
   #leased(isLocked: boolean): void {
@@ -232,12 +248,13 @@ export class TermReader {
     }
   }
 
-  #id(): void {
+  #id(scope: number | null): void {
     const length = this.#whole()
-    begin(ID, 0)
-    mixBytes(this.#record, this.#at, this.#at + length)
-    finish()
     this.#at += length
+    if (scope === null) return
+    begin(ID, scope)
+    mixBytes(this.#record, this.#at - length, this.#at)
+    finish()
     this.#emit(high, low)
   }
 

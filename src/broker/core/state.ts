@@ -277,11 +277,14 @@ export class LiteTopic implements Topic, Linked<LiteTopic> {
   }
 }
 
-/** First queue key of the topic that a queue is of, for a lite topic's that of its LITE topic; null when there is no such queue. */
-export function scopeOf({ queues }: BrokerState, queueKey: number): number | null {
-  const topic = queues.get(queueKey)?.topic
-  return topic ? (topic.parent ?? topic).firstQueueKey : null
-}
+/** What look-ups by id and by key are scoped by: the first queue key of a topic, for a lite topic that of its LITE topic. */
+export const scopesIn = ({ queues, topics }: BrokerState) => ({
+  scopeOf(queueKey: number): number | null {
+    const topic = queues.get(queueKey)?.topic
+    return topic ? (topic.parent ?? topic).firstQueueKey : null
+  },
+  scopeOfTopic: (topicName: string): number | null => topics.get(topicName)?.firstQueueKey ?? null,
+})
 
 export function makeGroup(settings: GroupSettings): Group {
   return { settings, subscriptions: new Map(), receiveBucket: makeBucket(settings.maxReceiveTps, 0) }

@@ -62,6 +62,21 @@ describe('a message is found by its id', () => {
     expect(await find(receipt!.messageId, { topic: 'other' })).toBeNull()
   })
 
+  it('whatever other topics have messages of that id, and however many', async () => {
+    await broker.administration.ensureTopics([topicSpec('other')])
+    const same = (topic: string, count: number) =>
+      broker.producing.send({
+        topic,
+        messages: Array.from({ length: count }, () => ({ ...message(null, 'body'), messageId: 'same' })),
+      })
+    await same('other', 600)
+    await same('topic', 1)
+    expect(await find('same')).toMatchObject({ status: { state: 'stored' } })
+    expect(await find('same', { topic: 'other' })).toMatchObject({ status: { state: 'stored' } })
+    await restart()
+    expect(await find('same')).toMatchObject({ status: { state: 'stored' } })
+  })
+
   it('after restarts and merges, and not when retention took it', async () => {
     const place = { lookupTableEntries: 16, segmentBytes: 65_536 }
     await restart(place)

@@ -4,12 +4,12 @@
  */
 import type { FoundMessage, MessageStatus, StoredMessage } from '../broker.ts'
 import type { BrokerEvent, HalfEvent, MessageEvent, TimerStoredEvent } from '../core/events.ts'
-import { idTerm, timerTerm, transactionTerm } from '../core/lookup-terms.ts'
+import { idTerm, timerTerm, transactionTerm, unscopedIdTerm } from '../core/lookup-terms.ts'
 import type { Topic } from '../core/state.ts'
 import { type LogView, neighbours, type ReadContext, recordsAt, timeBefore } from './log-view.ts'
 import { formatTransactionId } from './transactions.ts'
 
-/** Records that name one id: a message that waited or was undecided has several, and dead letters keep theirs. */
+/** Records that name one id of one topic: a message that waited or was undecided has several, and dead letters keep theirs. */
 const recordsOfOneId = 256
 const neighboursLooked = 64
 
@@ -23,7 +23,7 @@ export async function findMessage(
 ): Promise<FoundMessage | null> {
   const topic = context.state.topics.get(request.topic)
   if (!topic) return null
-  const named = await recordsNaming(context, request.messageId)
+  const named = await recordsNaming(context, topic, request.messageId)
   const deadLetters = named
     .filter(({ event }) => isDeadLetterOf(event, topic, request.messageId))
     .map(({ position }) => position)
@@ -53,8 +53,9 @@ export async function findMessage(
   return status && { message: inNoQueue(waiting), status, ...before }
 }
 
-async function recordsNaming(context: LogView, messageId: string): Promise<Named[]> {
-  const positions = await context.lookups.find(idTerm(messageId), context.log.first, recordsOfOneId)
+async function recordsNaming(context: LogView, topic: Topic, messageId: string): Promise<Named[]> {
+  const term = { ...idTerm(topic.firstQueueKey, messageId), before: unscopedIdTerm(messageId) }
+  const positions = await context.lookups.find(term, context.log.first, recordsOfOneId)
   const named: Named[] = []
   for (const { position, event } of await recordsAt(context, positions))
     if (

@@ -16,7 +16,7 @@ import { queueKeysGoneBy } from '../core/lite/lite.ts'
 import { TermReader, type TermSources } from '../core/lookup-terms.ts'
 import type { SegmentAge } from '../core/retention.ts'
 import { decodeStateInSteps, stateVersionOf } from '../core/snapshot.ts'
-import { type BrokerState, emptyState, scopeOf } from '../core/state.ts'
+import { type BrokerState, emptyState, scopesIn } from '../core/state.ts'
 import { Reader } from '../core/structures/bytes.ts'
 import { createRecordCipher } from '../log/cipher.ts'
 import type { OpenedIndex, OpenedLog, QueueIndex, SegmentLog } from '../log/contract.ts'
@@ -93,7 +93,8 @@ export async function openShell(options: OpenBrokerOptions): Promise<BrokerShell
       directory: options.directory,
       log: opened.log,
       cipher,
-      terms: () => new TermReader({ scopeOf: (queueKey) => scopeOf(state, queueKey), keysIn }),
+      turns,
+      terms: () => new TermReader({ ...scopesIn(state), keysIn }),
       report,
       ...(options.lookupTableEntries === undefined ? {} : { tableEntries: options.lookupTableEntries }),
     })

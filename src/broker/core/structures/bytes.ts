@@ -216,7 +216,7 @@ export function encodeText(value: string): Uint8Array {
 }
 
 /** What `encodeText` wrote, lone surrogates included (three bytes each), so any string comes back as it was. */
-function decodeText(bytes: Uint8Array, from: number, end: number): string {
+export function decodeText(bytes: Uint8Array, from: number, end: number): string {
   let text = ''
   let at = from
   if (end - from <= 256) {

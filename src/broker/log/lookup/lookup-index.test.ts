@@ -1,24 +1,32 @@
 /** The look-up index against a scan of the whole log, over merges, trims, power cuts, and files that are lost or damaged. */
+import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import { SimulatedClock, SimulatedRandom } from '../../../world/simulated.ts'
+import { SimulatedClock, SimulatedRandom, settle } from '../../../world/simulated.ts'
 import { SimulatedDisk } from '../../../world/simulated-disk.ts'
 import { createRecordCipher } from '../cipher.ts'
 import type { RecordCipher, SegmentLog } from '../contract.ts'
 import { openLog } from '../log.ts'
+import type { LoopBudget } from '../yield.ts'
 import { type LookupIndex, openLookupIndex } from './lookup-index.ts'
 import { entriesPerPage, isRunFileName } from './run-file.ts'
 
 const directory = '/log'
 /** A record of these tests is a list of numbers below 256, each of them a term; most terms are in many records. */
 const readTerms = (record: Uint8Array, _position: number, emit: (high: number, low: number) => void): void => {
-  for (const term of record) emit(highOf(term), term)
+  for (const term of record) {
+    if (term === unreadable) throw new RangeError('The record ends before its last field.')
+    emit(highOf(term), term)
+  }
 }
+/** No term: what lies behind it in a record cannot be read. */
+const unreadable = 255
 const highOf = (term: number): number => (term * 2_654_435_761) >>> 0
 
 interface SceneOptions {
   readonly cipher?: boolean
   readonly tableEntries?: number
   readonly readableGapBytes?: number
+  turns?: LoopBudget
 }
 
 class Scene {
@@ -61,7 +69,7 @@ class Scene {
 
   async write(count: number): Promise<void> {
     const records = Array.from({ length: count }, () =>
-      Uint8Array.from({ length: this.random.below(6) }, () => this.random.below(256)),
+      Uint8Array.from({ length: this.random.below(6) }, () => this.random.below(unreadable)),
     )
     for (let at = 0; at < count; at += 10) {
       const some = records.slice(at, at + 10)
@@ -277,5 +285,115 @@ describe('the look-up index', () => {
     expect(scene.index.view().runs.every(({ to }) => to > scene.log.first)).toBe(true)
     await scene.close()
     expect((await scene.runFiles()).length).toBeLessThanOrEqual(1)
+  })
+
+  it('says once a table that a record cannot be read, and finds all the others', async () => {
+    const scene = new Scene(11, { tableEntries: 512 })
+    await scene.open()
+    await scene.write(20)
+    const bad = Uint8Array.from([7, unreadable, 8])
+    for (let i = 0; i < 30; i++) {
+      const { positions } = scene.log.write([bad])
+      scene.index.note(bad, positions[0]!)
+      await scene.write(1)
+    }
+    await scene.index.settled()
+    expect(scene.reported).toHaveLength(1)
+    expect(scene.index.view().gaps).toEqual([])
+    const positions: number[] = []
+    for await (const { position, payload } of scene.log.scan(scene.log.first))
+      if (!payload.includes(unreadable) && payload.includes(9)) positions.push(position)
+    expect(await scene.index.find({ high: highOf(9), low: 9 }, scene.log.first, 1e9)).toEqual(positions)
+    await scene.write(1_000)
+    const { positions: last } = scene.log.write([bad])
+    scene.index.note(bad, last[0]!)
+    expect(scene.reported).toHaveLength(2)
+    await scene.close()
+  })
+
+  it('lets one look-up at a time read what is not indexed, others run meanwhile, and refuses too many', async () => {
+    const scene = new Scene(12)
+    await scene.open()
+    await scene.write(2_000)
+    await scene.close(false)
+    let pauses = 0
+    scene.options.turns = {
+      isSpent: true,
+      pause: async () => {
+        pauses++
+      },
+    }
+    await scene.open()
+    // Nothing is indexed, and nothing is done in the background.
+    const { log } = scene
+    const scanned = { now: 0, most: 0 }
+    async function* scanChunks(from: number, to: number) {
+      scanned.most = Math.max(scanned.most, ++scanned.now)
+      try {
+        for await (const records of log.scanChunks(from, to)) {
+          await settle()
+          yield records
+        }
+      } finally {
+        scanned.now--
+      }
+    }
+    const watched = new Proxy(log, {
+      get(target, name) {
+        if (name === 'scanChunks') return scanChunks
+        const value: unknown = Reflect.get(target, name, target)
+        return typeof value === 'function' ? value.bind(target) : value
+      },
+    })
+    for (const path of await scene.runFiles()) await scene.disk.unlink(`${directory}/${path}`)
+    const index = await openLookupIndex({
+      ...{ disk: scene.disk.boot(), directory, log: watched, cipher: null, turns: scene.options.turns },
+      terms: () => ({ read: readTerms }),
+      report: (error) => scene.reported.push(error),
+    })
+    index.start(log.end)
+    const term = { high: highOf(3), low: 3 }
+    const looks = await Promise.allSettled(Array.from({ length: 20 }, () => index.find(term, log.first, 1e9)))
+    expect(looks.map(({ status }) => status).filter((status) => status === 'rejected')).toHaveLength(4)
+    expect(scanned.most).toBe(1)
+    expect(pauses).toBeGreaterThan(16 * (2_000 / 64))
+    expect(await index.find(term, log.first, 1e9)).toEqual(await scene.index.find(term, log.first, 1e9))
+    await index.close({ save: false })
+    await scene.close()
+  })
+
+  it('finds what an older program named otherwise, also when its runs were merged with newer ones', async () => {
+    const scene = new Scene(13, { tableEntries: 64 })
+    await scene.open()
+    const write = async (term: number, count: number): Promise<number[]> => {
+      const written: number[] = []
+      for (let i = 0; i < count; i++) {
+        const { positions } = scene.log.write([Uint8Array.of(term)])
+        scene.index.note(Uint8Array.of(term), positions[0]!)
+        written.push(...positions)
+      }
+      await scene.log.append([])
+      return written
+    }
+    const before = await write(1, 100)
+    await scene.close()
+    // As such a program wrote it.
+    for (const name of await scene.runFiles()) {
+      const bytes = Buffer.from(scene.disk.contentOf(`${directory}/${name}`)!)
+      bytes.writeUInt32LE(bytes.readUInt32LE(12) & ~2, 12)
+      bytes.writeUInt32LE(crc32(bytes.subarray(0, 44)), 44)
+      scene.disk.plant(`${directory}/${name}`, bytes)
+    }
+    scene.checkpoint = scene.log.end
+    await scene.open()
+    const wanted = { high: highOf(2), low: 2, before: { high: highOf(1), low: 1 } }
+    expect(await scene.index.find(wanted, scene.log.first, 1e9)).toEqual(before)
+    const since = await write(2, 400)
+    const other = await write(1, 50)
+    await scene.index.settled()
+    expect(scene.index.view().runs.some(({ hasCurrentTerms }) => !hasCurrentTerms)).toBe(true)
+    const found = await scene.index.find(wanted, scene.log.first, 1e9)
+    expect(found.filter((position) => !other.includes(position))).toEqual([...before, ...since])
+    await scene.close()
   })
 })

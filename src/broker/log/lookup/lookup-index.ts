@@ -15,7 +15,7 @@ import { positionOf, segmentOf } from '../contract.ts'
 import { isDamage, LogError } from '../errors.ts'
 import { sharedPages } from '../pages.ts'
 import { sharedReadFiles } from '../read-files.ts'
-import { yieldToEventLoop } from '../yield.ts'
+import { aTurnEach, type LoopBudget, yieldToEventLoop } from '../yield.ts'
 import { EntryTable } from './entry-table.ts'
 import { mergeRuns, runsToMerge } from './merge.ts'
 import {
@@ -29,6 +29,7 @@ import {
   RunWriter,
   readRun,
   type Term,
+  type Wanted,
 } from './run-file.ts'
 import { TermFilter } from './term-filter.ts'
 
@@ -50,6 +51,8 @@ export interface OpenLookupIndexOptions {
   readonly tableEntries?: number
   /** Bytes of the log that a look-up reads itself where no run is; 256 MiB unless given. */
   readonly readableGapBytes?: number
+  /** A turn for each portion unless given. */
+  readonly turns?: LoopBudget
 }
 
 const defaultTableEntries = 49_152
@@ -58,6 +61,10 @@ const defaultReadableGapBytes = 256 * 2 ** 20
 const mostTables = 4
 /** Runs of fewer entries get a filter in memory once somebody looks anything up; merging keeps them below four times as many together. */
 const filteredEntries = 2 ** 20
+/** Records looked at before others run. */
+const recordsPerYield = 64
+/** Look-ups that wait while another one reads the log. */
+const mostReaders = 16
 /** Before the disk is tried again. */
 const retryWrites = 16
 
@@ -79,6 +86,7 @@ export class LookupIndex {
   readonly #log: SegmentLog
   readonly #options: OpenLookupIndexOptions
   readonly #tableEntries: number
+  readonly #turns: LoopBudget
   /** Disjoint, in the order of the log. */
   #runs: Run[] = []
   /** Full, oldest first, on their way to the disk. */
@@ -90,6 +98,13 @@ export class LookupIndex {
   /** Parts of the log that cannot be read, so that nobody tries again; by segment. */
   readonly #unreadable = new Set<number>()
   readonly #filters = new Map<Run, TermFilter>()
+  /** One look-up at a time reads stretches of the log that no run knows: each may be hundreds of megabytes. */
+  #reading: Promise<unknown> = Promise.resolve()
+  #readers = 0
+  /** The record noted last could not be read: it is a gap, and the table begins with the next one. */
+  #leavesGap = false
+  /** It was said of this table that a record could not be read. */
+  #isTold = false
   /** Somebody looked something up. */
   #asked = false
   #working: Promise<void> | null = null
@@ -105,6 +120,7 @@ export class LookupIndex {
     this.#log = log
     this.#place = { disk, directory, cipher, owner: `lookup ${indexesOpened++}` }
     this.#tableEntries = options.tableEntries ?? defaultTableEntries
+    this.#turns = options.turns ?? aTurnEach
     this.#table = new EntryTable(log.first)
     this.#terms = options.terms()
   }
@@ -139,22 +155,39 @@ export class LookupIndex {
 
   /** Must be called for every record in order; below `resumeAt` it does nothing. */
   note(record: Uint8Array, position: number): void {
+    if (this.#leavesGap) {
+      this.#table = new EntryTable(position)
+      this.#leavesGap = false
+    }
     if (position < this.#table.from) return
     if (this.#table.count >= this.#tableEntries) this.#endTable(position)
     this.#position = position
     try {
       this.#terms.read(record, position, this.#emit)
     } catch (error) {
-      // What the index cannot read, look-ups by name do not find; the log itself is sound.
-      this.#options.report(error)
+      this.#unread(error, position)
     }
+  }
+
+  /**
+   * What the index cannot read, look-ups by name do not find; the log itself is sound. It is said once a table, which ends
+   * there: whatever went wrong is not in the next one.
+   */
+  #unread(error: unknown, position: number): void {
+    if (this.#isTold) return
+    this.#options.report(error)
+    this.#terms = this.#options.terms()
+    this.#endTable(position)
+    this.#table = new EntryTable(Number.POSITIVE_INFINITY)
+    this.#leavesGap = true
+    this.#isTold = true
   }
 
   /**
    * Positions from `from` on of records that may name the term, in order, at most `limit` of them: a collision of terms
    * gives one that does not. Rejects with a `LogError` (`busy`) while a large part of the log is not indexed yet.
    */
-  async find(term: Term, from: number, limit: number): Promise<number[]> {
+  async find(term: Wanted, from: number, limit: number): Promise<number[]> {
     if (!this.#asked) {
       this.#asked = true
       this.#work()
@@ -173,7 +206,7 @@ export class LookupIndex {
       const inRuns = await Promise.all(runs.map((run) => this.#findInRun(run, term, from, limit)))
       if (!inRuns.includes(null)) {
         const found = [...inRuns.flatMap((each) => each!), ...inMemory.flat()]
-        for (const gap of gaps) found.push(...(await this.#findInGap(gap, term, from, limit)))
+        if (gaps.length > 0) found.push(...(await this.#findInGaps(gaps, term, from, limit)))
         return found.sort((a, b) => a - b).slice(0, limit)
       }
       if (attempt === 3) throw new LogError('busy', `The look-up index in ${this.#place.directory} changes too fast`)
@@ -230,10 +263,14 @@ export class LookupIndex {
   // Finding --------------------------------------------------------------------------------------
 
   /** Null when the run is no more: it was merged meanwhile, or is damaged and a gap from now on. */
-  async #findInRun(run: Run, term: Term, from: number, limit: number): Promise<number[] | null> {
-    if (this.#filters.get(run)?.mayHave(term) === false) return []
+  async #findInRun(run: Run, wanted: Wanted, from: number, limit: number): Promise<number[] | null> {
+    const terms = wanted.before && !run.hasCurrentTerms ? [wanted, wanted.before] : [wanted]
+    const filter = this.#filters.get(run)
+    const asked = filter ? terms.filter((term) => filter.mayHave(term)) : terms
+    if (asked.length === 0) return []
     try {
-      return await findInRun(this.#place, run, term, from, limit)
+      const found = await Promise.all(asked.map((term) => findInRun(this.#place, run, term, from, limit)))
+      return found.length === 1 ? found[0]! : [...new Set(found.flat())].sort((a, b) => a - b)
     } catch (error) {
       if (!this.#runs.includes(run)) return null
       if (!isMissing(error)) throw error
@@ -242,18 +279,41 @@ export class LookupIndex {
     }
   }
 
+  /** One look-up after another. Rejects with a `LogError` (`busy`) when too many wait for it. */
+  #findInGaps(gaps: readonly Gap[], term: Term, from: number, limit: number): Promise<number[]> {
+    if (this.#readers >= mostReaders)
+      return Promise.reject(
+        new LogError('busy', 'Messages are being indexed, and many are looked up. Look again in a moment'),
+      )
+    this.#readers++
+    const read = this.#reading.then(async () => {
+      const found: number[] = []
+      for (const gap of gaps) found.push(...(await this.#findInGap(gap, term, from, limit)))
+      return found
+    })
+    this.#reading = read.then(
+      () => this.#readers--,
+      () => this.#readers--,
+    )
+    return read
+  }
+
   async #findInGap(gap: Gap, term: Term, from: number, limit: number): Promise<number[]> {
     const found: number[] = []
     const terms = this.#options.terms()
-    for await (const records of this.#readable(gap)) {
-      for (const { position, payload } of records) {
-        if (position < from) continue
-        let names = false
-        terms.read(payload, position, (high, low) => {
-          if (high === term.high && low === term.low) names = true
-        })
-        if (names && found.push(position) === limit) return found
+    let names = false
+    const emit = (high: number, low: number): void => {
+      if (high === term.high && low === term.low) names = true
+    }
+    for await (const { position, payload } of this.#each(gap)) {
+      if (position < from) continue
+      names = false
+      try {
+        terms.read(payload, position, emit)
+      } catch {
+        // It names nothing, as where it was noted.
       }
+      if (names && found.push(position) === limit) return found
     }
     return found
   }
@@ -272,7 +332,8 @@ export class LookupIndex {
   #gaps(): Gap[] {
     const gaps: Gap[] = []
     let at = this.#log.first
-    for (const { from, to } of [...this.#runs, ...this.#full, this.#table].sort((a, b) => a.from - b.from)) {
+    const known = [...this.#runs, ...this.#full, this.#table]
+    for (const { from, to } of known.sort((a, b) => a.from - b.from)) {
       if (from > at) gaps.push(...this.#readableParts(at, Math.min(from, this.#log.end)))
       at = Math.max(at, to)
     }
@@ -301,6 +362,18 @@ export class LookupIndex {
     return ends.reduce((sum, { first, end }) => sum + Math.max(0, Math.min(end, to) - Math.max(first, from)), 0)
   }
 
+  /** Records of the gap; others run between them. */
+  async *#each(gap: Gap) {
+    let looked = 0
+    for await (const records of this.#readable(gap)) {
+      for (const record of records) {
+        if (looked++ % recordsPerYield === 0 && this.#turns.isSpent) await this.#turns.pause()
+        if (this.#closed) return
+        yield record
+      }
+    }
+  }
+
   /** Records of the gap, many at a time. A record that is damaged ends its segment: those behind it are found by no chain. */
   async *#readable({ from, to }: Gap) {
     let at = from
@@ -322,6 +395,7 @@ export class LookupIndex {
   // In the background ----------------------------------------------------------------------------
 
   #endTable(to: number): void {
+    this.#isTold = false
     this.#table.to = to
     this.#full.push(this.#table)
     this.#table = new EntryTable(to)
@@ -384,7 +458,8 @@ export class LookupIndex {
   }
 
   async #written(table: EntryTable): Promise<Run> {
-    const writer = await RunWriter.create(this.#place, table)
+    const { from, to } = table
+    const writer = await RunWriter.create(this.#place, { from, to, hasCurrentTerms: true })
     try {
       for (const entry of table.sorted()) if (writer.add(entry)) await writer.write()
       return await writer.finish()
@@ -440,15 +515,17 @@ export class LookupIndex {
     let position = 0
     const emit = (high: number, low: number): void => table.add(high, low, position)
     try {
-      for await (const records of this.#readable({ from, to })) {
-        for (const record of records) {
-          position = record.position
-          if (table.count >= this.#tableEntries) {
-            table.to = position
-            await this.#fillPart(table)
-            table = new EntryTable(position)
-          }
+      for await (const record of this.#each({ from, to })) {
+        position = record.position
+        if (table.count >= this.#tableEntries) {
+          table.to = position
+          await this.#fillPart(table)
+          table = new EntryTable(position)
+        }
+        try {
           terms.read(record.payload, position, emit)
+        } catch {
+          // It names nothing, as where it was noted.
         }
       }
       if (this.#closed) return

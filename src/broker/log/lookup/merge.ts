@@ -37,7 +37,10 @@ export async function mergeRuns(
   first: number,
   stopped: () => boolean,
 ): Promise<Run | null> {
-  const writer = await RunWriter.create(place, { from: Math.max(first, runs[0]!.from), to: runs.at(-1)!.to })
+  const writer = await RunWriter.create(place, {
+    ...{ from: Math.max(first, runs[0]!.from), to: runs.at(-1)!.to },
+    hasCurrentTerms: runs.every(({ hasCurrentTerms }) => hasCurrentTerms),
+  })
   try {
     const cursors: RunCursor[] = []
     for (const run of runs) {

@@ -1,7 +1,7 @@
 /**
  * The bytes of a run: where the terms of one stretch of the log lie, sorted. Little-endian.
  *
- *   0  8 bytes "GANTRYLU", u32 version (1), u32 flags: 1 = encrypted
+ *   0  8 bytes "GANTRYLU", u32 version (1), u32 flags: 1 = encrypted, 2 = all terms are as this program makes them
  *  16  f64 position from which on the run knows every record, f64 position below which it does
  *  32  f64 number of entries, u32 first segment, u32 CRC-32 of bytes 0 … 43
  *      pages of 4096 bytes from byte 4096 on, 340 entries each and a u32 CRC-32 at the end; an entry is u32 and u16 of
@@ -28,6 +28,8 @@ const entryBytes = 12
 export const runVersion = 1
 const magic = Buffer.from('GANTRYLU', 'latin1')
 const headerBytes = 48
+const ENCRYPTED = 1
+const CURRENT_TERMS = 2
 /** Written with one call; and made durable so often, so that the log's own syncs never wait for a long one. */
 const pagesPerWrite = 64
 const writesPerSync = 16
@@ -35,6 +37,11 @@ const writesPerSync = 16
 export interface Term {
   readonly high: number
   readonly low: number
+}
+
+/** What is looked up: the term, and how older programs made it, whose runs are not made again for it. */
+export interface Wanted extends Term {
+  readonly before?: Term
 }
 
 export interface Entry extends Term {
@@ -47,6 +54,8 @@ export interface Run {
   readonly to: number
   readonly entries: number
   readonly firstSegment: number
+  /** False when an older program made some of its terms. */
+  readonly hasCurrentTerms: boolean
   /** Number of pages of each level, the entries' own first. */
   readonly levels: readonly number[]
   /** Names the run among the shared pages. */
@@ -65,10 +74,16 @@ let runsOpened = 0
 
 // Writing ------------------------------------------------------------------------------------------
 
+export interface RunToWrite {
+  readonly from: number
+  readonly to: number
+  readonly hasCurrentTerms: boolean
+}
+
 /** Writes a run from entries in sorted order: a whole file under another name, synced, then renamed. */
 export class RunWriter {
   readonly #place: RunPlace
-  readonly #range: { readonly from: number; readonly to: number }
+  readonly #range: RunToWrite
   readonly #firstSegment: number
   readonly #stride: number
   readonly #file: DiskFile
@@ -84,13 +99,13 @@ export class RunWriter {
   /** First entries of the pages of this level. */
   #fences: Buffer[] = []
 
-  static async create(place: RunPlace, range: { readonly from: number; readonly to: number }): Promise<RunWriter> {
+  static async create(place: RunPlace, range: RunToWrite): Promise<RunWriter> {
     const path = unfinished(place)
     await place.disk.unlink(path)
     return new RunWriter(place, range, await place.disk.open(path, 'create'))
   }
 
-  private constructor(place: RunPlace, range: { readonly from: number; readonly to: number }, file: DiskFile) {
+  private constructor(place: RunPlace, range: RunToWrite, file: DiskFile) {
     this.#place = place
     this.#range = range
     this.#firstSegment = segmentOf(range.from)
@@ -144,7 +159,8 @@ export class RunWriter {
       fences = this.#fences
     }
     const { disk, directory, cipher } = this.#place
-    const run = { ...this.#range, entries, firstSegment: this.#firstSegment }
+    const { from, to, hasCurrentTerms } = this.#range
+    const run = { from, to, hasCurrentTerms, entries, firstSegment: this.#firstSegment }
     await this.#file.write([encodeHeader(run, cipher)], 0)
     await this.#file.datasync()
     await this.#file.close()
@@ -177,7 +193,7 @@ function encodeHeader(run: Omit<Run, 'path' | 'levels' | 'key'>, cipher: RecordC
   const head = Buffer.alloc(runPageBytes)
   magic.copy(head)
   head.writeUInt32LE(runVersion, 8)
-  head.writeUInt32LE(cipher ? 1 : 0, 12)
+  head.writeUInt32LE((cipher ? ENCRYPTED : 0) | (run.hasCurrentTerms ? CURRENT_TERMS : 0), 12)
   head.writeDoubleLE(run.from, 16)
   head.writeDoubleLE(run.to, 24)
   head.writeDoubleLE(run.entries, 32)
@@ -202,13 +218,15 @@ export async function readRun(place: RunPlace, name: string): Promise<Run | null
     const head = Buffer.alloc(headerBytes)
     if ((await file.read(head, 0)) < headerBytes || !head.subarray(0, 8).equals(magic)) return null
     if (head.readUInt32LE(44) !== crc32(head.subarray(0, 44)) || head.readUInt32LE(8) !== runVersion) return null
-    if (head.readUInt32LE(12) !== (place.cipher ? 1 : 0)) return null
+    const flags = head.readUInt32LE(12)
+    if ((flags & ENCRYPTED) !== (place.cipher ? ENCRYPTED : 0)) return null
     const run = {
       path,
       from: head.readDoubleLE(16),
       to: head.readDoubleLE(24),
       entries: head.readDoubleLE(32),
       firstSegment: head.readUInt32LE(40),
+      hasCurrentTerms: (flags & CURRENT_TERMS) !== 0,
       key: runsOpened++,
     }
     const levels = levelsOf(run.entries)
