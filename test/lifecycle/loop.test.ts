@@ -252,6 +252,41 @@ describe('restart', () => {
     expect(b.engine.held(id)).toMatchObject({ state: 'running', reason: null })
   })
 
+  describe('while the loop is at work on the instance', () => {
+    /** A change of the instance was made, and that of a topic is under way. */
+    const atWork = async () => {
+      const b = await bench({ delayMs: ({ method }) => (method === 'ensureTopics' ? 100 : 0) })
+      const loop = await b.startLoop()
+      await addInstance(b, id, { topics: ['first'] })
+      loop.wake(id)
+      await b.clock.advance(500)
+      await loop.settled()
+      await changeRetention(b, id, 24)
+      await addTopic(b, id, 'second')
+      const before = b.engine.calls.length
+      loop.wake(id)
+      await b.clock.advance(50)
+      expect(methods(b, before)).toEqual(['ensureInstance', 'ensureTopics'])
+      return { b, loop }
+    }
+
+    it('mends what the engine reports meanwhile', async () => {
+      const { b, loop } = await atWork()
+      b.engine.breakInstance(id, 'Its disk was full.')
+      await b.clock.advance(500)
+      await loop.settled()
+      expect(b.engine.held(id)).toMatchObject({ state: 'running', reason: null })
+    })
+
+    it('serves again what ended with the engine meanwhile', async () => {
+      const { b, loop } = await atWork()
+      b.engine.restart()
+      await b.clock.advance(500)
+      await loop.settled()
+      expect(b.engine.held(id)).toMatchObject({ state: 'running', reason: null })
+    })
+  })
+
   it('says which port is taken, keeps it, and recovers when it is free', async () => {
     const b = await bench()
     const first = await b.startLoop()
