@@ -188,7 +188,8 @@ export class MixedModel {
       at: number
       maxAttempts: number
       most: number
-      autoRenew: boolean
+      /** It is renewed, or the clock was set between the broker's taking it and its answer: until when it is held is not known. */
+      untold: boolean
       readsFailed: boolean
       slackMs: number
     },
@@ -231,7 +232,7 @@ export class MixedModel {
       check(subscription.order !== 'never' || !repeated, `${name} came twice with one handle`)
       here.add(message.id)
       this.deliveries++
-      story.heldUntil = when.autoRenew ? Number.POSITIVE_INFINITY : when.at + delivery.invisibleMs
+      story.heldUntil = when.untold ? Number.POSITIVE_INFINITY : when.at + delivery.invisibleMs
       if (repeated) continue
       story.deliveries++
       check(

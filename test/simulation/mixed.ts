@@ -397,7 +397,7 @@ class Mixed extends World {
     request: Omit<Parameters<World['shell']['consuming']['receive']>[0], 'group' | 'topic' | 'filter'>,
     signal: AbortSignal,
   ): Promise<Delivery[]> {
-    const { life } = this
+    const { life, jumps } = this
     const { epoch, group, topic, filter } = subscription
     const since = this.#model.incarnation(topic)
     const began = this.clock.monotonic()
@@ -435,7 +435,7 @@ class Mixed extends World {
       at: this.shell.now(),
       maxAttempts: attempts.most,
       most: MOST_ATTEMPTS + this.crashes,
-      autoRenew: request.autoRenew,
+      untold: request.autoRenew || jumps !== this.jumps,
       readsFailed: this.#readsFailed,
       slackMs: this.#slackMs,
     })
@@ -501,13 +501,13 @@ class Mixed extends World {
   }
 
   async #change(subscription: Subscription, delivery: Delivery, clientId: string): Promise<void> {
-    const { life } = this
+    const { life, jumps } = this
     const { epoch, group, topic } = subscription
     const { handle } = delivery
     const invisibleMs = this.random.below(30 * SECOND)
     this.#model.changed(subscription, delivery, Number.POSITIVE_INFINITY)
     const { outcome } = await this.shell.consuming.changeInvisible({ group, topic, handle, invisibleMs, clientId })
-    if (life !== this.life || epoch !== subscription.epoch || outcome !== 'done') return
+    if (life !== this.life || jumps !== this.jumps || epoch !== subscription.epoch || outcome !== 'done') return
     this.#model.changed(subscription, delivery, this.shell.now() + invisibleMs)
   }
 

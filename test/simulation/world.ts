@@ -75,8 +75,6 @@ export abstract class World {
     this.#process = new Mortal(this.clock, this.disk.boot())
     const { clock, disk } = this.#process
     const opened = openShell({
-      // Not of the world's chance, so that a seed lives what it lived before handles had a key.
-      handleKey: new Uint8Array(16).fill(7),
       world: { clock, disk, random: this.random },
       directory: '/instance',
       settings: this.settings,
