@@ -3,6 +3,7 @@ import { crc32 } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, SimulatedRandom, settle } from '../../../world/simulated.ts'
 import { SimulatedDisk } from '../../../world/simulated-disk.ts'
+import type { Disk } from '../../../world/world.ts'
 import { createRecordCipher } from '../cipher.ts'
 import type { RecordCipher, SegmentLog } from '../contract.ts'
 import { openLog } from '../log.ts'
@@ -26,6 +27,7 @@ interface SceneOptions {
   readonly cipher?: boolean
   readonly tableEntries?: number
   readonly readableGapBytes?: number
+  readonly filterBytes?: number
   turns?: LoopBudget
 }
 
@@ -39,6 +41,8 @@ class Scene {
   index!: LookupIndex
   /** What a checkpoint would say: noting goes on from here after a restart. */
   checkpoint = 0
+  /** Reads of the files of runs. */
+  runReads = 0
   #life = 0
 
   constructor(seed: number, options: SceneOptions = {}) {
@@ -51,7 +55,7 @@ class Scene {
   async open(): Promise<void> {
     const life = ++this.#life
     const { cipher, random, options } = this
-    const disk = this.disk.boot()
+    const disk = this.#countingReads(this.disk.boot())
     const clock = new SimulatedClock()
     this.log = (await openLog({ disk, clock, random, directory, segmentBytes: 4096, cipher })).log
     this.index = await openLookupIndex({
@@ -65,6 +69,27 @@ class Scene {
     this.index.start(from)
     for await (const { position, payload } of this.log.scan(from)) this.index.note(payload, position)
     this.index.begin()
+  }
+
+  #countingReads(disk: Disk): Disk {
+    return {
+      ...disk,
+      open: async (path, mode) => {
+        const file = await disk.open(path, mode)
+        if (!isRunFileName(path.slice(path.lastIndexOf('/') + 1))) return file
+        return {
+          write: (chunks, position) => file.write(chunks, position),
+          read: (target, position) => {
+            this.runReads++
+            return file.read(target, position)
+          },
+          datasync: () => file.datasync(),
+          truncate: (sizeBytes) => file.truncate(sizeBytes),
+          size: () => file.size(),
+          close: () => file.close(),
+        }
+      },
+    }
   }
 
   async write(count: number): Promise<void> {
@@ -184,6 +209,29 @@ describe('the look-up index', () => {
     expect(Math.max(...counts)).toBeLessThan(16)
     expect(scene.index.view().runs.reduce((sum, { entries }) => sum + entries, 0)).toBeGreaterThan(100 * entriesPerPage)
     await scene.close()
+  })
+
+  it('reads of no run that does not have the term, as far as there is memory to know it', async () => {
+    const pagesRead = async (filterBytes: number): Promise<number> => {
+      const scene = new Scene(1, { tableEntries: 64, filterBytes })
+      await scene.open()
+      // Somebody looks something up: from then on filters are kept, those of merged runs too.
+      await scene.write(100)
+      await scene.index.find({ high: 1, low: 1 }, scene.log.first, 1)
+      await scene.write(4_000)
+      await scene.index.settled()
+      expect(scene.index.memoryBytes()).toBeLessThan(filterBytes + 10_000)
+      scene.runReads = 0
+      for (let term = 0; term < 100; term++)
+        await scene.index.find({ high: highOf(term) ^ 0x5a5a5a5a, low: term }, scene.log.first, 1)
+      const read = scene.runReads
+      await scene.check()
+      await scene.close()
+      return read
+    }
+    const [without, withSome, withAll] = [await pagesRead(0), await pagesRead(5_000), await pagesRead(2 ** 20)]
+    expect(withSome).toBeLessThan(without)
+    expect(withAll).toBeLessThan(withSome)
   })
 
   it('finds a term that a hundred thousand records name, part by part', async () => {

@@ -51,6 +51,8 @@ export interface OpenLookupIndexOptions {
   readonly tableEntries?: number
   /** Bytes of the log that a look-up reads itself where no run is; 256 MiB unless given. */
   readonly readableGapBytes?: number
+  /** Memory for filters of runs; 16 MiB unless given. */
+  readonly filterBytes?: number
   /** A turn for each portion unless given. */
   readonly turns?: LoopBudget
 }
@@ -59,8 +61,8 @@ const defaultTableEntries = 49_152
 const defaultReadableGapBytes = 256 * 2 ** 20
 /** Full tables that wait for the disk; what does not fit is indexed again from the log later. */
 const mostTables = 4
-/** Runs of fewer entries get a filter in memory once somebody looks anything up; merging keeps them below four times as many together. */
-const filteredEntries = 2 ** 20
+/** Memory for filters of runs, once somebody looks anything up; the smallest runs come first, and are the most. A byte an entry. */
+const defaultFilterBytes = 16 * 2 ** 20
 /** Records looked at before others run. */
 const recordsPerYield = 64
 /** Look-ups that wait while another one reads the log. */
@@ -471,8 +473,16 @@ export class LookupIndex {
 
   async #merge(group: readonly Run[]): Promise<void> {
     try {
-      const merged = await mergeRuns(this.#place, group, this.#log.first, () => this.#closed)
+      // Made on the way where it will be wanted: a large run is not read once more for it.
+      const entries = group.reduce((sum, run) => sum + run.entries, 0)
+      const filter = this.#asked && this.#hasRoomFor(entries, group) ? new TermFilter(entries) : null
+      const merged = await mergeRuns(this.#place, group, {
+        first: this.#log.first,
+        each: (term) => filter?.add(term),
+        stopped: () => this.#closed,
+      })
       if (!merged) return
+      if (filter) this.#filters.set(merged, filter)
       // Durable before what it replaces goes.
       await this.#place.disk.syncDirectory(this.#place.directory)
       this.#runs = this.#runs.filter((run) => !group.includes(run))
@@ -488,7 +498,14 @@ export class LookupIndex {
 
   #unfiltered(): Run | undefined {
     if (!this.#asked) return undefined
-    return this.#runs.find((run) => run.entries > 0 && run.entries < filteredEntries && !this.#filters.has(run))
+    return this.#runs.find((run) => run.entries > 0 && !this.#filters.has(run) && this.#hasRoomFor(run.entries, [run]))
+  }
+
+  /** Whether a run of so many entries gets a filter beside those that are no larger; `but` are not counted. */
+  #hasRoomFor(entries: number, but: readonly Run[]): boolean {
+    let bytes = entries
+    for (const run of this.#runs) if (run.entries <= entries && !but.includes(run)) bytes += run.entries
+    return bytes <= (this.#options.filterBytes ?? defaultFilterBytes)
   }
 
   async #makeFilter(run: Run): Promise<void> {
@@ -551,6 +568,9 @@ export class LookupIndex {
 
   #add(run: Run): void {
     this.#runs = [...this.#runs, run].sort((a, b) => a.from - b.from)
+    // Smaller ones have come since.
+    for (const filtered of this.#filters.keys())
+      if (!this.#hasRoomFor(filtered.entries, [filtered])) this.#filters.delete(filtered)
   }
 
   async #isSound(run: Run): Promise<boolean> {

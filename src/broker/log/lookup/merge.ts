@@ -2,7 +2,7 @@
  * Which runs become one, and how. Few runs make a look-up cheap; rewriting an entry seldom makes the index cheap: an entry
  * is rewritten only into a run at least four times as large, so about once for each four-fold of what there is.
  */
-import { type Run, RunCursor, type RunPlace, RunWriter } from './run-file.ts'
+import { type Run, RunCursor, type RunPlace, RunWriter, type Term } from './run-file.ts'
 
 /** A run of more entries is merged no further: 192 MiB, some ten million messages. */
 const mostEntries = 2 ** 24
@@ -30,12 +30,19 @@ export function runsToMerge(runs: readonly Run[], first: number): readonly Run[]
   return null
 }
 
-/** Entries below `first` are left out. Ends early, leaving nothing, when `stopped`. */
+export interface Merging {
+  /** Entries below this position are left out. */
+  readonly first: number
+  /** Called with the term of each entry. */
+  readonly each: (term: Term) => void
+  readonly stopped: () => boolean
+}
+
+/** Ends early, leaving nothing, when `stopped`. */
 export async function mergeRuns(
   place: RunPlace,
   runs: readonly Run[],
-  first: number,
-  stopped: () => boolean,
+  { first, each, stopped }: Merging,
 ): Promise<Run | null> {
   const writer = await RunWriter.create(place, {
     ...{ from: Math.max(first, runs[0]!.from), to: runs.at(-1)!.to },
@@ -51,7 +58,10 @@ export async function mergeRuns(
     while (cursors.length > 0) {
       if (stopped()) return await nothing(writer)
       const least = leastOf(cursors)
-      if (least.position >= first && writer.add(least)) await writer.write()
+      if (least.position >= first) {
+        each(least)
+        if (writer.add(least)) await writer.write()
+      }
       if (least.mustRead) await least.read()
       if (!least.next()) cursors.splice(cursors.indexOf(least), 1)
     }
