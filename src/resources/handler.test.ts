@@ -1,7 +1,7 @@
 /** What must not compile: the compiler checks every line below a `@ts-expect-error`, and fails when it does compile. */
 import { expect, it } from 'vitest'
 import type { Declared } from '../catalogue/declare.ts'
-import type { HandlerOf, HandlersOf } from './handler.ts'
+import { type HandlerOf, type HandlersOf, handlersOf } from './handler.ts'
 import { handlers, type RocketmqHandlers } from './rocketmq/index.ts'
 
 interface Operations {
@@ -58,7 +58,23 @@ const wrongInput: RocketmqHandlers = {
   GetTopic: async (_services, _call, input: { topicId: string }) => input.topicId,
 }
 
+const compose = handlersOf<Operations, 'VerifySendMessage'>()
+const composed = compose({ getTopic, deleteTopic })
+
+// @ts-expect-error a missing handler among what the families export
+compose({ getTopic })
+
+// @ts-expect-error the handler of another operation
+compose({ getTopic: deleteTopic, deleteTopic })
+
+// @ts-expect-error an export that is no handler of the product
+compose({ getTopic, deleteTopic, ...{ checkTopic: () => true } })
+
+// @ts-expect-error the handler of an operation that is named as not carried out
+compose({ getTopic, deleteTopic, ...{ verifySendMessage: deleteTopic } })
+
 it('compiles with one handler of its own for each operation', () => {
   expect(Object.keys(complete)).toEqual(['GetTopic', 'DeleteTopic'])
+  expect(composed).toEqual(complete)
   expect([missing, swapped, misspelt, superfluous, notYet, real, wrongInput]).toHaveLength(7)
 })

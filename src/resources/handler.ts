@@ -74,6 +74,28 @@ export type HandlersOf<Operations, NotYet = never> = {
   >
 }
 
+/** The same under the names that the handlers are exported by: the action with a small first letter. */
+type ExportedHandlersOf<Operations, NotYet> = {
+  readonly [Action in Exclude<keyof Operations, NotYet> & string as Uncapitalize<Action>]: HandlerOf<
+    Action,
+    InputIn<Operations, Action>,
+    DataIn<Operations, Action>
+  >
+}
+
+/**
+ * The handlers that the modules of a product's families export, by action. It does not compile while an operation has no
+ * handler or another one's, nor with an export that is no handler.
+ */
+export const handlersOf =
+  <Operations, NotYet = never>() =>
+  <Found extends ExportedHandlersOf<Operations, NotYet>>(
+    found: Found & Readonly<Record<Exclude<keyof Found, keyof ExportedHandlersOf<Operations, NotYet>>, never>>,
+  ): HandlersOf<Operations, NotYet> =>
+    Object.fromEntries(
+      Object.entries(found).map(([name, handler]) => [`${name[0]!.toUpperCase()}${name.slice(1)}`, handler]),
+    ) as unknown as HandlersOf<Operations, NotYet>
+
 /** Handlers by action, as api/ looks them up. An operation that is absent answers 501. */
 export type Handlers = Readonly<Record<string, (services: Services, call: Call, input: any) => Promise<unknown>>>
 

@@ -7,8 +7,8 @@
  *    with a small first letter;
  * 2. a new family file also joins the list in `declarations.ts`;
  * 3. `npm run generate`, and commit `generated/` with the declaration;
- * 4. write its handler in the file of the same family in `src/resources/rocketmq/` and enter it there in `index.ts`,
- *    which does not compile before; or name it in `notYet` there, and it answers 501.
+ * 4. export its handler from the file of the same family in `src/resources/rocketmq/`, or name it in `notYet` there, and
+ *    it answers 501; `index.ts` there does not compile before.
  * `test/coverage/` compares the result with the official SDK's models, `generate.boundary.test.ts` checks
  * that `generated/` is fresh. Rules between parameters are no schema: tables stand here, the rest in handlers.
  */

@@ -5,7 +5,7 @@
 
 import { ApiError, invalid, missing } from '../../catalogue/errors.ts'
 import { consumerGroupNotFound, topicNotFound } from '../../catalogue/rocketmq/errors.ts'
-import type { DataOf, InputOf } from '../../catalogue/rocketmq/index.ts'
+import type { Action, DataOf, InputOf } from '../../catalogue/rocketmq/index.ts'
 import { findConsumerGroup } from '../../ledger/consumer-groups.ts'
 import { touchInstance } from '../../ledger/instances.ts'
 import { wantOffsetReset } from '../../ledger/offset-resets.ts'
@@ -19,6 +19,13 @@ import type { Handler } from './handler.ts'
 import { liveInstance, usableInstance } from './instance-lookup.ts'
 
 /** The reply has no data. A group that never read the topic will begin where the reset says. */
+/** Operations of this family that answer 501. */
+export const notYet = [
+  'GetConsumeTimespan',
+  'GetConsumerStack',
+  'ListConsumerConnections',
+] as const satisfies readonly Action[]
+
 export const resetConsumeOffset: Handler<'ResetConsumeOffset'> = async (services, call, input) => {
   const { instanceId, consumerGroupId, topicName } = input
   const toMs = placeOf(services, input)

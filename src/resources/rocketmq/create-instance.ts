@@ -40,8 +40,8 @@ import {
   refuseAdaptiveElasticity,
   traceOnOf,
 } from './instance-rules.ts'
-import { checkResourceGroupId, defaultResourceGroupId } from './resource-groups.ts'
-import { checkTags } from './tags.ts'
+import { checkResourceGroupId, defaultResourceGroupId } from './resource-group-ids.ts'
+import { checkTags } from './tag-rules.ts'
 
 export const createInstance: Handler<'CreateInstance'> = async (services, call, input) => {
   const { world, ledger, settings, engine } = services

@@ -2,13 +2,16 @@
 
 import { invalid } from '../../catalogue/errors.ts'
 import { topicNotFound } from '../../catalogue/rocketmq/errors.ts'
+import type { Action } from '../../catalogue/rocketmq/index.ts'
 import { limits } from '../../catalogue/rocketmq/limits.ts'
 import type { MessageView } from '../../model/messages.ts'
-import { dateText } from '../date-text.ts'
-import type { Call, Services } from '../handler.ts'
 import type { Handler } from './handler.ts'
-import { messageNotFound, type Place, skipOf, timeRange, topicPlace } from './message-query.ts'
+import { messageNotFound, skipOf, timeRange, topicPlace } from './message-query.ts'
+import { messageView } from './message-view.ts'
 import { pageOf, pageReply } from './page.ts'
+
+/** Operations of this family that answer 501. */
+export const notYet = ['VerifyConsumeMessage', 'VerifySendMessage'] as const satisfies readonly Action[]
 
 export const listMessages: Handler<'ListMessages'> = async (services, call, input) => {
   const { instanceId, topicName } = input
@@ -44,30 +47,6 @@ export const getMessageDetail: Handler<'GetMessageDetail'> = async (services, ca
     ...messageView(services, call, input, message),
     systemProperties: systemProperties(message),
     ...(message.priority === null ? {} : { priority: message.priority }),
-  }
-}
-
-/** A message as every operation shows it. */
-export function messageView(services: Services, call: Call, { instanceId, topicName }: Place, message: MessageView) {
-  const time = (ms: number): string => dateText(ms, services.settings.timeZoneOffsetMinutes)
-  return {
-    instanceId,
-    regionId: call.regionId,
-    topicName,
-    messageId: message.messageId,
-    ...(message.body === null ? {} : { body: message.body }),
-    bodySize: message.bodyBytes,
-    bornHost: message.bornHost,
-    bornTime: time(message.bornMs),
-    storeHost: message.storeHost,
-    // A message that waits for its time or its transaction is in no queue yet.
-    ...(message.status.state === 'stored' ? { storeTime: time(message.storeMs) } : {}),
-    messageKeys: [...message.keys],
-    ...(message.tag === null ? {} : { messageTag: message.tag }),
-    messageType: message.messageType,
-    ...(message.messageGroup === null ? {} : { messageGroup: message.messageGroup }),
-    ...(message.liteTopic === null ? {} : { liteTopicName: message.liteTopic }),
-    userProperties: { ...message.userProperties },
   }
 }
 

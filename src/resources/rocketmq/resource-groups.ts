@@ -2,10 +2,10 @@
 
 import { changeInstance } from '../../ledger/instances.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
-import { identifier } from '../check.ts'
 import type { Handler } from './handler.ts'
 import { liveInstance } from './instance-lookup.ts'
 import { checkRegion } from './region-check.ts'
+import { checkResourceGroupId } from './resource-group-ids.ts'
 
 export const changeResourceGroup: Handler<'ChangeResourceGroup'> = async (services, call, input) => {
   checkRegion(call, input.regionId)
@@ -18,13 +18,3 @@ export const changeResourceGroup: Handler<'ChangeResourceGroup'> = async (servic
   })
   return true
 }
-
-/** Resource groups belong to another product, so any identifier is taken. */
-export const checkResourceGroupId = (id: string): string => identifier('resourceGroupId', id, 64)
-
-/** The group of whoever names none. The vendor gives each account one; here its id follows from the account's. */
-export const defaultResourceGroupId = (accountId: string): string =>
-  `rg-acfm${BigInt(accountId.replace(/\D/g, '') || '0')
-    .toString(36)
-    .padStart(11, '0')
-    .slice(-11)}`

@@ -4,12 +4,12 @@
 
 import { ApiError, invalid, missing } from '../../catalogue/errors.ts'
 import { limits } from '../../catalogue/rocketmq/limits.ts'
-import { listTags, putTags, removeTags, type Tag, tagsOf } from '../../ledger/tags.ts'
+import { listTags, putTags, removeTags, tagsOf } from '../../ledger/tags.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
-import { shown } from '../check.ts'
 import type { Handler } from './handler.ts'
 import { liveInstance } from './instance-lookup.ts'
 import { checkRegion } from './region-check.ts'
+import { checkTags } from './tag-rules.ts'
 
 export const tagResources: Handler<'TagResources'> = async (services, call, input) => {
   checkRegion(call, input.regionId)
@@ -80,34 +80,8 @@ export const listTagResources: Handler<'ListTagResources'> = async (services, ca
   }
 }
 
-/**
- * Tags as they may be set: no key twice, none of the platform's own prefixes, no web addresses (the
- * platform's rule). Lengths and the number of tags are the catalogue's. An absent value is empty.
- */
-export function checkTags(
-  field: string,
-  tags: ReadonlyArray<{ readonly key: string; readonly value?: string | undefined }>,
-): Tag[] {
-  const seen = new Set<string>()
-  return tags.map(({ key, value = '' }, index) => {
-    const at = `${field}[${index}]`
-    if (seen.has(key)) throw invalid(`${at}.key`, `The key ${shown(key)} is there twice; a resource has each key once.`)
-    seen.add(key)
-    const reserved = limits.tags.reservedPrefixes.find((prefix) => key.toLowerCase().startsWith(prefix))
-    if (reserved)
-      throw invalid(`${at}.key`, `It is ${shown(key)}; keys that begin with "${reserved}" are the system's own.`)
-    if (WEB_ADDRESS.test(key))
-      throw invalid(`${at}.key`, `It is ${shown(key)}; web addresses are not accepted in tags.`)
-    if (WEB_ADDRESS.test(value)) {
-      throw invalid(`${at}.value`, `It is ${shown(value)}; web addresses are not accepted in tags.`)
-    }
-    return { key, value }
-  })
-}
-
 /** Above twice the tags of one instance, so that a reply always holds a whole instance. */
 const ENTRIES_PER_REPLY = 50
-const WEB_ADDRESS = /https?:\/\//i
 
 /** Opaque to callers: the id of the last instance of a reply, so what comes or goes does not disturb the rest. */
 const cursorAfter = (instanceId: string): string => Buffer.from(`after ${instanceId}`).toString('base64url')

@@ -13,7 +13,7 @@ import type { MessageTrace, TraceIncident } from '../../model/messages.ts'
 import { dateText } from '../date-text.ts'
 import type { Handler } from './handler.ts'
 import { messageNotFound, skipOf, timeRange, topicPlace } from './message-query.ts'
-import { messageView } from './messages.ts'
+import { messageView } from './message-view.ts'
 import { pageOf, pageReply } from './page.ts'
 
 export const listTraces: Handler<'ListTraces'> = async (services, call, input) => {
