@@ -1,9 +1,12 @@
 /** How long the event loop of a broker process is held by the worst inputs within the limits. */
-import { setMaxListeners } from 'node:events'
+import { fork } from 'node:child_process'
+import { once, setMaxListeners } from 'node:events'
 import { mkdtempSync, rmSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import path from 'node:path'
 import { monitorEventLoopDelay } from 'node:perf_hooks'
+import { fileURLToPath } from 'node:url'
 import { sleep } from '../support/gantry.mjs'
 import { figure } from '../support/numbers.mjs'
 
@@ -224,6 +227,31 @@ const inputs = {
   },
 }
 
+/** What hostile clients send over HTTP/2 as fast as the server takes it: what, and how often. */
+const floods = {
+  '9,000 calls on 10 connections, each reset at once': ['resets', 9_000],
+  '400 sends of 16 KiB on 4 connections that become 16 MiB each': ['bombs', 400],
+  '400 sends on 4 connections, each of 100,000 empty values': ['values', 400],
+  '4,000 telemetry streams on 4 connections': ['telemetry', 4_000],
+}
+for (const [what, [kind, count]] of Object.entries(floods)) {
+  inputs[what] = async (bench) => {
+    const port = await bench.endpoint()
+    const client = fork(flooding, [kind, String(port), String(bench.count(count))])
+    try {
+      await once(client, 'message')
+      // The handshakes are over.
+      await sleep(300)
+      return await bench.measure(async () => {
+        client.send('go')
+        await sleep(4_000)
+      })
+    } finally {
+      client.kill()
+    }
+  }
+}
+
 /** CPU that the process used between two turns, at most; what other programs take of the machine is not in it. */
 function watchTurns() {
   let longest = 0
@@ -241,6 +269,16 @@ function watchTurns() {
   }
 }
 
+function freePort() {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, '127.0.0.1', () => {
+      const { port } = server.address()
+      server.close(() => resolve(port))
+    })
+  })
+}
+
+const flooding = fileURLToPath(new URL('../support/flood-client.mjs', import.meta.url))
 const liteReset = { consumerGroupId: 'lite', topicName: 'lites', toMs: null, resetId: 'reset' }
 const small = () => Buffer.alloc(20, 7)
 const topic = (topicName, messageType = 'NORMAL') => ({ topicName, generation: 1, messageType, maxSendTps: null })
@@ -277,6 +315,29 @@ class Bench {
 
   async close() {
     for (const broker of this.#open) await broker.close()
+  }
+
+  /** The port of an instance that takes calls without credentials. */
+  async endpoint() {
+    const host = new this.source.BrokerHost({
+      world: this.source.realWorld(),
+      directory: path.join(this.home, 'instances'),
+      self: { version: 'bench', home: this.home, name: '1' },
+      lingerMinutes: 0,
+      lock: async () => ({ release: async () => {}, forget: async () => {} }),
+      tls: undefined,
+      report: (error) => console.error('  reported:', error?.message ?? error),
+    })
+    this.#open.push(host)
+    const port = await freePort()
+    const spec = {
+      ...{ instanceId: 'rmq-cn-bench', generation: 1, serving: true, ipWhitelist: ['0.0.0.0/0'], accounts: [] },
+      ...{ listen: [{ kind: 'vpc', host: '127.0.0.1', port, allow: [], bandwidthMbps: null }], vpcAuthFree: true },
+      ...{ retentionHours: 72, sendTps: 1e6, receiveTps: 1e6, elasticity: null, maxConnections: 10_000 },
+      ...{ maxDelayMs: 24 * hour, maxGroupsMadeByUse: 10_000, dedicated: false, encryptionKeyId: null },
+    }
+    await host.ensureInstance({ spec, storageKey: null })
+    return port
   }
 
   /** The latest that a timer was while this was done. */

@@ -108,28 +108,7 @@ export class Connection {
   #headerBlock(method) {
     let block = this.#blocks.get(method)
     if (block !== undefined) return block
-    // Indexed: POST, http or https. Literals that are never indexed, so that no table has to be kept.
-    block = Buffer.concat([
-      Buffer.from([0x83, this.#tls ? 0x87 : 0x86]),
-      Buffer.from([0x04]),
-      text(service + method),
-      Buffer.from([0x01]),
-      text(this.#endpoint),
-      Buffer.from([0x0f, 0x10]),
-      text('application/grpc'),
-      Buffer.from([0x00]),
-      text('te'),
-      text('trailers'),
-      Buffer.from([0x00]),
-      text('x-mq-client-id'),
-      text(this.#clientId),
-      Buffer.from([0x00]),
-      text('x-mq-language'),
-      text('BENCH'),
-      Buffer.from([0x00]),
-      text('x-mq-client-version'),
-      text('5.1.0'),
-    ])
+    block = headerBlock({ method, endpoint: this.#endpoint, clientId: this.#clientId, tls: this.#tls })
     this.#blocks.set(method, block)
     return block
   }
@@ -225,7 +204,27 @@ export class Connection {
   }
 }
 
-function frame(type, flags, id, payload) {
+/** The headers of a call. POST, http and https are indexed; literals are not, so that no table has to be kept. */
+export function headerBlock({ method, endpoint, clientId, tls = false, more = {} }) {
+  return Buffer.concat([
+    Buffer.from([0x83, tls ? 0x87 : 0x86]),
+    Buffer.from([0x04]),
+    text(service + method),
+    Buffer.from([0x01]),
+    text(endpoint),
+    Buffer.from([0x0f, 0x10]),
+    text('application/grpc'),
+    ...Object.entries({
+      te: 'trailers',
+      'x-mq-client-id': clientId,
+      'x-mq-language': 'BENCH',
+      'x-mq-client-version': '5.1.0',
+      ...more,
+    }).flatMap(([name, value]) => [Buffer.from([0x00]), text(name), text(value)]),
+  ])
+}
+
+export function frame(type, flags, id, payload) {
   const bytes = Buffer.allocUnsafe(9 + payload.length)
   bytes.writeUIntBE(payload.length, 0, 3)
   bytes[3] = type

@@ -53,6 +53,11 @@ export const tooManyBytes = 'Too many bytes of unanswered requests; send fewer a
 const bytesPerValue = 64
 /** Values of a request that are not counted: an ordinary one has fewer. */
 const freeValues = 256
+/** Why a call ended, where nobody asks where in the program that was: an error with its stack costs more than the rest. */
+const clientGone = new RpcError(Status.CANCELLED, 'The client went away')
+const hasEnded = new RpcError(Status.CANCELLED, 'The call has ended')
+const connectionClosed = new RpcError(Status.UNAVAILABLE, 'The connection was closed')
+const readsTooSlowly = new RpcError(Status.RESOURCE_EXHAUSTED, 'The client reads too slowly')
 const http2Cancel = 8
 const http2NoError = 0
 
@@ -149,7 +154,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   get signal(): CallSignal {
     if (!this.#signal) {
       this.#signal = new CallSignal()
-      if (this.#ended) this.#signal.abort(new RpcError(Status.CANCELLED, 'The call has ended'))
+      if (this.#ended) this.#signal.abort(hasEnded)
     }
     return this.#signal
   }
@@ -206,7 +211,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   reset(): void {
     if (!this.#ended) {
-      this.#finish(Status.RESOURCE_EXHAUSTED, new RpcError(Status.RESOURCE_EXHAUSTED, 'The client reads too slowly'))
+      this.#finish(Status.RESOURCE_EXHAUSTED, readsTooSlowly)
     }
     this.#stream.close(http2Cancel)
   }
@@ -214,7 +219,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   /** Ends the call with a status; what was written before it is still sent. Aborts the signal unless the handler is done. */
   end(status: Status, message: string, trailers: MetadataInit = noHeaders, handlerDone = false): void {
     if (this.#ended) return
-    this.#finish(status, handlerDone ? null : new RpcError(status, message))
+    this.#finish(status, handlerDone ? null : this.#reasonOf(status, message))
     this.#status = status
     this.#statusMessage = message
     if (trailers !== noHeaders) this.#trailers = { ...this.#trailers, ...trailers }
@@ -229,7 +234,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   /** Ends the call at once, without a status. */
   destroy(): void {
-    if (!this.#ended) this.#finish(Status.UNAVAILABLE, new RpcError(Status.UNAVAILABLE, 'The connection was closed'))
+    if (!this.#ended) this.#finish(Status.UNAVAILABLE, connectionClosed)
     this.#stream.close(http2Cancel)
   }
 
@@ -418,7 +423,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     const { maxUnsentBytes, writeHighWaterBytes } = this.#host.limits
     if (stream.writableLength < writeHighWaterBytes) return true
     if (this.#host.unsentBytes() > maxUnsentBytes) {
-      this.#finish(Status.RESOURCE_EXHAUSTED, new RpcError(Status.RESOURCE_EXHAUSTED, 'The client reads too slowly'))
+      this.#finish(Status.RESOURCE_EXHAUSTED, readsTooSlowly)
       stream.close(http2Cancel)
     }
     return false
@@ -466,7 +471,12 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   }
 
   #onClose(): void {
-    if (!this.#ended) this.#finish(Status.CANCELLED, new RpcError(Status.CANCELLED, 'The client went away'))
+    if (!this.#ended) this.#finish(Status.CANCELLED, clientGone)
+  }
+
+  /** For whoever still works for the call; an error with its stack is made only if there is somebody. */
+  #reasonOf(status: Status, message: string): RpcError {
+    return this.#queue === null && this.#signal === null ? hasEnded : new RpcError(status, message)
   }
 
   /** The one place where a call ends. */
@@ -477,7 +487,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     this.#cancelTimer = null
     if (this.#heldBytes !== 0) this.#host.release(this.#heldBytes)
     this.#heldBytes = 0
-    this.#queue?.finish(reason ?? new RpcError(Status.CANCELLED, 'The call has ended'))
+    this.#queue?.finish(reason ?? hasEnded)
     if (reason) this.#signal?.abort(reason)
     this.#host.onEnd(this, status)
   }
@@ -515,7 +525,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     const { owner } = connection
     try {
       const inflated = await inflate(bytes, maxMessageBytes, [owner, connection], () => !this.#ended)
-      if (inflated === null) throw new RpcError(Status.CANCELLED, 'The call has ended')
+      if (inflated === null) throw hasEnded
       return inflated
     } catch (cause) {
       if (cause instanceof RpcError) throw cause

@@ -14,14 +14,24 @@ import type { Duplex } from 'node:stream'
 import type { ServedConnection, ServingConnection } from '../gateway/protocol.ts'
 import type { Clock } from '../world/world.ts'
 import { type CallHost, ServerCall, stopReading, tooManyBytes } from './call.ts'
+import type { CallBudget, Waiting } from './call-budget.ts'
 import type { Limits } from './limits.ts'
 import { type Method, Status } from './transport.ts'
+
+/**
+ * A socket's own handle. HTTP/2 has taken the socket over and reads from the handle natively, and Node offers no other way to
+ * hold it back for a moment; without the handle a connection is only not held back.
+ */
+interface ReadHandle {
+  readonly _handle?: { readStop?(): unknown; readStart?(): unknown; readonly writeQueueSize?: number } | null
+}
 
 /** What all connections share. */
 export interface ConnectionHost {
   readonly clock: Clock
   readonly limits: Limits
   readonly methods: ReadonlyMap<string, Method<any>>
+  readonly budget: CallBudget
   onError(error: unknown, path: string): void
   onCallStart(): void
   onCallEnd(status: Status): void
@@ -50,10 +60,11 @@ export function http2Options(limits: Limits): ServerOptions & { streamResetBurst
   }
 }
 
-export class Http2Connection implements CallHost, ServedConnection {
+export class Http2Connection implements CallHost, ServedConnection, Waiting {
   readonly connection: ServingConnection
   readonly #host: ConnectionHost
   readonly #session: ServerHttp2Session
+  readonly #socket: ReadHandle
   readonly #calls = new Set<ServerCall>()
   #bytesReadAtSweep = 0
   #pinged = false
@@ -66,10 +77,12 @@ export class Http2Connection implements CallHost, ServedConnection {
   constructor(host: ConnectionHost, socket: Duplex, connection: ServingConnection, options: ServerOptions) {
     this.connection = connection
     this.#host = host
+    this.#socket = socket as ReadHandle
     this.#session = performServerHandshake(socket, options) as ServerHttp2Session
     this.#session.on('error', ignore)
     this.#session.once('localSettings', () => connection.established())
     this.#session.on('stream', (stream, headers) => this.#onStream(stream as ServerHttp2Stream, headers))
+    this.#session.once('close', () => host.budget.forget(this))
     this.#session.setLocalWindowSize(host.limits.connectionWindowBytes)
   }
 
@@ -142,15 +155,15 @@ export class Http2Connection implements CallHost, ServedConnection {
     }
   }
 
-  /** No new calls; streams both ways, which would never end by themselves, end now. */
+  /** No new calls; streams both ways, which would never end by themselves, end soon. */
   drain(): void {
     if (!this.#session.closed && !this.#session.destroyed) this.#session.close()
-    for (const call of this.#calls) if (call.kind === 'bidi') call.end(Status.UNAVAILABLE, 'The server is closing')
+    this.#end((call) => call.kind === 'bidi')
   }
 
   /** Ends every call with a status; the connection closes once those are sent. */
   endCalls(): void {
-    for (const call of this.#calls) call.end(Status.UNAVAILABLE, 'The server is closing')
+    this.#end(() => true)
   }
 
   destroy(): void {
@@ -158,7 +171,39 @@ export class Http2Connection implements CallHost, ServedConnection {
     this.#session.destroy()
   }
 
+  pauseReading(): void {
+    if (!this.#session.destroyed) this.#socket._handle?.readStop?.()
+  }
+
+  resumeReading(): void {
+    const handle = this.#socket._handle
+    // While a write waits for the client Node does not read, and it begins again by itself when the write has ended.
+    if (!this.#session.destroyed && handle?.writeQueueSize === 0) handle.readStart?.()
+  }
+
+  /** Thousands of calls are ended over several turns. */
+  #end(which: (call: ServerCall) => boolean): void {
+    for (const call of this.#calls) {
+      if (!which(call)) continue
+      if (this.#host.budget.mayBegin()) call.end(Status.UNAVAILABLE, 'The server is closing')
+      else this.#host.budget.later(this, () => call.end(Status.UNAVAILABLE, 'The server is closing'))
+    }
+  }
+
+  /** A stream that has gone before its turn costs nothing more. */
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+    const { budget } = this.#host
+    if (budget.mayBegin()) {
+      this.#begin(stream, headers)
+      return
+    }
+    stream.on('error', ignore)
+    budget.later(this, () => {
+      if (!stream.destroyed && !stream.closed) this.#begin(stream, headers)
+    })
+  }
+
+  #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const contentType = headers['content-type'] ?? ''
     if (headers[':method'] !== 'POST') {
       refuse(stream, constants.HTTP_STATUS_METHOD_NOT_ALLOWED)

@@ -7,6 +7,7 @@
 import type { Duplex } from 'node:stream'
 import type { Protocol, Recognition, ServedConnection, ServingConnection } from '../gateway/protocol.ts'
 import type { Clock } from '../world/world.ts'
+import { CallBudget } from './call-budget.ts'
 import { type ConnectionHost, Http2Connection, http2Options } from './connection.ts'
 import { defaultLimits, type Limits } from './limits.ts'
 import type { Method, Service, Status } from './transport.ts'
@@ -35,6 +36,7 @@ export class GrpcProtocol<Context> implements Protocol<Context>, ConnectionHost 
   readonly clock: Clock
   readonly limits: Limits
   readonly methods: ReadonlyMap<string, Method<any>>
+  readonly budget: CallBudget
   readonly onError: (error: unknown, where: string) => void
   readonly #http2: ReturnType<typeof http2Options>
   #calls = 0
@@ -45,6 +47,7 @@ export class GrpcProtocol<Context> implements Protocol<Context>, ConnectionHost 
     this.clock = options.clock
     this.limits = { ...defaultLimits, ...options.limits }
     this.methods = routes(options.services)
+    this.budget = new CallBudget(options.clock)
     this.onError = options.onError
     this.#http2 = http2Options(this.limits)
   }

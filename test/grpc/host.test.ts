@@ -22,6 +22,7 @@ import type { Limits } from '../../src/grpc/limits.ts'
 import { type Admission, implement, Status } from '../../src/grpc/transport.ts'
 import { realClock } from '../../src/world/real.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
+import type { Clock } from '../../src/world/world.ts'
 import { aborted, drain, event, GrpcHost, NoteClient, type NoteHandlers, noteCodec, notes } from './harness.ts'
 
 let tls: LoadedCertificate
@@ -59,21 +60,29 @@ async function closeNow(target: GrpcHost): Promise<void> {
   }
 }
 
+function hurrying(): Clock {
+  let at = 0
+  return { now: () => clock.now(), monotonic: () => at++, after: (ms, task) => clock.after(ms, task) }
+}
+
 async function serve(
   handlers: Partial<NoteHandlers> = {},
   {
     limits = {},
     admit = null,
+    hurry = false,
     ...port
   }: Partial<ListenOptions<string>> & {
     limits?: Partial<Limits & GatewayLimits>
     admit?: Admission<string> | null
+    /** A clock that goes on by a millisecond whenever somebody looks at it. */
+    hurry?: boolean
   } = {},
 ): Promise<OpenPort<string>> {
   host = new GrpcHost({
     services: [notes(handlers, admit)],
     tls,
-    clock,
+    clock: hurry ? hurrying() : clock,
     limits,
     onError: (error) => errors.push(error),
   })
@@ -747,6 +756,51 @@ describe('a connection', () => {
     }
     await closed
     expect(await answerOf(openCall(http2(port)).end())).toBeDefined()
+  })
+
+  it.each([
+    ['in the clear', () => undefined],
+    ['inside TLS', (port: number) => connectTls({ port, rejectUnauthorized: false, ALPNProtocols: ['h2'] })],
+  ])(
+    'that makes more calls than fit into a turn, %s, has them all answered; another does not wait for all',
+    async (_, dial) => {
+      const order: string[] = []
+      const { port } = await serve(
+        {
+          ask: (_call, note) => {
+            order.push(note.text)
+            return note
+          },
+        },
+        { hurry: true },
+      )
+      const [crowd, other] = [http2(port, dial(port)), http2(port, dial(port))]
+      await Promise.all(
+        [crowd, other].map((session) => new Promise((resolve) => session.on('remoteSettings', resolve))),
+      )
+      const answers = Array.from({ length: 900 }, (_, n) => answerOf(openCall(crowd).end(frame(`${n}`))))
+      answers.push(answerOf(openCall(other).end(frame('other'))))
+      for (const answer of await Promise.all(answers)) expect(answer).toMatchObject(grpcStatus(Status.OK))
+      expect(order.filter((text) => text !== 'other')).toEqual(Array.from({ length: 900 }, (_, n) => `${n}`))
+      expect(order.indexOf('other')).toBeLessThan(890)
+      // It is read from again.
+      expect(await answerOf(openCall(crowd).end(frame('later')))).toMatchObject(grpcStatus(Status.OK))
+    },
+  )
+
+  it('whose calls are reset before their turn begins few of them', async () => {
+    const { port } = await serve({ ask: () => new Promise(() => {}) }, { hurry: true })
+    const session = http2(port)
+    await new Promise((resolve) => session.on('remoteSettings', resolve))
+    // Reset for good, and for an error, which nobody listens for yet.
+    const streams = Array.from({ length: 500 }, () => openCall(session))
+    for (const [n, stream] of streams.entries()) {
+      stream.close(n % 2 === 0 ? constants.NGHTTP2_CANCEL : constants.NGHTTP2_INTERNAL_ERROR)
+    }
+    await Promise.all(streams.map((stream) => new Promise((resolve) => stream.on('close', resolve))))
+    await new Promise((resolve) => session.ping(resolve))
+    expect(host.stats().startedCalls).toBeLessThan(400)
+    await until(() => host.stats().calls === 0)
   })
 
   it('may be pinged for hours without a call', async () => {

@@ -1,0 +1,77 @@
+import { describe, expect, it } from 'vitest'
+import { CallBudget, type Waiting } from './call-budget.ts'
+
+/** A clock on which each call that begins takes 3 ms, and what was done in which turn. */
+function turnsOf() {
+  let at = 0
+  const turns = new CallBudget({ monotonic: () => at })
+  const done: string[] = []
+  const connection = (name: string) => ({
+    name,
+    reading: true,
+    pauseReading() {
+      this.reading = false
+    },
+    resumeReading() {
+      this.reading = true
+      done.push(`read ${name}`)
+    },
+  })
+  const begin = (what: string) => {
+    at += 3
+    done.push(what)
+  }
+  const come = (from: Waiting & { name: string }, count: number) => {
+    for (let n = 0; n < count; n++) {
+      const what = `${from.name}${n}`
+      if (turns.mayBegin()) begin(what)
+      else turns.later(from, () => begin(what))
+    }
+  }
+  const next = async () => {
+    done.length = 0
+    await new Promise((resolve) => setImmediate(resolve))
+    return done.join(' ')
+  }
+  come(connection('free'), 16)
+  done.length = 0
+  return { turns, connection, come, next, done }
+}
+
+describe('calls that come in one turn', () => {
+  it('begin until its time is over; the rest in the turns that follow, connections in turn', async () => {
+    const { connection, come, next, done } = turnsOf()
+    const [a, b] = [connection('a'), connection('b')]
+    come(a, 8)
+    come(b, 2)
+    expect(done.join(' ')).toBe('a0 a1 a2')
+    expect([await next(), await next(), await next()]).toEqual(['a3 b0 a4', 'b1 a5 a6', 'a7'])
+    await next()
+    come(b, 20)
+    // The first sixteen of a turn begin whatever the clock says.
+    expect(done).toHaveLength(19)
+  })
+
+  it('that are many of one connection: it is not read from until they are done, and one such a turn is again', async () => {
+    const { connection, come, next } = turnsOf()
+    const [a, b, c] = [connection('a'), connection('b'), connection('c')]
+    come(c, 3)
+    come(a, 34)
+    come(b, 34)
+    come(c, 3)
+    expect([a, b, c].map(({ reading }) => reading)).toEqual([false, false, true])
+    const turns: string[] = []
+    while (!(a.reading && b.reading)) turns.push(await next())
+    expect(turns.slice(-2)).toEqual([expect.stringMatching(/b33 read a$/), 'read b'])
+    expect(turns.slice(0, -2).join(' ')).not.toContain('read')
+  })
+
+  it('of a connection that has gone are not begun', async () => {
+    const { turns, connection, come, next } = turnsOf()
+    const [a, b] = [connection('a'), connection('b')]
+    come(a, 50)
+    come(b, 1)
+    turns.forget(a)
+    expect([await next(), await next()]).toEqual(['b0', ''])
+  })
+})
