@@ -249,6 +249,15 @@ const rows: readonly Row[] = [
     provoke: polling({ deadlineMs: 4000 }),
   },
   {
+    code: 'BAD_REQUEST',
+    when: 'the access point of the settings has more addresses than a name resolves to',
+    says: /65 addresses/,
+    provoke: telling(({ client, topic }) => ({
+      ...client.producerSettings([topic]),
+      accessPoint: { addresses: Array.from({ length: 65 }, () => ({ host: '127.0.0.1', port: 1 })) },
+    })),
+  },
+  {
     code: 'INVALID_CLIENT_PROPERTIES',
     when: 'a client property uses the reserved prefix',
     says: /rocketmq\.x.*reserved prefix/,

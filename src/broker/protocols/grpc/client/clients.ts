@@ -14,6 +14,7 @@ import type { Cancel, Clock } from '../../../../world/world.ts'
 import type { ConsumingRole } from '../../../broker.ts'
 import { ClientMetrics, type Rejected } from './client-metrics.ts'
 import { type ClientStream, ClientStreams } from './client-streams.ts'
+import { KeptSettings } from './kept-settings.ts'
 import { type ClientInfo, KnownClients } from './known-clients.ts'
 import { type Answer, Questions } from './questions.ts'
 
@@ -23,6 +24,8 @@ const lostAfterMs = 35_000
 const lostWithConnectionAfterMs = 6_000
 
 export class ClientRegistry {
+  /** By telemetry stream. */
+  readonly settings = new KeptSettings()
   readonly #consuming: Pick<ConsumingRole, 'clientAlive' | 'clientGone'>
   readonly #clock: Clock
   readonly #metrics = new ClientMetrics()

@@ -19,7 +19,7 @@ export interface ClientInfo {
 
 const maxClients = 100_000
 /** Topics that all clients declare together; beyond it the oldest client is forgotten, as beyond the number of clients. */
-const maxDeclaredTopics = 1_000_000
+const maxDeclaredTopics = 200_000
 
 export class KnownClients {
   readonly #onForgotten: (clientId: string) => void

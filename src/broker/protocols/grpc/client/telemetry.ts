@@ -23,8 +23,8 @@ import { SettingsAgain } from './settings-resend.ts'
 type TelemetryCall = BidiCall<BrokerEndpoint, gen.TelemetryCommand, gen.TelemetryCommandInit>
 
 const maxTopics = 4096
-/** Settings larger than this are answered, and not kept for telling the client of later changes. */
-const maxKeptBytes = 256 * 1024
+/** Addresses of one access point; clients resolve a name to a few. */
+const maxAddresses = 64
 
 export async function telemetry(call: TelemetryCall): Promise<void> {
   let wire: WireCall<'consuming' | 'lite'>
@@ -57,8 +57,6 @@ export async function telemetry(call: TelemetryCall): Promise<void> {
 class Stream implements ClientStream {
   readonly #call: TelemetryCall
   readonly #wire: WireCall<'consuming' | 'lite'>
-  /** What the client said last, to be answered anew when its group changes. */
-  #given: gen.Settings | null = null
   /** Digest of what it was told last. */
   #lastSent = ''
   /** Null for clients that take settings whenever they come. */
@@ -84,7 +82,8 @@ class Stream implements ClientStream {
     try {
       const { topics, group, namespace } = declared(settings)
       const merged = this.#merged(settings, group)
-      this.#keep(settings, merged)
+      clients.settings.keep(this, settings)
+      this.#noteSent(merged)
       this.#call.write({ status: statusOf(Code.OK), settings: merged })
       const address = this.#call.connection.remoteAddress
       const requestTimeoutMs = settings.requestTimeout === null ? null : durationMs(settings.requestTimeout)
@@ -99,11 +98,12 @@ class Stream implements ClientStream {
   }
 
   refresh(): void {
-    if (this.#given === null || this.#call.signal.aborted) return
+    const given = this.#given()
+    if (given === null || this.#call.signal.aborted) return
     try {
-      const merged = this.#merged(this.#given, this.#given.subscription?.group?.name ?? null)
+      const merged = this.#merged(given, given.subscription?.group?.name ?? null)
       const before = this.#lastSent
-      this.#keep(this.#given, merged)
+      this.#noteSent(merged)
       if (this.#lastSent !== before) this.#call.write({ status: statusOf(Code.OK), settings: merged })
     } catch (error) {
       this.#unanswered(error)
@@ -116,13 +116,20 @@ class Stream implements ClientStream {
 
   close(): void {
     this.#again?.close()
+    this.#wire.endpoint.clients.settings.forget(this)
+  }
+
+  /** What the client said last, to be answered anew when its group changes. */
+  #given(): gen.Settings | null {
+    return this.#wire.endpoint.clients.settings.of(this)
   }
 
   #repeat(): void {
-    if (this.#given === null || this.#call.signal.aborted || declared(this.#given).topics.length < 2) return
+    const given = this.#given()
+    if (given === null || this.#call.signal.aborted || declared(given).topics.length < 2) return
     try {
-      const merged = this.#merged(this.#given, this.#given.subscription?.group?.name ?? null)
-      this.#keep(this.#given, merged)
+      const merged = this.#merged(given, given.subscription?.group?.name ?? null)
+      this.#noteSent(merged)
       this.#call.write({ status: statusOf(Code.OK), settings: merged })
     } catch (error) {
       this.#unanswered(error)
@@ -144,10 +151,8 @@ class Stream implements ClientStream {
     })
   }
 
-  #keep(given: gen.Settings, merged: gen.SettingsInit): void {
-    const bytes = gen.Settings.encode(merged).finish()
-    this.#given = bytes.length <= maxKeptBytes ? given : null
-    this.#lastSent = hash('sha1', bytes, 'hex')
+  #noteSent(merged: gen.SettingsInit): void {
+    this.#lastSent = hash('sha1', gen.Settings.encode(merged).finish(), 'hex')
   }
 }
 
@@ -164,6 +169,13 @@ function declared(settings: gen.Settings): { topics: string[]; group: string | n
     throw new BrokerRefusal(
       Code.BAD_REQUEST,
       `The settings name ${resources.length} topics; at most ${maxTopics} are allowed.`,
+    )
+  }
+  const addresses = settings.accessPoint?.addresses.length ?? 0
+  if (addresses > maxAddresses) {
+    throw new BrokerRefusal(
+      Code.BAD_REQUEST,
+      `The access point of the settings has ${addresses} addresses; at most ${maxAddresses} are allowed.`,
     )
   }
   const topics = resources.map((topic) => topic?.name ?? '')
