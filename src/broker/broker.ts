@@ -5,7 +5,9 @@
  * A promise of a write (send, ack, invisible duration, dead letter) resolves only after the log has
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
  */
+
 import type { Cancellation } from '../model/cancellation.ts'
+import type { ClientId, ConsumerGroupId, MessageId, TopicName } from '../model/ids.ts'
 import type { GroupSpec, MessageType, OffsetReset, TopicSpec } from '../model/instances.ts'
 import type { MessageStatus, TraceIncident } from '../model/messages.ts'
 import type { TopicLag } from '../model/observations.ts'
@@ -34,17 +36,17 @@ export interface Broker {
 /** Topics, groups and settings as the loop wants them; durable on return. */
 export interface AdministrationRole {
   ensureTopics(topics: readonly TopicSpec[]): Promise<void>
-  removeTopic(topicName: string): Promise<void>
+  removeTopic(topicName: TopicName): Promise<void>
   ensureGroups(groups: readonly GroupSpec[]): Promise<void>
-  removeGroup(consumerGroupId: string): Promise<void>
+  removeGroup(consumerGroupId: ConsumerGroupId): Promise<void>
   configure(settings: BrokerSettings): void
 }
 
 /** What there is: each protocol asks it with nearly every call. */
 export interface MetadataRole {
-  topic(topicName: string): TopicView | null
+  topic(topicName: TopicName): TopicView | null
   /** Groups a client made by using them are here too, with `generation` 0. */
-  group(consumerGroupId: string): GroupView | null
+  group(consumerGroupId: ConsumerGroupId): GroupView | null
   topics(): TopicView[]
   groups(): GroupView[]
   /** How far ahead a delivery time may lie. */
@@ -57,12 +59,12 @@ export interface ProducingRole {
    * Takes a timed message back before it is due; durable, and as good the second time. Refused for a message whose
    * time has come (40400), and for handles that are malformed, of another topic or of another instance (40000).
    */
-  recall(request: { topic: string; handle: string }): Promise<{ messageId: string }>
+  recall(request: { topic: TopicName; handle: string }): Promise<{ messageId: MessageId }>
 }
 
 export interface ConsumingRole {
   /** The group as stored, made with the defaults when it is new (data-plane.md §0 row 15). Durable before its first delivery. */
-  useGroup(consumerGroupId: string): GroupView
+  useGroup(consumerGroupId: ConsumerGroupId): GroupView
   /** Long poll: resolves with at least one message, or with none after `waitMs`, or when `signal` aborts. */
   receive(request: ReceiveRequest, signal: Cancellation): Promise<Delivery[]>
   ack(request: AckRequest): Promise<HandleOutcome[]>
@@ -71,9 +73,9 @@ export interface ConsumingRole {
   /** Copies the message to the group's dead letters and passes it over for the group, in one durable step. Fine when already handled. */
   forwardToDeadLetter(request: ForwardRequest): Promise<void>
   /** The client is alive: its auto-renewed deliveries stay invisible. Called for each heartbeat and open stream. */
-  clientAlive(clientId: string): void
+  clientAlive(clientId: ClientId): void
   /** The client went away: its auto-renewed deliveries become visible after one second. */
-  clientGone(clientId: string): void
+  clientGone(clientId: ClientId): void
 }
 
 export interface TransactionsRole {
@@ -87,27 +89,27 @@ export interface TransactionsRole {
 
 export interface LiteRole {
   /** The group, when it is one of lite consumers. It is never made by use: refused with 40403 when nobody created it, 40000 when it is of another kind. */
-  group(consumerGroupId: string): GroupView
+  group(consumerGroupId: ConsumerGroupId): GroupView
   /**
    * What a lite consumer wants from now on; what that moves of its group's subscription is durable on return. Refused, and
    * then nothing has changed: names (40020), quotas (42902), and groups that are not bound to the topic (40000).
    */
   sync(request: LiteSyncRequest): Promise<void>
   /** Told when a client loses a lite topic to another client of its exclusive group; set once. */
-  onTopicLost(listener: (clientId: string, liteTopic: string) => void): void
+  onTopicLost(listener: (clientId: ClientId, liteTopic: string) => void): void
 }
 
 export interface OffsetsRole {
   /** Moves a group's subscription to a topic, once for each reset id; fine when the group or the topic is not there. Durable on return. */
   reset(reset: OffsetReset): Promise<void>
   /** How far the group is behind on each topic it reads; counted at one moment, at a cost that follows the number of queues. */
-  lag(consumerGroupId: string): Promise<TopicLag[]>
+  lag(consumerGroupId: ConsumerGroupId): Promise<TopicLag[]>
   /** Where the group stands in a queue, everything below being done with; null when it does not read the topic. */
-  committed(request: { group: string; topic: string; queueId: number }): number | null
+  committed(request: { group: ConsumerGroupId; topic: TopicName; queueId: number }): number | null
   /** The group goes on at this offset of the queue, and what it was given of the queue before no longer counts. */
-  update(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void>
+  update(request: { group: ConsumerGroupId; topic: TopicName; queueId: number; offset: number }): Promise<void>
   /** The first offset, the one after the last, or the first stored at a time or later. */
-  query(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number>
+  query(request: { topic: TopicName; queueId: number; at: 'beginning' | 'end' | number }): Promise<number>
   /** Reads from an offset of one queue without leasing; waits as a receive when nothing matches. */
   pull(request: PullRequest, signal: Cancellation): Promise<Pulled>
 }
@@ -119,7 +121,7 @@ export interface InspectionRole {
   /** One message by its id, in a queue or on its way to one, at a cost that does not follow what is retained; null when there is none. */
   findMessage(request: FindRequest): Promise<FoundMessage | null>
   /** What became of a message that `findMessage` found, as far as the log still says. */
-  historyOf(topicName: string, found: FoundMessage): Promise<Incident[]>
+  historyOf(topicName: TopicName, found: FoundMessage): Promise<Incident[]>
   /** Bytes of the log on the disk; its cost grows with the segments alone. */
   storedBytes(): number
   usage(): Usage
@@ -134,7 +136,7 @@ export interface Usage {
 }
 
 export interface BrowseRequest {
-  readonly topic: string
+  readonly topic: TopicName
   /** Of a LITE topic: only this lite topic; null or absent: each in turn, in order of time by itself. */
   readonly liteTopic?: string | null
   /** Store time, both ends included. */
@@ -160,12 +162,12 @@ export interface BrowsePage {
 }
 
 export interface StoredMessage {
-  readonly messageId: string
+  readonly messageId: MessageId
   readonly tag: string | null
   readonly bodyBytes: number
   readonly storeTimeMs: number
   readonly payload: Uint8Array
-  readonly deadLetterOf: { readonly topicName: string; readonly messageId: string } | null
+  readonly deadLetterOf: { readonly topicName: TopicName; readonly messageId: MessageId } | null
   readonly queueId: number
   readonly offset: number
   /** Empty when it is of none. */
@@ -175,8 +177,8 @@ export interface StoredMessage {
 }
 
 export interface FindRequest {
-  readonly topic: string
-  readonly messageId: string
+  readonly topic: TopicName
+  readonly messageId: MessageId
   /** Store time, both ends included. */
   readonly fromMs: number
   readonly untilMs: number
@@ -217,7 +219,7 @@ export interface BrokerSettings {
 }
 
 export interface TopicView {
-  readonly topicName: string
+  readonly topicName: TopicName
   readonly generation: number
   readonly messageType: MessageType
   readonly maxSendTps: number | null
@@ -236,15 +238,15 @@ export interface GroupView extends GroupSpec {
 }
 
 export interface SendRequest {
-  readonly topic: string
+  readonly topic: TopicName
   readonly messages: readonly OutgoingMessage[]
   /** Who sends; kept with transactional messages. */
-  readonly clientId?: string
+  readonly clientId?: ClientId
 }
 
 /** A message as the wire checked it. `payload` is opaque to the broker and kept byte for byte (protocols/grpc/message/message.ts says what is in it). */
 export interface OutgoingMessage {
-  readonly messageId: string
+  readonly messageId: MessageId
   readonly tag: string | null
   readonly payload: Uint8Array
   /** Body bytes, for throttling. */
@@ -264,7 +266,7 @@ export interface OutgoingMessage {
 }
 
 export interface SendReceipt {
-  readonly messageId: string
+  readonly messageId: MessageId
   readonly queueId: number
   readonly offset: number
   readonly storeTimeMs: number
@@ -275,7 +277,7 @@ export interface SendReceipt {
 }
 
 export interface EndTransactionRequest {
-  readonly topic: string
+  readonly topic: TopicName
   readonly transactionId: string
   /** `unknown` leaves it open until the next check. */
   readonly resolution: 'commit' | 'rollback' | 'unknown'
@@ -292,9 +294,9 @@ export interface TransactionOutcome {
 
 /** A transaction whose producer is asked to decide, with the half message as it was stored. */
 export interface Orphan {
-  readonly topicName: string
+  readonly topicName: TopicName
   readonly transactionId: string
-  readonly messageId: string
+  readonly messageId: MessageId
   readonly payload: Uint8Array
   readonly storeTimeMs: number
 }
@@ -302,21 +304,21 @@ export interface Orphan {
 /** Reaches the producers of a topic. */
 export interface TransactionChecker {
   /** Whether a live producer that declared the topic can be asked. */
-  canAsk(topicName: string): boolean
+  canAsk(topicName: TopicName): boolean
   /** Asks one of them, in turn; resolves when the question is on its way, or cannot be put. */
   ask(orphan: Orphan): Promise<void>
 }
 
 export interface ReceiveRequest {
-  readonly group: string
-  readonly topic: string
+  readonly group: ConsumerGroupId
+  readonly topic: TopicName
   readonly filter: Filter
   readonly max: number
   readonly waitMs: number
   readonly invisibleMs: number
   /** The broker itself keeps the delivery invisible while the client lives (at most three hours). */
   readonly autoRenew: boolean
-  readonly clientId: string
+  readonly clientId: ClientId
   /** The account that the client called with, for message traces; null or absent where it needed none. */
   readonly userName?: string | null
   /** The client's name for this poll: an orderly group answers it again with the batch whose reply was lost. */
@@ -333,40 +335,40 @@ export interface ReceiveBudget {
 }
 
 export interface AckRequest {
-  readonly group: string
-  readonly topic: string
+  readonly group: ConsumerGroupId
+  readonly topic: TopicName
   readonly handles: readonly string[]
   /** The lite topic that each handle is said to be of; null where nothing is said. */
   readonly liteTopics?: readonly (string | null)[]
-  readonly clientId: string
+  readonly clientId: ClientId
 }
 
 export interface ChangeInvisibleRequest {
-  readonly group: string
-  readonly topic: string
+  readonly group: ConsumerGroupId
+  readonly topic: TopicName
   readonly handle: string
   readonly invisibleMs: number
   readonly liteTopic?: string | null
   /** Of a lite topic: it pauses until then, and this delivery counts as none; its handle names nothing any more. */
   readonly suspend?: boolean
-  readonly clientId: string
+  readonly clientId: ClientId
 }
 
 export interface ForwardRequest {
-  readonly group: string
-  readonly topic: string
+  readonly group: ConsumerGroupId
+  readonly topic: TopicName
   /** Empty: the message is found by its id among what the client holds. */
   readonly handle: string
-  readonly messageId: string
+  readonly messageId: MessageId
   readonly liteTopic?: string | null
-  readonly clientId: string
+  readonly clientId: ClientId
 }
 
 /** `replace` is a full list, `clear` an empty one for good; the others change what was said before. */
 export interface LiteSyncRequest {
-  readonly group: string
-  readonly topic: string
-  readonly clientId: string
+  readonly group: ConsumerGroupId
+  readonly topic: TopicName
+  readonly clientId: ClientId
   readonly action: 'add' | 'remove' | 'replace' | 'clear'
   readonly liteTopics: readonly string[]
   /** Of a full list: an older one than the last changes nothing. */
@@ -383,8 +385,8 @@ export type LiteOffset =
   | { readonly from: 'time'; readonly timeMs: number }
 
 export interface PullRequest {
-  readonly group: string
-  readonly topic: string
+  readonly group: ConsumerGroupId
+  readonly topic: TopicName
   readonly queueId: number
   readonly offset: number
   readonly filter: Filter
@@ -414,7 +416,7 @@ export interface SqlFilter {
 }
 
 export interface Delivery {
-  readonly messageId: string
+  readonly messageId: MessageId
   /** As `OutgoingMessage.payload` was stored. */
   readonly payload: Uint8Array
   readonly queueId: number
@@ -425,7 +427,7 @@ export interface Delivery {
   readonly storeTimeMs: number
   readonly invisibleMs: number
   /** For a dead letter: where the message came from (SystemProperties.dead_letter_queue); absent or null for others. */
-  readonly deadLetterOf?: { readonly topicName: string; readonly messageId: string } | null
+  readonly deadLetterOf?: { readonly topicName: TopicName; readonly messageId: MessageId } | null
 }
 
 export interface HandleOutcome {

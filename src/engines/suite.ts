@@ -3,7 +3,9 @@
  * engine's own test calls `engineContract` with a way to make it. Messages are judged elsewhere, by
  * the official clients; here it is what exists, with which generation, on which port.
  */
+
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import type { ConsumerGroupId, InstanceId, TopicName } from '../model/ids.ts'
 import type { GroupSpec, InstanceSpec, MessageType, OffsetReset, TopicSpec } from '../model/instances.ts'
 import type { Engine } from './engine.ts'
 
@@ -18,9 +20,9 @@ export interface ContractSubject {
   /** Ends this engine as a restart of the server would, and starts another over the same data. */
   reopen(): Promise<Engine>
   /** Leaves what a kill in the middle of `ensureInstance` would leave; null when the engine leaves nothing then. */
-  readonly leaveHalfMade: ((instanceId: string) => Promise<void>) | null
+  readonly leaveHalfMade: ((instanceId: InstanceId) => Promise<void>) | null
   /** Sends so many messages to a topic of the instance that listens on the port; null when the engine carries none. */
-  readonly send: ((port: number, topicName: string, count: number) => Promise<void>) | null
+  readonly send: ((port: number, topicName: TopicName, count: number) => Promise<void>) | null
   dispose(): Promise<void>
 }
 
@@ -60,7 +62,7 @@ export function engineContract(
       encryptionKeyId: null,
       ...change,
     })
-    const lag = (instanceId: string, consumerGroupId: string, of: Engine = engine) =>
+    const lag = (instanceId: InstanceId, consumerGroupId: ConsumerGroupId, of: Engine = engine) =>
       of.ask(instanceId, 'lag', { consumerGroupId })
     const reset = (resetId: string, more: Partial<OffsetReset> = {}): OffsetReset => ({
       resetId,
@@ -69,14 +71,14 @@ export function engineContract(
       toMs: 1,
       ...more,
     })
-    const topic = (topicName: string, change: Partial<TopicSpec> = {}): TopicSpec => ({
+    const topic = (topicName: TopicName, change: Partial<TopicSpec> = {}): TopicSpec => ({
       topicName,
       generation: 1,
       messageType: 'NORMAL',
       maxSendTps: null,
       ...change,
     })
-    const group = (consumerGroupId: string, change: Partial<GroupSpec> = {}): GroupSpec => ({
+    const group = (consumerGroupId: ConsumerGroupId, change: Partial<GroupSpec> = {}): GroupSpec => ({
       consumerGroupId,
       generation: 1,
       orderly: false,

@@ -2,6 +2,7 @@
  * Data-plane accounts of an instance. The password is stored sealed, for the very row it belongs to;
  * it leaves this file in clear only through `openPassword`, and must never reach a log.
  */
+import type { InstanceId } from '../model/ids.ts'
 import type { Reader, Writer } from './ledger.ts'
 import type { Row } from './schema.ts'
 import type { Secrets } from './secrets.ts'
@@ -9,7 +10,7 @@ import type { Secrets } from './secrets.ts'
 export type AccountRow = Row<'instance_accounts'>
 
 /** The one account an instance is made with (intelligent identification, product-facts §5.4). */
-export function findDefaultAccount(reader: Reader, instanceId: string): Promise<AccountRow | undefined> {
+export function findDefaultAccount(reader: Reader, instanceId: InstanceId): Promise<AccountRow | undefined> {
   return reader
     .selectFrom('instance_accounts')
     .selectAll()
@@ -18,7 +19,7 @@ export function findDefaultAccount(reader: Reader, instanceId: string): Promise<
     .executeTakeFirst()
 }
 
-export function findAccount(reader: Reader, instanceId: string, username: string): Promise<AccountRow | undefined> {
+export function findAccount(reader: Reader, instanceId: InstanceId, username: string): Promise<AccountRow | undefined> {
   return reader
     .selectFrom('instance_accounts')
     .selectAll()
@@ -46,5 +47,5 @@ export function openPassword(secrets: Secrets, row: AccountRow): string {
 }
 
 /** Names the row a sealed password belongs to. */
-export const passwordContext = (instanceId: string, username: string): string =>
+export const passwordContext = (instanceId: InstanceId, username: string): string =>
   `instance_accounts/${instanceId}/${username}`

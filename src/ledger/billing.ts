@@ -2,6 +2,7 @@
  * Instances as the billing service sees them: of every region, with how they are paid for and renewed. Nothing here
  * concerns the engine, so neither `generation` nor `revision` moves.
  */
+import type { InstanceId } from '../model/ids.ts'
 import { asDocument } from './instance-documents.ts'
 import type { InstanceRow } from './instances.ts'
 import type { Reader, Writer } from './ledger.ts'
@@ -45,7 +46,7 @@ export async function listBilled(
 
 export async function changeBilling(
   writer: Writer,
-  instanceId: string,
+  instanceId: InstanceId,
   billing: Billing,
   change: { readonly at: number },
 ): Promise<void> {

@@ -2,6 +2,7 @@
  * Consumer groups in the ledger. A deleted group stays as a row that is wanted absent until the loop
  * has removed it from the engine; `findConsumerGroup` does not see such rows, `findConsumerGroupRow` does.
  */
+import type { ConsumerGroupId, InstanceId } from '../model/ids.ts'
 import type { Reader, Writer } from './ledger.ts'
 import type { ConsumerGroupTable, NewRow, Row } from './schema.ts'
 import { containsText, type Page } from './search.ts'
@@ -25,8 +26,8 @@ export type ConsumerGroupColumns = Pick<
 /** A group that is wanted. */
 export async function findConsumerGroup(
   reader: Reader,
-  instanceId: string,
-  consumerGroupId: string,
+  instanceId: InstanceId,
+  consumerGroupId: ConsumerGroupId,
 ): Promise<ConsumerGroupRow | undefined> {
   const row = await findConsumerGroupRow(reader, instanceId, consumerGroupId)
   return row?.wanted === 'present' ? row : undefined
@@ -35,8 +36,8 @@ export async function findConsumerGroup(
 /** Also a group that is being removed. */
 export function findConsumerGroupRow(
   reader: Reader,
-  instanceId: string,
-  consumerGroupId: string,
+  instanceId: InstanceId,
+  consumerGroupId: ConsumerGroupId,
 ): Promise<ConsumerGroupRow | undefined> {
   return reader
     .selectFrom('consumer_groups')
@@ -65,7 +66,7 @@ export async function updateConsumerGroup(
 }
 
 /** The instance goes as a whole, so its groups need no removal of their own. */
-export async function deleteConsumerGroupsOf(writer: Writer, instanceId: string): Promise<void> {
+export async function deleteConsumerGroupsOf(writer: Writer, instanceId: InstanceId): Promise<void> {
   await writer.deleteFrom('consumer_groups').where('instance_id', '=', instanceId).execute()
 }
 
@@ -100,7 +101,7 @@ export async function countConsumerGroups(
 /** Newest first, the id deciding between groups of the same millisecond. */
 export async function listConsumerGroups(
   reader: Reader,
-  query: { readonly instanceId: string; readonly filter?: string | undefined; readonly page: Page },
+  query: { readonly instanceId: InstanceId; readonly filter?: string | undefined; readonly page: Page },
 ): Promise<{ totalCount: number; rows: ConsumerGroupRow[] }> {
   let matching = reader
     .selectFrom('consumer_groups')

@@ -7,6 +7,7 @@
  */
 
 import { type SqlBool, sql } from 'kysely'
+import type { InstanceId } from '../model/ids.ts'
 import { billingOf } from './instance-documents.ts'
 import type { Reader, Writer } from './ledger.ts'
 import type { NewRow, Row } from './schema.ts'
@@ -31,7 +32,11 @@ export type InstanceColumns = Partial<
 >
 
 /** The row whether it is wanted or not; undefined in another region. */
-export function findInstance(reader: Reader, regionId: string, instanceId: string): Promise<InstanceRow | undefined> {
+export function findInstance(
+  reader: Reader,
+  regionId: string,
+  instanceId: InstanceId,
+): Promise<InstanceRow | undefined> {
   return reader
     .selectFrom('instances')
     .selectAll()
@@ -41,7 +46,7 @@ export function findInstance(reader: Reader, regionId: string, instanceId: strin
 }
 
 /** Ids are unique over all regions. */
-export async function instanceIdTaken(reader: Reader, instanceId: string): Promise<boolean> {
+export async function instanceIdTaken(reader: Reader, instanceId: InstanceId): Promise<boolean> {
   const found = await reader
     .selectFrom('instances')
     .select('instance_id')
@@ -70,7 +75,7 @@ export async function changeInstance(
 }
 
 /** Marks that something in the instance (a topic, a group) changed, so that the loop looks at it. */
-export async function touchInstance(writer: Writer, instanceId: string): Promise<void> {
+export async function touchInstance(writer: Writer, instanceId: InstanceId): Promise<void> {
   await writer
     .updateTable('instances')
     .set((of) => ({ revision: of('revision', '+', 1) }))

@@ -2,6 +2,7 @@
  * Offset resets that are wanted and not carried out yet. The latest one for a group and a topic counts;
  * the loop takes rows away, and so does whoever deletes the group or the topic.
  */
+import type { ConsumerGroupId, InstanceId, TopicName } from '../model/ids.ts'
 import type { Writer } from './ledger.ts'
 import type { NewRow } from './schema.ts'
 
@@ -23,8 +24,8 @@ export async function wantOffsetReset(writer: Writer, row: NewRow<'offset_resets
 /** A topic or a group that is made again under the name must not inherit a reset. */
 export async function dropOffsetResets(
   writer: Writer,
-  instanceId: string,
-  of: { readonly topicName: string } | { readonly consumerGroupId: string },
+  instanceId: InstanceId,
+  of: { readonly topicName: TopicName } | { readonly consumerGroupId: ConsumerGroupId },
 ): Promise<void> {
   const mine = writer.deleteFrom('offset_resets').where('instance_id', '=', instanceId)
   await ('topicName' in of

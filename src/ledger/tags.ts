@@ -2,6 +2,7 @@
  * Tags in the ledger: one row per resource and key. Only instances carry tags in this API
  * (`resource_type` `instance`).
  */
+import type { InstanceId } from '../model/ids.ts'
 import type { Reader, Writer } from './ledger.ts'
 import type { Row } from './schema.ts'
 
@@ -42,7 +43,7 @@ export async function tagsOf(
 /** Sets the value of a key that is there, adds one that is not. */
 export async function putTags(
   writer: Writer,
-  where: { readonly regionId: string; readonly instanceId: string; readonly at: number },
+  where: { readonly regionId: string; readonly instanceId: InstanceId; readonly at: number },
   tags: readonly Tag[],
 ): Promise<void> {
   if (tags.length === 0) return
@@ -70,7 +71,7 @@ export async function putTags(
 export async function removeTags(
   writer: Writer,
   regionId: string,
-  instanceId: string,
+  instanceId: InstanceId,
   keys: readonly string[] | null,
 ): Promise<void> {
   if (keys !== null && keys.length === 0) return

@@ -2,6 +2,7 @@
  * Topics in the ledger. A deleted topic stays as a row that is wanted absent until the loop has
  * removed it from the engine; `findTopic` does not see such rows, `findTopicRow` does.
  */
+import type { InstanceId, TopicName } from '../model/ids.ts'
 import type { Reader, Writer } from './ledger.ts'
 import type { NewRow, Row, TopicTable } from './schema.ts'
 import { containsText, type Page } from './search.ts'
@@ -15,13 +16,21 @@ export type TopicColumns = Pick<
 >
 
 /** A topic that is wanted. */
-export async function findTopic(reader: Reader, instanceId: string, topicName: string): Promise<TopicRow | undefined> {
+export async function findTopic(
+  reader: Reader,
+  instanceId: InstanceId,
+  topicName: TopicName,
+): Promise<TopicRow | undefined> {
   const row = await findTopicRow(reader, instanceId, topicName)
   return row?.wanted === 'present' ? row : undefined
 }
 
 /** Also a topic that is being removed. */
-export function findTopicRow(reader: Reader, instanceId: string, topicName: string): Promise<TopicRow | undefined> {
+export function findTopicRow(
+  reader: Reader,
+  instanceId: InstanceId,
+  topicName: TopicName,
+): Promise<TopicRow | undefined> {
   return reader
     .selectFrom('topics')
     .selectAll()
@@ -48,7 +57,7 @@ export async function updateTopic(
 }
 
 /** The instance goes as a whole, so its topics need no removal of their own. */
-export async function deleteTopicsOf(writer: Writer, instanceId: string): Promise<void> {
+export async function deleteTopicsOf(writer: Writer, instanceId: InstanceId): Promise<void> {
   await writer.deleteFrom('topics').where('instance_id', '=', instanceId).execute()
 }
 
@@ -69,7 +78,7 @@ export async function countTopics(reader: Reader, instanceIds: readonly string[]
 export async function listTopics(
   reader: Reader,
   query: {
-    readonly instanceId: string
+    readonly instanceId: InstanceId
     readonly filter?: string | undefined
     readonly messageTypes?: readonly string[] | undefined
     readonly page: Page

@@ -2,6 +2,7 @@
  * Expiries and releases: one timer, set to the next of them. It is never set far ahead, so that a moved clock is noticed;
  * what became due since the last look is asked of the ledger.
  */
+import type { InstanceId } from '../model/ids.ts'
 import type { Cancel, Clock } from '../world/world.ts'
 import type { Wanted } from './plan.ts'
 import type { WantedStore } from './wanted-store.ts'
@@ -12,7 +13,7 @@ export interface DueTimesContext {
   readonly clock: Clock
   readonly store: Pick<WantedStore, 'findDue'>
   /** The instance has to be looked at. */
-  readonly due: (instanceId: string) => void
+  readonly due: (instanceId: InstanceId) => void
   readonly failed: (cause: unknown) => void
 }
 

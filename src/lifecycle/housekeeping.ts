@@ -5,11 +5,13 @@
  *
  * Each sweep is bounded; what is left over waits for the next one.
  */
+
 import { pruneTemporaryKeys } from '../ledger/access-keys.ts'
 import { pruneChanges } from '../ledger/changes.ts'
 import { pruneClientTokens } from '../ledger/client-tokens.ts'
 import { renewDueSubscriptions } from '../ledger/instances.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import type { InstanceId } from '../model/ids.ts'
 import type { Cancel, World } from '../world/world.ts'
 
 export interface Housekeeping {
@@ -25,7 +27,7 @@ export interface HousekeepingOptions {
   /** Zone in which a subscription's months are counted, minutes east of UTC. */
   readonly zoneMinutes: number
   /** Told of each renewed instance. */
-  readonly wake: (instanceId: string) => void
+  readonly wake: (instanceId: InstanceId) => void
   readonly log: { error(fields: object, text: string): void }
 }
 

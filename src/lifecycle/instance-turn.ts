@@ -2,7 +2,9 @@
  * One turn of an instance: it is looked at, and planned and performed until a plan is complete. What the engine answered
  * when it was last told of an instance is remembered, so that an instance at rest is not asked for again.
  */
+
 import type { Engine } from '../engines/engine.ts'
+import type { InstanceId } from '../model/ids.ts'
 import type { InstanceObservation } from '../model/observations.ts'
 import type { Clock } from '../world/world.ts'
 import { type Outcome, perform, sentenceOf, withLimit } from './perform.ts'
@@ -31,7 +33,7 @@ export interface InstanceTurnsContext {
 
 /** What the last look of a turn found, also when the turn failed. */
 interface Attempt {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   wanted: Wanted | null
 }
 
@@ -58,7 +60,7 @@ export class InstanceTurns {
   }
 
   /** The engine holds something else now than it answered, of one instance or of all. */
-  forgetAnswers(instanceId: string | null): void {
+  forgetAnswers(instanceId: InstanceId | null): void {
     if (instanceId === null) this.#lastEnsured.clear()
     else this.#lastEnsured.delete(instanceId)
   }
@@ -153,7 +155,7 @@ export class InstanceTurns {
     entry.reserved = {}
   }
 
-  #warnOfForeign(instanceId: string): void {
+  #warnOfForeign(instanceId: InstanceId): void {
     if (this.#foreign.has(instanceId)) return
     this.#foreign.add(instanceId)
     this.#context.log.warn(

@@ -14,6 +14,7 @@
  */
 
 import type { Row } from '../ledger/schema.ts'
+import type { ConsumerGroupId, InstanceId, TopicName } from '../model/ids.ts'
 import type { AccountSpec, GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../model/instances.ts'
 import type { InstanceObservation } from '../model/observations.ts'
 import {
@@ -40,7 +41,7 @@ export interface Wanted {
 }
 
 export interface PlanInput {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   /** Null when the ledger does not know the instance. */
   readonly wanted: Wanted | null
   /** Null when the engine holds nothing of the instance, undefined when it was not told of it since this loop started. */
@@ -56,27 +57,27 @@ export interface PlanInput {
 }
 
 export type Step =
-  | { readonly do: 'allocatePorts'; readonly instanceId: string; readonly kinds: readonly PortKind[] }
-  | { readonly do: 'release'; readonly instanceId: string; readonly generation: number }
+  | { readonly do: 'allocatePorts'; readonly instanceId: InstanceId; readonly kinds: readonly PortKind[] }
+  | { readonly do: 'release'; readonly instanceId: InstanceId; readonly generation: number }
   | { readonly do: 'ensureInstance'; readonly spec: InstanceSpec }
-  | { readonly do: 'removeGroup'; readonly instanceId: string; readonly consumerGroupId: string }
-  | { readonly do: 'removeTopic'; readonly instanceId: string; readonly topicName: string }
-  | { readonly do: 'ensureTopics'; readonly instanceId: string; readonly topics: readonly TopicSpec[] }
-  | { readonly do: 'ensureGroups'; readonly instanceId: string; readonly groups: readonly GroupSpec[] }
+  | { readonly do: 'removeGroup'; readonly instanceId: InstanceId; readonly consumerGroupId: ConsumerGroupId }
+  | { readonly do: 'removeTopic'; readonly instanceId: InstanceId; readonly topicName: TopicName }
+  | { readonly do: 'ensureTopics'; readonly instanceId: InstanceId; readonly topics: readonly TopicSpec[] }
+  | { readonly do: 'ensureGroups'; readonly instanceId: InstanceId; readonly groups: readonly GroupSpec[] }
   /** Groups that clients made by using them become rows of the ledger, which shows, changes and deletes them like others. */
-  | { readonly do: 'adoptGroups'; readonly instanceId: string; readonly names: readonly string[] }
-  | { readonly do: 'resetOffsets'; readonly instanceId: string; readonly resets: readonly OffsetReset[] }
+  | { readonly do: 'adoptGroups'; readonly instanceId: InstanceId; readonly names: readonly string[] }
+  | { readonly do: 'resetOffsets'; readonly instanceId: InstanceId; readonly resets: readonly OffsetReset[] }
   | ({ readonly do: 'recordApplied' } & Applied)
-  | { readonly do: 'removeInstance'; readonly instanceId: string }
-  | { readonly do: 'forget'; readonly instanceId: string }
-  | { readonly do: 'removeOrphan'; readonly instanceId: string }
-  | { readonly do: 'leaveForeign'; readonly instanceId: string }
+  | { readonly do: 'removeInstance'; readonly instanceId: InstanceId }
+  | { readonly do: 'forget'; readonly instanceId: InstanceId }
+  | { readonly do: 'removeOrphan'; readonly instanceId: InstanceId }
+  | { readonly do: 'leaveForeign'; readonly instanceId: InstanceId }
   /** Last of a plan that can only be continued from what its steps bring to light. */
   | { readonly do: 'planAgain' }
 
 /** What is true once the steps before it are done; all of it is written in one transaction. */
 export interface Applied {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   readonly generation: number
   readonly revision: number
   readonly ports: InstancePorts

@@ -11,8 +11,10 @@
  * Here is decided when to look: work-queue.ts has the instances to be looked at, due-times.ts the expiries, and
  * instance-turn.ts is one look. Choices are made in plan.ts and nowhere else; perform.ts carries them out.
  */
+
 import type { Engine } from '../engines/engine.ts'
 import type { Ledger } from '../ledger/ledger.ts'
+import type { InstanceId } from '../model/ids.ts'
 import type { Cancel, World } from '../world/world.ts'
 import { DueTimes } from './due-times.ts'
 import { InstanceTurns } from './instance-turn.ts'
@@ -30,7 +32,7 @@ export interface Reconciler {
    */
   start(): Promise<void>
   /** Asks for a look at this instance. Call after the change is committed. Cheap, never throws, may be called at any time. */
-  wake(instanceId: string): void
+  wake(instanceId: InstanceId): void
   /** Resolves when nothing is queued or under way; instances that wait for their next try do not count. */
   settled(): Promise<void>
   /** Begins no further instance, and waits (at most ten seconds) for those under way. */
@@ -54,7 +56,7 @@ export interface ReconcilerOptions {
 }
 
 export interface InstanceFailure {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   /** `children`: only topics or groups in it failed. */
   readonly scope: 'instance' | 'children'
   /** Why, as a sentence that says what to do. */
@@ -135,7 +137,7 @@ class Loop implements Reconciler {
     await this.settled()
   }
 
-  wake(instanceId: string): void {
+  wake(instanceId: InstanceId): void {
     this.#queue.look(instanceId, { complete: false })
   }
 
@@ -161,7 +163,7 @@ class Loop implements Reconciler {
     cancel()
   }
 
-  engineChanged(instanceId: string | null): void {
+  engineChanged(instanceId: InstanceId | null): void {
     if (this.#stopped || !this.#queue.isOpen) return
     this.#turns.forgetAnswers(instanceId)
     this.#queue.engineChanged(instanceId)
@@ -280,7 +282,7 @@ class Loop implements Reconciler {
     this.#armSlowPass()
   }
 
-  #lookUnlessWaiting(instanceId: string): void {
+  #lookUnlessWaiting(instanceId: InstanceId): void {
     if (!this.#queue.has(instanceId)) this.#queue.look(instanceId, { complete: true })
   }
 }

@@ -16,6 +16,7 @@ import { touchInstance } from '../ledger/instances.ts'
 import type { ChangeContext, Ledger, Reader, Writer } from '../ledger/ledger.ts'
 import type { NewRow, Row } from '../ledger/schema.ts'
 import { defaultMaxRetryTimes } from '../model/defaults.ts'
+import type { ConsumerGroupId, InstanceId } from '../model/ids.ts'
 import type { World } from '../world/world.ts'
 import { createBatcher } from './batcher.ts'
 import type { Applied, Versioned, Wanted } from './plan.ts'
@@ -31,27 +32,27 @@ export interface WantedStore {
   findDue(afterMs: number, untilMs: number): Promise<{ due: string[]; nextMs: number | null }>
   load(request: LoadRequest): Promise<Wanted | null>
   /** Whether the ledger's history says that the instance was deleted. */
-  wasDeleted(instanceId: string): Promise<boolean>
+  wasDeleted(instanceId: InstanceId): Promise<boolean>
   write(write: Write): Promise<void>
 }
 
 export interface InstanceSummary {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   readonly ports: readonly number[]
 }
 
 export interface LoadRequest {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   /** All topics and groups, not only those that differ from their record. */
   readonly complete: boolean
 }
 
 export type Write =
   | ({ readonly write: 'applied' } & Applied)
-  | { readonly write: 'adopt'; readonly instanceId: string; readonly names: readonly string[] }
-  | { readonly write: 'failure'; readonly instanceId: string; readonly failure: string }
-  | { readonly write: 'release'; readonly instanceId: string }
-  | { readonly write: 'forget'; readonly instanceId: string }
+  | { readonly write: 'adopt'; readonly instanceId: InstanceId; readonly names: readonly string[] }
+  | { readonly write: 'failure'; readonly instanceId: InstanceId; readonly failure: string }
+  | { readonly write: 'release'; readonly instanceId: InstanceId }
+  | { readonly write: 'forget'; readonly instanceId: InstanceId }
 
 export function createWantedStore(ledger: Ledger, world: Pick<World, 'clock' | 'random'>): WantedStore {
   const load = createBatcher<LoadRequest, Wanted | null>((requests) => loadMany(ledger, requests), maxBatch)
@@ -115,7 +116,7 @@ export function createWantedStore(ledger: Ledger, world: Pick<World, 'clock' | '
 }
 
 /** Name of an instance in the ledger's history, and the mark the loop leaves there when the engine has removed it. */
-const resourceOf = (instanceId: string): string => `instance/${instanceId}`
+const resourceOf = (instanceId: InstanceId): string => `instance/${instanceId}`
 const forgotten = 'forgotten'
 
 const maxBatch = 128
@@ -280,7 +281,11 @@ async function carryOut({ tx, cause, record }: ChangeContext, write: Write): Pro
 }
 
 /** As the broker made it (broker/core/group.ts, `defaultGroup`), so that ensuring it changes nothing for its clients. */
-const groupMadeByUse = (instanceId: string, consumerGroupId: string, at: number): NewRow<'consumer_groups'> => ({
+const groupMadeByUse = (
+  instanceId: InstanceId,
+  consumerGroupId: ConsumerGroupId,
+  at: number,
+): NewRow<'consumer_groups'> => ({
   instance_id: instanceId,
   consumer_group_id: consumerGroupId,
   delivery_order_type: 'Concurrently',
@@ -354,7 +359,7 @@ async function recordApplied(tx: Writer, applied: Applied): Promise<void> {
 }
 
 /** By its id: one that was wanted meanwhile for the same group and topic stays. */
-async function forgetResets(tx: Writer, instanceId: string, resetIds: readonly string[]): Promise<void> {
+async function forgetResets(tx: Writer, instanceId: InstanceId, resetIds: readonly string[]): Promise<void> {
   for (let from = 0; from < resetIds.length; from += maxNames) {
     await tx
       .deleteFrom('offset_resets')

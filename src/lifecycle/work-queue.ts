@@ -3,11 +3,12 @@
  * Of one instance one look runs at a time, of all instances `concurrency`. A look that is asked for while one runs
  * follows it.
  */
+import type { InstanceId } from '../model/ids.ts'
 import type { Cancel, Clock } from '../world/world.ts'
 import type { ReservedPorts } from './perform.ts'
 
 export interface Entry {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   state: 'queued' | 'running' | 'waiting'
   /** Woken while running: look again afterwards. */
   again: boolean
@@ -51,12 +52,12 @@ export class WorkQueue {
     return this.#running
   }
 
-  has(instanceId: string): boolean {
+  has(instanceId: InstanceId): boolean {
     return this.#entries.has(instanceId)
   }
 
   /** `complete`: all topics and groups are compared with what the engine holds, not only those that changed. */
-  look(instanceId: string, how: { readonly complete: boolean }): void {
+  look(instanceId: InstanceId, how: { readonly complete: boolean }): void {
     if (this.#stopped) return
     const entry = this.#entries.get(instanceId) ?? this.#enter(instanceId)
     entry.complete ||= how.complete
@@ -67,7 +68,7 @@ export class WorkQueue {
   }
 
   /** What is being learned of this instance, or of all, is of the past. */
-  engineChanged(instanceId: string | null): void {
+  engineChanged(instanceId: InstanceId | null): void {
     const changed = instanceId === null ? [...this.#entries.values()] : [this.#entries.get(instanceId)]
     for (const entry of changed) if (entry !== undefined) entry.engineChanges += 1
   }
@@ -121,7 +122,7 @@ export class WorkQueue {
     this.#queue = []
   }
 
-  #enter(instanceId: string): Entry {
+  #enter(instanceId: InstanceId): Entry {
     const entry: Entry = {
       instanceId,
       state: 'waiting',

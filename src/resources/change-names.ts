@@ -2,13 +2,15 @@
  * What a change is recorded against, in the ledger's history. The loop looks its own entries up under
  * the same names, so they are part of the ledger's contract.
  */
+
 import type { Cause } from '../ledger/ledger.ts'
+import type { ConsumerGroupId, InstanceId, TopicName } from '../model/ids.ts'
 import type { Call } from './handler.ts'
 
-export const instanceResource = (instanceId: string): string => `instance/${instanceId}`
-export const topicResource = (instanceId: string, topicName: string): string =>
+export const instanceResource = (instanceId: InstanceId): string => `instance/${instanceId}`
+export const topicResource = (instanceId: InstanceId, topicName: TopicName): string =>
   `instance/${instanceId}/topic/${topicName}`
-export const groupResource = (instanceId: string, consumerGroupId: string): string =>
+export const groupResource = (instanceId: InstanceId, consumerGroupId: ConsumerGroupId): string =>
   `instance/${instanceId}/consumergroup/${consumerGroupId}`
 
 /** Who makes a change, with which call and when. */

@@ -48,7 +48,7 @@ export interface Services {
   /** What the engine in use can do, for refusals that name it. */
   readonly engine: EngineCapabilities & { readonly name: string }
   /** Asks the loop for a look at this instance. Call after the change is committed. */
-  wake(instanceId: string): void
+  wake(instanceId: InstanceId): void
   /** Asks the engine (engines/questions.ts). Rejects with `EngineError` when it has no answer now. */
   readonly ask: Ask
   /** The same for what a reply can do without: null when the engine has no answer, or none in time. */

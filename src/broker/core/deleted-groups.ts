@@ -4,6 +4,7 @@
  * with 40403, as Apache's broker refuses every group when it makes none by use (data-plane.md §1.7), until the management API makes
  * the group again or `limits.deletedGroupMs` has passed. The record is part of the state, so a restart changes nothing.
  */
+import type { ConsumerGroupId } from '../../model/ids.ts'
 import { limits } from './limits.ts'
 import { codes, type Refusal } from './refusal.ts'
 import type { BrokerState } from './state.ts'
@@ -11,7 +12,11 @@ import type { BrokerState } from './state.ts'
 type Deleted = Pick<BrokerState, 'deletedGroups'>
 
 /** Null when clients may make a group of this name by using it. */
-export function refuseDeleted({ deletedGroups }: Deleted, consumerGroupId: string, at: number): Refusal | null {
+export function refuseDeleted(
+  { deletedGroups }: Deleted,
+  consumerGroupId: ConsumerGroupId,
+  at: number,
+): Refusal | null {
   const deletedAt = deletedGroups.get(consumerGroupId)
   if (deletedAt === undefined || at - deletedAt >= limits.deletedGroupMs) return null
   const until = new Date(deletedAt + limits.deletedGroupMs).toISOString()
@@ -22,7 +27,10 @@ export function refuseDeleted({ deletedGroups }: Deleted, consumerGroupId: strin
 }
 
 /** The group is gone since `state.lastAt`. Forgets what is too old, and the oldest beyond `limits.deletedGroups`. */
-export function rememberDeleted(state: Pick<BrokerState, 'deletedGroups' | 'lastAt'>, consumerGroupId: string): void {
+export function rememberDeleted(
+  state: Pick<BrokerState, 'deletedGroups' | 'lastAt'>,
+  consumerGroupId: ConsumerGroupId,
+): void {
   const { deletedGroups, lastAt } = state
   deletedGroups.delete(consumerGroupId)
   deletedGroups.set(consumerGroupId, lastAt)

@@ -2,10 +2,11 @@
  * Everything that can happen to a broker. The log holds these events in order; applying them to an empty
  * state gives the state (`apply.ts`). How one is written down is in `event-codec.ts`.
  */
+import type { ConsumerGroupId, MessageId, TopicName } from '../../model/ids.ts'
 import type { RetryPolicy } from './consuming/retry.ts'
 
 export interface TopicSettings {
-  readonly topicName: string
+  readonly topicName: TopicName
   readonly generation: number
   readonly messageType: string
   readonly maxSendTps: number | null
@@ -16,13 +17,13 @@ export interface TopicSettings {
 /** What makes a group one of lite consumers. */
 export interface LiteBinding {
   /** The LITE topic it reads; it reads no other. */
-  readonly topicName: string
+  readonly topicName: TopicName
   /** At most one client of the group has a lite topic. */
   readonly exclusive: boolean
 }
 
 export interface GroupSettings {
-  readonly consumerGroupId: string
+  readonly consumerGroupId: ConsumerGroupId
   readonly generation: number
   readonly orderly: boolean
   readonly maxRetryTimes: number
@@ -36,8 +37,8 @@ export interface GroupSettings {
 
 /** Where a dead letter came from. */
 export interface Origin {
-  readonly topicName: string
-  readonly messageId: string
+  readonly topicName: TopicName
+  readonly messageId: MessageId
 }
 
 export interface MessageEvent {
@@ -46,7 +47,7 @@ export interface MessageEvent {
   readonly offset: number
   readonly storeTimeMs: number
   readonly tag: string | null
-  readonly messageId: string
+  readonly messageId: MessageId
   readonly bodyBytes: number
   readonly origin: Origin | null
   readonly payload: Uint8Array
@@ -61,7 +62,7 @@ export interface TopicEvent extends TopicSettings {
 
 export interface TopicRemovedEvent {
   readonly type: 'topic-removed'
-  readonly topicName: string
+  readonly topicName: TopicName
 }
 
 export interface GroupEvent extends GroupSettings {
@@ -70,15 +71,15 @@ export interface GroupEvent extends GroupSettings {
 
 export interface GroupRemovedEvent {
   readonly type: 'group-removed'
-  readonly consumerGroupId: string
+  readonly consumerGroupId: ConsumerGroupId
 }
 
 /** A group began to read a topic, at these offsets of its queues. */
 export interface SubscribedEvent {
   readonly type: 'subscribed'
   readonly subscriptionId: number
-  readonly consumerGroupId: string
-  readonly topicName: string
+  readonly consumerGroupId: ConsumerGroupId
+  readonly topicName: TopicName
   readonly starts: readonly number[]
 }
 
@@ -179,7 +180,7 @@ export interface TimerStoredEvent {
   readonly dueMs: number
   readonly storeTimeMs: number
   readonly tag: string | null
-  readonly messageId: string
+  readonly messageId: MessageId
   readonly bodyBytes: number
   readonly payload: Uint8Array
 }
@@ -211,7 +212,7 @@ export interface HalfEvent {
   readonly firstCheckMs: number
   readonly owner: string
   readonly tag: string | null
-  readonly messageId: string
+  readonly messageId: MessageId
   readonly bodyBytes: number
   readonly payload: Uint8Array
 }
@@ -265,7 +266,7 @@ export interface LiteExpiredEvent {
 export interface LiteSubscribedEvent {
   readonly type: 'lite-subscribed'
   readonly subscriptionId: number
-  readonly consumerGroupId: string
+  readonly consumerGroupId: ConsumerGroupId
   readonly queueKey: number
   readonly start: number
 }

@@ -6,7 +6,9 @@
  * the first time begins at the first message if the topic is young, else at the end (§4.5); dead
  * letters are always read from the first.
  */
+
 import { assert } from '../../model/assert.ts'
+import type { ConsumerGroupId } from '../../model/ids.ts'
 import { isDeadLetterTopic } from './consuming/dead-letters.ts'
 import { dropSubscription } from './consuming/deliveries.ts'
 import { orderChanged } from './consuming/orderly.ts'
@@ -18,7 +20,7 @@ import { retained } from './queue.ts'
 import { type BrokerState, type Group, makeGroup, makeSubscription, type Topic } from './state.ts'
 import { setRate } from './throttle.ts'
 
-export function defaultGroup(consumerGroupId: string): GroupSettings {
+export function defaultGroup(consumerGroupId: ConsumerGroupId): GroupSettings {
   return {
     consumerGroupId,
     generation: 0,

@@ -8,6 +8,7 @@
  * the log named the same block less than `neighbourBytes` before. `LookupTerm` positions are therefore where to begin
  * reading, and `neighbourBytes` how far to read.
  */
+import type { MessageId, TopicName } from '../../model/ids.ts'
 import { decodeText, encodeText } from './structures/bytes.ts'
 
 /** 48 bits: 32 in `high`, 16 in `low`. */
@@ -22,7 +23,7 @@ export interface TermSources {
   /** First queue key of the topic that the queue belongs to, for a lite topic that of its LITE topic; null when it is gone. */
   scopeOf(queueKey: number): number | null
   /** First queue key of the topic of that name; null when there is none. */
-  scopeOfTopic(topicName: string): number | null
+  scopeOfTopic(topicName: TopicName): number | null
   /** Calls `each` with where every key of a stored message begins and ends in `record`; the payload begins at `from`. */
   keysIn(record: Uint8Array, from: number, each: (start: number, end: number) => void): void
 }
@@ -44,10 +45,10 @@ const TIME = 6
 const ID = 7
 
 /** Of a topic's messages, and of dead letters that come from it: no other topic's messages of that id are in the way. */
-export const idTerm = (scope: number, messageId: string): LookupTerm => ofText(ID, scope, messageId)
+export const idTerm = (scope: number, messageId: MessageId): LookupTerm => ofText(ID, scope, messageId)
 
 /** As index files of version 1 have it. */
-export const unscopedIdTerm = (messageId: string): LookupTerm => ofText(UNSCOPED_ID, 0, messageId)
+export const unscopedIdTerm = (messageId: MessageId): LookupTerm => ofText(UNSCOPED_ID, 0, messageId)
 
 export const keyTerm = (scope: number, key: string): LookupTerm => ofText(KEY, scope, key)
 

@@ -2,6 +2,7 @@
  * The table of open transactions: by number, by topic, and by the time of what happens to them next. What is decided
  * about them is in transactions.ts.
  */
+import type { MessageId } from '../../model/ids.ts'
 import { limits } from './limits.ts'
 import { DeadlineHeap, type Due } from './structures/deadline-heap.ts'
 
@@ -28,7 +29,7 @@ export interface OpenTransaction extends Due {
   readonly topicKey: number
   /** Of the half message's record. */
   readonly position: number
-  readonly messageId: string
+  readonly messageId: MessageId
   /** Client id of the producer; shown to operators. */
   readonly owner: string
   readonly storedAt: number

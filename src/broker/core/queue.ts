@@ -6,6 +6,7 @@
  */
 
 import { assert } from '../../model/assert.ts'
+import type { MessageId } from '../../model/ids.ts'
 import { dropSubscription } from './consuming/deliveries.ts'
 import type { MessageEvent, Origin, TopicEvent, TopicRemovedEvent, TopicSettings } from './events.ts'
 import { limits } from './limits.ts'
@@ -16,7 +17,7 @@ import { type BrokerState, LiteTopic, makeTopic, noLiteTopics, type Queue, type 
 import { setRate } from './throttle.ts'
 
 export interface Outgoing {
-  readonly messageId: string
+  readonly messageId: MessageId
   readonly tag: string | null
   readonly payload: Uint8Array
   readonly bodyBytes: number

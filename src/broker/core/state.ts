@@ -11,6 +11,7 @@
  * due when, who was heard, token buckets.
  */
 
+import type { ClientId, TopicName } from '../../model/ids.ts'
 import { type HandleKey, noHandleKey } from './consuming/handle.ts'
 import type { GroupSettings, TopicSettings } from './events.ts'
 import type { Filter, SqlFilter } from './filters/filter.ts'
@@ -191,7 +192,7 @@ export interface Waiter extends Due, Linked<Waiter> {
   readonly max: number
   readonly invisibleMs: number
   readonly autoRenew: boolean
-  readonly clientId: string
+  readonly clientId: ClientId
   readonly userName: string | null
   /** The client's name for this poll and its retries; empty when it has none. */
   readonly attemptId: string
@@ -283,7 +284,7 @@ export const scopesIn = ({ queues, topics }: BrokerState) => ({
     const topic = queues.get(queueKey)?.topic
     return topic ? (topic.parent ?? topic).firstQueueKey : null
   },
-  scopeOfTopic: (topicName: string): number | null => topics.get(topicName)?.firstQueueKey ?? null,
+  scopeOfTopic: (topicName: TopicName): number | null => topics.get(topicName)?.firstQueueKey ?? null,
 })
 
 export function makeGroup(settings: GroupSettings): Group {

@@ -1,5 +1,6 @@
 /** Which clients reported lately: their deliveries are renewed while they do, and become visible soon after they stop. */
 
+import type { ClientId } from '../../model/ids.ts'
 import { decideDeadline, isGone } from '../core/consuming/deliveries.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { limits } from '../core/limits.ts'
@@ -27,14 +28,14 @@ export class ClientLiveness {
     this.#context = context
   }
 
-  alive(clientId: string): void {
+  alive(clientId: ClientId): void {
     const { heard } = this.#context.state
     const at = this.#context.now()
     if (at - this.#sweptAt >= SWEEP_MS) this.#forgetSilent(at)
     if (heard.size < limits.clients || heard.has(clientId)) heard.set(clientId, at)
   }
 
-  gone(clientId: string): void {
+  gone(clientId: ClientId): void {
     const { heard, owned } = this.#context.state
     heard.delete(clientId)
     const held = owned.get(clientId)
@@ -42,7 +43,7 @@ export class ClientLiveness {
   }
 
   /** So many at a time: a client may hold a hundred thousand deliveries. One that is back keeps what is left. */
-  async #giveBack(clientId: string, held: readonly Lease[]): Promise<void> {
+  async #giveBack(clientId: ClientId, held: readonly Lease[]): Promise<void> {
     const { state, turns } = this.#context
     for (let from = 0; from < held.length; from += GIVEN_BACK_AT_ONCE) {
       if (from > 0 && turns.isSpent) await turns.pause()

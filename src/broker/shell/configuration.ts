@@ -2,6 +2,7 @@
  * Topics and groups as the management API wants them: made, changed and removed durably. Receives that wait on
  * what is removed end at once.
  */
+import type { ConsumerGroupId, TopicName } from '../../model/ids.ts'
 import type { GroupSpec, TopicSpec } from '../../model/instances.ts'
 import type { AdministrationRole, BrokerSettings } from '../broker.ts'
 import { retriesChanged } from '../core/consuming/deliveries.ts'
@@ -27,12 +28,12 @@ export interface ConfigurationContext {
   /** There is more to do later than before. */
   arm(): void
   /** Removes most lite topics of a LITE topic that is about to be removed, a portion at a time. */
-  emptyOfLiteTopics(topicName: string): Promise<void>
+  emptyOfLiteTopics(topicName: TopicName): Promise<void>
   /** A LITE topic was made or changed. */
   topicChanged(topic: Topic): void
   topicGone(topic: Topic, refusal: Refusal): void
   /** The group is gone, or reads another LITE topic: `refusal` is for its clients that wait; null: they end with nothing. */
-  groupGone(consumerGroupId: string, refusal: Refusal | null): void
+  groupGone(consumerGroupId: ConsumerGroupId, refusal: Refusal | null): void
 }
 
 export class Configuration implements AdministrationRole {
@@ -59,7 +60,7 @@ export class Configuration implements AdministrationRole {
     await this.#context.durable()
   }
 
-  async removeTopic(topicName: string): Promise<void> {
+  async removeTopic(topicName: TopicName): Promise<void> {
     await this.#context.emptyOfLiteTopics(topicName)
     const topic = this.#state.topics.get(topicName)
     if (topic) {
@@ -93,7 +94,7 @@ export class Configuration implements AdministrationRole {
     await this.#context.durable()
   }
 
-  async removeGroup(consumerGroupId: string): Promise<void> {
+  async removeGroup(consumerGroupId: ConsumerGroupId): Promise<void> {
     const at = this.#context.now()
     const group = this.#state.groups.get(consumerGroupId)
     // A group that is not here may have been deleted before its making came this far: its name is refused all the same.

@@ -2,6 +2,7 @@
  * One message by its id, wherever it is: in a queue, waiting for its time, undecided, taken back or rolled back. Found
  * through the look-up index at a cost that does not grow with what is retained. It must never change state.
  */
+import type { MessageId } from '../../model/ids.ts'
 import type { FoundMessage, MessageStatus, StoredMessage } from '../broker.ts'
 import type { BrokerEvent, HalfEvent, MessageEvent, TimerStoredEvent } from '../core/events.ts'
 import { idTerm, timerTerm, transactionTerm, unscopedIdTerm } from '../core/lookup-terms.ts'
@@ -19,7 +20,7 @@ type Named = { readonly position: number; readonly event: MessageEvent | TimerSt
 /** Null when the topic has no message of that id that is still retained and was stored from `fromMs` to `untilMs`, both included. */
 export async function findMessage(
   context: LogView,
-  request: { readonly topic: string; readonly messageId: string; readonly fromMs: number; readonly untilMs: number },
+  request: { readonly topic: string; readonly messageId: MessageId; readonly fromMs: number; readonly untilMs: number },
 ): Promise<FoundMessage | null> {
   const topic = context.state.topics.get(request.topic)
   if (!topic) return null
@@ -53,7 +54,7 @@ export async function findMessage(
   return status && { message: inNoQueue(waiting), status, ...before }
 }
 
-async function recordsNaming(context: LogView, topic: Topic, messageId: string): Promise<Named[]> {
+async function recordsNaming(context: LogView, topic: Topic, messageId: MessageId): Promise<Named[]> {
   const term = { ...idTerm(topic.firstQueueKey, messageId), before: unscopedIdTerm(messageId) }
   const positions = await context.lookups.find(term, context.log.first, recordsOfOneId)
   const named: Named[] = []
@@ -155,7 +156,7 @@ function lastOf<T extends Named['event']['type']>(
   return of.at(-1) ?? null
 }
 
-const isDeadLetterOf = (event: Named['event'], topic: Topic, messageId: string): boolean =>
+const isDeadLetterOf = (event: Named['event'], topic: Topic, messageId: MessageId): boolean =>
   event.type === 'message' &&
   event.origin?.messageId === messageId &&
   event.origin.topicName === topic.settings.topicName

@@ -5,6 +5,7 @@
  * those places are read: the cost follows what happened to the message and its neighbours, not what is retained. It must
  * never change state.
  */
+import type { TopicName } from '../../model/ids.ts'
 import type { FoundMessage, Incident } from '../broker.ts'
 import { formatName } from '../core/consuming/handle.ts'
 import type { BrokerEvent, MessageName } from '../core/events.ts'
@@ -26,7 +27,7 @@ interface Happened {
  * In the order of the log. The time of an acknowledgement is the latest that the log says before it, at most a second
  * earlier. Of a message to which more happened than a thousand things, the first thousand.
  */
-export async function historyOf(context: LogView, topicName: string, found: FoundMessage): Promise<Incident[]> {
+export async function historyOf(context: LogView, topicName: TopicName, found: FoundMessage): Promise<Incident[]> {
   const { message } = found
   const named = context.state.topics.get(topicName)
   const topic = named?.liteTopics?.byName.get(message.liteTopic) ?? named

@@ -1,4 +1,5 @@
 /** Stored messages as an operator looks at them, and how much is stored. A failure of the log is a refusal. */
+import type { TopicName } from '../../model/ids.ts'
 import type {
   BrowsePage,
   BrowseRequest,
@@ -29,7 +30,7 @@ export class Inspection implements InspectionRole {
     return findMessage(this.#context, request).catch(refused)
   }
 
-  historyOf(topicName: string, found: FoundMessage): Promise<Incident[]> {
+  historyOf(topicName: TopicName, found: FoundMessage): Promise<Incident[]> {
     return historyOf(this.#context, topicName, found).catch(refused)
   }
 

@@ -1,4 +1,5 @@
 /** The topics and groups that there are, as protocols see them. */
+import type { ConsumerGroupId, TopicName } from '../../model/ids.ts'
 import type { GroupView, MetadataRole, TopicView } from '../broker.ts'
 import type { BrokerState } from '../core/state.ts'
 import { groupView, topicView } from './views.ts'
@@ -15,12 +16,12 @@ export class Metadata implements MetadataRole {
     this.#context = context
   }
 
-  topic(topicName: string): TopicView | null {
+  topic(topicName: TopicName): TopicView | null {
     const topic = this.#context.state.topics.get(topicName)
     return topic ? topicView(topic) : null
   }
 
-  group(consumerGroupId: string): GroupView | null {
+  group(consumerGroupId: ConsumerGroupId): GroupView | null {
     const group = this.#context.state.groups.get(consumerGroupId)
     return group ? groupView(group) : null
   }

@@ -2,6 +2,7 @@
  * Refusals as the modules of the shell give them: sentences that several share, and what a failure of the log is
  * to a client. A failure that nobody foresaw is internal (50001) and names its reason.
  */
+import type { TopicName } from '../../model/ids.ts'
 import { BrokerRefusal } from '../../model/refusals.ts'
 import { codes, type Refusal } from '../core/refusal.ts'
 import type { Group } from '../core/state.ts'
@@ -27,14 +28,14 @@ export function refused(error: unknown): never {
   throw refuse(asRefusal(error))
 }
 
-export function topicNotFound(topicName: string): Refusal {
+export function topicNotFound(topicName: TopicName): Refusal {
   return {
     code: codes.topicNotFound,
     message: `topic ${topicName} does not exist; create it with CreateTopic before clients use it`,
   }
 }
 
-export function boundToLite(group: Group, topicName: string): Refusal {
+export function boundToLite(group: Group, topicName: TopicName): Refusal {
   const { consumerGroupId, lite } = group.settings
   return {
     code: codes.badRequest,

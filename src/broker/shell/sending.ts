@@ -1,6 +1,7 @@
 /**
  * Sends: each kind of topic and message goes to the module that decides it, within the send budgets; answered when durable.
  */
+import type { MessageId } from '../../model/ids.ts'
 import type { ProducingRole, SendReceipt, SendRequest } from '../broker.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { limits } from '../core/limits.ts'
@@ -33,7 +34,7 @@ export class Sending implements ProducingRole {
     this.#context = context
   }
 
-  recall(request: { topic: string; handle: string }): Promise<{ messageId: string }> {
+  recall(request: { topic: string; handle: string }): Promise<{ messageId: MessageId }> {
     return this.#context.timers.recall(request)
   }
 

@@ -9,7 +9,9 @@
  * queue key of its topic, and an HMAC over both with a secret of the instance. The seal distinguishes an
  * id that ended long ago, of which nothing is kept, from one that was never issued.
  */
+
 import { createHmac, timingSafeEqual } from 'node:crypto'
+import type { TopicName } from '../../model/ids.ts'
 import { BrokerRefusal } from '../../model/refusals.ts'
 import type {
   EndTransactionRequest,
@@ -152,7 +154,7 @@ export class TransactionShell implements TransactionsRole {
     if (ended.length > 0) this.#end(ended, 'expired')
   }
 
-  async #commitTransaction(topicName: string, one: OpenTransaction): Promise<TransactionOutcome> {
+  async #commitTransaction(topicName: TopicName, one: OpenTransaction): Promise<TransactionOutcome> {
     const { state } = this.#context
     const record = await this.#context.read(one.position).catch((error: unknown) => {
       // Retention may have ended it, and taken the record, while it was being read.
@@ -181,7 +183,7 @@ export class TransactionShell implements TransactionsRole {
   }
 
   /** The transaction an id names; throws when this instance never gave it, or gave it for another topic. */
-  #numberOf(topicName: string, transactionId: string): number {
+  #numberOf(topicName: TopicName, transactionId: string): number {
     const { topics, transactions } = this.#context.state
     const topic = topics.get(topicName)
     if (!topic) throw refuse(topicNotFound(topicName))

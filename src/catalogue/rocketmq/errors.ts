@@ -1,7 +1,8 @@
 /** What several operations of this product refuse with; codes and sources are in error-codes.ts. */
+import type { ConsumerGroupId, InstanceId, TopicName } from '../../model/ids.ts'
 import { ApiError } from '../errors.ts'
 
-export const instanceNotFound = (instanceId: string): ApiError =>
+export const instanceNotFound = (instanceId: InstanceId): ApiError =>
   new ApiError(
     404,
     'Instance.NotFound',
@@ -9,17 +10,17 @@ export const instanceNotFound = (instanceId: string): ApiError =>
     { field: 'instanceId' },
   )
 
-export const topicNotFound = (topicName: string): ApiError =>
+export const topicNotFound = (topicName: TopicName): ApiError =>
   new ApiError(404, 'Topic.NotFound', `The topic cannot be found. The instance has no topic "${topicName}".`, {
     field: 'topicName',
   })
 
-export const topicExisted = (topicName: string): ApiError =>
+export const topicExisted = (topicName: TopicName): ApiError =>
   new ApiError(400, 'Topic.Existed', `The topic already exists. The instance has a topic "${topicName}" already.`, {
     field: 'topicName',
   })
 
-export const consumerGroupNotFound = (consumerGroupId: string): ApiError =>
+export const consumerGroupNotFound = (consumerGroupId: ConsumerGroupId): ApiError =>
   new ApiError(
     404,
     'ConsumerGroup.NotFound',
@@ -27,7 +28,7 @@ export const consumerGroupNotFound = (consumerGroupId: string): ApiError =>
     { field: 'consumerGroupId' },
   )
 
-export const consumerGroupExisted = (consumerGroupId: string): ApiError =>
+export const consumerGroupExisted = (consumerGroupId: ConsumerGroupId): ApiError =>
   new ApiError(
     400,
     'ConsumerGroup.Existed',
@@ -44,7 +45,7 @@ export const accountNotExisted = (username: string): ApiError =>
   )
 
 /** The instance's state forbids the operation. */
-export const instanceStatusError = (instanceId: string, status: string, needs: string): ApiError =>
+export const instanceStatusError = (instanceId: InstanceId, status: string, needs: string): ApiError =>
   new ApiError(400, 'InstanceStatus.Error', `Instance "${instanceId}" is ${status}; this operation needs ${needs}.`, {
     field: 'instanceId',
   })

@@ -8,6 +8,7 @@
  *
  * The disk is asked on a timer of its own, more often the less is free, and never on a message's path.
  */
+import type { InstanceId } from '../../model/ids.ts'
 import type { Cancel, Clock, Disk, DiskSpace } from '../../world/world.ts'
 
 /** Of the disk, kept free for everything but messages; at most `maxReserveBytes`. */
@@ -26,7 +27,7 @@ const closeMark = 4
 const closePollMs = 200
 
 export interface Stored {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   readonly storedBytes: number
 }
 
@@ -69,7 +70,7 @@ export interface DiskMarksOptions {
   /** The others that lie on the same disk: whoever gives way is one of all. */
   readonly elsewhere: (own: ReadonlySet<string>) => Promise<readonly Stored[]>
   /** Told when what `pauseOf` says of an instance has changed. */
-  readonly changed: (instanceId: string) => void
+  readonly changed: (instanceId: InstanceId) => void
   readonly report: (error: unknown) => void
 }
 
@@ -87,7 +88,7 @@ export class DiskMarks {
   }
 
   /** Null when it takes messages. */
-  pauseOf(instanceId: string): DiskPause | null {
+  pauseOf(instanceId: InstanceId): DiskPause | null {
     return this.#paused.get(instanceId) ?? null
   }
 
@@ -150,7 +151,7 @@ export class DiskMarks {
 }
 
 /** They name no path and no size of the machine: clients read them. */
-const sentences = (instanceId: string, isLast: boolean): DiskPause => ({
+const sentences = (instanceId: InstanceId, isLast: boolean): DiskPause => ({
   sends: `Instance ${instanceId} takes no messages for now: the disk of this server is nearly full. Messages can still be received and acknowledged; sends go on by themselves once space is free, so try again later. ${advice}`,
   writes: isLast
     ? `Instance ${instanceId} writes nothing for now but acknowledgements and deletions: the disk of this server is all but full. Everything goes on by itself once space is free, so try again later. ${advice}`

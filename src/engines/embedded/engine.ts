@@ -5,7 +5,7 @@
  * The lock of an instance's folder (folder-lock.ts) holds even where this server's knowledge fails. A process starts
  * when an instance first needs it.
  */
-import type { InstanceId } from '../../model/ids.ts'
+import type { ConsumerGroupId, InstanceId, TopicName } from '../../model/ids.ts'
 import type { GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
 import type { InstanceObservation } from '../../model/observations.ts'
 import { EngineError } from '../../model/refusals.ts'
@@ -131,7 +131,7 @@ export class EmbeddedEngine implements Engine {
     await this.#hostOf(instanceId).ensureTopics({ instanceId, topics })
   }
 
-  async removeTopic(instanceId: InstanceId, topicName: string): Promise<void> {
+  async removeTopic(instanceId: InstanceId, topicName: TopicName): Promise<void> {
     await this.#hostOf(instanceId).removeTopic({ instanceId, topicName })
   }
 
@@ -140,7 +140,7 @@ export class EmbeddedEngine implements Engine {
     await this.#hostOf(instanceId).ensureGroups({ instanceId, groups })
   }
 
-  async removeGroup(instanceId: InstanceId, consumerGroupId: string): Promise<void> {
+  async removeGroup(instanceId: InstanceId, consumerGroupId: ConsumerGroupId): Promise<void> {
     await this.#hostOf(instanceId).removeGroup({ instanceId, consumerGroupId })
   }
 

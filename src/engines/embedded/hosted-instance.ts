@@ -2,6 +2,7 @@
  * One instance that is open in this process: its broker over its log, its endpoints, and what is wrong with it. It is
  * made when its folder is opened under its lock, and ends with `close`.
  */
+
 import path from 'node:path'
 import type { Broker, BrokerSettings } from '../../broker/broker.ts'
 import {
@@ -13,6 +14,7 @@ import {
 } from '../../broker/protocols/grpc/index.ts'
 import { openBroker } from '../../broker/shell/open.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
 import type { InstanceObservation, InstanceUsage } from '../../model/observations.ts'
 import type { World } from '../../world/world.ts'
@@ -33,7 +35,7 @@ export interface HostedInstanceContext {
 }
 
 export class HostedInstance {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   readonly broker: Broker
   readonly clients: ClientRegistry
   readonly health: InstanceHealth

@@ -2,6 +2,7 @@
  * The endpoints of one open instance: which addresses it listens on, and what each lets in. They are brought to a
  * specification by `apply`; clients that are connected stay where their address did not change.
  */
+
 import type { Broker } from '../../broker/broker.ts'
 import type { BrokerEndpoint, ClientRegistry } from '../../broker/protocols/grpc/index.ts'
 import { addressFilter } from '../../gateway/address-filter.ts'
@@ -9,6 +10,7 @@ import { createAuthenticator } from '../../gateway/authenticate.ts'
 import { createBandwidth } from '../../gateway/bandwidth.ts'
 import type { Gateway, OpenPort } from '../../gateway/gateway.ts'
 import { InstanceBounds } from '../../gateway/instance-bounds.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec, ListenSpec } from '../../model/instances.ts'
 import type { Clock } from '../../world/world.ts'
 
@@ -126,7 +128,7 @@ export class InstanceEndpoints {
   }
 }
 
-function listenFailure(instanceId: string, listen: ListenSpec, error: NodeJS.ErrnoException): string {
+function listenFailure(instanceId: InstanceId, listen: ListenSpec, error: NodeJS.ErrnoException): string {
   const address = `${listen.host}:${listen.port}`
   if (error.code === 'EADDRINUSE') {
     return `Port ${listen.port} of instance ${instanceId} (${listen.kind}) is taken by another program; free ${address} and the instance comes up by itself.`

@@ -1,5 +1,7 @@
 /** The folders of the instances, one each: which there are, and how one goes so that a crash leaves either all of it or rubbish. */
+
 import path from 'node:path'
+import type { InstanceId } from '../../model/ids.ts'
 import type { Disk } from '../../world/world.ts'
 
 const removedSuffix = '.removed'
@@ -10,7 +12,7 @@ export async function listFolders(disk: Disk, directory: string): Promise<string
 }
 
 /** Only for who holds the instance's lock. Renamed first: what a crash leaves behind is then known to be rubbish. */
-export async function removeFolder(disk: Disk, directory: string, instanceId: string): Promise<void> {
+export async function removeFolder(disk: Disk, directory: string, instanceId: InstanceId): Promise<void> {
   const removed = path.join(directory, `${instanceId}${removedSuffix}`)
   if ((await disk.list(directory)).includes(instanceId)) {
     await disk.removeDirectory(removed)
@@ -33,7 +35,7 @@ const probeName = 'probe'
 const probeBytes = 1024 * 1024
 
 /** Whether the disk takes writes in the instance's folder; rejects as it does. Leaves nothing behind. */
-export async function probeFolder(disk: Disk, directory: string, instanceId: string): Promise<void> {
+export async function probeFolder(disk: Disk, directory: string, instanceId: InstanceId): Promise<void> {
   const folder = path.join(directory, instanceId)
   const probe = path.join(folder, probeName)
   await disk.makeDirectory(folder)

@@ -4,9 +4,11 @@
  * It listens to what the instance reports anyway, keeps that as long as the instance is open, and says
  * it in a sentence for whoever looks.
  */
+
 import path from 'node:path'
 import { LogError } from '../../broker/log/errors.ts'
 import { segmentOfFileName } from '../../broker/log/format.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import { withoutStop } from '../processes/sentences.ts'
 
 /** Places beyond these are counted no more. */
@@ -14,13 +16,13 @@ const placesKept = 1000
 const causesFollowed = 8
 
 export class InstanceHealth {
-  readonly #instanceId: string
+  readonly #instanceId: InstanceId
   /** Offsets of records that cannot be read, by segment file. */
   readonly #damaged = new Map<string, Set<number>>()
   #places = 0
   #stopped: string | null = null
 
-  constructor(instanceId: string) {
+  constructor(instanceId: InstanceId) {
     this.#instanceId = instanceId
   }
 
@@ -80,7 +82,7 @@ function adviceOn(code: string | undefined): string {
 }
 
 /** Why the messages of an instance could not be opened, as a sentence with what to do. */
-export function whyUnopened(instanceId: string, error: unknown): string {
+export function whyUnopened(instanceId: InstanceId, error: unknown): string {
   const { code, message } = error as { code?: string; message: string }
   const advice = adviceOn(code)
   return `The messages of instance ${instanceId} cannot be opened: ${withoutStop(message)}.${advice}`

@@ -1,5 +1,7 @@
 /** What an open instance says of itself: to the loop, to whoever asks for its usage, and with each greeting of its process. */
+
 import type { Broker } from '../../broker/broker.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
 import { type InstanceObservation, type InstanceUsage, madeByUseTold } from '../../model/observations.ts'
 import type { DiskPause } from './disk-marks.ts'
@@ -8,7 +10,7 @@ import type { InstanceEndpoints } from './instance-endpoints.ts'
 import type { InstanceHealth } from './instance-health.ts'
 
 export interface InstanceState {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   readonly spec: InstanceSpec
   readonly broker: Pick<Broker, 'metadata' | 'inspection'>
   readonly endpoints: InstanceEndpoints

@@ -3,6 +3,7 @@
  * stays where it is; only a changed size of the pool moves instances, and then as few as make the
  * processes even.
  */
+import type { InstanceId } from '../../model/ids.ts'
 
 /** Process by instance id. */
 export type Placements = ReadonlyMap<string, string>
@@ -13,13 +14,13 @@ export const maxDedicated = 64
 export const poolNames = (pool: number): string[] => Array.from({ length: pool }, (_, index) => String(index + 1))
 
 /** A process of its own is named after its instance. */
-export const isDedicated = (instanceId: string, processName: string): boolean => instanceId === processName
+export const isDedicated = (instanceId: InstanceId, processName: string): boolean => instanceId === processName
 
 /** Where the instance belongs: where it was, as long as that is right, or else the emptiest of the pool. */
 export function placeOf(
   placements: Placements,
   pool: number,
-  instance: { readonly instanceId: string; readonly dedicated: boolean },
+  instance: { readonly instanceId: InstanceId; readonly dedicated: boolean },
 ): string {
   const { instanceId, dedicated } = instance
   const before = placements.get(instanceId)

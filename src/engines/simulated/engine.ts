@@ -7,6 +7,7 @@
  * production: nothing here is durable and no client can connect.
  */
 
+import type { ConsumerGroupId, InstanceId, TopicName } from '../../model/ids.ts'
 import type { GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../../model/instances.ts'
 import type { InstanceObservation } from '../../model/observations.ts'
 import { EngineError } from '../../model/refusals.ts'
@@ -28,7 +29,7 @@ export type EngineMethod =
 export interface EngineCall {
   readonly method: EngineMethod
   /** Null for `observe`. */
-  readonly instanceId: string | null
+  readonly instanceId: InstanceId | null
 }
 
 /** Where a call fails: with no effect, with half of it, or with all of it but no answer. */
@@ -45,7 +46,7 @@ export interface SimulatedEngineOptions {
 }
 
 export interface Held {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   /** Null for remains of a half-made or half-removed instance. */
   readonly spec: InstanceSpec | null
   readonly state: InstanceObservation['state']
@@ -72,7 +73,7 @@ export class SimulatedEngine implements Engine {
   }
   #births = 0
   #breakOffNext = false
-  #listener: (instanceId: string | null) => void = () => {}
+  #listener: (instanceId: InstanceId | null) => void = () => {}
 
   constructor(options: SimulatedEngineOptions) {
     this.#options = options
@@ -89,7 +90,7 @@ export class SimulatedEngine implements Engine {
   async stop(): Promise<void> {
     for (const holding of this.#held.values()) this.#end(holding)
   }
-  onChange(listener: (instanceId: string | null) => void): void {
+  onChange(listener: (instanceId: InstanceId | null) => void): void {
     this.#listener = listener
   }
 
@@ -97,7 +98,7 @@ export class SimulatedEngine implements Engine {
     return this.#call({ method: 'observe', instanceId: null }, () => [...this.#held.values()].map(observationOf))
   }
 
-  observeInstance(instanceId: string): Promise<InstanceObservation | null> {
+  observeInstance(instanceId: InstanceId): Promise<InstanceObservation | null> {
     return this.#call({ method: 'observeInstance', instanceId }, () => {
       const holding = this.#held.get(instanceId)
       return holding === undefined ? null : observationOf(holding)
@@ -113,7 +114,7 @@ export class SimulatedEngine implements Engine {
     )
   }
 
-  removeInstance(instanceId: string): Promise<void> {
+  removeInstance(instanceId: InstanceId): Promise<void> {
     return this.#call(
       { method: 'removeInstance', instanceId },
       () => void this.#held.delete(instanceId),
@@ -127,7 +128,7 @@ export class SimulatedEngine implements Engine {
     )
   }
 
-  ensureTopics(instanceId: string, topics: readonly TopicSpec[]): Promise<void> {
+  ensureTopics(instanceId: InstanceId, topics: readonly TopicSpec[]): Promise<void> {
     const ensure = (list: readonly TopicSpec[]): void => {
       const holding = this.#present(instanceId)
       for (const topic of topics) {
@@ -146,14 +147,14 @@ export class SimulatedEngine implements Engine {
     )
   }
 
-  removeTopic(instanceId: string, topicName: string): Promise<void> {
+  removeTopic(instanceId: InstanceId, topicName: TopicName): Promise<void> {
     return this.#call(
       { method: 'removeTopic', instanceId },
       () => void this.#present(instanceId).topics.delete(topicName),
     )
   }
 
-  ensureGroups(instanceId: string, groups: readonly GroupSpec[]): Promise<void> {
+  ensureGroups(instanceId: InstanceId, groups: readonly GroupSpec[]): Promise<void> {
     const ensure = (list: readonly GroupSpec[]): void => {
       const holding = this.#present(instanceId)
       if (!this.capabilities.orderlyGroups && groups.some(({ orderly }) => orderly)) {
@@ -171,14 +172,14 @@ export class SimulatedEngine implements Engine {
     )
   }
 
-  removeGroup(instanceId: string, consumerGroupId: string): Promise<void> {
+  removeGroup(instanceId: InstanceId, consumerGroupId: ConsumerGroupId): Promise<void> {
     return this.#call(
       { method: 'removeGroup', instanceId },
       () => void this.#present(instanceId).groups.delete(consumerGroupId),
     )
   }
 
-  resetOffsets(instanceId: string, resets: readonly OffsetReset[]): Promise<void> {
+  resetOffsets(instanceId: InstanceId, resets: readonly OffsetReset[]): Promise<void> {
     const reset = (list: readonly OffsetReset[]): void => {
       const { topics, groups, resets: done } = this.#present(instanceId)
       for (const one of list) {
@@ -210,7 +211,7 @@ export class SimulatedEngine implements Engine {
     this.#answers = { ...this.#answers, ...answers }
   }
 
-  held(instanceId: string): Held | null {
+  held(instanceId: InstanceId): Held | null {
     return this.#held.get(instanceId) ?? null
   }
 
@@ -231,12 +232,12 @@ export class SimulatedEngine implements Engine {
   }
 
   /** What a kill in the middle of a create leaves behind. */
-  leaveHalfMade(instanceId: string): void {
+  leaveHalfMade(instanceId: InstanceId): void {
     this.#holding(instanceId)
   }
 
   /** An instance stops by itself, and the engine says so. */
-  breakInstance(instanceId: string, reason: string): void {
+  breakInstance(instanceId: InstanceId, reason: string): void {
     const holding = this.#present(instanceId)
     holding.state = 'failed'
     holding.reason = reason
@@ -303,7 +304,7 @@ export class SimulatedEngine implements Engine {
     return this.#refusedPorts.has(port)
   }
 
-  #holding(instanceId: string): Holding {
+  #holding(instanceId: InstanceId): Holding {
     const known = this.#held.get(instanceId)
     if (known !== undefined) return known
     const made: Holding = {
@@ -320,7 +321,7 @@ export class SimulatedEngine implements Engine {
     return made
   }
 
-  #present(instanceId: string): Holding {
+  #present(instanceId: InstanceId): Holding {
     const holding = this.#held.get(instanceId)
     if (holding === undefined || holding.spec === null || !holding.open) {
       throw new EngineError('absent', `The simulated engine has no instance "${instanceId}".`)

@@ -27,6 +27,7 @@ import type { Reader } from '../../ledger/ledger.ts'
 import { dropOffsetResets } from '../../ledger/offset-resets.ts'
 import { findTopic } from '../../ledger/topics.ts'
 import { createdAgain, groupStatus } from '../../lifecycle/status.ts'
+import type { InstanceId, TopicName } from '../../model/ids.ts'
 import { causeOf, groupResource } from '../change-names.ts'
 import { isBlank } from '../check.ts'
 import { dateText } from '../date-text.ts'
@@ -107,7 +108,7 @@ export const getConsumerGroup: Handler<'GetConsumerGroup'> = async (services, ca
 }
 
 /** As the broker chooses: a topic that is there and holds no lite topics (broker/core/consuming/dead-letters.ts). */
-async function takesDeadLetters(reader: Reader, instanceId: string, topicName: string): Promise<boolean> {
+async function takesDeadLetters(reader: Reader, instanceId: InstanceId, topicName: TopicName): Promise<boolean> {
   const topic = await findTopic(reader, instanceId, topicName)
   return topic !== undefined && topic.message_type !== 'LITE'
 }
@@ -233,7 +234,7 @@ const orderOf = (order: string): 'Concurrently' | 'Orderly' => (order === 'Order
 /** Terraform asks for the fixed policy without an interval. The shortest concurrent one; for ordered delivery the open-source client's 3 s. */
 const DEFAULT_INTERVAL_SECONDS = { Concurrently: 10, Orderly: 3 } as const
 
-async function checkDeadLetterTopic(reader: Reader, instanceId: string, policy: RetryPolicy): Promise<void> {
+async function checkDeadLetterTopic(reader: Reader, instanceId: InstanceId, policy: RetryPolicy): Promise<void> {
   const name = policy.deadLetterTargetTopic
   if (name === undefined) return
   const topic = await findTopic(reader, instanceId, name)
@@ -291,7 +292,7 @@ function checkLiteMembers(engine: Engine, input: InputOf<'CreateConsumerGroup'>)
   }
 }
 
-async function checkLiteTopic(reader: Reader, instanceId: string, topicName: string | undefined): Promise<void> {
+async function checkLiteTopic(reader: Reader, instanceId: InstanceId, topicName: TopicName | undefined): Promise<void> {
   if (isBlank(topicName)) return
   const topic = await findTopic(reader, instanceId, topicName)
   if (topic?.message_type !== 'LITE') {
@@ -306,7 +307,7 @@ async function checkQuota(reader: Reader, instance: InstanceRow): Promise<void> 
   if ((count?.created ?? 0) >= maxGroups) throw groupQuotaExceeded(instance.instance_id, maxGroups)
 }
 
-const groupQuotaExceeded = (instanceId: string, quota: number): ApiError =>
+const groupQuotaExceeded = (instanceId: InstanceId, quota: number): ApiError =>
   new ApiError(
     400,
     'QuotaExceeded.ConsumerGroup',

@@ -28,6 +28,7 @@ import type { Reader } from '../../ledger/ledger.ts'
 import type { NewRow } from '../../ledger/schema.ts'
 import { type Billing, monthsOf, payAsYouGoPeriod, subscriptionPeriod } from '../../ledger/service-period.ts'
 import { putTags, type Tag } from '../../ledger/tags.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import type { Random } from '../../world/world.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
 import { identifier, isBlank, shown } from '../check.ts'
@@ -295,7 +296,7 @@ const tokenMismatch = (clientToken: string): ApiError =>
   )
 
 /** The account of intelligent identification: 16 letters and digits each, as in a live answer. */
-const defaultAccount = (instanceId: string, at: number, random: Random) => ({
+const defaultAccount = (instanceId: InstanceId, at: number, random: Random) => ({
   instance_id: instanceId,
   username: randomText(random, ALPHANUMERIC, 16),
   password: randomText(random, ALPHANUMERIC, 16),

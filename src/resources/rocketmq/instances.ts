@@ -17,6 +17,7 @@ import {
 import { removeTags, tagsOf } from '../../ledger/tags.ts'
 import { countTopics, deleteTopicsOf } from '../../ledger/topics.ts'
 import { instanceStatus } from '../../lifecycle/status.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
 import { type Call, type Services, WithMessage } from '../handler.ts'
 import type { Handler } from './handler.ts'
@@ -141,7 +142,7 @@ async function look(services: Services, call: Call, rows: readonly InstanceRow[]
 }
 
 /** Neither released nor expired; a released one still has a name to be refused by. */
-async function changeableInstance(tx: Parameters<typeof anyInstance>[0], call: Call, instanceId: string) {
+async function changeableInstance(tx: Parameters<typeof anyInstance>[0], call: Call, instanceId: InstanceId) {
   const row = await anyInstance(tx, call, instanceId)
   if (instanceStatus(row, call.at) === 'RELEASED') {
     throw instanceStatusError(instanceId, 'RELEASED', 'an instance that is running')
@@ -150,7 +151,7 @@ async function changeableInstance(tx: Parameters<typeof anyInstance>[0], call: C
   return row
 }
 
-const subscriptionKept = (instanceId: string): ApiError =>
+const subscriptionKept = (instanceId: InstanceId): ApiError =>
   new ApiError(
     400,
     'OrderType.NotSupport',

@@ -1,8 +1,10 @@
 /** What the operations on messages and traces share: the topic they are about, times, pages, and who is asked. */
+
 import { ApiError, invalid } from '../../catalogue/errors.ts'
 import { topicNotFound } from '../../catalogue/rocketmq/errors.ts'
 import type { InstanceRow } from '../../ledger/instances.ts'
 import { findTopic } from '../../ledger/topics.ts'
+import type { InstanceId, MessageId, TopicName } from '../../model/ids.ts'
 import { readDateText } from '../date-text.ts'
 import type { Call, Services } from '../handler.ts'
 import { liveInstance, refuseStopped } from './instance-lookup.ts'
@@ -12,8 +14,8 @@ import type { pageOf } from './page.ts'
 const passedOver = 10_000
 
 export interface Place {
-  readonly instanceId: string
-  readonly topicName: string
+  readonly instanceId: InstanceId
+  readonly topicName: TopicName
 }
 
 /** The instance of a topic that is there; refuses an expired one, whose content nobody is shown. */
@@ -58,7 +60,7 @@ export function skipOf({ number, size }: ReturnType<typeof pageOf>): number {
   return skip
 }
 
-export const messageNotFound = (messageId: string, hint = ''): ApiError =>
+export const messageNotFound = (messageId: MessageId, hint = ''): ApiError =>
   new ApiError(404, 'Message.NotFound', `No message of that id is stored. "${messageId}" is not in the topic.${hint}`, {
     field: 'messageId',
   })

@@ -5,6 +5,7 @@
 import { ApiError, invalid, missing } from '../../catalogue/errors.ts'
 import { limits } from '../../catalogue/rocketmq/limits.ts'
 import { listTags, putTags, removeTags, tagsOf } from '../../ledger/tags.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
 import type { Handler } from './handler.ts'
 import { liveInstance } from './instance-lookup.ts'
@@ -84,7 +85,7 @@ export const listTagResources: Handler<'ListTagResources'> = async (services, ca
 const ENTRIES_PER_REPLY = 50
 
 /** Opaque to callers: the id of the last instance of a reply, so what comes or goes does not disturb the rest. */
-const cursorAfter = (instanceId: string): string => Buffer.from(`after ${instanceId}`).toString('base64url')
+const cursorAfter = (instanceId: InstanceId): string => Buffer.from(`after ${instanceId}`).toString('base64url')
 
 function readCursor(token: string): string {
   const text = /^[A-Za-z0-9_-]+$/.test(token) ? Buffer.from(token, 'base64url').toString('latin1') : ''
@@ -95,7 +96,7 @@ function readCursor(token: string): string {
   return found[1]
 }
 
-const tooManyTags = (instanceId: string, count: number): ApiError =>
+const tooManyTags = (instanceId: InstanceId, count: number): ApiError =>
   new ApiError(
     400,
     'InvalidTag',

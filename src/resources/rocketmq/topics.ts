@@ -21,6 +21,7 @@ import {
   updateTopic as writeTopic,
 } from '../../ledger/topics.ts'
 import { createdAgain, topicStatus } from '../../lifecycle/status.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import { causeOf, topicResource } from '../change-names.ts'
 import { dateText } from '../date-text.ts'
 import type { Services } from '../handler.ts'
@@ -176,7 +177,7 @@ function checkLiteTopicExpiration(messageType: string, minutes: number | undefin
   }
 }
 
-const topicQuotaExceeded = (instanceId: string, quota: number): ApiError =>
+const topicQuotaExceeded = (instanceId: InstanceId, quota: number): ApiError =>
   new ApiError(
     400,
     'QuotaExceeded.Topic',

@@ -9,6 +9,7 @@ import { ApiError, invalid, missing } from '../../catalogue/errors.ts'
 import { limits } from '../../catalogue/rocketmq/limits.ts'
 import { asDocument, ipWhitelistOf } from '../../ledger/instance-documents.ts'
 import { changeInstance } from '../../ledger/instances.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
 import type { Call, Services } from '../handler.ts'
 import type { Handler } from './handler.ts'
@@ -78,7 +79,7 @@ export const listInstanceIpWhitelist: Handler<'ListInstanceIpWhitelist'> = async
 async function changeList(
   services: Services,
   call: Call,
-  what: { readonly action: string; readonly instanceId: string },
+  what: { readonly action: string; readonly instanceId: InstanceId },
   change: (list: readonly string[]) => readonly string[],
 ): Promise<void> {
   const { action, instanceId } = what

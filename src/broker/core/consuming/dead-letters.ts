@@ -7,6 +7,7 @@
  * came from travels beside it. In a FIFO or PRIORITY topic it goes into the queue of the number it had: queues are
  * as many in every such topic, so a message group stays in order, where its new messages go too, and a priority stays what it is.
  */
+import type { TopicName } from '../../../model/ids.ts'
 import type { MessageEvent, PassedOverEvent, TopicEvent } from '../events.ts'
 import { limits } from '../limits.ts'
 import { decideTopic, messageEvent } from '../queue.ts'
@@ -14,7 +15,7 @@ import type { BrokerState, Group, Lease, Queue, Topic } from '../state.ts'
 
 const PREFIX = '%DLQ%'
 
-export function isDeadLetterTopic(topicName: string): boolean {
+export function isDeadLetterTopic(topicName: TopicName): boolean {
   return topicName.startsWith(PREFIX)
 }
 

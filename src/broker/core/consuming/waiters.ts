@@ -4,6 +4,7 @@
  * A new message wakes the first waiter of each group on the topic, not all of them; the next is asked
  * only if something is left. A waiter leaves in O(1) when served, timed out or hung up on.
  */
+import type { ClientId } from '../../../model/ids.ts'
 import { type Filter, filterHashes } from '../filters/filter.ts'
 import { limits } from '../limits.ts'
 import { codes, type Refusal } from '../refusal.ts'
@@ -14,7 +15,7 @@ export function makeWaiter(want: {
   readonly max: number
   readonly invisibleMs: number
   readonly autoRenew: boolean
-  readonly clientId: string
+  readonly clientId: ClientId
   readonly userName?: string | null | undefined
   readonly attemptId?: string | null | undefined
 }): Waiter {

@@ -10,6 +10,7 @@
  *
  * Cost: a change of a lite topic costs something for each client of a group that subscribes to it, and nothing else.
  */
+import type { ClientId, ConsumerGroupId, TopicName } from '../../../model/ids.ts'
 import { limits } from '../limits.ts'
 import type { Refusal } from '../refusal.ts'
 import { DeadlineHeap, type Due } from '../structures/deadline-heap.ts'
@@ -26,7 +27,7 @@ export interface LiteSubscribe {
 
 /** One client in one group. `due`: when it is forgotten unless it repeats its lite subscriptions. */
 export interface LiteClient extends Due {
-  readonly clientId: string
+  readonly clientId: ClientId
   readonly group: LiteGroup
   /** Lite topics it subscribes to. */
   readonly subscribed: Set<string>
@@ -39,8 +40,8 @@ export interface LiteClient extends Due {
 
 /** The lite consumers of one group. */
 export interface LiteGroup {
-  readonly consumerGroupId: string
-  readonly topicName: string
+  readonly consumerGroupId: ConsumerGroupId
+  readonly topicName: TopicName
   readonly clients: Map<string, LiteClient>
   readonly readers: Map<string, Set<LiteClient>>
 }
@@ -65,7 +66,7 @@ export class LiteSubscriptions {
   }
 
   /** The client, made when it is new: it has three minutes to subscribe. Null when there are too many. */
-  client(consumerGroupId: string, topicName: string, clientId: string, at: number): LiteClient | null {
+  client(consumerGroupId: ConsumerGroupId, topicName: TopicName, clientId: ClientId, at: number): LiteClient | null {
     const known = this.#groups.get(consumerGroupId)?.clients.get(clientId)
     if (known) return known
     if (this.#byId.size >= limits.clients) return null
@@ -119,12 +120,12 @@ export class LiteSubscriptions {
   }
 
   /** Clients of the group that subscribe to the lite topic; who was served longest ago first. */
-  readersOf(consumerGroupId: string, liteTopic: string): ReadonlySet<LiteClient> {
+  readersOf(consumerGroupId: ConsumerGroupId, liteTopic: string): ReadonlySet<LiteClient> {
     return this.#groups.get(consumerGroupId)?.readers.get(liteTopic) ?? NOBODY
   }
 
   /** The groups that have clients on this LITE topic. */
-  groupsOf(topicName: string): ReadonlySet<LiteGroup> {
+  groupsOf(topicName: TopicName): ReadonlySet<LiteGroup> {
     return this.#groupsOf.get(topicName) ?? NO_GROUPS
   }
 
@@ -141,11 +142,11 @@ export class LiteSubscriptions {
     return client
   }
 
-  byId(clientId: string): readonly LiteClient[] {
+  byId(clientId: ClientId): readonly LiteClient[] {
     return [...(this.#byId.get(clientId) ?? [])]
   }
 
-  ofGroup(consumerGroupId: string): readonly LiteClient[] {
+  ofGroup(consumerGroupId: ConsumerGroupId): readonly LiteClient[] {
     return [...(this.#groups.get(consumerGroupId)?.clients.values() ?? [])]
   }
 
@@ -168,7 +169,7 @@ export class LiteSubscriptions {
     if (others?.size === 0) this.#groupsOf.delete(group.topicName)
   }
 
-  #groupOf(consumerGroupId: string, topicName: string): LiteGroup {
+  #groupOf(consumerGroupId: ConsumerGroupId, topicName: TopicName): LiteGroup {
     const known = this.#groups.get(consumerGroupId)
     if (known) return known
     const made: LiteGroup = { consumerGroupId, topicName, clients: new Map(), readers: new Map() }

@@ -2,7 +2,9 @@
  * The calls of consumers: each notes that its client is alive, then goes to the module that answers it. Receives of a LITE
  * topic go to the lite module.
  */
+
 import type { Cancellation } from '../../../model/cancellation.ts'
+import type { ClientId, ConsumerGroupId } from '../../../model/ids.ts'
 import type {
   AckRequest,
   ChangeInvisibleRequest,
@@ -43,7 +45,7 @@ export class Consuming implements ConsumingRole {
     this.#context = context
   }
 
-  useGroup(consumerGroupId: string): GroupView {
+  useGroup(consumerGroupId: ConsumerGroupId): GroupView {
     return groupView(this.#context.subscriptions.group(consumerGroupId))
   }
 
@@ -76,11 +78,11 @@ export class Consuming implements ConsumingRole {
     return this.#context.acknowledging.forwardToDeadLetter(request)
   }
 
-  clientAlive(clientId: string): void {
+  clientAlive(clientId: ClientId): void {
     this.#context.liveness.alive(clientId)
   }
 
-  clientGone(clientId: string): void {
+  clientGone(clientId: ClientId): void {
     this.#context.lite.clientGone(clientId)
     this.#context.liveness.gone(clientId)
   }

@@ -5,7 +5,9 @@
  * A pull changes nothing in the state; one that waits is woken by what arrives in its queue. Must never move a
  * subscription half: all queues of a topic, or the one of a lite topic, go in one event.
  */
+
 import type { Cancellation } from '../../../model/cancellation.ts'
+import type { ConsumerGroupId } from '../../../model/ids.ts'
 import type { OffsetReset } from '../../../model/instances.ts'
 import type { TopicLag } from '../../../model/observations.ts'
 import { BrokerRefusal } from '../../../model/refusals.ts'
@@ -124,11 +126,11 @@ export class Offsets implements OffsetsRole {
     }
   }
 
-  lag(consumerGroupId: string): Promise<TopicLag[]> {
+  lag(consumerGroupId: ConsumerGroupId): Promise<TopicLag[]> {
     return this.#lagOfGroup(consumerGroupId).catch(refused)
   }
 
-  async #lagOfGroup(consumerGroupId: string): Promise<TopicLag[]> {
+  async #lagOfGroup(consumerGroupId: ConsumerGroupId): Promise<TopicLag[]> {
     const { turns } = this.#context
     const group = this.#context.state.groups.get(consumerGroupId)
     // All counted before anything is read: one moment for all topics, except that of many lite topics each has its own.

@@ -3,6 +3,7 @@
  * group delivers nothing until it is durable, because a power cut could undo it.
  */
 
+import type { ConsumerGroupId } from '../../../model/ids.ts'
 import type { DeliveryName } from '../../core/consuming/handle.ts'
 import { refuseDeleted } from '../../core/deleted-groups.ts'
 import type { BrokerEvent } from '../../core/events.ts'
@@ -34,7 +35,7 @@ export class Subscriptions {
   }
 
   /** Made when it is new; throws a `BrokerRefusal` when it was deleted, and when there is no room for more. */
-  group(consumerGroupId: string): Group {
+  group(consumerGroupId: ConsumerGroupId): Group {
     const known = this.#state.groups.get(consumerGroupId)
     if (known) return known
     const deleted = refuseDeleted(this.#state, consumerGroupId, this.#context.now())
