@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest'
+import { bssopenapiFacts } from '../catalogue/bssopenapi/product.ts'
 import { ApiError } from '../catalogue/errors.ts'
-import { checkSite, hostNameOf, regionOf, type SiteHeaders } from './host-header.ts'
+import { rocketmqFacts } from '../catalogue/rocketmq/product.ts'
+import { checkSite, hostNameOf, regionOf, type SiteHeaders, vendorEndpoints } from './host-header.ts'
+
+const endpoints = vendorEndpoints([rocketmqFacts, bssopenapiFacts])
 
 describe('the Host header', () => {
   const regions = ['cn-hangzhou', 'cn-beijing']
@@ -16,11 +20,13 @@ describe('the Host header', () => {
     ['a b', null, 'cn-hangzhou'],
     ['x'.repeat(300), null, 'cn-hangzhou'],
   ])('%.50s', (header, name, region) => {
-    expect([hostNameOf(header), regionOf(hostNameOf(header), regions)]).toEqual([name, region])
+    expect([hostNameOf(header), regionOf(hostNameOf(header), regions, endpoints)]).toEqual([name, region])
   })
 
   it('of a region that is not served is refused', () =>
-    expect(() => regionOf('rocketmq.eu-west-1.aliyuncs.com', regions)).toThrow(/answers for cn-hangzhou, cn-beijing/))
+    expect(() => regionOf('rocketmq.eu-west-1.aliyuncs.com', regions, endpoints)).toThrow(
+      /answers for cn-hangzhou, cn-beijing/,
+    ))
 })
 
 describe('where a request goes and comes from', () => {
@@ -28,7 +34,7 @@ describe('where a request goes and comes from', () => {
   const plain = { authority: null, origin: undefined, secFetchSite: undefined, secFetchMode: undefined }
   const outcome = (headers: Partial<SiteHeaders>, given: readonly string[] = names): string => {
     try {
-      checkSite({ ...plain, host: '127.0.0.1:7800', ...headers }, given)
+      checkSite({ ...plain, host: '127.0.0.1:7800', ...headers }, given, endpoints)
       return 'ours'
     } catch (error) {
       if (error instanceof ApiError) return `${error.httpStatus} ${error.code}`

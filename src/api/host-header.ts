@@ -7,11 +7,12 @@
  * nobody but the vendor decides where names of the vendor lead. No answer carries a CORS header.
  *
  * No SDK sends the region; the endpoint is the region (docs/reference/api-semantics.md §1.1):
- * `rocketmq.<region>.aliyuncs.com` and `rocketmq-vpc.<region>.aliyuncs.com`. Any other name, such as 127.0.0.1, means
- * the default region.
+ * `rocketmq.<region>.aliyuncs.com` and `rocketmq-vpc.<region>.aliyuncs.com`; each product declares its own. Any other
+ * name, such as 127.0.0.1, means the default region.
  */
 import { isIP } from 'node:net'
 import { ApiError } from '../catalogue/errors.ts'
+import type { ProductFacts } from '../catalogue/product.ts'
 
 const MAX_HOST_LENGTH = 255
 
@@ -22,9 +23,26 @@ export function hostNameOf(hostHeader: string | undefined): string | null {
   return (match?.[1] ?? match?.[2])?.toLowerCase() ?? null
 }
 
+/** The vendor's names of the products that are served. */
+export interface VendorEndpoints {
+  /** With and without a region. */
+  readonly any: RegExp
+  /** With the region that the call is for, which is its first group. */
+  readonly regional: RegExp
+}
+
+export function vendorEndpoints(products: readonly Pick<ProductFacts, 'endpoints'>[]): VendorEndpoints {
+  const all = products.flatMap(({ endpoints }) => endpoints.names)
+  const regional = products.flatMap(({ endpoints }) => (endpoints.regional ? endpoints.names : []))
+  return {
+    any: new RegExp(`^(?:${all.join('|')})(?:\\.[a-z0-9-]+)?\\.aliyuncs\\.com$`),
+    regional: new RegExp(`^(?:${regional.join('|')})\\.([a-z0-9-]+)\\.aliyuncs\\.com$`),
+  }
+}
+
 /** `regionIds` are the regions served, the default first. Throws 404 `InvalidProduct.NotFound` for another region. */
-export function regionOf(hostName: string | null, regionIds: readonly string[]): string {
-  const regionId = /^rocketmq(?:-vpc)?\.([a-z0-9-]+)\.aliyuncs\.com$/.exec(hostName ?? '')?.[1]
+export function regionOf(hostName: string | null, regionIds: readonly string[], { regional }: VendorEndpoints): string {
+  const regionId = regional.exec(hostName ?? '')?.[1]
   if (regionId === undefined) return regionIds[0]!
   if (regionIds.includes(regionId)) return regionId
   throw unknownDomain(`This server answers for ${regionIds.join(', ')}, not for ${regionId}.`)
@@ -45,7 +63,7 @@ export interface SiteHeaders {
  * `Forbidden.Origin` for what a browser sends on behalf of another page. `names` are accepted beside addresses,
  * `localhost` and the vendor's endpoints; `*` accepts all, `.example.com` everything below it.
  */
-export function checkSite(headers: SiteHeaders, names: readonly string[]): void {
+export function checkSite(headers: SiteHeaders, names: readonly string[], endpoints: VendorEndpoints): void {
   const { host, authority } = headers
   if (host !== undefined) {
     const name = hostNameOf(host)
@@ -54,7 +72,7 @@ export function checkSite(headers: SiteHeaders, names: readonly string[]): void 
     if (authority !== null && authority.toLowerCase() !== host.toLowerCase()) {
       throw new ApiError(400, 'InvalidHost', 'The request line names another host than the Host header.')
     }
-    if (!isOurs(name, names)) {
+    if (!isOurs(name, names, endpoints)) {
       throw unknownDomain(
         `This server does not answer to the name ${name}, lest a page on the web reach it under a name of its own. Call it by its address or as localhost, or add the name to its setting allowedHosts.`,
       )
@@ -69,13 +87,10 @@ export function checkSite(headers: SiteHeaders, names: readonly string[]): void 
   }
 }
 
-function isOurs(name: string, names: readonly string[]): boolean {
-  if (isIP(name) !== 0 || name === 'localhost' || name.endsWith('.localhost') || VENDOR_ENDPOINT.test(name)) return true
+function isOurs(name: string, names: readonly string[], { any }: VendorEndpoints): boolean {
+  if (isIP(name) !== 0 || name === 'localhost' || name.endsWith('.localhost') || any.test(name)) return true
   return names.some((each) => each === '*' || each === name || (each.startsWith('.') && name.endsWith(each)))
 }
-
-/** Of the products served here, with and without a region. */
-const VENDOR_ENDPOINT = /^(?:rocketmq|rocketmq-vpc|business)(?:\.[a-z0-9-]+)?\.aliyuncs\.com$/
 
 /** An Origin that is not this server under the name it was called by; `null` is one. A link to a page is let through. */
 function isForeign({ host, origin, secFetchSite, secFetchMode }: SiteHeaders): boolean {

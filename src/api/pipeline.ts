@@ -19,7 +19,7 @@ import type { Log } from '../observability/log.ts'
 import { type Call, type ServedProduct, type Services, WithMessage } from '../resources/handler.ts'
 import { conditionContext } from './condition-context.ts'
 import { errorReply } from './envelope.ts'
-import { hostNameOf, regionOf } from './host-header.ts'
+import { hostNameOf, regionOf, type VendorEndpoints, vendorEndpoints } from './host-header.ts'
 import { isStorable } from './json.ts'
 import { type AccessRecord, type ApiReply, type ApiRequest, headerOf } from './request.ts'
 import { roaStyle } from './roa.ts'
@@ -57,6 +57,7 @@ export function createApiHandler(options: ApiHandlerOptions): ApiHandler {
     ...options,
     roa: roaStyle(products),
     rpc: rpcStyle(products),
+    endpoints: vendorEndpoints(products.map(({ product }) => product)),
     throttle: createThrottle(options.rates, clock),
   }
   let inFlight = 0
@@ -92,6 +93,7 @@ export function createApiHandler(options: ApiHandlerOptions): ApiHandler {
 interface Parts extends ApiHandlerOptions {
   readonly roa: Style
   readonly rpc: Style
+  readonly endpoints: VendorEndpoints
   readonly throttle: ReturnType<typeof createThrottle>
 }
 
@@ -104,7 +106,7 @@ async function carryOut(
 ): Promise<ApiReply> {
   const { services } = parts
   const hostName = hostNameOf(headerOf(request, 'host'))
-  const regionId = regionOf(hostName, services.settings.regionIds)
+  const regionId = regionOf(hostName, services.settings.regionIds, parts.endpoints)
   checkForm(request)
   const addressed = (isRpc(request) ? parts.rpc : parts.roa).address(request)
   record.action = addressed.operation.action
@@ -135,11 +137,14 @@ async function carryOutFor(caller: Caller, parts: Parts, request: ApiRequest, ad
   checkVersion(addressed)
   const handler = Object.hasOwn(handlers, operation.action) ? handlers[operation.action] : undefined
   const input = readInput(addressed, { judge: handler !== undefined })
-  await authorize(parts.policies, principal, {
-    action: operation.ramAction,
-    resource: resourceName(product.resources[operation.resource]!, { regionId, accountId: principal.accountId }, input),
-    context: { ...conditionContext(principal, request), ...Object.fromEntries(requestTags(input)) },
-  })
+  if (operation.ramAction !== null) {
+    const place = { regionId, accountId: principal.accountId }
+    await authorize(parts.policies, principal, {
+      action: operation.ramAction,
+      resource: resourceName(product.resources[operation.resource]!, place, input),
+      context: { ...conditionContext(principal, request), ...Object.fromEntries(requestTags(input)) },
+    })
+  }
   parts.throttle(principal.accountId, operation.accessLevel)
   if (handler === undefined) throw notImplemented(operation.action)
   const reachedHost = hostName ?? request.localAddress ?? '127.0.0.1'
@@ -257,8 +262,13 @@ function asApiError(thrown: unknown): ApiError {
     if (thrown.code === 'value') return invalid('request', 'It contains a value that cannot be stored.')
     if (thrown.code !== 'misuse') return serviceUnavailable('Nothing was changed.', thrown)
   }
-  // Its sentence is for the operator and may name files of the machine.
-  if (thrown instanceof EngineError && thrown.code !== 'unsupported') {
+  if (thrown instanceof EngineError) {
+    // No client repeats it. The sentence says what the engine or the client that was asked cannot do.
+    if (thrown.code === 'unsupported') {
+      const message = `The specified operation is not supported. ${thrown.message}`
+      return new ApiError(400, 'UnsupportedOperation', message, { cause: thrown })
+    }
+    // Other sentences are for the operator and may name files of the machine.
     return serviceUnavailable('The broker of the instance does not answer now; nothing was read.', thrown)
   }
   return new ApiError(

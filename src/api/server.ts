@@ -21,7 +21,7 @@ import type { ServedProduct, Services } from '../resources/handler.ts'
 import { readBody } from './body.ts'
 import { Connections } from './connections.ts'
 import { errorReply, replyHeaders } from './envelope.ts'
-import { checkSite } from './host-header.ts'
+import { checkSite, type VendorEndpoints, vendorEndpoints } from './host-header.ts'
 import { type ApiHandler, createApiHandler } from './pipeline.ts'
 import type { ApiReply, ApiRequest } from './request.ts'
 
@@ -117,7 +117,8 @@ export function createApi(options: ApiOptions): Api {
     handlerMs: limits.handlerMs,
     log: options.log,
   })
-  const host: Host = { ...options, limits, connections, handler, closing: false }
+  const endpoints = vendorEndpoints(options.products.map(({ product }) => product))
+  const host: Host = { ...options, limits, connections, handler, endpoints, closing: false }
   const app = createHost(host)
   let closed: Promise<void> | null = null
 
@@ -146,6 +147,7 @@ interface Host extends ApiOptions {
   readonly limits: ApiLimits
   readonly connections: Connections
   readonly handler: ApiHandler
+  readonly endpoints: VendorEndpoints
   /** From then on every answer ends its connection. */
   closing: boolean
 }
@@ -263,7 +265,11 @@ function headersOf(rawHeaders: readonly string[]): Map<string, string[]> {
 }
 
 /** Why the request is refused by where it goes and comes from, or null. */
-function strangerIn({ allowedHosts = [], services }: Host, { headers }: IncomingMessage, url: string): ApiError | null {
+function strangerIn(
+  { allowedHosts = [], services, endpoints }: Host,
+  { headers }: IncomingMessage,
+  url: string,
+): ApiError | null {
   const one = (name: string) => headers[name] as string | undefined
   const { advertisedHost } = services.settings
   try {
@@ -276,6 +282,7 @@ function strangerIn({ allowedHosts = [], services }: Host, { headers }: Incoming
         secFetchMode: one('sec-fetch-mode'),
       },
       advertisedHost === null ? allowedHosts : [...allowedHosts, advertisedHost.toLowerCase()],
+      endpoints,
     )
     return null
   } catch (error) {

@@ -19,6 +19,8 @@ interface Declaration<Facts extends ProductFacts, Action extends string, Data> {
   readonly data: Data
   readonly errors?: readonly string[]
   readonly unpublished?: boolean
+  /** For operations that tell callers about themselves: whoever signs the request may call it, without a policy. */
+  readonly needsNoPermission?: boolean
 }
 
 export interface RoaDeclaration<
@@ -124,13 +126,13 @@ function common<Action extends string>(
   facts: ProductFacts,
   declaration: Declaration<ProductFacts, Action, TSchema | null>,
 ) {
-  const { action, summary, description, family, access, errors = [], unpublished } = declaration
+  const { action, summary, description, family, access, needsNoPermission, errors = [], unpublished } = declaration
   return {
     action,
     summary,
     ...(description === undefined ? {} : { description }),
     family,
-    ramAction: `${facts.ramCode}:${action}`,
+    ramAction: needsNoPermission ? null : `${facts.ramCode}:${action}`,
     accessLevel: access[0],
     resource: access[1],
     errors,

@@ -42,7 +42,8 @@ export interface Operation {
   readonly description?: string
   /** File name in the product's folders of catalogue/ and resources/ (without `.ts`). */
   readonly family: string
-  readonly ramAction: string
+  /** What a policy must allow. Null: whoever signs the request may, for the operation tells callers about themselves only. */
+  readonly ramAction: string | null
   readonly accessLevel: AccessLevel
   /** Which resource a RAM policy must name: a name of the product's `resources`. */
   readonly resource: string

@@ -17,6 +17,12 @@ export interface ProductFacts {
   readonly version: string
   /** ROA: method and path name the operation, bodies are JSON. RPC: a parameter names it, parameters are a flat list. */
   readonly style: 'ROA' | 'RPC'
+  /** The vendor's endpoints: `{name}.aliyuncs.com` and `{name}.{region}.aliyuncs.com`, each of which this server answers to. */
+  readonly endpoints: {
+    readonly names: readonly string[]
+    /** Whether the region in an endpoint is the one a call is for; otherwise calls are for the default region. */
+    readonly regional: boolean
+  }
   /** Of RAM actions: `rocketmq:CreateTopic`. */
   readonly ramCode: string
   /**

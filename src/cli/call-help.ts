@@ -25,7 +25,9 @@ export function operationHelp(operation: Operation, columns: number, carriedOut:
       ? []
       : [paragraph('--body JSON gives the whole body; single parameters go on top of it.')]),
     `Example\n${exampleOf(operation)}`,
-    `RAM action\n  ${operation.ramAction} (access level: ${operation.accessLevel}) on\n  ${resourceText(operation.resource)}`,
+    operation.ramAction === null
+      ? 'RAM action: none; whoever signs the request may call it.'
+      : `RAM action\n  ${operation.ramAction} (access level: ${operation.accessLevel}) on\n  ${resourceText(operation.resource)}`,
     `Errors ${dim('(besides those of signature, permission, rate, and of single parameters)')}\n${errorsText(operation, columns)}`,
   ]
   return sections.join('\n\n')

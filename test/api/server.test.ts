@@ -234,6 +234,17 @@ describe('answers', () => {
     if (lines.length > 0) expect(lines[0]).toMatch(/secret detail/)
   })
 
+  it('say what the engine cannot do with a code that no client repeats', async () => {
+    const thrown = new EngineError('unsupported', 'Client c1 does not answer such questions.')
+    await open({ handlers: { ListRegions: () => Promise.reject(thrown) } })
+    const reply = await api.call(regions)
+    expect([reply.status, reply.json.Code]).toEqual([400, 'UnsupportedOperation'])
+    expect(reply.json.Message).toBe(
+      'The specified operation is not supported. Client c1 does not answer such questions.',
+    )
+    expect(reply.headers['x-acs-retry-after']).toBeUndefined()
+  })
+
   it('say 501 where there is no handler, and only to those who may', async () => {
     await open({ handlers: {} })
     for (const operation of rocketmq.operations) {

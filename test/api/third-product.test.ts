@@ -22,6 +22,7 @@ const facts = {
   code: 'Sts',
   version: '2015-04-01',
   style: 'RPC',
+  endpoints: { names: ['sts', 'sts-vpc'], regional: true },
   ramCode: 'sts',
   resources: { role: 'acs:ram::{accountId}:role/{RoleName}' },
   rpcReply: 'members',
@@ -35,7 +36,16 @@ const assumeRole = rpcOperations(facts)({
   parameters: { RoleName: text(64), Policy: maybe(text(100)) },
   data: object({ AssumedRoleId: Type.String() }),
 })
-const families = [{ assumeRole }] as const
+const getCallerIdentity = rpcOperations(facts)({
+  action: 'GetCallerIdentity',
+  summary: 'Who am I',
+  family: 'roles',
+  access: ['get', 'role'],
+  needsNoPermission: true,
+  parameters: {},
+  data: object({ Arn: Type.String() }),
+})
+const families = [{ assumeRole, getCallerIdentity }] as const
 type Operations = OperationsIn<typeof families>
 
 const roles: HandlerOf<'AssumeRole', InputIn<Operations, 'AssumeRole'>, DataIn<Operations, 'AssumeRole'>> = async (
@@ -46,7 +56,10 @@ const roles: HandlerOf<'AssumeRole', InputIn<Operations, 'AssumeRole'>, DataIn<O
   if (RoleName === 'nobody') throw invalid('RoleName', 'No such role.')
   return { AssumedRoleId: `${call.principal.accountId}:${RoleName}` }
 }
-const handlers: HandlersOf<Operations> = { AssumeRole: roles }
+const handlers: HandlersOf<Operations> = {
+  AssumeRole: roles,
+  GetCallerIdentity: async (_services, call) => ({ Arn: call.principal.arn }),
+}
 
 const needsRoleName = Object.assign((input: unknown) => Object.hasOwn(input as object, 'RoleName'), {
   errors: [{ instancePath: '', keyword: 'required', params: { missingProperty: 'RoleName' } }],
@@ -56,7 +69,10 @@ describe('a third product', () => {
   let server: Harness
   let nonce = 0
   beforeAll(async () => {
-    const product = defineProduct(facts, operationsIn(families), { AssumeRole: needsRoleName })
+    const product = defineProduct(facts, operationsIn(families), {
+      AssumeRole: needsRoleName,
+      GetCallerIdentity: () => true,
+    })
     server = await startApi({ products: [{ product, handlers }] })
   })
   afterAll(() => server.close())
@@ -76,6 +92,22 @@ describe('a third product', () => {
     const denied = await ask({ RoleName: 'reader' }, USER_KEY_ID)
     expect(denied).toMatchObject({ status: 403, json: { AccessDeniedDetail: { AuthAction: 'sts:AssumeRole' } } })
     expect(denied.json.Message).toContain(`acs:ram::${ACCOUNT_ID}:role/reader`)
+  })
+
+  it('may have operations that need no permission, but a caller', async () => {
+    const who = { Action: 'GetCallerIdentity' }
+    expect(await ask(who, USER_KEY_ID)).toMatchObject({
+      status: 200,
+      json: { Arn: expect.stringMatching(/user\/alice$/) },
+    })
+    expect(await ask(who, 'nobody')).toMatchObject({ status: 404, json: { Code: 'InvalidAccessKeyId.NotFound' } })
+  })
+
+  it('answers to its own endpoints, and to no others', async () => {
+    const at = (host: string) => server.send({ method: 'GET', target: '/_gantry/health', headers: { host } })
+    expect((await at('sts.cn-hangzhou.aliyuncs.com')).status).toBe(200)
+    expect((await at('sts-vpc.aliyuncs.com')).status).toBe(200)
+    expect((await at('rocketmq.cn-hangzhou.aliyuncs.com')).status).toBe(404)
   })
 
   function ask(input: Record<string, string>, accessKeyId = PERMANENT_KEY_ID) {

@@ -5,6 +5,7 @@ export const bssopenapiFacts = {
   code: 'BssOpenApi',
   version: '2017-12-14',
   style: 'RPC',
+  endpoints: { names: ['business'], regional: false },
   ramCode: 'bssapi',
   resources: { any: 'acs:bssapi:*:{accountId}:*' },
   rpcReply: 'data',

@@ -7,6 +7,7 @@ export const rocketmqFacts = {
   code: 'RocketMQ',
   version: '2022-08-01',
   style: 'ROA',
+  endpoints: { names: ['rocketmq', 'rocketmq-vpc'], regional: true },
   ramCode: 'rocketmq',
   resources: {
     any: '*',
