@@ -1,6 +1,6 @@
 /**
- * Small helpers for the files of the home that need modes, links or process facts, which `Disk` does
- * not speak of.
+ * Small helpers for the files of the home that need modes, links or facts of processes, which the
+ * interface `Disk` does not have.
  */
 import { link, open, rename } from 'node:fs/promises'
 import path from 'node:path'

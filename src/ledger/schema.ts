@@ -4,7 +4,7 @@
  * One schema for SQLite and PostgreSQL: text, bigint (as number: all values are below 2^53) and
  * nothing else. Times are milliseconds since the epoch, flags are 0 or 1, structured values are JSON
  * text (`_json`), secrets are sealed (`_sealed`, see secrets.ts). A status is never a column: it is
- * computed from wanted and observed (lifecycle/plan.ts).
+ * computed from wanted and observed (lifecycle/status.ts).
  */
 import type { Generated, Insertable, Selectable } from 'kysely'
 

@@ -1,4 +1,4 @@
-/** What a log may say no with. Each message is a sentence for the operator; the code tells programs apart. */
+/** Why the log refuses. Each message is a sentence for the operator; the code tells programs apart. */
 export class LogError extends Error {
   override readonly name = 'LogError'
   readonly code: 'failed' | 'corrupt' | 'newer' | 'closed' | 'busy' | 'too-large' | 'no-record' | 'wrong-key'

@@ -1,6 +1,6 @@
 /**
  * What the index keeps of one queue in memory: where its sealed runs lie, and the entries that are not sealed yet. Pure;
- * files are queue-index.ts's.
+ * queue-index.ts reads and writes the files.
  */
 import type { IndexEntries } from './contract.ts'
 import { positionOf } from './contract.ts'

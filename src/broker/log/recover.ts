@@ -1,5 +1,5 @@
 /**
- * Finding the end of a log after whatever happened, and refusing when that end would be a lie.
+ * Finds the end of a log after a crash, and refuses to open it when durable records are missing before that end.
  *
  * Only the newest segment is read, and only from where the checkpoint knew it durable. What a crash
  * left half-written is cut off and reported: it was never acknowledged. An unreadable record that

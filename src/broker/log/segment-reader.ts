@@ -1,7 +1,7 @@
 /**
  * Reads records of a log from its segment files: single ones by position, neighbours with one call,
  * and whole stretches in order. Every record's checksum, salt and (in a stretch) number is checked;
- * what is not sound is a `LogError` that names file and byte. What is still in memory is log.ts's.
+ * what is not sound is a `LogError` that names file and byte. Records still in memory are found by log.ts.
  */
 import type { Disk } from '../../world/disk.ts'
 import type { RecordCipher } from './contract.ts'
