@@ -151,9 +151,9 @@ const printers: Readonly<Record<string, Printer>> = {
   'a wrong word of call': (text) => refusalOf(() => readArguments('CreateTopic', [`x${text}`])),
   'a parameter without a value': (text) =>
     refusalOf(() => readArguments('CreateTopic', [`--x${text.replaceAll('=', '')}`])),
-  'a wrong property of send': (text) => refusalOf(() => messageOf('t', { property: [text.replaceAll('=', '')] })),
-  'a wrong time of send': (text) => refusalOf(() => messageOf('t', { deliverAt: `x${text}` })),
-  'a wrong delay of send': (text) => refusalOf(() => messageOf('t', { delay: `x${text}` })),
+  'a wrong property of send': (text) => refusalOf(() => messageOf('t', { property: [text.replaceAll('=', '')] }, 0)),
+  'a wrong time of send': (text) => refusalOf(() => messageOf('t', { deliverAt: `x${text}` }, 0)),
+  'a wrong delay of send': (text) => refusalOf(() => messageOf('t', { delay: `x${text}` }, 0)),
   'a wrong shell of completion': (text) => refusalOf(() => completion(createProgram(), `x${text}`)),
   'a usage error': (text) => complaint(new UsageError(text.replaceAll('\n', ' '))),
 }

@@ -51,7 +51,9 @@ const shortestWaitMs = 5_000
 const longestWaitMs = 20_000
 const largestBatch = 16
 const defaultCount = 16
-const handBackLimitMs = 2_000
+const handBackLimitMs = 10_000
+/** Handed back while a receive waits: not before that receive is gone with the command, or it would be given the messages again. */
+const behindReceiveMs = 2_000
 const retryLimitMs = 60_000
 const retryPauseMs = 500
 
@@ -123,6 +125,7 @@ class ReceiveSession {
   readonly #options: ReceiveOptions
   readonly #invisibleMs: number
   readonly #held = new Map<string, Held>()
+  #receiving = false
   #ended: Promise<void> | null = null
   /** It was reported that the instance does not answer. */
   #reported = false
@@ -159,7 +162,10 @@ class ReceiveSession {
   }
 
   async #receive(most: number): Promise<any[]> {
-    const batch: any[] = await this.#consumer.receive(most, this.#invisibleMs)
+    this.#receiving = true
+    const batch: any[] = await this.#consumer.receive(most, this.#invisibleMs).finally(() => {
+      this.#receiving = false
+    })
     const untilMs = realClock.monotonic() + this.#invisibleMs
     for (const message of batch) this.#held.set(message.messageId, { message, untilMs })
     // The command ended while the receive was under way.
@@ -211,8 +217,9 @@ class ReceiveSession {
   async #handBack(): Promise<void> {
     const held = [...this.#held.values()]
     this.#held.clear()
+    const afterMs = this.#receiving ? behindReceiveMs : 0
     const all = Promise.all(
-      held.map(({ message }) => this.#consumer.changeInvisibleDuration(message, 0).catch(() => {})),
+      held.map(({ message }) => this.#consumer.changeInvisibleDuration(message, afterMs).catch(() => {})),
     )
     // What is not handed back in time becomes visible when its invisible duration is over.
     await within(handBackLimitMs, all, () => '').catch(() => {})

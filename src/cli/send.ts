@@ -34,7 +34,8 @@ export async function send(
   body: string | undefined,
   options: SendOptions,
 ): Promise<void> {
-  const message = messageOf(topicName, options)
+  // What cannot be read is refused before anybody is asked.
+  messageOf(topicName, options, realClock.now())
   const bodies = bodiesOf(body, options)
   const target = findTarget(settings)
   const instanceId = await instanceIdOf(target, instance)
@@ -52,7 +53,8 @@ export async function send(
   try {
     await step(`connect to ${connection.options.endpoints}`, () => started(producer, connection))
     for await (const each of bodies) {
-      const receipt = await sendOne(producer, messageType, { ...message, body: each })
+      const message = { ...messageOf(topicName, options, realClock.now()), body: each }
+      const receipt = await sendOne(producer, messageType, message)
       sent++
       printOne({ topicName, messageId: receipt.messageId, ...recall(receipt) }, options, () => shown(receipt.messageId))
     }
@@ -75,8 +77,8 @@ async function sendOne(producer: any, messageType: string, message: object): Pro
 
 const recall = ({ recallHandle }: { recallHandle?: string }): object => (recallHandle ? { recallHandle } : {})
 
-/** The message without its body. Throws `UsageError` for what cannot be read. */
-export function messageOf(topicName: string, options: SendOptions): object {
+/** The message without its body, sent at `atMs`, from which a delay counts. Throws `UsageError` for what cannot be read. */
+export function messageOf(topicName: string, options: SendOptions, atMs: number): object {
   if (options.delay !== undefined && options.deliverAt !== undefined)
     throw new UsageError('--delay and --deliver-at both say when; give one of them.')
   const deliveryTimestamp =
@@ -84,7 +86,7 @@ export function messageOf(topicName: string, options: SendOptions): object {
       ? options.deliverAt === undefined
         ? undefined
         : moment('--deliver-at', options.deliverAt)
-      : new Date(realClock.now() + duration('--delay', options.delay, 1000, longestDelayMs))
+      : new Date(atMs + duration('--delay', options.delay, 1000, longestDelayMs))
   return {
     topic: topicName,
     ...(options.tag === undefined ? {} : { tag: options.tag }),
