@@ -10,8 +10,11 @@ import type { Clock } from '../world/world.ts'
 
 /** As `broker/shell/turn-budget.ts`: a fraction of the 50 ms that a turn may last, for one read goes on for a while after. */
 const turnMs = 8
-/** Calls after which the clock is looked at, so that those of a process with little to do cost nothing here. */
-const uncounted = 16
+/**
+ * Calls of a turn after which the clock is looked at: about 8 ms of work on top. Honest clients under load have as many at a
+ * time, and what begins together is written together; put off, it would cost more in all.
+ */
+const uncounted = 256
 /** Calls that may wait of a connection that is still read from: a client that starts or comes back has fewer. */
 const fewCalls = 32
 
