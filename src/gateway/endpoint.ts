@@ -3,7 +3,7 @@
  * how much may pass. Its owner changes it while it serves. It knows neither a broker nor a protocol: whoever opens it
  * adds what calls are carried out with, and each protocol puts a refusal into its own words.
  */
-import type { Authenticator } from './authenticate.ts'
+import type { Authenticator, Credentials } from './authenticate.ts'
 import type { Bandwidth } from './bandwidth.ts'
 import type { Connection } from './protocol.ts'
 
@@ -26,12 +26,6 @@ export interface Denial {
   readonly message: string
 }
 
-/** What a client shows of itself, in whatever headers its protocol has. */
-export interface Credentials {
-  readonly authorization: string | undefined
-  readonly dateTime: string | undefined
-}
-
 /**
  * Lets a call in: null, and its connection is no stranger any more; or says why not. Needs nothing of the request but its
  * credentials.
@@ -39,7 +33,7 @@ export interface Credentials {
 export function admit(endpoint: Endpoint, connection: Connection, credentials: Credentials): Denial | null {
   const stopped = denyStopped(endpoint)
   if (stopped !== null) return stopped
-  const wrong = endpoint.authenticator?.check(credentials.authorization, credentials.dateTime) ?? null
+  const wrong = endpoint.authenticator?.check(credentials) ?? null
   if (wrong !== null) {
     if (wrong.guessed !== null) connection.guessed(wrong.guessed)
     return { why: 'unauthorized', message: wrong.message }

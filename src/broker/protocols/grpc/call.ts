@@ -11,6 +11,7 @@ import { BrokerRefusal } from '../../../model/refusals.ts'
 import type { Clock } from '../../../world/world.ts'
 import type { Broker } from '../../broker.ts'
 import type { ClientRegistry } from './client/clients.ts'
+import { credentialsOf } from './client/credentials.ts'
 
 /** An endpoint with what its calls are carried out with: the context its port is opened with. */
 export interface BrokerEndpoint<Roles extends keyof Broker = keyof Broker> extends Endpoint {
@@ -48,8 +49,7 @@ const maxClientIdLength = 1024
  * for a namespace of another instance.
  */
 export function checkCaller(call: Call<BrokerEndpoint>): void {
-  const { authorization, 'x-mq-date-time': dateTime } = call.metadata
-  refuse(admit(call.context, call.connection, { authorization, dateTime }))
+  refuse(admit(call.context, call.connection, credentialsOf(call.metadata)))
   checkInstance(call.context, call.metadata['x-mq-namespace'] ?? '')
 }
 
@@ -121,7 +121,7 @@ class OpenedCall implements WireCall<keyof Broker> {
   }
 
   get userName(): string | null {
-    return this.endpoint.authenticator?.userNameOf(this.#call.metadata.authorization) ?? null
+    return this.endpoint.authenticator?.userNameOf(credentialsOf(this.#call.metadata)) ?? null
   }
 
   get storeHost(): string {

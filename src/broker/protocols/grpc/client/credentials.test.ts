@@ -1,10 +1,14 @@
 import { createHmac } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { describe, expect, it } from 'vitest'
-import { createAuthenticator } from './authenticate.ts'
+import { createAuthenticator } from '../../../../gateway/authenticate.ts'
+import { credentialsOf } from './credentials.ts'
 
 const captures = JSON.parse(
-  readFileSync(new URL('../../test/fixtures/captures/grpc-authorization-examples.json', import.meta.url), 'utf8'),
+  readFileSync(
+    new URL('../../../../../test/fixtures/captures/grpc-authorization-examples.json', import.meta.url),
+    'utf8',
+  ),
 ) as {
   nodejsReal: Record<string, string>
   examples: ReadonlyArray<{ client: string; dateTime: string; authorization: string }>
@@ -13,8 +17,10 @@ const accounts = [
   { username: 'test-ak', secret: 'test-sk', enabled: true },
   { username: 'gone', secret: 'test-sk', enabled: false },
 ]
+const shown = (authorization: string | undefined, dateTime: string | undefined) =>
+  credentialsOf({ authorization, 'x-mq-date-time': dateTime })
 const check = (authorization: string | undefined, dateTime: string | undefined): string | null =>
-  createAuthenticator(accounts, clockAt(dateTime)).check(authorization, dateTime)?.message ?? null
+  createAuthenticator(accounts, clockAt(dateTime)).check(shown(authorization, dateTime))?.message ?? null
 
 /** A clock at which the date is right, read as UTC. */
 function clockAt(dateTime: string | undefined) {
@@ -53,9 +59,11 @@ describe('data-plane credentials', () => {
 
   it('that verified once are not remembered for another pair', () => {
     const authenticator = createAuthenticator(accounts, clockAt(first!.dateTime))
-    expect(authenticator.check(first!.authorization, first!.dateTime)).toBeNull()
-    expect(authenticator.check(first!.authorization, 'later')).not.toBeNull()
-    expect(authenticator.check(first!.authorization.replace('test-ak', 'nobody'), first!.dateTime)).not.toBeNull()
+    expect(authenticator.check(shown(first!.authorization, first!.dateTime))).toBeNull()
+    expect(authenticator.check(shown(first!.authorization, 'later'))).not.toBeNull()
+    expect(
+      authenticator.check(shown(first!.authorization.replace('test-ak', 'nobody'), first!.dateTime)),
+    ).not.toBeNull()
   })
 })
 
@@ -66,7 +74,7 @@ describe('the date of credentials', () => {
   const signed = (dateTime: string) =>
     `MQv2-HMAC-SHA1 Credential=test-ak, SignedHeaders=x-mq-date-time, Signature=${createHmac('sha1', 'test-sk').update(dateTime).digest('hex')}`
   const judged = (dateTime: string, now: number) =>
-    createAuthenticator(accounts, { now: () => now }).check(signed(dateTime), dateTime)?.message ?? 'good'
+    createAuthenticator(accounts, { now: () => now }).check(shown(signed(dateTime), dateTime))?.message ?? 'good'
 
   it.each([
     // Local time with a literal Z, or UTC: any zone's time, and a quarter of an hour.
@@ -91,14 +99,14 @@ describe('the date of credentials', () => {
     let now = at
     const authenticator = createAuthenticator(accounts, { now: () => now })
     const dateTime = '2026-08-01T20:00:00+08:00'
-    expect(authenticator.check(signed(dateTime), dateTime)).toBeNull()
+    expect(authenticator.check(shown(signed(dateTime), dateTime))).toBeNull()
     now += 16 * minute
-    expect(authenticator.check(signed(dateTime), dateTime)).not.toBeNull()
+    expect(authenticator.check(shown(signed(dateTime), dateTime))).not.toBeNull()
   })
 
   it('is looked at only when the password was right, and is no guess', () => {
     const authenticator = createAuthenticator(accounts, { now: () => 0 })
-    expect(authenticator.check(signed('20260801T120000Z'), '20260801T120000Z')?.guessed).toBeNull()
-    expect(authenticator.check(signed('20260801T120000Z'), '20260801T120001Z')?.guessed).toBe('test-ak')
+    expect(authenticator.check(shown(signed('20260801T120000Z'), '20260801T120000Z'))?.guessed).toBeNull()
+    expect(authenticator.check(shown(signed('20260801T120000Z'), '20260801T120001Z'))?.guessed).toBe('test-ak')
   })
 })
