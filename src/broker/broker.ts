@@ -81,8 +81,8 @@ export interface ConsumingRole {
 export interface TransactionsRole {
   /** Decides an open transaction, durably; fine when it has ended already, whatever this decision is. */
   end(request: EndTransactionRequest): Promise<TransactionOutcome>
-  /** Who asks producers to decide transactions that were left open; set once. */
-  setTransactionChecker(checker: TransactionChecker): void
+  /** Who asks producers to decide transactions that were left open; each protocol adds its own, for the producers it knows. */
+  addTransactionChecker(checker: TransactionChecker): void
   /** A producer that declares these topics can be asked from now on. */
   producerConnected(topicNames: readonly string[]): void
 }
@@ -95,7 +95,7 @@ export interface LiteRole {
    * then nothing has changed: names (40020), quotas (42902), and groups that are not bound to the topic (40000).
    */
   sync(request: LiteSyncRequest): Promise<void>
-  /** Told when a client loses a lite topic to another client of its exclusive group; set once. */
+  /** Told when a client loses a lite topic to another client of its exclusive group; each protocol listens for its own clients. */
   onTopicLost(listener: (clientId: ClientId, liteTopic: string) => void): void
 }
 

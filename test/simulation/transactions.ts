@@ -407,7 +407,7 @@ class Simulation extends World {
   protected override opened(shell: BrokerShell): void {
     const { life } = this
     this.#model.brokerEnded(this.clock.monotonic())
-    shell.transactions.setTransactionChecker({
+    shell.transactions.addTransactionChecker({
       canAsk: () => this.#producers > 0,
       ask: async (orphan) => {
         if (life !== this.life) return

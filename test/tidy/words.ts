@@ -55,7 +55,7 @@ export const bannedWords: readonly BannedWord[] = [
   },
   {
     word: /\bProducerAsker\b|\baskProducersBy\b|\bproducerCame\b/,
-    instead: 'TransactionChecker, setTransactionChecker, producerConnected',
+    instead: 'TransactionChecker, addTransactionChecker, producerConnected',
     because: "the clients' term",
   },
   {

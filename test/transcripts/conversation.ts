@@ -78,7 +78,7 @@ export class Conversation {
       segmentBytes: 64 * 1_024,
       report: (error) => void this.#asked.push(`reported: ${(error as Error).message}`),
     })
-    this.#broker.transactions.setTransactionChecker({
+    this.#broker.transactions.addTransactionChecker({
       canAsk: () => true,
       ask: async ({ messageId }) => void this.#asked.push(`the producer is asked about ${this.#bodyOf(messageId)}`),
     })

@@ -209,7 +209,7 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
   it('keeps open transactions: they can be decided, their producers are asked, and the rest is rolled back', async () => {
     const { broker, clock } = await open()
     const asked: string[] = []
-    broker.transactions.setTransactionChecker({
+    broker.transactions.addTransactionChecker({
       canAsk: () => true,
       ask: async ({ messageId }) => void asked.push(messageId),
     })

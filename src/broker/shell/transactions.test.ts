@@ -205,6 +205,22 @@ describe('a check', () => {
     expect(new Set(asked.map(({ messageId }) => messageId)).size).toBe(2)
   })
 
+  it('goes through the protocol that has a producer of the topic', async () => {
+    const elsewhere: Orphan[] = []
+    broker.transactions.addTransactionChecker({
+      canAsk: (topicName) => topicName === 'topic',
+      ask: async (orphan) => void elsewhere.push(orphan),
+    })
+    const first = await half()
+    await clock.advance(20 * SECOND)
+    producers.clear()
+    await clock.advance(MINUTE)
+    expect([asked, elsewhere].map((all) => all.map(({ messageId }) => messageId))).toEqual([
+      [first.messageId],
+      [first.messageId],
+    ])
+  })
+
   it('is not used up while no producer is there, and comes when one does', async () => {
     producers.clear()
     await half()
@@ -317,7 +333,7 @@ async function open(): Promise<void> {
     settings,
     report: (error: unknown) => void reported.push(error),
   })
-  broker.transactions.setTransactionChecker({
+  broker.transactions.addTransactionChecker({
     canAsk: (topicName) => producers.has(topicName),
     ask: async (orphan) => void asked.push({ ...orphan, payload: Buffer.from(orphan.payload) }),
   })

@@ -66,7 +66,7 @@ export interface TransactionsContext {
 
 export class TransactionShell implements TransactionsRole {
   readonly #context: TransactionsContext
-  #checker: TransactionChecker | null = null
+  readonly #checkers: TransactionChecker[] = []
   #asking = false
   readonly #ends = new Map<number, Resolution>()
 
@@ -116,8 +116,8 @@ export class TransactionShell implements TransactionsRole {
     return this.#commitTransaction(topicName, one)
   }
 
-  setTransactionChecker(checker: TransactionChecker): void {
-    this.#checker = checker
+  addTransactionChecker(checker: TransactionChecker): void {
+    this.#checkers.push(checker)
   }
 
   producerConnected(topicNames: readonly string[]): void {
@@ -141,7 +141,7 @@ export class TransactionShell implements TransactionsRole {
     const { over, ask } = takeDue(state, at, limits.transactionsPerStep)
     if (over.length > 0) this.#tryEnd(over, at)
     const now = ask.filter((one) => {
-      const can = this.#checker?.canAsk(topicNameOf(state, one)) ?? false
+      const can = this.#checkerOf(topicNameOf(state, one)) !== undefined
       if (!can) postponeCheck(state, one, at)
       return can
     })
@@ -220,12 +220,17 @@ export class TransactionShell implements TransactionsRole {
     }
   }
 
+  /** The first protocol with a producer of the topic that can be asked. */
+  #checkerOf(topicName: TopicName): TransactionChecker | undefined {
+    return this.#checkers.find((checker) => checker.canAsk(topicName))
+  }
+
   async #askAbout(one: OpenTransaction): Promise<void> {
     const { state } = this.#context
     try {
       const half = halfOf(await this.#context.read(one.position))
       if (state.transactions.open.get(one.number) !== one || this.#context.stopped()) return
-      await this.#checker!.ask({
+      await this.#checkerOf(topicNameOf(state, one))?.ask({
         topicName: topicNameOf(state, one),
         transactionId: formatTransactionId(half),
         messageId: half.messageId,

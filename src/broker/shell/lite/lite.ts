@@ -27,7 +27,7 @@ export class LiteShell {
   readonly #serving: LiteServing
   readonly #subscribing: LiteSubscribing
   readonly #expiry: LiteExpiry
-  #lost: (clientId: string, liteTopic: string) => void = () => {}
+  readonly #lostListeners: Array<(clientId: string, liteTopic: string) => void> = []
 
   constructor(context: LiteContext) {
     this.#context = context
@@ -40,7 +40,9 @@ export class LiteShell {
       ...common,
       client: (group, topic, clientId, at) => this.#client(group, topic, clientId, at),
       serve: (client) => this.#serving.serve(client),
-      lost: (clientId, liteTopic) => this.#lost(clientId, liteTopic),
+      lost: (clientId, liteTopic) => {
+        for (const listener of this.#lostListeners) listener(clientId, liteTopic)
+      },
     })
   }
 
@@ -50,7 +52,7 @@ export class LiteShell {
   }
 
   onLost(listener: (clientId: string, liteTopic: string) => void): void {
-    this.#lost = listener
+    this.#lostListeners.push(listener)
   }
 
   async send(topic: Topic, request: SendRequest, at: number): Promise<SendReceipt[]> {

@@ -53,7 +53,7 @@ function sentence({ outcome, as }: TransactionOutcome): string {
 
 /** Lets the broker reach producers: over their telemetry streams. */
 export function connectProducers(transactions: TransactionsRole, clients: ClientRegistry): void {
-  transactions.setTransactionChecker(transactionChecker(clients))
+  transactions.addTransactionChecker(transactionChecker(clients))
   clients.onProducer((topics) => transactions.producerConnected(topics))
 }
 
