@@ -57,6 +57,8 @@ export class InboundConnection implements ServingConnection {
   #cancelHandshake: Cancel | null = null
   #cancelOverflow: Cancel | null = null
   refusalDelayMs = 0
+  /** Calls refused while it was a stranger. */
+  #refusals = 0
   #draining = false
   readonly #arrivedAt: number
   /** Whether it has made a valid call, and found a slot. */
@@ -83,7 +85,8 @@ export class InboundConnection implements ServingConnection {
   }
 
   get owner(): object {
-    return this.#listener.bounds
+    const { bounds } = this.#listener
+    return this.#place === 'stranger' ? bounds.strangers : bounds
   }
 
   get closed(): boolean {
@@ -115,6 +118,11 @@ export class InboundConnection implements ServingConnection {
     this.refusalDelayMs = this.#gateway.limits.guessMs
     // Node's HTTP/2 and others send what was answered before the connection ends.
     this.drain()
+  }
+
+  refused(): void {
+    if (this.#place !== 'stranger' || this.#draining) return
+    if (++this.#refusals >= this.#gateway.limits.maxRefusals) this.drain()
   }
 
   hold(bytes: number): boolean {

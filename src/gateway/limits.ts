@@ -10,6 +10,8 @@ export interface GatewayLimits {
   /** Strangers at a time, of one instance and of the process. Beyond, the oldest of whoever has the most is closed. */
   readonly maxStrangersPerInstance: number
   readonly maxStrangers: number
+  /** Refused calls after which a stranger's connection drains. */
+  readonly maxRefusals: number
   /** How long the answer to a guessed password waits, and its connection keeps its place among the strangers. */
   readonly guessMs: number
   /** Connections that have made a valid call, of all instances. Beyond, the newest of the instance with the most is closed. */
@@ -32,6 +34,7 @@ export const defaultGatewayLimits: GatewayLimits = {
   // One burst of `accept` is up to 511 connections, all of which may be clients that come back at once.
   maxStrangersPerInstance: 512,
   maxStrangers: 2048,
+  maxRefusals: 32,
   guessMs: 1000,
   maxConnections: 100_000,
   overflowMs: 10_000,

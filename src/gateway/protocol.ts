@@ -54,8 +54,13 @@ export interface ServingConnection<Context = any> extends Connection {
   bytesRead(): number
   /** The protocol's handshake is complete. Until this is called the connection is closed after `firstBytesMs`. */
   established(): void
-  /** Whose it is, over all endpoints of an instance: what is done in turn is done in turn of these. */
+  /**
+   * Whose it is, over all endpoints of an instance: what is done in turn is done in turn of these. All strangers of an
+   * instance are one owner beside it.
+   */
   readonly owner: object
+  /** A call was refused before it was read. A stranger that goes on after a few is not served on: the connection drains. */
+  refused(): void
   /** Counts bytes of requests kept in memory; false when that is too much: they are not counted, and not to be kept. */
   hold(bytes: number): boolean
   /** Lets go of bytes that were counted. */

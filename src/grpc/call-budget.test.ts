@@ -6,8 +6,9 @@ function turnsOf() {
   let at = 0
   const turns = new CallBudget({ monotonic: () => at })
   const done: string[] = []
-  const connection = (name: string) => ({
+  const connection = (name: string, owner: object = turns) => ({
     name,
+    owner,
     reading: true,
     pauseReading() {
       this.reading = false
@@ -73,5 +74,55 @@ describe('calls that come in one turn', () => {
     come(b, 1)
     turns.forget(a)
     expect([await next(), await next()]).toEqual(['b0', ''])
+  })
+
+  it('of several owners share the time, whatever one call of each takes', async () => {
+    let at = 0
+    const turns = new CallBudget({ monotonic: () => at })
+    const done: string[] = []
+    const put = (name: string, takesMs: number, count: number, connections: number) => {
+      const owner = {}
+      for (let n = 0; n < connections; n++) {
+        const connection = { owner, pauseReading() {}, resumeReading() {} }
+        for (let task = 0; task < count; task++) {
+          turns.later(connection, () => {
+            at += takesMs
+            done.push(name)
+          })
+        }
+      }
+    }
+    put('heavy', 20, 4, 8)
+    put('light', 0.5, 40, 1)
+    for (let n = 0; n < 5; n++) await new Promise((resolve) => setImmediate(resolve))
+    // One of 20 ms has its turn to itself; 20 ms of the light ones follow, before the next.
+    expect(done.join(' ')).toBe(['heavy', ...Array(40).fill('light'), 'heavy', 'heavy'].join(' '))
+  })
+})
+
+describe('requests that are to be decoded', () => {
+  it('are, until the time of the turn is over; small ones do not wait for the large ones of another', async () => {
+    let at = 0
+    const turns = new CallBudget({ monotonic: () => at })
+    const connection = () => ({ owner: {}, pauseReading() {}, resumeReading() {} })
+    const [heavy, light] = [connection(), connection()]
+    const decoded = { heavy: 0, light: 0 }
+    const come = () => {
+      const decode = () => {
+        at += 9
+        decoded.heavy++
+      }
+      if (turns.mayDecode(heavy, 131_000)) decode()
+      else turns.later(heavy, decode)
+    }
+    for (let n = 0; n < 10; n++) come()
+    expect(decoded.heavy).toBe(1)
+    for (let n = 2; n <= 10; n++) {
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(decoded.heavy).toBe(n)
+      for (let one = 0; one < 100; one++) if (turns.mayDecode(light, 100)) decoded.light++
+      expect(turns.mayDecode(heavy, 1)).toBe(n === 10)
+    }
+    expect(decoded.light).toBe(900)
   })
 })

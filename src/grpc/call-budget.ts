@@ -1,8 +1,9 @@
 /**
  * How much is begun in one turn of the event loop. One read of a socket may hold hundreds of calls, and one turn hundreds
- * of reads. Calls are begun as they come until the turn has lasted `turnMs`; the rest waits, and goes on in the turns that
- * follow: connections in turn, one call each. Whoever has many waiting is not read from, so that what waits is what one
- * read held; one such connection a turn is read from again.
+ * of reads. Calls are begun, and their requests decoded and carried out, as they come until the turn has lasted `turnMs`; the
+ * rest waits, and goes on in the turns that follow: whichever instance has had the least time, and in it connections in turn.
+ * Whoever has many waiting is not read from, so that what waits is what one read held; one such connection a turn is read
+ * from again.
  *
  * With a clock that does not move nothing ever waits, but what was asked to be done later.
  */
@@ -15,23 +16,44 @@ const turnMs = 8
  * time, and what begins together is written together; put off, it would cost more in all.
  */
 const uncounted = 256
+/**
+ * Bytes of requests decoded in a turn after which the clock is looked at. So many hold at most 32,768 values: about 10 ms.
+ * A request counts for `requestBytes` more than it has, for its handler.
+ */
+const unlookedBytes = 64 * 1024
+const requestBytes = 512
+/** What a task counts for at least, so that owners take turns on a clock that does not move, too. */
+const leastMs = 0.001
 /** Calls that may wait of a connection that is still read from: a client that starts or comes back has fewer. */
 const fewCalls = 32
 
 /** Whose calls wait. */
 export interface Waiting {
+  /** Shares the time of turns equally with other owners. */
+  readonly owner: object
   pauseReading(): void
   resumeReading(): void
 }
 
+/** What waits of one owner: by connection; whoever has had a turn goes to the end. No list is empty. */
+type Line = Map<Waiting, Array<() => void>>
+
 export class CallBudget {
   readonly #clock: Pick<Clock, 'monotonic'>
-  /** By connection; whoever has had a turn goes to the end. No list is empty. */
-  readonly #waiting = new Map<Waiting, Array<() => void>>()
+  /** No line is empty. */
+  readonly #lines = new Map<object, Line>()
+  /** Which line a connection waits in: its owner may change meanwhile. */
+  readonly #lineOf = new Map<Waiting, { readonly owner: object; readonly line: Line }>()
   /** Not read from; those of which nothing waits any more are read from again, one after another. */
   readonly #paused = new Set<Waiting>()
+  /** Milliseconds each owner's waiting tasks have taken; one that begins to wait anew has nothing saved up. */
+  readonly #used = new WeakMap<object, number>()
+  /** What the owner had used whose task was done last. */
+  #usedLast = 0
   /** Calls begun, in this turn and perhaps in some before. */
   #begun = 0
+  /** Bytes decoded, the same. */
+  #decoded = 0
   /** When the clock was first looked at in this turn; null until then. */
   #since: number | null = null
   #scheduled = false
@@ -43,8 +65,22 @@ export class CallBudget {
 
   /** True when a call that has just come may begin at once; else it is to be handed to `later`. */
   mayBegin(): boolean {
-    if (this.#waiting.size > 0) return false
-    if (++this.#begun <= uncounted) return true
+    if (this.#lines.size > 0) return false
+    return ++this.#begun <= uncounted || this.#hasTime()
+  }
+
+  /**
+   * True when a request of `bytes` may be decoded at once; else that is to be handed to `later`. A small one of a connection
+   * of which nothing waits does not wait behind the large ones of others.
+   */
+  mayDecode(connection: Waiting, bytes: number): boolean {
+    if (this.#lineOf.size > 0 && this.#lineOf.has(connection)) return false
+    this.#decoded += bytes + requestBytes
+    if (this.#decoded <= unlookedBytes) return true
+    return this.#lines.size === 0 && this.#hasTime()
+  }
+
+  #hasTime(): boolean {
     if (this.#since === null) {
       this.#since = this.#clock.monotonic()
       this.#schedule()
@@ -55,20 +91,35 @@ export class CallBudget {
 
   /** Does `task` in a later turn, after what came before of the same connection. */
   later(connection: Waiting, task: () => void): void {
-    const tasks = this.#waiting.get(connection)
+    const tasks = this.#lineOf.get(connection)?.line.get(connection)
     if (tasks !== undefined) {
       tasks.push(task)
       if (tasks.length > fewCalls) this.#pauseReading(connection)
       return
     }
-    this.#waiting.set(connection, [task])
+    const { owner } = connection
+    const line: Line = this.#lines.get(owner) ?? new Map()
+    if (line.size === 0) {
+      this.#lines.set(owner, line)
+      this.#used.set(owner, Math.max(this.#used.get(owner) ?? 0, this.#usedLast))
+    }
+    line.set(connection, [task])
+    this.#lineOf.set(connection, { owner, line })
     this.#schedule()
   }
 
   /** What waits of a connection that has gone is not done. */
   forget(connection: Waiting): void {
-    this.#waiting.delete(connection)
     this.#paused.delete(connection)
+    this.#leave(connection)
+  }
+
+  #leave(connection: Waiting): void {
+    const waits = this.#lineOf.get(connection)
+    if (waits === undefined) return
+    this.#lineOf.delete(connection)
+    waits.line.delete(connection)
+    if (waits.line.size === 0) this.#lines.delete(waits.owner)
   }
 
   /** Asked again with each call: a write that ends makes Node read on. */
@@ -87,24 +138,53 @@ export class CallBudget {
     this.#scheduled = false
     this.#since = null
     this.#begun = 0
-    if (this.#waiting.size > 0 || this.#paused.size > 0) this.#goOn()
+    this.#decoded = 0
+    if (this.#lines.size > 0 || this.#paused.size > 0) this.#goOn()
   }
 
   #goOn(): void {
-    const since = this.#clock.monotonic()
-    for (const [connection, tasks] of this.#waiting) {
-      this.#waiting.delete(connection)
-      const task = tasks.shift()!
-      if (tasks.length > 0) this.#waiting.set(connection, tasks)
-      task()
-      if (this.#clock.monotonic() - since >= turnMs) break
+    const began = this.#clock.monotonic()
+    let now = began
+    while (this.#lines.size > 0 && now - began < turnMs) {
+      const owner = this.#nextOwner()
+      const used = this.#used.get(owner)!
+      this.#usedLast = used
+      this.#takeTask(this.#lines.get(owner)!)()
+      const before = now
+      now = this.#clock.monotonic()
+      this.#used.set(owner, used + Math.max(now - before, leastMs))
     }
     for (const connection of this.#paused) {
-      if (this.#waiting.has(connection)) continue
+      if (this.#lineOf.has(connection)) continue
       this.#paused.delete(connection)
       connection.resumeReading()
       break
     }
-    if (this.#waiting.size > 0 || this.#paused.size > 0) this.#schedule()
+    if (this.#lines.size > 0 || this.#paused.size > 0) this.#schedule()
+  }
+
+  /** Whoever has used the least, of equals who has waited longest. */
+  #nextOwner(): object {
+    let next: object | null = null
+    let least = Number.POSITIVE_INFINITY
+    for (const owner of this.#lines.keys()) {
+      const used = this.#used.get(owner)!
+      if (used >= least) continue
+      next = owner
+      least = used
+    }
+    return next!
+  }
+
+  #takeTask(line: Line): () => void {
+    const [connection, tasks] = line.entries().next().value!
+    const task = tasks.shift()!
+    if (tasks.length === 0) {
+      this.#leave(connection)
+    } else {
+      line.delete(connection)
+      line.set(connection, tasks)
+    }
+    return task
   }
 }

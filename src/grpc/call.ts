@@ -7,6 +7,7 @@
  */
 
 import type { IncomingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
+import type { ServingConnection } from '../gateway/protocol.ts'
 import type { Cancel, Clock } from '../world/world.ts'
 import { CallSignal } from './call-signal.ts'
 import { encodeFrame, frameHeader, MessageReader } from './framing.ts'
@@ -30,11 +31,15 @@ import {
 export interface CallHost {
   readonly clock: Clock
   readonly limits: Limits
-  readonly connection: Connection & { readonly owner: object }
+  readonly connection: Connection & Pick<ServingConnection, 'owner' | 'refused'>
   readonly context: unknown
   /** Counts bytes of requests kept in memory; false when that is too much, and nothing was counted. */
   hold(bytes: number): boolean
   release(bytes: number): void
+  /** True when a request of `bytes` may be decoded at once; else that is to be handed to `later`. */
+  mayDecode(bytes: number): boolean
+  /** Does `task` in a later turn of the event loop. */
+  later(task: () => void): void
   /** Answers written but not taken by the client, of all calls of the connection. */
   unsentBytes(): number
   onError(error: unknown, path: string): void
@@ -87,6 +92,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   #signal: CallSignal | null = null
   #cancelTimer: Cancel | null = null
   #uncorking = false
+  #stopWaiting: (() => void) | null = null
 
   constructor(host: CallHost, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: Method<any>) {
     this.#host = host
@@ -247,7 +253,10 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   /** The request's value; throws RpcError when it is not what it should be. */
   async decode(message: RequestMessage): Promise<unknown> {
-    return this.#parse(message.compressed ? await this.#inflate(message.bytes) : message.bytes)
+    const bytes = message.compressed ? await this.#inflate(message.bytes) : message.bytes
+    if (!this.#host.mayDecode(bytes.length)) await this.#turn()
+    if (this.#ended) throw hasEnded
+    return this.#parse(bytes)
   }
 
   /** False when the call was refused by its headers, and has ended: what else comes of its request is thrown away. */
@@ -265,6 +274,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       return false
     }
     if (refusal === null) return true
+    this.#host.connection.refused()
     // Read and thrown away from now on: whoever does not take the answer must not have the request kept meanwhile.
     this.#stream.resume()
     const { replies } = refusal
@@ -320,24 +330,37 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       this.#queue.finish(null)
     } else if (this.#request) {
       this.#receiving = false
-      this.#dispatch(this.#request)
+      const request = this.#request
+      this.#request = null
+      this.#dispatch(request)
     } else {
       this.#fail(new RpcError(Status.INTERNAL, `${this.path} takes one request message; none arrived`))
     }
   }
 
-  #dispatch(message: RequestMessage): void {
-    this.#request = null
-    if (message.compressed) {
-      this.#inflate(message.bytes).then(
-        (bytes) => this.#dispatchInflated(bytes),
+  #dispatch({ bytes, compressed }: RequestMessage): void {
+    if (compressed) {
+      this.#inflate(bytes).then(
+        (inflated) => this.#dispatchInflated(inflated),
         (error) => this.#fail(error),
       )
-      return
+    } else if (this.#host.mayDecode(bytes.length)) {
+      this.#carryOut(bytes)
+    } else {
+      this.#host.later(() => this.#carryOut(bytes))
     }
+  }
+
+  #dispatchInflated(bytes: Buffer): void {
+    if (this.#ended) return
+    if (this.hold(bytes.length)) this.#dispatch({ bytes, compressed: false })
+  }
+
+  #carryOut(bytes: Buffer): void {
+    if (this.#ended) return
     let request: unknown
     try {
-      request = this.#parse(message.bytes)
+      request = this.#parse(bytes)
     } catch (error) {
       this.#fail(error)
       return
@@ -346,11 +369,6 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     const beyond = this.#values - freeValues
     if (beyond > 0 && !this.hold(beyond * bytesPerValue)) return
     this.#run(request)
-  }
-
-  #dispatchInflated(bytes: Buffer): void {
-    if (this.#ended) return
-    if (this.hold(bytes.length)) this.#dispatch({ bytes, compressed: false })
   }
 
   #run(request: unknown): void {
@@ -487,6 +505,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     this.#cancelTimer = null
     if (this.#heldBytes !== 0) this.#host.release(this.#heldBytes)
     this.#heldBytes = 0
+    this.#stopWaiting?.()
     this.#queue?.finish(reason ?? hasEnded)
     if (reason) this.#signal?.abort(reason)
     this.#host.onEnd(this, status)
@@ -507,6 +526,14 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       }
       throw new RpcError(Status.INTERNAL, `The request of ${this.path} is not the message it should be: ${why}`)
     }
+  }
+
+  /** A later turn, or the end of the call: what waits of a connection that has gone is not done. */
+  #turn(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#stopWaiting = resolve
+      this.#host.later(resolve)
+    })
   }
 
   async #inflate(bytes: Buffer): Promise<Buffer> {

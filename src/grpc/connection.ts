@@ -98,6 +98,10 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
     return this.connection.context
   }
 
+  get owner(): object {
+    return this.connection.owner
+  }
+
   get calls(): number {
     return this.#calls.size
   }
@@ -108,6 +112,14 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
 
   release(bytes: number): void {
     this.connection.release(bytes)
+  }
+
+  mayDecode(bytes: number): boolean {
+    return this.#host.budget.mayDecode(this, bytes)
+  }
+
+  later(task: () => void): void {
+    this.#host.budget.later(this, task)
   }
 
   giveWay(): boolean {
@@ -206,15 +218,18 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
   #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const contentType = headers['content-type'] ?? ''
     if (headers[':method'] !== 'POST') {
+      this.connection.refused()
       refuse(stream, constants.HTTP_STATUS_METHOD_NOT_ALLOWED)
       return
     }
     if (!/^application\/grpc(?:$|[+;])/.test(contentType)) {
+      this.connection.refused()
       refuse(stream, constants.HTTP_STATUS_UNSUPPORTED_MEDIA_TYPE)
       return
     }
     const method = this.#host.methods.get(headers[':path'] ?? '')
     if (!method) {
+      this.connection.refused()
       refuseUnknown(stream, headers[':path'] ?? '')
       return
     }

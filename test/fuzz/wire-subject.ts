@@ -85,6 +85,7 @@ export class WireSubject {
         encrypted: false,
         admit: () => true,
         guessed: () => {},
+        refused: () => {},
         refusalDelayMs: 0,
         owner: this,
         closed: false,
@@ -97,6 +98,8 @@ export class WireSubject {
       release: (bytes) => {
         this.heldBytes -= bytes
       },
+      mayDecode: () => true,
+      later: setImmediate,
       unsentBytes: () => 0,
       onError: (error) => this.errors.push(error),
       onEnd: (call) => {

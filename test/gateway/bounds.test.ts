@@ -259,7 +259,7 @@ describe('bytes that lie unread', () => {
   const unread = () => calls.reduce((sum, { unreadBytes }) => sum + unreadBytes, 0)
 
   it('of refused calls are none: what they send is thrown away, also while nobody takes the refusal', async () => {
-    const [attacked, other] = await serve({ maxConcurrentStreams: 500 })
+    const [attacked, other] = await serve({ maxConcurrentStreams: 500, maxRefusals: 1000 })
     const session = dial(attacked, { initialWindowSize: 0 })
     await new Promise((resolve) => session.once('remoteSettings', resolve))
     let sent = 0
@@ -319,6 +319,69 @@ describe('bytes that lie unread', () => {
     stream.end()
     expect(await end).toBe('status 0')
     expect([read, host.stats().heldBytes]).toEqual([300, 0])
+  })
+})
+
+describe('the time of a turn', () => {
+  it('that large requests take is that of a few, however many have come; another instance is served between', async () => {
+    let worked = 0
+    clock = new (class extends SimulatedClock {
+      override monotonic(): number {
+        return super.monotonic() + worked
+      }
+    })()
+    let inTurn = 0
+    let most = 0
+    let asked = 0
+    const [attacked, other] = await serve(
+      {},
+      {
+        ask: (_call, { text }) => {
+          if (text.length < 1000) return { text }
+          worked += 10
+          asked++
+          if (inTurn++ === 0) setImmediate(() => (inTurn = 0))
+          most = Math.max(most, inTurn)
+          return { text: 'done' }
+        },
+      },
+    )
+    const neighbour = dial(other)
+    expect(await ask(neighbour)).toBe('hello')
+    const sessions = Array.from({ length: 4 }, () => dial(attacked))
+    for (const session of sessions) expect(await ask(session)).toBe('hello')
+    const large = 'x'.repeat(100_000)
+    const answers = sessions.flatMap((session) => Array.from({ length: 16 }, () => ask(session, large)))
+    await until(() => asked > 0)
+    const before = asked
+    expect(await ask(neighbour)).toBe('hello')
+    expect(asked - before).toBeLessThan(40)
+    expect(new Set(await Promise.all(answers))).toEqual(new Set(['done']))
+    // One that comes while there is time, and one that waited.
+    expect(most).toBeLessThanOrEqual(2)
+  })
+})
+
+describe('calls of a stranger that are refused', () => {
+  it.each(['none', 'wrong path'])('are few: then the connection ends (%s)', async (word) => {
+    const [attacked, other] = await serve({})
+    const session = dial(attacked)
+    const closed = new Promise((resolve) => session.on('close', resolve))
+    const answers = Array.from({ length: 32 }, () =>
+      word === 'none' ? ask(session, 'hello', 'none') : answerOf(call(session, 'right', 'Nothing').end()),
+    )
+    expect(new Set(await Promise.all(answers)).size).toBe(1)
+    await closed
+    expect(await ask(dial(attacked))).toBe('hello')
+    expect(await ask(dial(other))).toBe('hello')
+  })
+
+  it('are not counted once it has made a valid one', async () => {
+    const [attacked] = await serve({})
+    const session = dial(attacked)
+    expect(await ask(session)).toBe('hello')
+    for (let n = 0; n < 100; n++) expect(await ask(session, 'hello', 'none')).toBe('who are you')
+    expect(await ask(session)).toBe('hello')
   })
 })
 
