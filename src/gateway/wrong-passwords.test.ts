@@ -67,4 +67,13 @@ describe('wrong credentials', () => {
     expect(told[1]).toMatch(/"\\u001b\[2Jx+"/)
     expect(told[1]!.length).toBeLessThan(300)
   })
+
+  it('of many names, each tried often, are told a few times a minute', async () => {
+    const { clock, told, tries } = counted()
+    for (let n = 0; n < 500; n++) tries(21, `10.${n >> 8}.${n & 255}.1`, `user-${n}`)
+    expect(told).toHaveLength(3)
+    await clock.advance(60_000)
+    for (let n = 500; n < 1000; n++) tries(21, `10.${n >> 8}.${n & 255}.1`, `user-${n}`)
+    expect(told).toHaveLength(6)
+  })
 })

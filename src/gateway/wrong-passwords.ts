@@ -3,7 +3,7 @@
  * answered late and ends its connection, which keeps a place among the strangers until then. What is right is compared and
  * answered as ever, also from the same network.
  *
- * A burst is told once when it begins, not for each try.
+ * A burst is told once when it begins, not for each try; of many bursts only a few a minute are told.
  */
 import type { Clock } from '../world/world.ts'
 import { networksOf } from './networks.ts'
@@ -18,6 +18,9 @@ const nameLength = 64
 /** Pairs of network and account that are counted; beyond, the one counted longest is forgotten. */
 const mostCounted = 4096
 
+/** Bursts told within `windowMs`: a list of names, each tried often, is no reason to fill the log. */
+const mostTold = 3
+
 interface Count {
   tries: number
   readonly since: number
@@ -30,6 +33,8 @@ export class WrongPasswords {
   readonly #byName = new Map<string, Count>()
   /** Of tries that were not beyond for their name. */
   readonly #bySite = new Map<string, Count>()
+  /** When the last bursts were told, `mostTold` at most, the oldest first. */
+  readonly #toldAt: number[] = []
 
   constructor(clock: Clock, tell: (sentence: string) => void) {
     this.#clock = clock
@@ -59,12 +64,21 @@ export class WrongPasswords {
     }
     count.tries++
     if (count.tries <= free) return false
-    if (!count.told) {
+    if (!count.told && this.#mayTell(now)) {
       count.told = true
       this.#tell(
         `${free} wrong credentials ${whom} came from ${address} within a minute: further ones from there are answered late; right ones are not.`,
       )
     }
+    return true
+  }
+
+  #mayTell(now: number): boolean {
+    if (this.#toldAt.length >= mostTold) {
+      if (now - this.#toldAt[0]! < windowMs) return false
+      this.#toldAt.shift()
+    }
+    this.#toldAt.push(now)
     return true
   }
 }
