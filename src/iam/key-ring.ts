@@ -35,7 +35,8 @@ export function ledgerKeyRing(options: { ledger: Ledger; accountId: string; cloc
       const key = await readKey(ledger, accountId, accessKeyId)
       if (key === null) return null
       if (cache.size >= CACHE_SIZE) cache.delete(cache.keys().next().value!)
-      cache.set(accessKeyId, { key, until: clock.monotonic() + CACHE_MS })
+      // Not under the text that was asked for: it may be a slice of a request's body, and keep all of it in memory.
+      cache.set(key.accessKeyId, { key, until: clock.monotonic() + CACHE_MS })
       return key
     },
     forget(accessKeyId) {
@@ -50,7 +51,7 @@ async function readKey(ledger: Ledger, accountId: string, accessKeyId: string): 
   const principal = await principalOf(ledger, accountId, row)
   if (principal === null) return null
   return {
-    accessKeyId,
+    accessKeyId: row.access_key_id,
     secret: openSecret(ledger.secrets, row),
     publicKeyPem: row.public_key_pem,
     status: row.status,

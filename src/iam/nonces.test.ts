@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { DATE_WINDOW_MS, memoryNonces, NonceMemory } from './nonces.ts'
 
@@ -9,6 +11,11 @@ const usedBy =
     const found = memory.use({ owner, accessKeyId, nonce, dateMs, now })
     return typeof found === 'string' ? found : 'used'
   }
+
+function gc(): () => void {
+  setFlagsFromString('--expose-gc')
+  return runInNewContext('gc') as () => void
+}
 
 describe('the memory of nonces', () => {
   it('knows a nonce as long as its date would be accepted, early and late clocks included', () => {
@@ -33,6 +40,22 @@ describe('the memory of nonces', () => {
   it('takes the same nonce of another key', () => {
     const use = usedBy(new NonceMemory())
     expect([use('n', T, T, 'a'), use('n', T, T, 'b')]).toEqual(['fresh', 'fresh'])
+  })
+
+  it('keeps nothing of the request that a nonce was cut out of', () => {
+    const memory = new NonceMemory()
+    const use = usedBy(memory)
+    const collect = gc()
+    collect()
+    const held = () => process.memoryUsage().heapUsed + process.memoryUsage().external
+    const before = held()
+    for (let i = 0; i < 64; i++) {
+      const body = `SignatureNonce=${String(i).padStart(32, 'n')}&Padding=${'x'.repeat(2 ** 20)}`
+      // As a query is parsed: a slice of the body.
+      expect(use(Buffer.from(body).toString('latin1').slice(15, 47), T, T)).toBe('fresh')
+    }
+    collect()
+    expect(held() - before).toBeLessThan(16 * 2 ** 20)
   })
 
   it('forgets in time: an hour of steady traffic takes the space of fifteen minutes', () => {

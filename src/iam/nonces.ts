@@ -57,9 +57,9 @@ export class NonceMemory {
   }
 
   /** `fresh` is remembered; `used` with the milliseconds since the first use. */
-  use({ owner, accessKeyId, nonce, dateMs, now }: NonceUse): 'fresh' | 'stale' | { readonly usedAgoMs: number } {
+  use(use: NonceUse, key = keyOf(use)): 'fresh' | 'stale' | { readonly usedAgoMs: number } {
+    const { owner, dateMs, now } = use
     if (now >= this.#sweptAt + BUCKET_MS || this.#size >= this.#capacity) this.#sweep(now)
-    const key = nonceKey(accessKeyId, nonce)
     const before = this.#shares.get(owner)?.usedAt(key)
     if (before !== undefined) return { usedAgoMs: Math.max(0, now - before) }
     while (this.#size >= this.#capacity) this.#size -= this.#largest().forgetOldest()
@@ -146,13 +146,18 @@ class Share {
 
 const deadBefore = (now: number): number => Math.floor((now - DATE_WINDOW_MS) / BUCKET_MS)
 
-/** A nonce belongs to its access key: two keys may use the same one. */
-const nonceKey = (accessKeyId: string, nonce: string): string => `${accessKeyId}\n${nonce}`
+/**
+ * What is remembered and stored of a use; a nonce belongs to its access key, and two keys may use the same one. A digest
+ * has one length whatever the client sends, tells nothing about the access key, and is a text of its own: the nonce is
+ * often a slice of the request's body, and keeps all of it in memory as long as it is kept.
+ */
+function keyOf({ accessKeyId, nonce }: NonceUse): string {
+  return createHash('sha256').update(`${accessKeyId}\n${nonce}`).digest('base64url')
+}
 
-/** What is stored of a use. The key has one length whatever the client sends, and tells nothing about the access key. */
-export function oneUseOf({ accessKeyId, nonce, dateMs }: NonceUse): OneUse {
-  const key = createHash('sha256').update(nonceKey(accessKeyId, nonce)).digest('base64url')
-  return { key, expireTimeMs: dateMs + DATE_WINDOW_MS, stored: false }
+/** What is stored of a use. */
+export function oneUseOf(use: NonceUse, key = keyOf(use)): OneUse {
+  return { key, expireTimeMs: use.dateMs + DATE_WINDOW_MS, stored: false }
 }
 
 /** A store that forgets everything when the process ends, for tests and the smallest set-ups. */
@@ -165,7 +170,8 @@ export function memoryNonces(options: { capacity?: number } = {}): NonceStore {
 }
 
 export function verdictOf(memory: NonceMemory, use: NonceUse): NonceVerdict {
-  const found = memory.use(use)
-  if (found === 'fresh') return { kind: 'fresh', use: oneUseOf(use) }
+  const key = keyOf(use)
+  const found = memory.use(use, key)
+  if (found === 'fresh') return { kind: 'fresh', use: oneUseOf(use, key) }
   return found === 'stale' ? { kind: 'stale' } : { kind: 'used', agoMs: found.usedAgoMs }
 }
