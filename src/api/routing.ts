@@ -45,13 +45,22 @@ export function createRouter(products: readonly ServedProduct[]): Router {
         `This http method is not supported. Use one of ${METHODS.join(', ')}.`,
       )
     }
-    const segments = readPath(rawPath).slice(1)
-    const found = segments.length > MAX_SEGMENTS ? null : walk(root, segments, 0, [], method)
+    const segments = hasMoreThan(rawPath, '/', MAX_SEGMENTS) ? null : readPath(rawPath).slice(1)
+    const found = segments === null ? null : walk(root, segments, 0, [], method)
     if (found === null) {
       throw new ApiError(404, 'InvalidApi.NotFound', 'Specified api is not found, please check your url and method.')
     }
     return { ...found.leaf, path: named(found.leaf.operation, found.places) }
   }
+}
+
+function hasMoreThan(text: string, character: string, most: number): boolean {
+  let at = -1
+  for (let seen = 0; seen <= most; seen++) {
+    at = text.indexOf(character, at + 1)
+    if (at < 0) return false
+  }
+  return true
 }
 
 function add(root: Node, leaf: Leaf): void {

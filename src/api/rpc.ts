@@ -18,7 +18,9 @@ import { expectedOf, type Style } from './style.ts'
 export function isRpc(request: ApiRequest): boolean {
   if (request.rawPath !== '/' || (request.method !== 'POST' && request.method !== 'GET')) return false
   if (headerOf(request, 'x-acs-action') !== undefined) return true
-  return /(?:^|&)Action=/.test(request.rawQuery) || (isForm(request) && bodyText(request).startsWith('Action='))
+  return (
+    /(?:^|&)Action=/.test(request.rawQuery) || (isForm(request) && bodyText(request.body.subarray(0, 7)) === 'Action=')
+  )
 }
 
 export function rpcStyle(products: readonly ServedProduct[]): Style {
@@ -72,10 +74,11 @@ function finderOf(products: readonly ServedProduct[]): (action: string, version:
 }
 
 const MAX_PARAMETERS = 256
+/** Parameters are read before the caller is known, for they hold the signature; the largest call of the vendor's has a few kilobytes. */
+const MAX_FORM_BYTES = 128 * 1024
 
 /** Query and form together. A name that occurs twice could be read two ways, so it is refused. */
 function parametersOf(request: ApiRequest): RpcParameters {
-  const form = isForm(request) ? parseQuery(bodyText(request)) : []
   if (request.body.length > 0 && !isForm(request)) {
     throw new ApiError(
       400,
@@ -83,7 +86,15 @@ function parametersOf(request: ApiRequest): RpcParameters {
       'The body of an RPC request must be application/x-www-form-urlencoded.',
     )
   }
-  const pairs = [...parseQuery(request.rawQuery), ...form]
+  if (request.body.length > MAX_FORM_BYTES) {
+    throw new ApiError(
+      400,
+      'InvalidParameter',
+      `The form has ${request.body.length} bytes; the parameters of a request may have ${MAX_FORM_BYTES}.`,
+    )
+  }
+  const most = MAX_PARAMETERS + 1
+  const pairs = [...parseQuery(request.rawQuery, most), ...parseQuery(bodyText(request.body), most)]
   if (pairs.length > MAX_PARAMETERS) {
     throw new ApiError(400, 'InvalidParameter', `The request has more than ${MAX_PARAMETERS} parameters.`)
   }
@@ -104,7 +115,7 @@ function isForm(request: ApiRequest): boolean {
   return /^application\/x-www-form-urlencoded\b/i.test(headerOf(request, 'content-type') ?? '')
 }
 
-const bodyText = (request: ApiRequest): string => Buffer.from(request.body).toString('utf8')
+const bodyText = (bytes: Uint8Array): string => Buffer.from(bytes).toString('utf8')
 
 /** What every RPC request carries besides the parameters of its operation. */
 const COMMON = new Set([

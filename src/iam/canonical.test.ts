@@ -59,6 +59,8 @@ it('several values of a header are sorted and joined, one is trimmed', () => {
   expect(text).toBe('GET\n/\n\na:1,2\nb:x  y\n\na;b\nd')
 })
 
+const encodeURIComponentOrNothing = (text: string) => encodeURIComponent(text.replace(/\p{Surrogate}/gu, ''))
+
 describe('percent-encoding', () => {
   it('brings every text back', () => {
     fc.assert(
@@ -66,6 +68,42 @@ describe('percent-encoding', () => {
         expect(decodePercent(encodePercent(text))).toBe(text)
       }),
     )
+  })
+
+  it('decodes runs of escapes as the platform does, and leaves the others', () => {
+    const platform = (run: string): string => {
+      try {
+        return decodeURIComponent(run)
+      } catch {
+        return run
+      }
+    }
+    const byte = fc.oneof(
+      fc.integer({ min: 0, max: 255 }),
+      fc.constantFrom(0xc2, 0xe0, 0xed, 0xf0, 0xf4, 0xa0, 0x80, 0xbf),
+    )
+    const escapes = fc
+      .array(byte, { minLength: 1, maxLength: 6 })
+      .map((bytes) => bytes.map((each) => `%${each.toString(16).padStart(2, '0')}`).join(''))
+    const piece = fc.oneof(
+      escapes,
+      fc.string({ unit: 'grapheme', maxLength: 3 }).map(encodeURIComponentOrNothing),
+      fc.constantFrom('%', '%z', '%4', 'a', '+', '测', '%E6%b5%8B', '%f0%9F%98%80'),
+    )
+    fc.assert(
+      fc.property(fc.array(piece), (pieces) => {
+        const text = pieces.join('')
+        expect(decodePercent(text)).toBe(text.replace(/(?:%[0-9A-Fa-f]{2})+/g, platform))
+      }),
+      { numRuns: 2_000 },
+    )
+  })
+
+  it('reads no more pairs of a query than it is asked for', () => {
+    expect(parseQuery('&a=1&&b&c=3&d=4', 2)).toEqual([
+      ['a', '1'],
+      ['b', ''],
+    ])
   })
 
   it('never throws, whatever stands in the text, and leaves unreserved characters alone', () => {

@@ -81,6 +81,29 @@ describe('garbage', () => {
     expect(reply.json.Code).not.toBe('SignatureDoesNotMatch')
   })
 
+  // Read before the caller is known: at a million pieces each of these held the server for seconds.
+  it.each([
+    ['escapes that are none', '%&', /more than 256 parameters/],
+    ['escapes that are no UTF-8', '%FFa&', /more than 256 parameters/],
+    ['empty pieces', '&', /Signature|AccessKeyId|MissingParameter/i],
+    ['one value of broken escapes', '%FFa', /Signature|AccessKeyId|MissingParameter/i],
+  ])('in a form of 128 KiB, unsigned: %s', async (_what, piece, says) => {
+    const form = `Action=QueryAvailableInstances&${piece.repeat(2 ** 17)}`.slice(0, 2 ** 17)
+    const url = `http://127.0.0.1:${api.port}/`
+    const headers = { 'content-type': 'application/x-www-form-urlencoded' }
+    const reply = await fetch(url, { method: 'POST', headers, body: form })
+    expect([reply.status < 500, reply.status >= 400]).toEqual([true, true])
+    expect(await reply.text()).toMatch(says)
+    const longer = await fetch(url, { method: 'POST', headers, body: `${form}&` })
+    expect([longer.status, await longer.text()]).toEqual([400, expect.stringContaining('131073 bytes')])
+  })
+
+  it('in a query or path of very many pieces, unsigned', async () => {
+    const url = `http://127.0.0.1:${api.port}`
+    expect((await fetch(`${url}/instances?${'a&'.repeat(300)}`)).status).toBe(400)
+    expect((await fetch(`${url}/${'a/'.repeat(5_000)}`)).status).toBe(404)
+  })
+
   it('in method, path and headers', async () => {
     const token = fc.string({ unit: fc.constantFrom(...'abcXYZ019-_!#$%&*+.^|~'), minLength: 1, maxLength: 12 })
     const visible = fc.string({
