@@ -80,7 +80,7 @@ function formatOf(text: string | undefined): Format {
   return format
 }
 
-/** Loads the handlers, which a call has no need of. */
+/** Loads the handlers, which a call does not need. */
 async function isCarriedOut(operation: Operation): Promise<boolean> {
   const { handlers } = await import('../resources/rocketmq/index.ts')
   return Object.hasOwn(handlers, operation.action)

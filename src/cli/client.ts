@@ -59,7 +59,10 @@ export function findTarget(settings: Settings, env: NodeJS.ProcessEnv = process.
   }
 }
 
-/** Throws `CommandError` for a home in which others could have put something: its keys, address and locks may be anybody's. */
+/**
+ * Throws `CommandError` for a home that other users can write to: they could have replaced its keys, address and
+ * locks.
+ */
 export function refuseHostileHome(home: string): void {
   const hostile = hostileHome(home)
   if (hostile !== null) throw new CommandError(shown(hostile))
@@ -137,7 +140,7 @@ export function refusalText(action: string, status: number, body: Readonly<Recor
   ].join('\n')
 }
 
-/** What a person may do next, where the server's sentence cannot know that there are commands. */
+/** The command that helps next; the server's sentence does not know the command line. */
 const remedies: Readonly<Record<string, string>> = {
   'Instance.NotFound': '"gantry list instances" shows those that exist.',
   'Topic.NotFound': '"gantry list topics INSTANCE" shows those that exist.',

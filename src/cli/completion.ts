@@ -1,6 +1,7 @@
 /**
  * `gantry completion SHELL`: a script with which a shell completes commands, options, values, operations and their
- * parameters. It is computed from the program and the catalogue and holds all of it, so that completing starts nothing.
+ * parameters. It is computed from the program and the catalogue and holds all of it, so that completing starts no
+ * process.
  *
  * One function in the language of `sh` finds the candidates from the words of the command line; bash and zsh call it,
  * fish runs it with `sh`. It prints a candidate a line, `name|description`, or `@dir` or `@file` for a path.

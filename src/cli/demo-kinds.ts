@@ -1,6 +1,6 @@
 /**
  * The demo's other kinds of messages: ordered, delayed and transactional ones, each sent and received by Apache's
- * official client, and each judged by what makes it that kind. A demo that merely says so would show nothing.
+ * official client, and each checked for the property of its kind (order, delivery time, commit).
  */
 import { createRequire } from 'node:module'
 import { realClock } from '../world/real.ts'

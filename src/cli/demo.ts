@@ -1,5 +1,6 @@
 /**
- * `gantry demo`: the main job where one can watch it. The management calls go through Alibaba Cloud's
+ * `gantry demo`: creates an instance, sends and receives messages, and shows each step. The management calls go
+ * through Alibaba Cloud's
  * official SDK and the messages through Apache's official client, both unmodified.
  */
 import { createRequire } from 'node:module'
@@ -140,7 +141,8 @@ function cleanUpOnSignal(target: Target, client: any, creating: Promise<any>, ke
   const signals = { SIGINT: exitCodes.interrupted, SIGTERM: exitCodes.terminated } as const
   let interrupted = false
   const interrupt = async (signal: keyof typeof signals): Promise<void> => {
-    // The terminal and whoever started us may both pass on one Ctrl-C; a bounded clean-up needs no second word.
+    // One Ctrl-C may arrive twice, from the terminal and from the parent process. Clean-up is bounded, so the second
+    // signal is ignored.
     if (interrupted) return
     interrupted = true
     say('\nInterrupted.')
@@ -149,7 +151,7 @@ function cleanUpOnSignal(target: Target, client: any, creating: Promise<any>, ke
       () => null,
     )
     if (instanceId !== null && keep) say(`Kept: gantry get instance ${shown(instanceId)}`)
-    // What went wrong was said already.
+    // The failure was already printed.
     else if (instanceId !== null) await removeInstance(target, client, instanceId).catch(() => {})
     process.exit(signals[signal])
   }

@@ -1,4 +1,4 @@
-/** `gantry doctor`: looks at this machine and this home, says what is wrong and how to mend it. Changes nothing. */
+/** `gantry doctor`: checks this machine and this home, and prints each problem with its remedy. Changes nothing. */
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { closeSync, existsSync, openSync, readFileSync, readSync, statfsSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -19,7 +19,7 @@ import { dim, green, red, shown, wrapped } from './safe-text.ts'
 export interface Finding {
   readonly ok: boolean
   readonly what: string
-  /** How to mend it, when it is not. */
+  /** The remedy, when the check failed. */
   readonly mend?: string
 }
 
@@ -44,13 +44,13 @@ export async function doctor(settings: Settings, options: OutputOptions): Promis
     ...damages(brokers),
   ]
   const plain = findings.map(({ ok, what, mend }) => ({ ok, what, ...(ok || mend === undefined ? {} : { mend }) }))
-  // In a pipe a finding is one line, for whoever searches it.
+  // In a pipe a finding is one line, so that it can be searched.
   const columns = process.stdout.isTTY === true ? columnsOf() : Number.POSITIVE_INFINITY
   print(plain, options, () => findingsText(findings, columns))
   if (findings.some(({ ok }) => !ok)) process.exitCode = exitCodes.refused
 }
 
-/** A line for each finding, wrapped to the columns, and under what is wrong how to mend it. */
+/** A line for each finding, wrapped to the columns, with the remedy under each failed one. */
 export function findingsText(findings: readonly Finding[], columns: number): string {
   const block = (text: string, first: string): string =>
     wrapped(shown(text), columns - 2)
@@ -138,7 +138,7 @@ function secretFiles(home: string): Finding[] {
   })
 }
 
-/** Files that a start would refuse; said here without starting. */
+/** Files that `gantry up` would refuse, reported without starting it. */
 function keptFiles(home: string): Finding[] {
   const looks: ReadonlyArray<readonly [file: string, look: (file: string) => string | null, mend: string]> = [
     [
@@ -293,7 +293,7 @@ async function doesServerRun(settings: Settings): Promise<boolean> {
 
 async function portState(settings: Settings): Promise<Finding> {
   const file = readServerFile(settings.home)
-  // A server that died leaves its file behind, and its port may be another's by now.
+  // A server that was killed leaves its file behind; another program may use its port by now.
   if (file !== null && (await doesServerRun(settings)))
     return { ok: true, what: `API port ${new URL(file.apiUrl).port}: in use by this server` }
   if (settings.port === 0) return { ok: true, what: 'API port: a free one is picked at start' }
@@ -339,7 +339,7 @@ async function instanceStates(settings: Settings, brokers: readonly ProcessSeen[
   }
 }
 
-/** Of so many instances the server is asked for the reason; of the others the broker processes. */
+/** Number of instances whose reason is asked from the server; reasons of the others come from the broker processes. */
 const instancesAsked = 20
 
 async function reasonOf(settings: Settings, instanceId: string): Promise<string | null> {

@@ -4,7 +4,7 @@ export const exitCodes = {
   done: 0,
   /** The API or an instance refused, or something is wrong that the sentence names. */
   refused: 1,
-  /** A wrong command line or setting; nothing was asked of anybody. */
+  /** A wrong command line or setting; no request was sent. */
   usage: 2,
   /** No server, or none that answers. */
   unreachable: 3,
@@ -27,7 +27,7 @@ export class UsageError extends CommandError {
   override readonly exitCode = exitCodes.usage
 }
 
-/** Nobody there, or nobody who answers. */
+/** No server, or none that answers. */
 export class UnreachableError extends CommandError {
   override readonly name = 'UnreachableError'
   override readonly exitCode = exitCodes.unreachable

@@ -54,7 +54,7 @@ export function createLogFile(home: string, limitBytes = largestBytes, file = pa
     try {
       if (open !== null) closeSync(open)
     } catch {
-      // It is closed, or nothing can be done about it.
+      // Already closed, or the error has no remedy.
     }
   }
 }

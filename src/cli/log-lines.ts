@@ -1,6 +1,6 @@
 /**
  * Lines of our logs: read, chosen, and written for people. The server writes JSON, a broker process a time and a
- * sentence, and a crash whatever it likes. Pure.
+ * sentence, and a crash any text. Pure.
  */
 import { cyan, dim, red, shown, yellow } from './safe-text.ts'
 

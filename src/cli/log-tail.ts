@@ -51,7 +51,7 @@ export class Tail {
       this.#begin(ino)
       return [...left, ...this.#linesTo(descriptor, size)]
     }
-    // Begun in the middle of a line, which is not shown by halves.
+    // The read began inside a line; the incomplete line is skipped.
     const cut = this.#inode === null && this.#at > 0
     this.#inode = ino
     const lines = this.#linesTo(descriptor, size)
@@ -91,7 +91,7 @@ export class Tail {
       text += this.#decoder.write(chunk.subarray(0, read))
     }
     const lines = text.split('\n')
-    // A line without its end is still being written; one that never ends is let go.
+    // A line without its end is still being written; one over the size limit is dropped.
     const last = lines.pop() ?? ''
     this.#rest = last.length > largestChunkBytes ? '' : last
     return lines.filter((line) => line !== '').map((line) => readLine(this.#source.name, line))

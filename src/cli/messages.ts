@@ -1,4 +1,7 @@
-/** `gantry messages`: what lies in a topic, found by id, by key or by time. Looking changes nothing and delivers nothing. */
+/**
+ * `gantry messages`: messages of a topic, found by id, by key or by time. Reads only: nothing is changed or
+ * delivered.
+ */
 import type { Settings } from '../config.ts'
 import { realClock } from '../world/real.ts'
 import { instanceIdOf, wholeNumber } from './arguments.ts'

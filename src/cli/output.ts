@@ -1,6 +1,7 @@
 /**
- * The only place where the commands write: data to stdout in the format that was asked for, talk to stderr, and
- * progress that moves on a terminal. Everything passes `terminalText`, so no text of others drives a terminal.
+ * The only place where the commands write: data to stdout in the requested format, messages for people to stderr, and
+ * progress lines that are redrawn on a terminal. Everything passes `terminalText`, so control characters in foreign
+ * text never reach a terminal.
  */
 import { Document, type Scalar, visit } from 'yaml'
 import { realClock } from '../world/real.ts'
@@ -19,7 +20,7 @@ const coloured = (stream: NodeJS.WriteStream): boolean =>
 /** Data, for whoever reads stdout. Ends the line. */
 export const out = (text: string): boolean => write(process.stdout, `${text}\n`)
 
-/** Talk, for people: stderr. Ends the line. */
+/** Messages for people, to stderr. Ends the line. */
 export const say = (text: string): boolean => write(process.stderr, `${text}\n`)
 
 /** As `out` and `say`, for text that ends its own lines. */
@@ -131,7 +132,7 @@ export async function step<T>(
   }
 }
 
-/** A step under way, on one line of the terminal: one that is broken in two could not be drawn over. */
+/** A step under way, cut to one line of the terminal, because a wrapped line cannot be redrawn. */
 export const movingLine = (frame: number, label: string, columns: number): string =>
   `${cyan(frames[frame % frames.length]!)} ${clipped(shown(label), columns - 3)}`
 

@@ -1,6 +1,6 @@
 /**
- * No text of others drives a terminal: for every form in which a command shows something, whatever stands in the data,
- * what is written holds printable characters, line feeds and our own colours only; and data adds no lines.
+ * Control characters of foreign text never reach a terminal: for every output form of a command, and any data, the
+ * output holds printable characters, line feeds and our own colours only; and data adds no lines.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'

@@ -107,7 +107,7 @@ export async function receive(
 function wantedCount({ count, follow, peek }: ReceiveOptions): number {
   const most = 1_000_000
   if (count !== undefined) return wholeNumber('--count', count, 1, most)
-  // A peek that goes on would hold ever more, and see the same again.
+  // An endless peek would hold more and more messages, and get the same ones again.
   if (follow === true && peek === true)
     throw new UsageError('--peek with --follow needs --count: each message is seen again when it is visible again.')
   return follow === true ? Number.POSITIVE_INFINITY : defaultCount
@@ -236,7 +236,7 @@ function onInterruption(end: () => Promise<void>): {
   const listeners: Array<readonly [NodeJS.Signals, () => void]> = []
   const happened = new Promise<never>((_resolve, reject) => {
     const interrupt = (exitCode: number) => (): void => {
-      // The second one does not wait.
+      // A second Ctrl-C ends the process at once.
       if (asked) process.exit(exitCode)
       asked = true
       void end().then(() => {
@@ -244,7 +244,7 @@ function onInterruption(end: () => Promise<void>): {
       })
     }
     listeners.push(['SIGINT', interrupt(exitCodes.interrupted)], ['SIGTERM', interrupt(exitCodes.terminated)])
-    // Whoever read our output has gone: `gantry receive --follow | head -1`.
+    // The reader of stdout has closed the pipe: `gantry receive --follow | head -1`.
     whenOutputCloses(interrupt(exitCodes.done))
   })
   happened.catch(() => {})

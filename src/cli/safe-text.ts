@@ -1,5 +1,5 @@
 /**
- * Text from others on a terminal: shown, never obeyed. Pure.
+ * Makes foreign text safe for a terminal: control characters are shown as escapes. Pure.
  *
  * Names, remarks, bodies, error messages and log lines come from whoever may call the API or an instance. A control
  * character in them could move the cursor, change the title, hide a line or turn the reading direction. `shown`

@@ -34,7 +34,7 @@ export async function send(
   body: string | undefined,
   options: SendOptions,
 ): Promise<void> {
-  // What cannot be read is refused before anybody is asked.
+  // Input that cannot be read is refused before any request is sent.
   messageOf(topicName, options, realClock.now())
   const bodies = bodiesOf(body, options)
   const target = findTarget(settings)
@@ -125,7 +125,7 @@ const optionOf: Readonly<Record<string, string>> = {
   PRIORITY: '--priority',
 }
 
-/** What the instance would refuse with less to go by: a message that is not of the topic's kind. */
+/** Refuses a message that is not of the topic's type, with a clearer sentence than the instance's own. */
 function refuseOtherKind(topicName: string, messageType: string, options: SendOptions): void {
   const kinds = [
     ['FIFO', options.messageGroup],

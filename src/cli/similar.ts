@@ -1,6 +1,6 @@
-/** Names that somebody may have meant. Pure. */
+/** Suggestions for a misspelt name. Pure. */
 
-/** Up to five names that contain the text, are part of it, or are at most three slips away; nearest first. */
+/** Up to five names that contain the text, are part of it, or differ by at most three edits; nearest first. */
 export function nearest(text: string, names: readonly string[]): string[] {
   const wanted = text.toLowerCase()
   const distances = names.map((name) => {

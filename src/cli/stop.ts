@@ -24,7 +24,7 @@ export async function stop(settings: Settings, options: OutputOptions & { readon
     print({ home, stopped: false }, options, () => '')
     return
   }
-  // The number in the lock means a process of ours only where the lock was taken: a signal must reach nobody else.
+  // The number in the lock means a process of ours only where the lock was taken: a signal must reach no other process.
   if (!isJudgedBy(holder, await describeSelf())) {
     throw new CommandError(
       `The server of ${shown(home)} runs as process ${holder.pid} in another container or on another machine (${shown(holder.host)}); stop it there.`,

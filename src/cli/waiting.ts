@@ -1,4 +1,4 @@
-/** Waiting for the loop: polls an instance until it is what the command wants, within a bound. */
+/** Waiting for the loop: polls an instance until it has the state that the command needs, within a time limit. */
 import { pause, realClock } from '../world/real.ts'
 import { callData, callOperation, refusalText, type Target } from './client.ts'
 import { CommandError, LateError } from './errors.ts'

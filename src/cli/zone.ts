@@ -1,6 +1,6 @@
 /**
- * Date texts of the API, `YYYY-MM-DD HH:mm:ss` in the server's zone and without naming it: read and shown so that
- * nobody takes them for another zone's. Pure.
+ * Date texts of the API, `YYYY-MM-DD HH:mm:ss` in the server's zone and without naming it: read and shown with their
+ * zone. Pure.
  */
 import { quoted } from './arguments.ts'
 import { UsageError } from './errors.ts'

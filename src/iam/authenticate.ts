@@ -308,7 +308,8 @@ async function spendSignature(
   signature: string,
   { readOnly }: Expected,
 ): Promise<OneUse> {
-  // One text for one signature: base64 can spell the last byte in several ways. No nonce of a header has a line break.
+  // Normalised, because base64 has several spellings of the last byte. The line break keeps it apart from nonces sent
+  // in a header.
   const nonce = `\n${Buffer.from(signature, 'base64').toString('base64')}`
   const verdict = await nonces.use({ ...use, nonce })
   if (verdict.kind === 'fresh') return verdict.use

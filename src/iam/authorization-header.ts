@@ -1,6 +1,6 @@
 /**
  * Reads the `Authorization` header: which scheme, which access key, which headers are signed, and the signature.
- * It judges form only; whether the signature is right is authenticate.ts's business.
+ * It judges form only; authenticate.ts verifies the signature.
  */
 import { ApiError } from '../catalogue/errors.ts'
 

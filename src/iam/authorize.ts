@@ -15,7 +15,7 @@ export interface Policies {
   attachedTo(principal: Principal): Promise<readonly PolicyDocument[]>
 }
 
-/** Until policies can be written: nobody has one, so users may do nothing. */
+/** Used until policies can be written: no caller has one, so only the account itself is allowed anything. */
 export const noPolicies: Policies = { attachedTo: async () => [] }
 
 /** Throws 403 `NoPermission` unless the caller may. */
@@ -30,7 +30,7 @@ const WHY: Record<Exclude<Decision, 'Allow'>, string> = {
   ImplicitDeny: 'no policy attached to it allows this',
 }
 
-/** A name that long is nobody's; repeated three times in a refusal it would make a small request a large answer. */
+/** No valid name is longer; a refusal repeats the name three times, so a longer one is shortened. */
 const longestShown = 1_024
 
 function noPermission(principal: Principal, request: AccessRequest, decision: Exclude<Decision, 'Allow'>): ApiError {

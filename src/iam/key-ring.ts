@@ -61,7 +61,7 @@ async function readKey(ledger: Ledger, accountId: string, accessKeyId: string): 
   }
 }
 
-/** Null when the key's user is gone: such a key is as good as absent. */
+/** Null when the key's user is gone: such a key counts as absent. */
 async function principalOf(ledger: Ledger, accountId: string, row: Row<'access_keys'>): Promise<Principal | null> {
   const accessKeyId = row.access_key_id
   if (row.owner_type === 'account') return accountPrincipal(accountId, accessKeyId)

@@ -6,8 +6,8 @@
  * written in batches, off the request's path, once their request is over; a kill -9 forgets at most the batch being
  * gathered (`flushDelayMs`), and a replay of those changes nothing. An orderly stop forgets nothing.
  *
- * The ledger is read only for requests dated so early that a nonce of the previous run could be theirs; with clocks in
- * step that is nobody.
+ * The ledger is read only for requests dated so early that a nonce of the previous run could be theirs; with
+ * synchronised clocks there are none.
  */
 import type { Ledger } from '../ledger/ledger.ts'
 import { insertNonces, NONCE_PRUNE_LIMIT, pruneNonces } from '../ledger/nonces.ts'

@@ -107,7 +107,7 @@ class Share {
     return seconds === undefined ? undefined : seconds * 1_000
   }
 
-  /** False when the date is too old to tell. */
+  /** False when nonces of that date were already forgotten. */
   add(key: string, dateMs: number, now: number): boolean {
     const index = Math.floor(dateMs / BUCKET_MS)
     if (index < this.#floor) return false
@@ -131,7 +131,7 @@ class Share {
     return this.#drop(oldest)
   }
 
-  /** Nothing is left to know of this owner. */
+  /** No nonce of this owner is remembered. */
   isForgotten(now: number): boolean {
     return this.#known.size === 0 && this.#floor <= deadBefore(now)
   }

@@ -1,7 +1,7 @@
 /**
  * Percent-encoding, both ways, without ever throwing: what a client put on the wire is decoded as far as
  * it decodes, and what does not stays as it was typed. Terraform inserts names into paths unescaped
- * (api-semantics §1.1), so `%RETRY%group` must reach the naming rule as text and not end in a crash.
+ * (api-semantics §1.1), so `%RETRY%group` must reach the check of names as text and must not throw.
  */
 
 /** RFC 3986 encoding of UTF-8 text; only `A-Z a-z 0-9 - _ . ~` stay as they are. */

@@ -77,7 +77,7 @@ export function parsePolicy(text: string): PolicyDocument {
   return value as PolicyDocument
 }
 
-/** A document that cannot be kept. */
+/** A document that is refused. */
 export class PolicyError extends Error {
   override readonly name = 'PolicyError'
   constructor(problems: readonly string[]) {
@@ -306,7 +306,7 @@ function conditionProblem(
     : `Condition.${operator}.${key} has ${shown(odd)}, which is not of the kind ${comparison.kind}.`
 }
 
-/** An own member only: what every object has by nature is not in the document. */
+/** Own members only: inherited ones (`constructor`) are not in the document. */
 const member = (value: Record<string, unknown>, name: string): unknown =>
   Object.hasOwn(value, name) ? value[name] : undefined
 

@@ -35,7 +35,7 @@ export class DueTimes {
     this.#checkedMs = this.#context.clock.now()
   }
 
-  /** Whether the clock was set back since the last check; from now on it counts as it is. */
+  /** Whether the clock was set back since the last check; from now on the new time counts. */
   noticeSetBack(): boolean {
     const now = this.#context.clock.now()
     if (now >= this.#checkedMs) return false

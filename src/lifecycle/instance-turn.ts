@@ -70,7 +70,7 @@ export class InstanceTurns {
     const { instanceId } = entry
     const complete = entry.complete || !this.#lastEnsured.has(instanceId)
     const { engineChanges } = entry
-    /** What is learned in this turn is of the past once the engine has said that something changed meanwhile. */
+    /** Results of this turn are outdated when the engine reported a change meanwhile. */
     const isCurrent = (): boolean => entry.engineChanges === engineChanges
     attempt.wanted = await this.#context.store.load({ instanceId, complete })
     let observed = await this.#lookAtEngine(attempt)
@@ -149,7 +149,7 @@ export class InstanceTurns {
     }
   }
 
-  /** The ports may be the reason of a failure; they were promised to nobody yet, so that the next try takes others. */
+  /** The ports may have caused the failure. No client was told them yet, so the next try takes others. */
   releaseReserved(entry: Entry): void {
     this.#context.ports.release(Object.values(entry.reserved))
     entry.reserved = {}

@@ -29,7 +29,7 @@ export interface PerformContext {
 
 export type ReservedPorts = Readonly<Partial<Record<PortKind, number>>>
 
-/** What the steps brought to light, those before a failure included. */
+/** What the steps found out, including those before a failure. */
 export interface Learned {
   /** Ports that are set aside now; the caller keeps them until they are recorded. */
   readonly reserved: ReservedPorts
@@ -61,7 +61,7 @@ export async function perform(
   return { outcome, learned }
 }
 
-/** `Learned` while it comes about. */
+/** `Learned`, while the steps run. */
 interface Learning {
   readonly reserved: Partial<Record<PortKind, number>>
   ensured: Learned['ensured']
@@ -181,7 +181,10 @@ async function attempt(failed: Map<string, unknown>, name: string, call: () => P
   }
 }
 
-/** An engine that is away, or has lost the instance, fails every topic alike: asking one by one would only take longer. */
+/**
+ * An engine that is unavailable, or does not hold the instance, fails every topic: trying them one by one would only
+ * take longer.
+ */
 const isAboutTheSpecs = (cause: unknown): boolean =>
   cause instanceof EngineError && (cause.code === 'unsupported' || cause.code === 'failed')
 

@@ -72,7 +72,7 @@ export type Step =
   | { readonly do: 'forget'; readonly instanceId: InstanceId }
   | { readonly do: 'removeOrphan'; readonly instanceId: InstanceId }
   | { readonly do: 'leaveForeign'; readonly instanceId: InstanceId }
-  /** Last of a plan that can only be continued from what its steps bring to light. */
+  /** Last step of a plan whose continuation depends on the results of its steps. */
   | { readonly do: 'planAgain' }
 
 /** What is true once the steps before it are done; all of it is written in one transaction. */

@@ -67,7 +67,7 @@ export class WorkQueue {
     this.#enqueue(entry)
   }
 
-  /** What is being learned of this instance, or of all, is of the past. */
+  /** Marks results of looks under way as outdated, for this instance or for all. */
   engineChanged(instanceId: InstanceId | null): void {
     const changed = instanceId === null ? [...this.#entries.values()] : [this.#entries.get(instanceId)]
     for (const entry of changed) if (entry !== undefined) entry.engineChanges += 1

@@ -4,7 +4,7 @@
  * What is written is visible at once to readers of the same disk, and survives a power cut only
  * after `datasync` of the file *and*, for a file that was created, renamed or unlinked,
  * `syncDirectory` of its folder. `real-disk.ts` keeps this on node:fs; `simulated-disk.ts` keeps it
- * in memory, with power cuts and faults (ENOSPC, EIO) decided by a seed.
+ * in memory, with power cuts and faults (ENOSPC, EIO) chosen by a seed.
  */
 export interface DiskFile {
   /** Writes all of `chunks` back to back at `position`; rejects if fewer bytes were written. */
@@ -38,6 +38,6 @@ export interface Disk {
   /** Replaces `to` atomically. */
   rename(from: string, to: string): Promise<void>
   syncDirectory(directory: string): Promise<void>
-  /** Null where nobody knows. */
+  /** Null where the system does not tell. */
   space(directory: string): Promise<DiskSpace | null>
 }

@@ -1,7 +1,7 @@
 /**
  * Who a process is, so that a lock can name its holder and whoever finds the lock can tell whether the
  * holder still lives: also after a reboot, from another container, and when its number was given to
- * another process. Looks only; changes nothing.
+ * another process. Reads only.
  */
 import { readFile, readlink } from 'node:fs/promises'
 import { connect } from 'node:net'

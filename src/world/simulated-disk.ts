@@ -340,7 +340,7 @@ class Content {
   #seen = new Growing()
   #kept = new Growing()
   #unsynced: Unsynced[] = []
-  /** A failed sync makes the machine believe that what it holds is saved. */
+  /** After a failed sync the system treats the written bytes as saved. */
   #forgotten = false
 
   get size(): number {
@@ -363,7 +363,7 @@ class Content {
 
   sync(): void {
     for (const change of this.#unsynced.splice(0)) apply(this.#kept, change)
-    // The size of the file is saved whatever became of the bytes.
+    // The size of the file survives independently of its bytes.
     if (this.#forgotten) this.#kept.truncate(this.#seen.size)
   }
 

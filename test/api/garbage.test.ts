@@ -1,6 +1,6 @@
 /**
- * Whatever arrives, the API answers in the vendor's shape with a refusal that is not its own fault, and goes
- * on. Requests are generated at three depths: random bytes, HTTP without a valid signature, and validly signed
+ * Any input gets an answer in the vendor's form with a 4xx status, and the API continues to serve. Requests are
+ * generated at three depths: random bytes, HTTP without a valid signature, and validly signed
  * calls of every operation with wild values. Handlers echo, so that what reaches them is part of the answer.
  */
 import { connect } from 'node:net'

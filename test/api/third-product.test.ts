@@ -1,4 +1,4 @@
-/** Another product is a declaration and handlers, nothing else: this one is made here and called over HTTP. */
+/** Another product needs a declaration and handlers only: one is defined here and called over HTTP. */
 import { createHmac } from 'node:crypto'
 import Type from 'typebox'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'

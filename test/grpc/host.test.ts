@@ -1,6 +1,6 @@
 /**
  * What our host promises beyond gRPC itself: what a port takes and refuses, bounds against hostile clients, closing.
- * Raw sockets and Node's HTTP/2 client say what no gRPC client would; the clock is moved, never waited for.
+ * Raw sockets and Node's HTTP/2 client send what no gRPC client would send; the test moves the clock.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs'

@@ -1,6 +1,6 @@
 /**
- * A loop on a bench: a real ledger in a folder of its own, an engine in memory, a clock that moves only
- * by hand, and a fuse that kills the loop at a chosen step. The changes below are written as the
+ * A loop for tests: a real ledger in a temporary folder, an engine in memory, a clock that the test moves, and a
+ * fault that kills the loop at a chosen step. The changes below are written as the
  * handlers write them.
  */
 import { mkdtemp, rm } from 'node:fs/promises'

@@ -1,4 +1,7 @@
-/** Who may come in, how many, and how much goes out: seen by the official client, or by the driver where that one hides it. */
+/**
+ * Whitelist, credentials, connections and bandwidth, as seen by the official client, or by the driver where the
+ * client hides it.
+ */
 import { afterEach, describe, expect, it } from 'vitest'
 import * as gen from '../../src/grpc/gen/rocketmq.js'
 import type { InstanceSpec } from '../../src/model/instances.ts'

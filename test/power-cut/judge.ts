@@ -1,4 +1,4 @@
-/** Starts the writer, lets it acknowledge, ends it by some means, and says whether the log kept its word. */
+/** Starts the writer, lets it acknowledge, kills it, and checks that everything acknowledged is in the log. */
 import { spawn } from 'node:child_process'
 import { build } from 'esbuild'
 import { openLog } from '../../src/broker/log/log.ts'

@@ -1,5 +1,5 @@
 /**
- * The process that dies: writes numbered batches into a log and prints each number once it is durable.
+ * The process that is killed: writes numbered batches into a log and prints each number once it is durable.
  *
  * `node writer.mjs <folder> <first number>`. Batch n has 1 + n mod 3 records, `n:i:padding`. Small
  * segments, so that a death also meets roll-overs; checkpoints and trims on the way.

@@ -1,4 +1,7 @@
-/** Names that every object of JavaScript has by nature are only names: they are kept, found, listed and removed. */
+/**
+ * Names of inherited members of JavaScript objects (`constructor`) are ordinary names: they are kept, found, listed
+ * and removed.
+ */
 import { afterAll, afterEach, beforeEach, expect, it } from 'vitest'
 import { clean, instanceBody, Subject, stop } from './harness.ts'
 

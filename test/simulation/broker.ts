@@ -1,5 +1,5 @@
 /**
- * One broker's life by a seed: producers, consumers, nacks, silent and lost clients, stale handles,
+ * One broker, driven by a seed: producers, consumers, nacks, silent and lost clients, stale handles,
  * restarts, kills and power cuts at any moment, disks that fill, topics and groups that come and go, clocks that
  * jump. `model.ts` judges.
  *

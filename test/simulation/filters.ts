@@ -7,7 +7,7 @@
  * acknowledged does not come back, until a reset. After a reset to T it gets everything stored at T or later
  * once more, and nothing stored before; after one to the end, nothing that was promised before it was asked
  * for. Somebody who pulls gets every matching message of each queue once, in order, and an offset never
- * names two messages. What happens while a reset is under way is nobody's promise.
+ * names two messages. Nothing is promised while a reset is under way.
  */
 import { compileSql, type Delivery, type Filter } from '../../src/broker/broker.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'

@@ -1,8 +1,8 @@
 /**
- * Lite consumers' life by a seed: clients that subscribe, unsubscribe, fall silent, leave or take lite topics from
+ * Lite consumers, driven by a seed: clients that subscribe, unsubscribe, fall silent, leave or take lite topics from
  * each other, answers that are lost, lite topics that expire and begin anew, restarts, kills, power cuts, disks that
- * fill, clocks that jump, a LITE topic that is made anew. `order-model.ts` judges the order, each lite topic being
- * a line of its own; what else must hold:
+ * fill, clocks that jump, a LITE topic that is made anew. `order-model.ts` judges the order, each lite topic being an
+ * order of its own; what else must hold:
  *
  * 1. A client gets messages of lite topics it wants, and that it said so within the last three minutes.
  * 2. In an exclusive group a lite topic has one such client: the last one that asked for it.

@@ -1,5 +1,5 @@
 /**
- * The judge of the mixed world. What must hold, in a few sentences:
+ * The model that checks the mixed simulation. What must hold, in a few sentences:
  *
  * 1. A message lies in one place of its topic for ever, as it was sent, and only when it may: its time has come, it
  *    was not recalled, somebody asked to commit it. Two messages never lie in one place.

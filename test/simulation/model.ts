@@ -1,5 +1,5 @@
 /**
- * The judge: what was promised to whom, as simply as it can be kept.
+ * The model: what was promised to which group, as simply as it can be recorded.
  *
  * It knows nothing of leases, logs or offsets. A promise is a resolved call: a send, an
  * acknowledgement. It is told of everything clients saw, says at once what must not have happened,

@@ -1,5 +1,5 @@
 /**
- * A process that can be killed: a clock and a disk that stop answering its code from one moment on.
+ * Simulates a killed process: from one moment on, its clock and disk stop answering.
  *
  * Code under test cannot be stopped from outside, so a killed broker goes on computing, but nothing it
  * does reaches the disk and none of its timers runs. What the machine itself had begun (a write under

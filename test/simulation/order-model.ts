@@ -1,5 +1,5 @@
 /**
- * The judge of orderly groups. What must hold, in a few sentences:
+ * The model that checks orderly groups. What must hold, in a few sentences:
  *
  * 1. Of one message group, a message comes only when every earlier one was acknowledged (or somebody
  *    asked to), lies among the dead letters by then, or comes in the same answer before it.

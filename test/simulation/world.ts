@@ -196,7 +196,7 @@ export abstract class World {
     return done
   }
 
-  /** Work of a client: refusals are its own business (these codes only, when given), broken promises are ours. */
+  /** Work of a client. It may be refused, with these codes only when given; any other error fails the test. */
   behind(work: () => Promise<void>, codes: readonly number[] | null = null): void {
     work().catch((error: unknown) => {
       if (error instanceof BrokerRefusal && (codes === null || codes.includes(error.code))) return

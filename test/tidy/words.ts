@@ -114,4 +114,14 @@ export const bannedWords: readonly BannedWord[] = [
     instead: 'test/api, test/limits',
     because: "the folder's word",
   },
+  {
+    word: /\b(?:\w+'s|its own) business\b|\bkept its word\b|\bin mid-flight\b/,
+    instead: 'what the module does or does not do',
+    because: 'a statement, not a picture',
+  },
+  {
+    word: /\bdrives? a terminal\b/,
+    instead: 'control characters reach a terminal',
+    because: 'what happens',
+  },
 ]

@@ -1,4 +1,4 @@
-/** The small rules of the core, each as rows. */
+/** Rules of the core as tables of cases. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { apply } from './apply.ts'

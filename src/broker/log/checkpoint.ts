@@ -88,7 +88,7 @@ async function retire(disk: Disk, directory: string): Promise<void> {
   try {
     await disk.rename(`${directory}/${current}`, `${directory}/${previous}`)
   } catch (error) {
-    // It went there already, by an attempt that failed after that.
+    // An earlier attempt that failed later has already renamed it.
     if ((error as { code?: string }).code !== 'ENOENT') throw error
   }
 }
@@ -188,7 +188,7 @@ function wordOf(value: number): Buffer {
   return word
 }
 
-/** In steps, for a checkpoint may be hundreds of megabytes. The blob is put together in the memory of `bytes`. */
+/** In steps, because a checkpoint may be hundreds of megabytes. The blob is put together in the memory of `bytes`. */
 function* decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Generator<void, Checkpoint | null> {
   if (bytes.length < fixedBytes + 8 || !bytes.subarray(0, 8).equals(magic)) return null
   if (bytes.readUInt32LE(bytes.length - 4) !== (yield* crcOf(bytes.subarray(0, bytes.length - 4)))) return null
@@ -206,7 +206,7 @@ function* decode(bytes: Buffer, path: string, cipher: RecordCipher | null): Gene
     const length = bytes.readUInt32LE(at)
     if (length === 0) break
     const piece = bytes.subarray(at + 4, at + 4 + length)
-    // What is in clear is no longer than what is stored: it never reaches what is still to be read.
+    // The decrypted bytes are never longer than the stored ones, so they never overwrite bytes still to be read.
     const plain = cipher ? unseal(cipher, piece, path) : piece
     bytes.set(plain, end)
     end += plain.length

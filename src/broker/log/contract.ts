@@ -25,7 +25,7 @@ export interface SegmentLog {
   append(records: readonly Uint8Array[]): Promise<readonly number[]>
   /**
    * Same order and the same atomicity, but positions are known synchronously, before durability.
-   * The records are copied: their memory is the caller's again when this returns. `durable` rejects when the log failed.
+   * The records are copied: the caller may reuse their memory when this returns. `durable` rejects when the log failed.
    */
   write(records: readonly Uint8Array[]): { positions: readonly number[]; durable: Promise<void> }
   /**
@@ -55,7 +55,7 @@ export interface SegmentLog {
   trim(position: number): Promise<void>
   /**
    * Ends the segment being written and begins the next, so that `trim` can give its space back; resolves when
-   * `onSealed` was called for it. Does nothing when it holds no record. A disk that refuses stops the log.
+   * `onSealed` was called for it. Does nothing when it holds no record. A failed write stops the log.
    */
   seal(): Promise<void>
   /** Sealed segments with their size and first and end position. */

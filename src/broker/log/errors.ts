@@ -25,7 +25,7 @@ export const newer = (path: string, version: number, known: number): LogError =>
     `${path} was written by a newer Gantry: it has format ${version}, and this program knows formats up to ${known}`,
   )
 
-/** What is wrong is the record itself, so that trying again is in vain. */
+/** The record itself is invalid; a retry fails in the same way. */
 export function isDamage(error: unknown): boolean {
   if (error instanceof LogError) return error.code === 'corrupt' || error.code === 'no-record'
   return error instanceof RangeError

@@ -38,7 +38,7 @@ import { SegmentReader } from './segment-reader.ts'
 import { aTurnEach } from './yield.ts'
 
 export const defaultSegmentBytes = 64 * 2 ** 20
-/** A commit takes what is there up to this many bytes, so that a flood does not make everybody wait for one long write. */
+/** Largest commit in bytes, so that under high load no caller waits for one very long write. */
 const maxCommitBytes = 4 * 2 ** 20
 const firstBlockBytes = 16 * 1024
 const largestBlockBytes = 2 ** 20
@@ -120,7 +120,7 @@ class Log implements SegmentLog {
   #maintenance: Promise<unknown> = Promise.resolve()
   #checkpointPosition: number | null
   #checkpointFrom: 'current' | 'previous' | 'none'
-  /** Undefined until somebody must know. */
+  /** Undefined until it is first asked for. */
   #previousCheckpointPosition: number | null | undefined
 
   constructor(options: OpenLogOptions & { readonly segmentBytes: number }, recovered: RecoveredLog) {
@@ -361,7 +361,7 @@ class Log implements SegmentLog {
       resolve = yes
       reject = no
     })
-    // Who does not wait for durability must not bring the process down when it fails.
+    // A caller that does not await `durable` must not cause an unhandled rejection.
     durable.catch(() => {})
     const from = this.#last.end
     const nextSequence = this.#nextSequence
@@ -406,7 +406,7 @@ class Log implements SegmentLog {
 
   /** Runs while there is something to commit. Never rejects: a failure stops the log. */
   async #pump(): Promise<void> {
-    // Whoever writes in the same turn belongs to the same commit.
+    // Writes of the same turn of the event loop belong to the same commit.
     await null
     try {
       for (let commit = this.#queue[0]; commit; commit = this.#queue[0]) {
@@ -454,7 +454,7 @@ class Log implements SegmentLog {
       segment.file = await this.#disk.open(path, 'write')
       return segment.file
     }
-    // All of it is durable: the pump is done with a segment before it begins the next.
+    // All of the previous segment is durable: the pump finishes a segment before it begins the next.
     await previous?.file?.close()
     if (this.#newestFile === 0) await this.#disk.makeDirectory(this.#directory)
     const file = await this.#disk.open(path, 'create')
@@ -470,7 +470,7 @@ class Log implements SegmentLog {
     return file
   }
 
-  /** A listener that throws is a fault of the program, and the process hears of it; the log is not to blame and goes on. */
+  /** A listener that throws is a programming error: it is rethrown outside the log, which continues. */
   #announce(sealed: SealedSegment): void {
     for (const listener of this.#sealedListeners) {
       try {
@@ -515,7 +515,7 @@ class Log implements SegmentLog {
     this.#block = null
     const file = this.#writing?.file
     this.#writing = null
-    // What matters was synced; a close that fails after that has nothing left to say.
+    // Everything was synced before, so a failed close is ignored.
     await file?.close().catch(() => {})
   }
 

@@ -1,4 +1,7 @@
-/** Index pages read lately, for all indexes of the process: 1024 pages, 4 MiB. The least recently used goes first. */
+/**
+ * Recently read index pages, shared by all indexes of the process: 1024 pages, 4 MiB. The least recently used goes
+ * first.
+ */
 export class PageCache {
   readonly #limit: number
   readonly #pages = new Map<string, Buffer>()

@@ -1,4 +1,4 @@
-/** The index against a list that a child could keep, over seals, trims, restarts, and lost or damaged files. */
+/** The index against a plain list as its model, over seals, trims, restarts, and lost or damaged files. */
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, SimulatedRandom } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'

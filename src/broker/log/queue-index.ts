@@ -108,7 +108,7 @@ class Index implements PersistentQueueIndex {
   readonly #files = new Map<number, IndexFile>()
   readonly #remaking = new Map<number, Promise<void>>()
   #sealedThrough = 0
-  /** Sealed segments whose index file is still to be written; more than one only when the disk refuses. */
+  /** Sealed segments whose index file is still to be written; more than one only after failed writes. */
   readonly #toSeal: SealedSegment[] = []
   #work: Promise<unknown> = Promise.resolve()
   #closed = false
@@ -208,7 +208,7 @@ class Index implements PersistentQueueIndex {
     })
   }
 
-  /** A refusal of the disk loses nothing: the entries stay in memory, and the next call tries again. */
+  /** A failed write loses nothing: the entries stay in memory, and the next call retries. */
   seal(sealed: SealedSegment): Promise<void> {
     if (sealed.segment > this.#sealedThrough) {
       this.#sealedThrough = sealed.segment
@@ -350,7 +350,7 @@ class Index implements PersistentQueueIndex {
       const from = (page - first) * stride
       const one = from + stride > read ? null : openPage(bytes.subarray(from, from + stride), this.#cipher)
       if (one === null) throw corrupt(path, at + from, 'a page of the index is unreadable')
-      // A page of its own, so that a kept one does not keep its neighbours.
+      // Each page gets its own buffer, so that a cached page does not retain the whole read.
       if (this.#files.get(segment) === file)
         sharedPages.put(this.#owner, segment, page, first === last ? one : Buffer.from(one))
       pages.push(one)
@@ -358,7 +358,7 @@ class Index implements PersistentQueueIndex {
     return pages
   }
 
-  /** One at a time for each file; whoever needs it meanwhile waits for the same. */
+  /** At most one rebuild per file; concurrent callers await the same one. */
   #mend(segment: number): Promise<void> {
     const running = this.#remaking.get(segment)
     if (running) return running
@@ -368,8 +368,8 @@ class Index implements PersistentQueueIndex {
   }
 
   /**
-   * Rows may come out otherwise than before, for a queue dropped since is in the segment still: nobody
-   * may read between the new file and the new rows.
+   * Row numbers may change, because queues that were dropped since are still in the segment: no read may happen
+   * between the new file and the new rows.
    */
   async #mendNow(segment: number): Promise<void> {
     const file = this.#files.get(segment)
@@ -573,7 +573,7 @@ class Index implements PersistentQueueIndex {
     return `${this.#directory}/${indexFileName(segment)}`
   }
 
-  /** Sealing, trimming and mending change files and summaries: one at a time. */
+  /** Sealing, trimming and rebuilding change files and summaries, so they run one at a time. */
   #inTurn<T>(task: () => Promise<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new LogError('closed', `The index in ${this.#directory} is closed`))
     const run = this.#work.then(task)

@@ -61,7 +61,7 @@ export class ReadFiles {
   }
 }
 
-/** A file opened for reading has nothing to lose by a failed close, and one that did not open has nothing to close. */
+/** A failed close of a file opened for reading loses nothing; a file that did not open needs no close. */
 function closeQuietly(entry: Entry): void {
   entry.opening.then((file) => file.close()).catch(() => {})
 }

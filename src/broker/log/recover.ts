@@ -120,7 +120,7 @@ async function readHeader(file: DiskFile, path: string): Promise<SegmentHeader |
 }
 
 interface Known {
-  /** The checkpoint says that the file is there for good. */
+  /** According to the checkpoint the file is durable. */
   readonly fileDurable: boolean
   readonly offset: number
   readonly sequence: number
@@ -226,7 +226,7 @@ async function refuseDamage(last: LastSegment, at: number, sequence: number): Pr
 async function mend(disk: Disk, directory: string, last: LastSegment, known: Known, tail: Tail): Promise<void> {
   if (known.fileDurable && last.size === known.offset) return
   if (last.size > tail.end) await last.file.truncate(tail.end)
-  // Without a second commit nothing proves that even the header and the file's name are durable.
+  // With a single commit in the file, neither its header nor its name is proven durable.
   const from = tail.lastCommit === headerBytes ? 0 : tail.lastCommit
   if (tail.end > from) await last.file.write([await readWindow(last.file, from, tail.end - from)], from)
   await last.file.datasync()

@@ -1,6 +1,6 @@
 /**
- * What survives: every way to tear or damage the newest segment, power cuts by the hundred, and disks
- * that refuse. The model is a list of batches: what was acknowledged must be there, in order, whole.
+ * What survives: every way to tear or damage the newest segment, hundreds of power cuts, and failing disks. The model
+ * is a list of batches: what was acknowledged must be there, in order, whole.
  */
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, SimulatedRandom } from '../../world/simulated.ts'

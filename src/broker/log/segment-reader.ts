@@ -66,7 +66,7 @@ export class SegmentReader {
     this.#endOnDisk = endOnDisk
   }
 
-  /** Spares reading the header of a segment whose header is known. */
+  /** Avoids reading the header of a segment whose header is known. */
   know(header: SegmentHeader): void {
     this.#salts.set(header.segment, header.salt)
   }
@@ -161,7 +161,7 @@ export class SegmentReader {
         }
         const isNext = sequence < 0 || sequenceAt(bytes, local) === sequence
         if (!isNext || !recordIsSound(bytes, local, salt)) {
-          // What is sound before it is given first.
+          // The intact records before it are returned first.
           if (records.length > 0) yield records
           throw this.#unreadable(segment, at + local)
         }

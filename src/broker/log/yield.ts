@@ -1,4 +1,4 @@
-/** Long work in portions, between which everything else that is ready runs. No timer. */
+/** Splits long work into portions; other ready work of the event loop runs between them. Uses no timer. */
 
 /** Asked right before each portion: `if (turns.isSpent) await turns.pause()`. */
 export interface LoopBudget {
@@ -10,7 +10,7 @@ export interface LoopBudget {
 
 export const yieldToEventLoop = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
-/** A turn for each portion; for whoever shares the event loop with nobody. */
+/** A turn for each portion; for work that shares the event loop with no other. */
 export const aTurnEach: LoopBudget = { isSpent: true, pause: yieldToEventLoop }
 
 /** Does work that is made in small steps, and answers what it makes. */

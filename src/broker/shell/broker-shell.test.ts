@@ -1,8 +1,7 @@
 /**
  * The broker's promises about a message, from its sending on, on a simulated clock and disk.
  *
- * Each room of the shell has its own promises beside it; what chance may do to them is the simulation's business
- * (test/simulation).
+ * Each module of the shell has its own tests beside it; random sequences are in test/simulation.
  */
 import { describe, expect, it, vi } from 'vitest'
 import {

@@ -1,4 +1,4 @@
-/** Auto-renewed deliveries follow the presence of their client. */
+/** Auto-renewed deliveries follow the liveness of their client. */
 import { describe, expect, it } from 'vitest'
 import { limits } from '../core/limits.ts'
 import {

@@ -1,4 +1,4 @@
-/** Topics and groups that come and go. */
+/** Creating, changing and removing topics and groups. */
 import { describe, expect, it } from 'vitest'
 import type { Disk } from '../../world/disk.ts'
 import { settle } from '../../world/simulated.ts'

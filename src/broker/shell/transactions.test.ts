@@ -1,4 +1,6 @@
-/** Transactions, rule by rule, on a simulated clock and disk. Chance is test/simulation/transactions.ts. */
+/**
+ * Transactions, rule by rule, on a simulated clock and disk. Random sequences are in test/simulation/transactions.ts.
+ */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SimulatedClock, SimulatedRandom } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'

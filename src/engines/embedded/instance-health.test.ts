@@ -1,4 +1,4 @@
-/** What is made of an instance's reports. */
+/** How reported errors become the health of an instance. */
 import { describe, expect, it } from 'vitest'
 import { corrupt, LogError } from '../../broker/log/errors.ts'
 import { InstanceHealth, whyUnopened } from './instance-health.ts'

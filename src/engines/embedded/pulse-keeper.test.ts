@@ -1,4 +1,4 @@
-/** The thread that answers for a process is made anew when it ends. */
+/** The thread that answers heartbeats is restarted when it ends. */
 import { EventEmitter } from 'node:events'
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock } from '../../world/simulated.ts'

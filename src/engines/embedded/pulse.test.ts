@@ -1,4 +1,7 @@
-/** For how long a loop has not turned, as its thread reckons it: never a time that nobody was awake for. */
+/**
+ * How long the event loop has stood still, as measured by the thread: time in which the whole process was suspended
+ * does not count.
+ */
 import { expect, it } from 'vitest'
 import { SimulatedClock } from '../../world/simulated.ts'
 import { beatMs, ownPauseMs } from '../processes/heartbeat.ts'

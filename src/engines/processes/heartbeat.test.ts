@@ -1,4 +1,4 @@
-/** Who is blamed for silence: the process alone, and only for beats that this side was awake for. */
+/** Missed heartbeats: a process counts as hung only for beats during which this process itself was running. */
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, settle } from '../../world/simulated.ts'
 import { beatMs, isHung, listenToHeart, ownPauseMs, patienceOf } from './heartbeat.ts'

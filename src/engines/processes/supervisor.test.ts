@@ -1,4 +1,4 @@
-/** The supervisor over processes that exist in name only, on a clock the test moves. */
+/** The supervisor over fake processes, on a clock that the test moves. */
 import { describe, expect, it } from 'vitest'
 import { SimulatedClock, settle } from '../../world/simulated.ts'
 import { beatMs, patienceOf } from './heartbeat.ts'

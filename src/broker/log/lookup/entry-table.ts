@@ -2,7 +2,7 @@
 import type { Entry, Term } from './run-file.ts'
 
 const firstCapacity = 256
-/** Up to so many entries are sorted as whole numbers. */
+/** Largest number of entries that are sorted as whole numbers. */
 const indexLimit = 2 ** 16
 
 export class EntryTable {

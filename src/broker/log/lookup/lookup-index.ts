@@ -61,13 +61,16 @@ const defaultTableEntries = 49_152
 const defaultReadableGapBytes = 256 * 2 ** 20
 /** Full tables that wait for the disk; what does not fit is indexed again from the log later. */
 const mostTables = 4
-/** Memory for filters of runs, once somebody looks anything up; the smallest runs come first, and are the most. A byte an entry. */
+/**
+ * Memory for filters of runs, used from the first look-up on: one byte an entry. The smallest runs, of which there
+ * are the most, get theirs first.
+ */
 const defaultFilterBytes = 16 * 2 ** 20
 /** Records looked at before others run. */
 const recordsPerYield = 64
 /** Look-ups that wait while another one reads the log. */
 const mostReaders = 16
-/** Before the disk is tried again. */
+/** Full tables skipped after a failed write before the disk is tried again. */
 const retryWrites = 16
 
 export async function openLookupIndex(options: OpenLookupIndexOptions): Promise<LookupIndex> {
@@ -97,7 +100,7 @@ export class LookupIndex {
   #terms: Terms
   #position = 0
   readonly #emit = (high: number, low: number): void => this.#table.add(high, low, this.#position)
-  /** Parts of the log that cannot be read, so that nobody tries again; by segment. */
+  /** Parts of the log that cannot be read and are not retried, by segment. */
   readonly #unreadable = new Set<number>()
   readonly #filters = new Map<Run, TermFilter>()
   /** One look-up at a time reads stretches of the log that no run knows: each may be hundreds of megabytes. */
@@ -105,12 +108,12 @@ export class LookupIndex {
   #readers = 0
   /** The record noted last could not be read: it is a gap, and the table begins with the next one. */
   #leavesGap = false
-  /** It was said of this table that a record could not be read. */
+  /** An unreadable record was already reported for this table. */
   #isTold = false
-  /** Somebody looked something up. */
+  /** Whether a look-up was made since opening. */
   #asked = false
   #working: Promise<void> | null = null
-  /** The disk refused; so many full tables later it is tried again. */
+  /** After a failed write: full tables still to skip before the next attempt. */
   #pause = 0
   #begun = false
   #closed = false
@@ -172,8 +175,8 @@ export class LookupIndex {
   }
 
   /**
-   * What the index cannot read, look-ups by name do not find; the log itself is sound. It is said once a table, which ends
-   * there: whatever went wrong is not in the next one.
+   * Look-ups by name do not find a record that the index cannot read; the log itself is intact. Reported once per
+   * table; the table ends there, so that the next one begins after the record.
    */
   #unread(error: unknown, position: number): void {
     if (this.#isTold) return
@@ -264,7 +267,7 @@ export class LookupIndex {
 
   // Finding --------------------------------------------------------------------------------------
 
-  /** Null when the run is no more: it was merged meanwhile, or is damaged and a gap from now on. */
+  /** Null when the run no longer exists: it was merged meanwhile, or is damaged and now a gap. */
   async #findInRun(run: Run, wanted: Wanted, from: number, limit: number): Promise<number[] | null> {
     const terms = wanted.before && !run.hasCurrentTerms ? [wanted, wanted.before] : [wanted]
     const filter = this.#filters.get(run)
@@ -313,7 +316,7 @@ export class LookupIndex {
       try {
         terms.read(payload, position, emit)
       } catch {
-        // It names nothing, as where it was noted.
+        // A record without terms, as when it was noted.
       }
       if (names && found.push(position) === limit) return found
     }
@@ -330,7 +333,7 @@ export class LookupIndex {
 
   // Gaps -----------------------------------------------------------------------------------------
 
-  /** What nothing knows, in order. */
+  /** The gaps, in order. */
   #gaps(): Gap[] {
     const gaps: Gap[] = []
     let at = this.#log.first
@@ -376,7 +379,10 @@ export class LookupIndex {
     }
   }
 
-  /** Records of the gap, many at a time. A record that is damaged ends its segment: those behind it are found by no chain. */
+  /**
+   * Records of the gap, many at a time. A damaged record ends its segment: without its length the following ones
+   * cannot be found.
+   */
   async *#readable({ from, to }: Gap) {
     let at = from
     try {
@@ -449,9 +455,9 @@ export class LookupIndex {
   }
 
   async #writeTable(table: EntryTable): Promise<void> {
-    // What a power cut may take back is not indexed before it cannot.
+    // Records are indexed only when they are durable.
     await this.#log.append([])
-    // Sorting takes some milliseconds: in a turn of its own, not in that of a commit.
+    // Sorting takes some milliseconds, so it gets its own turn of the event loop, apart from commits.
     await yieldToEventLoop()
     const run = await this.#written(table)
     const at = this.#full.indexOf(table)
@@ -473,7 +479,7 @@ export class LookupIndex {
 
   async #merge(group: readonly Run[]): Promise<void> {
     try {
-      // Made on the way where it will be wanted: a large run is not read once more for it.
+      // The filter is built during the merge when it will be needed, which saves another read of a large run.
       const entries = group.reduce((sum, run) => sum + run.entries, 0)
       const filter = this.#asked && this.#hasRoomFor(entries, group) ? new TermFilter(entries) : null
       const merged = await mergeRuns(this.#place, group, {
@@ -483,7 +489,7 @@ export class LookupIndex {
       })
       if (!merged) return
       if (filter) this.#filters.set(merged, filter)
-      // Durable before what it replaces goes.
+      // The merged run is durable before the runs it replaces are removed.
       await this.#place.disk.syncDirectory(this.#place.directory)
       this.#runs = this.#runs.filter((run) => !group.includes(run))
       this.#add(merged)
@@ -491,7 +497,7 @@ export class LookupIndex {
     } catch (error) {
       const before = this.#runs
       for (const run of group) if (isMissing(error) && !(await this.#isSound(run))) await this.#lose(run)
-      // Of a merge that met what retention or a look-up removed meanwhile nothing is left to do.
+      // A merge whose input runs were removed meanwhile by retention or a look-up is abandoned.
       if (this.#runs === before && group.every((run) => before.includes(run))) throw error
     }
   }
@@ -542,7 +548,7 @@ export class LookupIndex {
         try {
           terms.read(record.payload, position, emit)
         } catch {
-          // It names nothing, as where it was noted.
+          // A record without terms, as when it was noted.
         }
       }
       if (this.#closed) return
@@ -568,7 +574,7 @@ export class LookupIndex {
 
   #add(run: Run): void {
     this.#runs = [...this.#runs, run].sort((a, b) => a.from - b.from)
-    // Smaller ones have come since.
+    // Smaller runs were written since.
     for (const filtered of this.#filters.keys())
       if (!this.#hasRoomFor(filtered.entries, [filtered])) this.#filters.delete(filtered)
   }
@@ -584,7 +590,7 @@ export class LookupIndex {
     }
   }
 
-  /** A damaged run goes; what it knew is a gap. */
+  /** Removes a damaged run; its stretch of the log becomes a gap. */
   async #lose(run: Run): Promise<void> {
     if (!this.#runs.includes(run)) return
     this.#runs = this.#runs.filter((other) => other !== run)

@@ -30,7 +30,7 @@ const magic = Buffer.from('GANTRYLU', 'latin1')
 const headerBytes = 48
 const ENCRYPTED = 1
 const CURRENT_TERMS = 2
-/** Written with one call; and made durable so often, so that the log's own syncs never wait for a long one. */
+/** Pages written with one call, and such calls between syncs: few, so that the log's own syncs never wait long. */
 const pagesPerWrite = 64
 const writesPerSync = 16
 

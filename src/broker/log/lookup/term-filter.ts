@@ -1,4 +1,4 @@
-/** Which terms a run surely does not have, in a byte of memory an entry: a Bloom filter, wrong for one absent term in forty. */
+/** A Bloom filter over the terms of a run: one byte of memory per entry, a false-positive rate of 1 in 40. */
 import type { Term } from './run-file.ts'
 
 const bitsPerEntry = 8

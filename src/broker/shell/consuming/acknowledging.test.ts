@@ -1,4 +1,4 @@
-/** What a consumer says of a delivery, in time and too late. */
+/** Acknowledgements and nacks, in time and too late. */
 import { describe, expect, it } from 'vitest'
 import {
   ack,

@@ -1,7 +1,7 @@
 /**
  * Orderly groups, FIFO and PRIORITY topics: what each rule is, on a simulated clock and disk.
  *
- * Deliveries are written `body:attempt`. What chance may do is test/simulation/orderly.ts's business.
+ * Deliveries are written `body:attempt`. Random sequences are in test/simulation/orderly.ts.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { GroupSpec, MessageType } from '../../../model/instances.ts'

@@ -1,4 +1,7 @@
-/** Receives: who waits, who is served, and what a filter, the memory and a damaged record do to it. */
+/**
+ * Receives: the order in which waiting receives are served, and the effect of a filter, the memory limit and a
+ * damaged record.
+ */
 import { describe, expect, it } from 'vitest'
 import { settle } from '../../../world/simulated.ts'
 import { tagHash } from '../../core/filters/filter.ts'

@@ -1,4 +1,7 @@
-/** SQL92 filters through the whole broker: who gets what, what passing over costs, and what a poll waits for. */
+/**
+ * SQL92 filters through the whole broker: which messages match, what skipping the others costs, and what a poll waits
+ * for.
+ */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Disk, DiskFile } from '../../../world/disk.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../../world/simulated.ts'

@@ -1,7 +1,7 @@
 /**
  * LITE topics: what each rule is, on a simulated clock and disk.
  *
- * Deliveries are written `lite topic/body:attempt`. What chance may do is test/simulation/lite.ts's business.
+ * Deliveries are written `lite topic/body:attempt`. Random sequences are in test/simulation/lite.ts.
  */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import type { GroupSpec, TopicSpec } from '../../../model/instances.ts'
