@@ -7,6 +7,7 @@
  */
 import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
+import { EngineError } from '../../model/refusals.ts'
 import type { Clock } from '../../world/world.ts'
 import { patienceOf } from '../processes/heartbeat.ts'
 import { placeOf, poolNames, resize } from '../processes/placement.ts'
@@ -128,6 +129,18 @@ export class BrokerProcesses {
   failureOf(instanceId: InstanceId): string | null {
     const name = this.#placements.get(instanceId)
     return name === undefined ? null : (this.#supervisors.get(name)?.failure ?? null)
+  }
+
+  /**
+   * The host that holds the instance open. Throws `absent` when no process does, and `unavailable` for a process that
+   * hangs, because further calls would only wait behind each other.
+   */
+  hostOf(instanceId: InstanceId): HostApi {
+    const failure = this.failureOf(instanceId)
+    if (failure !== null) throw new EngineError('unavailable', failure)
+    const process = this.runningOf(instanceId)
+    if (process === null) throw new EngineError('absent', `No broker process holds instance ${instanceId}.`)
+    return process.host
   }
 
   /** Instances that are placed, open or not. */

@@ -11,13 +11,13 @@ import type { InstanceObservation } from '../../model/observations.ts'
 import { EngineError } from '../../model/refusals.ts'
 import type { Disk } from '../../world/world.ts'
 import type { Engine } from '../engine.ts'
-import { lockFolder } from '../processes/folder-lock.ts'
 import type { ProcessSupervisor } from '../processes/supervisor.ts'
 import type { Ask } from '../questions.ts'
 import { BrokerProcesses, type BrokerProcessesOptions } from './broker-processes.ts'
 import { capabilities, checkGroup, checkTopic } from './capabilities.ts'
 import type { HostApi } from './host-api.ts'
-import { listFolders, removeFolder, sweepRemoved } from './instance-folders.ts'
+import { listFolders, removeLocked, sweepRemoved } from './instance-folders.ts'
+import { InstanceSecrets, type StorageKey } from './instance-secrets.ts'
 import { createKeyedQueue } from './keyed-queue.ts'
 import { observeAll, observeOne, type Sight } from './observing.ts'
 import { hostPaths } from './paths.ts'
@@ -26,8 +26,7 @@ export interface EmbeddedEngineOptions
   extends Pick<BrokerProcessesOptions, 'clock' | 'launcher' | 'pool' | 'hangSeconds' | 'report'> {
   readonly disk: Disk
   readonly home: string
-  /** 32 bytes that the instance's messages are encrypted with under the key id its owner named. */
-  readonly storageKey: (instanceId: InstanceId, keyId: string) => Uint8Array
+  readonly storageKey: StorageKey
 }
 
 export class EmbeddedEngine implements Engine {
@@ -37,8 +36,7 @@ export class EmbeddedEngine implements Engine {
   readonly #paths: ReturnType<typeof hostPaths>
   readonly #processes: BrokerProcesses
   readonly #sight: Sight
-  /** Texts to be removed from a process's last output before it is shown. */
-  readonly #secrets = new Map<InstanceId, readonly string[]>()
+  readonly #secrets: InstanceSecrets
   // A move has two steps; nothing else may come between.
   readonly #inTurn = createKeyedQueue()
   #changed: (instanceId: InstanceId | null) => void = () => {}
@@ -48,10 +46,11 @@ export class EmbeddedEngine implements Engine {
   constructor(options: EmbeddedEngineOptions) {
     this.#options = options
     this.#paths = hostPaths(options.home)
+    this.#secrets = new InstanceSecrets(options.storageKey)
     this.#processes = new BrokerProcesses({
       ...options,
       file: this.#paths.processes,
-      clean: (text) => this.#withoutSecrets(text),
+      clean: (text) => this.#secrets.redact(text),
       changed: (instanceId) => this.#changed(instanceId),
     })
     this.#sight = {
@@ -102,12 +101,7 @@ export class EmbeddedEngine implements Engine {
   ensureInstance(spec: InstanceSpec): Promise<InstanceObservation> {
     return this.#inTurn(spec.instanceId, async () => {
       this.#refuseIfStopped()
-      const storageKey = this.#storageKeyOf(spec)
-      const secrets = [...spec.accounts.map(({ secret }) => secret), storageKey ?? '']
-      this.#secrets.set(
-        spec.instanceId,
-        secrets.filter((value) => value !== ''),
-      )
+      const storageKey = this.#secrets.remember(spec)
       const { host } = await this.#processes.moveIn(spec)
       return host.ensureInstance({ spec, storageKey })
     })
@@ -117,9 +111,9 @@ export class EmbeddedEngine implements Engine {
     return this.#inTurn(instanceId, async () => {
       this.#refuseIfStopped()
       const process = this.#processes.runningOf(instanceId)
-      if (process === null) await this.#removeWithoutProcess(instanceId)
+      if (process === null) await removeLocked(this.#options.disk, this.#paths, instanceId)
       else await process.host.removeInstance({ instanceId })
-      this.#secrets.delete(instanceId)
+      this.#secrets.forget(instanceId)
       this.#processes.moveOut(instanceId)
     })
   }
@@ -170,38 +164,8 @@ export class EmbeddedEngine implements Engine {
     if (this.#stopped) throw new EngineError('unavailable', 'The engine is stopped.')
   }
 
-  /** Refused for a process that hangs: further questions would only pile up. */
   #hostOf(instanceId: InstanceId): HostApi {
     this.#refuseIfStopped()
-    const failure = this.#processes.failureOf(instanceId)
-    if (failure !== null) throw new EngineError('unavailable', failure)
-    const process = this.#processes.runningOf(instanceId)
-    if (process === null) throw new EngineError('absent', `No broker process holds instance ${instanceId}.`)
-    return process.host
-  }
-
-  /** Also what no process could open is to go. The lock says whether one has it that this server lost sight of. */
-  async #removeWithoutProcess(instanceId: InstanceId): Promise<void> {
-    const lock = await lockFolder(`${this.#paths.locks}/${instanceId}`, `Instance ${instanceId}`, { socket: null })
-    try {
-      await removeFolder(this.#options.disk, this.#paths.instances, instanceId)
-    } catch (error) {
-      await lock.release()
-      throw error
-    }
-    await lock.forget()
-  }
-
-  #storageKeyOf({ instanceId, encryptionKeyId }: InstanceSpec): string | null {
-    if (encryptionKeyId === null) return null
-    return Buffer.from(this.#options.storageKey(instanceId, encryptionKeyId)).toString('base64')
-  }
-
-  #withoutSecrets(text: string): string {
-    let clean = text
-    for (const values of this.#secrets.values()) {
-      for (const value of values) clean = clean.replaceAll(value, '[secret]')
-    }
-    return clean
+    return this.#processes.hostOf(instanceId)
   }
 }

@@ -14,7 +14,8 @@ import type { FolderLock } from '../processes/folder-lock.ts'
 import { type AnswerOf, answerOf, type ParamsOf, type QuestionName } from '../questions.ts'
 import { answers } from './answers.ts'
 import { DiskMarks } from './disk-marks.ts'
-import { type HostApi, type HostGreeting, hostProtocol } from './host-api.ts'
+import type { HostApi, HostGreeting } from './host-api.ts'
+import { HostFacts } from './host-facts.ts'
 import type { HostedInstance } from './hosted-instance.ts'
 import { HostedInstances } from './hosted-instances.ts'
 import { storedElsewhere } from './stored-elsewhere.ts'
@@ -42,16 +43,12 @@ export class BrokerHost implements HostApi {
   readonly #gateway: Gateway<BrokerEndpoint>
   readonly #diskMarks: DiskMarks
   readonly #instances: HostedInstances
-  readonly #startedAtMs: number
-  readonly #startedAt: number
-  #lingerMinutes: number
+  readonly #facts: HostFacts
 
   constructor(options: HostOptions) {
     const { world, directory, report, lock, tls } = options
     this.#options = options
-    this.#lingerMinutes = options.lingerMinutes
-    this.#startedAtMs = world.clock.now()
-    this.#startedAt = world.clock.monotonic()
+    this.#facts = new HostFacts(world.clock, options.self, options.lingerMinutes)
     const common = { clock: world.clock, onError: report }
     const grpc = new GrpcProtocol<BrokerEndpoint>({ ...common, services: [messagingService, metricsService] })
     this.#gateway = new Gateway<BrokerEndpoint>({ ...common, protocols: [grpc], tls })
@@ -70,20 +67,15 @@ export class BrokerHost implements HostApi {
   // The process
 
   async hello(): Promise<HostGreeting> {
-    return {
-      ...this.#options.self,
-      pid: process.pid,
-      protocol: hostProtocol,
-      startedAtMs: this.#startedAtMs,
-      uptimeMs: Math.round(this.#options.world.clock.monotonic() - this.#startedAt),
-      lingerMinutes: this.#lingerMinutes,
-      instances: this.#instances.list().length,
-      attention: this.#instances.list().flatMap((instance) => instance.attention() ?? []),
-    }
+    const open = this.#instances.list()
+    return this.#facts.greeting({
+      instances: open.length,
+      attention: open.flatMap((instance) => instance.attention() ?? []),
+    })
   }
 
   async configure(settings: { lingerMinutes: number }): Promise<null> {
-    this.#lingerMinutes = settings.lingerMinutes
+    this.#facts.lingerMinutes = settings.lingerMinutes
     this.#options.onConfigure?.(settings)
     return null
   }

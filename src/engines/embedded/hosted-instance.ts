@@ -2,36 +2,27 @@
  * One instance that is open in this process: its broker over its log, its endpoints, and what is wrong with it. It is
  * made when its folder is opened under its lock, and ends with `close`.
  */
-
-import path from 'node:path'
-import type { Broker, BrokerSettings } from '../../broker/broker.ts'
+import type { Broker } from '../../broker/broker.ts'
 import {
   type BrokerEndpoint,
   ClientRegistry,
   connectLiteConsumers,
   connectProducers,
-  keysIn,
 } from '../../broker/protocols/grpc/index.ts'
-import { openBroker } from '../../broker/shell/open.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
 import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
 import type { InstanceObservation, InstanceUsage } from '../../model/observations.ts'
-import type { World } from '../../world/world.ts'
 import type { FolderLock } from '../processes/folder-lock.ts'
 import type { DiskPause } from './disk-marks.ts'
 import type { Attention } from './host-api.ts'
+import { brokerSettings, type InstanceBrokerContext, openInstanceBroker } from './instance-broker.ts'
 import { InstanceEndpoints } from './instance-endpoints.ts'
 import { InstanceHealth } from './instance-health.ts'
 import { attentionOf, type InstanceState, observationOf, usageOf } from './instance-state.ts'
 
-export interface HostedInstanceContext {
-  readonly world: World
+export interface HostedInstanceContext extends InstanceBrokerContext {
   readonly gateway: Gateway<BrokerEndpoint>
-  /** Folder that holds one folder per instance. */
-  readonly directory: string
-  /** Where unexpected failures are reported. */
-  readonly report: (error: unknown) => void
 }
 
 export class HostedInstance {
@@ -63,17 +54,11 @@ export class HostedInstance {
   ): Promise<HostedInstance> {
     const { spec, storageKey } = options
     const health = new InstanceHealth(spec.instanceId)
-    const broker = await openBroker({
-      world: context.world,
-      directory: path.join(context.directory, spec.instanceId),
-      settings: brokerSettings(spec, null),
-      cipherKey: storageKey === null ? null : Buffer.from(storageKey, 'base64'),
-      keysIn,
-      report: (error) => {
-        health.note(error)
-        context.report(error)
-      },
-    })
+    const report = (error: unknown): void => {
+      health.note(error)
+      context.report(error)
+    }
+    const broker = await openInstanceBroker({ ...context, report }, spec, storageKey)
     return new HostedInstance(context, { ...options, broker, health })
   }
 
@@ -163,14 +148,3 @@ export class HostedInstance {
     }
   }
 }
-
-const brokerSettings = (spec: InstanceSpec, pause: DiskPause | null): BrokerSettings => ({
-  retentionMs: spec.retentionHours * 3600 * 1000,
-  sendTps: spec.sendTps,
-  receiveTps: spec.receiveTps,
-  maxDelayMs: spec.maxDelayMs,
-  elasticity: spec.elasticity,
-  maxGroupsMadeByUse: spec.maxGroupsMadeByUse,
-  sendPause: pause?.sends ?? null,
-  writePause: pause?.writes ?? null,
-})

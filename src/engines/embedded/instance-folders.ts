@@ -3,6 +3,7 @@
 import path from 'node:path'
 import type { InstanceId } from '../../model/ids.ts'
 import type { Disk } from '../../world/world.ts'
+import { lockFolder } from '../processes/folder-lock.ts'
 
 const removedSuffix = '.removed'
 
@@ -20,6 +21,25 @@ export async function removeFolder(disk: Disk, directory: string, instanceId: In
     await disk.syncDirectory(directory)
   }
   await disk.removeDirectory(removed)
+}
+
+/**
+ * Removes the folder of an instance that no known process holds open, under its lock: the lock tells whether a process
+ * holds it that this server does not know of. Rejects with a sentence then.
+ */
+export async function removeLocked(
+  disk: Disk,
+  { locks, instances }: { readonly locks: string; readonly instances: string },
+  instanceId: InstanceId,
+): Promise<void> {
+  const lock = await lockFolder(`${locks}/${instanceId}`, `Instance ${instanceId}`, { socket: null })
+  try {
+    await removeFolder(disk, instances, instanceId)
+  } catch (error) {
+    await lock.release()
+    throw error
+  }
+  await lock.forget()
 }
 
 /** Removes what earlier crashes left. Not while an instance is being removed. */
