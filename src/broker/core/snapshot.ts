@@ -13,10 +13,10 @@
 
 import { newLease, own } from './consuming/deliveries.ts'
 import { applyAckedOutOfOrderTo } from './consuming/orderly.ts'
-import { readGroup, readTopic, writeGroup, writeTopic } from './event-codec.ts'
 import type { BrokerEvent, MessageName } from './events.ts'
 import { addLiteTopic, addSubscription } from './lite/lite-topics.ts'
 import { type OpenTransaction, openTransaction } from './open-transactions.ts'
+import { readGroup, readTopic, writeGroup, writeTopic } from './settings-codec.ts'
 import {
   type BrokerState,
   type Cursor,
