@@ -13,26 +13,12 @@
 import type { Disk } from '../../world/disk.ts'
 import type { IndexEntries, OpenedIndex, QueueIndex, RecordCipher, SealedSegment, SegmentLog } from './contract.ts'
 import { positionOf, segmentOf } from './contract.ts'
-import { corrupt, LogError } from './errors.ts'
+import { LogError } from './errors.ts'
 import type { IndexDirectory, RunToWrite } from './index-file.ts'
-import {
-  decodeDirectory,
-  directoryBytes,
-  encodeIndexFile,
-  entriesPerPage,
-  entryOffset,
-  entryTagHash,
-  entryTimeMs,
-  indexFileName,
-  openPage,
-  pageBytes,
-  segmentOfIndexFile,
-  strideOf,
-} from './index-file.ts'
-import { sharedPages } from './pages.ts'
+import { entriesPerPage, entryOffset, entryTagHash, entryTimeMs } from './index-file.ts'
+import { IndexFiles } from './index-files.ts'
 import { asRun, Chunk, FoundEntries, gather, lastAtMost, lowerBound, QueueEntries } from './queue-entries.ts'
-import { sharedReadFiles } from './read-files.ts'
-import { aTurnEach, inTurns, type LoopBudget } from './yield.ts'
+import { aTurnEach, type LoopBudget } from './yield.ts'
 
 /** What a record says about the queues it adds to. */
 export interface DecodedEntry {
@@ -87,25 +73,13 @@ export async function openQueueIndex(
   return { index, sealedBelow }
 }
 
-interface IndexFile {
-  /** Where its segment ends, as a position. */
-  readonly end: number
-  readonly pagesAt: number
-}
-
-let indexesOpened = 0
-
 class Index implements PersistentQueueIndex {
-  readonly #disk: Disk
   readonly #directory: string
   readonly #log: SegmentLog
   readonly #decode: OpenQueueIndexOptions['decode']
-  readonly #cipher: RecordCipher | null
   readonly #turns: LoopBudget
-  readonly #owner = `index ${indexesOpened++}`
   readonly #queues = new Map<number, QueueEntries>()
-  /** Index files of sealed segments. */
-  readonly #files = new Map<number, IndexFile>()
+  readonly #files: IndexFiles
   readonly #remaking = new Map<number, Promise<void>>()
   #sealedThrough = 0
   /** Sealed segments whose index file is still to be written; more than one only after failed writes. */
@@ -114,12 +88,12 @@ class Index implements PersistentQueueIndex {
   #closed = false
 
   constructor(options: OpenQueueIndexOptions) {
-    this.#disk = options.disk
     this.#directory = options.directory
     this.#log = options.log
     this.#decode = options.decode
-    this.#cipher = options.cipher ?? null
     this.#turns = options.turns ?? aTurnEach
+    const { disk, directory, cipher = null } = options
+    this.#files = new IndexFiles({ disk, directory, cipher, turns: this.#turns })
   }
 
   /** Answers the position from which on entries must be added again. */
@@ -127,15 +101,13 @@ class Index implements PersistentQueueIndex {
     const segments = this.#log.segments()
     const last = segmentOf(this.#log.end)
     const found = new Set<number>()
-    for (const name of await this.#disk.list(this.#directory)) {
-      const segment = segmentOfIndexFile(name)
-      if (segment === null) continue
+    for (const segment of await this.#files.list()) {
       if (segment >= segmentOf(this.#log.first) && segment <= last) found.add(segment)
-      else await this.#disk.unlink(this.#path(segment))
+      else await this.#files.remove(segment)
     }
     for (const { segment, end } of segments) {
       const upTo = end - positionOf(segment, 0)
-      const directory = found.has(segment) ? await this.#readDirectory(segment) : null
+      const directory = found.has(segment) ? await this.#files.readDirectory(segment) : null
       this.#takeDirectory(end, directory?.upTo === upTo ? directory : await this.#remake(segment, end))
     }
     return found.has(last) ? this.#loadUnsealed(last) : positionOf(last, 0)
@@ -186,7 +158,7 @@ class Index implements PersistentQueueIndex {
   trimBelow(position: number): Promise<Map<number, number>> {
     return this.#inTurn(async () => {
       const minimums = new Map<number, number>()
-      const wholly = new Set([...this.#files].filter(([, file]) => file.end <= position).map(([segment]) => segment))
+      const wholly = this.#files.whollyBelow(position)
       let looked = 0
       for (const [queueKey, queue] of this.#queues) {
         if (++looked % queuesPerYield === 0) await this.#yieldWhenSpent()
@@ -199,11 +171,7 @@ class Index implements PersistentQueueIndex {
         queue.min = min
         minimums.set(queueKey, min)
       }
-      for (const segment of wholly) {
-        this.#files.delete(segment)
-        this.#forgetFile(segment)
-        await this.#disk.unlink(this.#path(segment))
-      }
+      for (const segment of wholly) await this.#files.remove(segment)
       return minimums
     })
   }
@@ -229,7 +197,7 @@ class Index implements PersistentQueueIndex {
       if (segment <= this.#sealedThrough) return
       const upTo = durable - positionOf(segment, 0)
       const runs = await this.#runsOf(segment, upTo)
-      if (runs.length > 0) await this.#write(segment, upTo, runs)
+      if (runs.length > 0) await this.#files.write(segment, upTo, runs)
     })
   }
 
@@ -268,18 +236,17 @@ class Index implements PersistentQueueIndex {
       bytes += 200 + queue.runSegments.length * 32
       for (const chunk of queue.chunks) bytes += 150 + chunk.offsets.length * 16
     }
-    return bytes + this.#files.size * 100
+    return bytes + this.#files.count * 100
   }
 
   async close(): Promise<void> {
     await this.#work
     this.#closed = true
-    sharedReadFiles.close(this.#owner)
-    sharedPages.forget(this.#owner)
+    this.#files.close()
     this.#queues.clear()
   }
 
-  // Lookups in index files ---------------------------------------------------------------------
+  // Sealed entries ------------------------------------------------------------------------------
 
   async #lookupSealed(queueKey: number, from: number, count: number): Promise<IndexEntries> {
     for (let attempt = 0; ; attempt++) {
@@ -295,7 +262,7 @@ class Index implements PersistentQueueIndex {
           if (run < 0) throw new LogError('no-record', `Queue ${queueKey} was trimmed`)
           segment = queue.runSegments[run]!
           const length = Math.min(queue.runEnd(run) - start - filled, found.count - filled)
-          await this.#readRows(
+          await this.#files.readRows(
             segment,
             queue.runRows[run]! + start + filled - queue.runFirsts[run]!,
             length,
@@ -311,51 +278,9 @@ class Index implements PersistentQueueIndex {
       } catch (error) {
         // Trimmed while it was read: the next round sees the new minimum. Damaged: made again from its segment.
         if (attempt >= 2 || this.#closed) throw error
-        if (this.#files.has(segment) || this.#remaking.has(segment)) await this.#mend(segment)
+        if (this.#files.get(segment) || this.#remaking.has(segment)) await this.#mend(segment)
       }
     }
-  }
-
-  async #readRows(segment: number, row: number, count: number, found: FoundEntries, at: number): Promise<void> {
-    const firstPage = Math.floor(row / entriesPerPage)
-    const lastPage = Math.floor((row + count - 1) / entriesPerPage)
-    const base = positionOf(segment, 0)
-    const pages = await this.#pages(segment, firstPage, lastPage)
-    for (let i = 0; i < count; i++) {
-      const page = pages[Math.floor((row + i) / entriesPerPage) - firstPage]!
-      found.set(at + i, base + entryOffset(page, row + i), entryTagHash(page, row + i), entryTimeMs(page, row + i))
-    }
-  }
-
-  async #pages(segment: number, first: number, last: number): Promise<Buffer[]> {
-    const known: Buffer[] = []
-    for (let page = first; page <= last; page++) {
-      const cached = sharedPages.get(this.#owner, segment, page)
-      if (!cached) return this.#readPages(segment, first, last)
-      known.push(cached)
-    }
-    return known
-  }
-
-  async #readPages(segment: number, first: number, last: number): Promise<Buffer[]> {
-    const file = this.#files.get(segment)
-    const path = this.#path(segment)
-    if (!file) throw new LogError('no-record', `${path} was removed`)
-    const stride = strideOf(this.#cipher)
-    const bytes = Buffer.allocUnsafeSlow((last - first + 1) * stride)
-    const at = file.pagesAt + first * stride
-    const read = await sharedReadFiles.use(this.#disk, this.#owner, path, (open) => open.read(bytes, at))
-    const pages: Buffer[] = []
-    for (let page = first; page <= last; page++) {
-      const from = (page - first) * stride
-      const one = from + stride > read ? null : openPage(bytes.subarray(from, from + stride), this.#cipher)
-      if (one === null) throw corrupt(path, at + from, 'a page of the index is unreadable')
-      // Each page gets its own buffer, so that a cached page does not retain the whole read.
-      if (this.#files.get(segment) === file)
-        sharedPages.put(this.#owner, segment, page, first === last ? one : Buffer.from(one))
-      pages.push(one)
-    }
-    return pages
   }
 
   /** At most one rebuild per file; concurrent callers await the same one. */
@@ -374,7 +299,7 @@ class Index implements PersistentQueueIndex {
   async #mendNow(segment: number): Promise<void> {
     const file = this.#files.get(segment)
     if (!file) return
-    this.#files.delete(segment)
+    this.#files.withdraw(segment)
     try {
       const { pagesAt, runs } = await this.#remake(segment, file.end)
       for (const { queueKey, row, firstOffset } of runs) {
@@ -382,19 +307,17 @@ class Index implements PersistentQueueIndex {
         const run = queue?.runSegments.indexOf(segment) ?? -1
         if (queue && queue.runFirsts[run] === firstOffset) queue.runRows[run] = row
       }
-      this.#files.set(segment, { end: file.end, pagesAt })
+      this.#files.add(segment, { end: file.end, pagesAt })
     } catch (error) {
-      this.#files.set(segment, file)
+      this.#files.add(segment, file)
       throw error
     }
   }
 
-  // Index files --------------------------------------------------------------------------------
-
   async #seal({ segment, end }: SealedSegment): Promise<void> {
     const runs = await this.#runsOf(segment, Number.POSITIVE_INFINITY)
-    const directory = await this.#write(segment, end - positionOf(segment, 0), runs)
-    this.#files.set(segment, { end, pagesAt: directory.pagesAt })
+    const directory = await this.#files.write(segment, end - positionOf(segment, 0), runs)
+    this.#files.add(segment, { end, pagesAt: directory.pagesAt })
     let moved = 0
     for (const run of directory.runs) {
       if (++moved % queuesPerYield === 0) await this.#yieldWhenSpent()
@@ -406,27 +329,10 @@ class Index implements PersistentQueueIndex {
     }
   }
 
-  async #readDirectory(segment: number): Promise<IndexDirectory | null> {
-    const path = this.#path(segment)
-    return sharedReadFiles.use(this.#disk, this.#owner, path, async (file) => {
-      const size = await file.size()
-      let bytes = Buffer.allocUnsafe(Math.min(size, pageBytes))
-      bytes = bytes.subarray(0, await file.read(bytes, 0))
-      const needed = directoryBytes(bytes, this.#cipher)
-      if (needed === null || needed > size) return null
-      if (needed > bytes.length) {
-        bytes = Buffer.allocUnsafe(needed)
-        bytes = bytes.subarray(0, await file.read(bytes, 0))
-      }
-      const directory = decodeDirectory(bytes, size, this.#cipher)
-      return directory?.segment === segment ? directory : null
-    })
-  }
-
   #takeDirectory(end: number, directory: IndexDirectory): void {
     const { segment } = directory
     this.#sealedThrough = Math.max(this.#sealedThrough, segment)
-    this.#files.set(segment, { end, pagesAt: directory.pagesAt })
+    this.#files.add(segment, { end, pagesAt: directory.pagesAt })
     for (const run of directory.runs) {
       let queue = this.#queues.get(run.queueKey)
       // One that was dropped and begun anew under the same key: only the newest part counts.
@@ -442,14 +348,14 @@ class Index implements PersistentQueueIndex {
   /** Takes back what `flush` saved of the segment being written. */
   async #loadUnsealed(segment: number): Promise<number> {
     const start = positionOf(segment, 0)
-    const directory = await this.#readDirectory(segment)
+    const directory = await this.#files.readDirectory(segment)
     if (!directory || start + directory.upTo > this.#log.end) return start
-    this.#files.set(segment, { end: this.#log.end, pagesAt: directory.pagesAt })
+    this.#files.add(segment, { end: this.#log.end, pagesAt: directory.pagesAt })
     try {
       const pages =
         directory.entries === 0
           ? []
-          : await this.#readPages(segment, 0, Math.floor((directory.entries - 1) / entriesPerPage))
+          : await this.#files.readPages(segment, 0, Math.floor((directory.entries - 1) / entriesPerPage))
       let added = 0
       for (const { queueKey, firstOffset, row, count } of directory.runs) {
         for (let i = 0; i < count; i++) {
@@ -468,8 +374,8 @@ class Index implements PersistentQueueIndex {
       if (!(error instanceof LogError)) throw error
       return start
     } finally {
-      this.#files.delete(segment)
-      this.#forgetFile(segment)
+      this.#files.withdraw(segment)
+      this.#files.forget(segment)
     }
     return start + directory.upTo
   }
@@ -491,7 +397,7 @@ class Index implements PersistentQueueIndex {
       }
     }
     const runs = Array.from(chunks, ([queueKey, chunk]) => asRun(queueKey, chunk))
-    return this.#write(segment, end - positionOf(segment, 0), inOrder(runs))
+    return this.#files.write(segment, end - positionOf(segment, 0), inOrder(runs))
   }
 
   async #runsOf(segment: number, upTo: number): Promise<RunToWrite[]> {
@@ -504,24 +410,6 @@ class Index implements PersistentQueueIndex {
       if (run && run.count > 0) runs.push(run)
     }
     return inOrder(runs)
-  }
-
-  /** A whole file under another name, synced, then renamed: a crash leaves the old one or none, and none is made again. */
-  async #write(segment: number, upTo: number, runs: readonly RunToWrite[]): Promise<IndexDirectory> {
-    const { bytes, directory } = await inTurns(this.#turns, encodeIndexFile(segment, upTo, runs, this.#cipher))
-    const unfinished = `${this.#directory}/index.new`
-    await this.#disk.unlink(unfinished)
-    const file = await this.#disk.open(unfinished, 'create')
-    try {
-      await file.write([bytes], 0)
-      await file.datasync()
-    } finally {
-      await file.close()
-    }
-    this.#forgetFile(segment)
-    await this.#disk.rename(unfinished, this.#path(segment))
-    this.#forgetFile(segment)
-    return directory
   }
 
   async #yieldWhenSpent(): Promise<void> {
@@ -557,20 +445,11 @@ class Index implements PersistentQueueIndex {
     const found = new FoundEntries(0, 1)
     while (low < high) {
       const middle = Math.floor((low + high) / 2)
-      await this.#readRows(segment, queue.runRows[run]! + middle - queue.runFirsts[run]!, 1, found, 0)
+      await this.#files.readRows(segment, queue.runRows[run]! + middle - queue.runFirsts[run]!, 1, found, 0)
       if (found.position(0) < position) low = middle + 1
       else high = middle
     }
     return low
-  }
-
-  #forgetFile(segment: number): void {
-    sharedReadFiles.close(this.#owner, this.#path(segment))
-    sharedPages.forget(this.#owner, segment)
-  }
-
-  #path(segment: number): string {
-    return `${this.#directory}/${indexFileName(segment)}`
   }
 
   /** Sealing, trimming and rebuilding change files and summaries, so they run one at a time. */
