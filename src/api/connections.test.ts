@@ -7,6 +7,8 @@ import { type ConnectionLimits, Connections } from './connections.ts'
 class FakeSocket extends EventEmitter {
   readonly name: string
   readonly remoteAddress: string
+  bytesWritten = 0
+  writableLength = 0
   readonly #onDestroy: (name: string) => void
   constructor(name: string, remoteAddress: string, onDestroy: (name: string) => void) {
     super()
@@ -23,24 +25,32 @@ class FakeSocket extends EventEmitter {
 function crowd(limits: Partial<ConnectionLimits> = {}) {
   const clock = new SimulatedClock()
   const connections = new Connections(
-    { connections: 10, strangers: 10, strangerMs: 30_000, bufferedBytes: 1_000, ...limits },
+    {
+      connections: 10,
+      strangers: 10,
+      strangerMs: 30_000,
+      bufferedBytes: 1_000,
+      unreadMs: 30_000,
+      pipelined: 4,
+      ...limits,
+    },
     clock,
   )
   const closed: string[] = []
-  const open = (name: string, address = '10.0.0.1'): Socket => {
-    const socket = new FakeSocket(name, address, (closing) => closed.push(closing)) as unknown as Socket
+  const open = (name: string, address = '10.0.0.1'): Socket & FakeSocket => {
+    const socket = new FakeSocket(name, address, (closing) => closed.push(closing)) as unknown as Socket & FakeSocket
     connections.opened(socket)
     return socket
   }
   /** A request from its last byte to its answer. */
-  const request = (socket: Socket, { signed }: { signed: boolean }) => {
+  const request = (socket: Socket, { signed, by = 'account' }: { signed: boolean; by?: string }) => {
     connections.began(socket)
-    if (signed) connections.authenticated(socket)
+    if (signed) connections.authenticated(socket, by)
     connections.ended(socket)
   }
-  const openSigned = (name: string, address?: string) => {
-    const socket = open(name, address)
-    request(socket, { signed: true })
+  const openSigned = (name: string, by = 'account') => {
+    const socket = open(name)
+    request(socket, { signed: true, by })
     return socket
   }
   return { clock, connections, open, openSigned, request, closed: () => closed.splice(0) }
@@ -120,6 +130,65 @@ describe('authenticated connections', () => {
     openSigned('newcomer')
     expect(closed()).toEqual(['pipelining'])
   })
+
+  it('of one caller do not push out those of others', () => {
+    const { openSigned, connections, closed } = crowd({ connections: 4, strangers: 100 })
+    openSigned('known', 'alice')
+    for (let n = 0; n < 6; n++) openSigned(`flood ${n}`, 'mallory')
+    expect(closed()).toEqual(['flood 0', 'flood 1', 'flood 2'])
+    expect(connections.strangers).toBe(0)
+  })
+
+  it('that are all busy neither keep another caller out nor stay for one with their answers unread', () => {
+    const { open, openSigned, connections, closed } = crowd({ connections: 4, strangers: 100 })
+    const busy = [0, 1, 2, 3].map((n) => openSigned(`busy ${n}`, 'mallory'))
+    for (const socket of busy) connections.began(socket)
+    openSigned('alice', 'alice')
+    expect([connections.strangers, closed()]).toEqual([0, []])
+    openSigned('one more', 'mallory')
+    expect([connections.strangers, closed()]).toEqual([1, []])
+    busy[2]!.writableLength = 1
+    busy[3]!.writableLength = 1
+    connections.authenticated(open('bob'), 'bob')
+    expect([connections.strangers, closed()]).toEqual([1, ['busy 2', 'busy 3']])
+  })
+
+  it('leave no trace of their caller', () => {
+    const { openSigned, connections, closed } = crowd({ connections: 2 })
+    for (let n = 0; n < 10; n++) openSigned('a', `caller ${n}`).destroy()
+    expect([closed().length, connections.size]).toEqual([10, 0])
+    openSigned('b', 'one')
+    openSigned('c', 'two')
+    expect(closed()).toEqual([])
+    openSigned('d', 'two')
+    openSigned('e', 'two')
+    expect(closed()).toEqual(['c', 'd'])
+  })
+})
+
+describe('a connection is closed', () => {
+  it('when it takes nothing of its answers, busy or not', async () => {
+    const { clock, connections, openSigned, closed } = crowd()
+    const [deaf, slow, working] = [openSigned('deaf'), openSigned('slow'), openSigned('working')]
+    for (const socket of [deaf, slow, working]) connections.began(socket)
+    for (const socket of [deaf, slow]) Object.assign(socket, { bytesWritten: 1_000, writableLength: 900 })
+    await clock.advance(29_000)
+    expect(closed()).toEqual([])
+    slow.writableLength = 800
+    await clock.advance(10_000)
+    expect(closed()).toEqual(['deaf'])
+    slow.writableLength = 0
+    await clock.advance(60_000)
+    expect(closed()).toEqual([])
+  })
+
+  it('when it sends more requests ahead of their answers than the limit', () => {
+    const { connections, openSigned, closed } = crowd({ pipelined: 4 })
+    const socket = openSigned('ahead')
+    expect([1, 2, 3, 4].map(() => connections.began(socket))).toEqual([true, true, true, true])
+    expect([connections.began(socket), connections.began(socket)]).toEqual([false, false])
+    expect(closed()).toEqual(['ahead'])
+  })
 })
 
 describe('bytes of unfinished bodies', () => {
@@ -162,7 +231,7 @@ describe('bytes of unfinished bodies', () => {
     const pipelining = open('pipelining')
     connections.began(pipelining)
     connections.buffered(pipelining, 400)
-    connections.authenticated(pipelining)
+    connections.authenticated(pipelining, 'account')
     connections.buffered(openSigned('other'), 601)
     expect(closed()).toEqual(['other'])
     connections.began(pipelining)

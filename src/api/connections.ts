@@ -4,8 +4,12 @@
  * A limit that refused new connections would let half-open ones block the API for everyone. So the new connection stays
  * and another is closed. Until the signature of one of its requests was verified a connection is a stranger
  * (`gateway/strangers.ts`), whatever it was answered: strangers have few places and a bounded time, and the oldest of the
- * network with the most goes first. From then on it has a place among the authenticated, of which the one idle longest
- * goes; one whose request is being carried out is never closed for another.
+ * network with the most goes first. From then on it has a place among the authenticated: of the caller with the most
+ * places the one idle longest goes, or one that leaves its answer unread; one whose request is being carried out is never
+ * closed for another. Callers beside one who has all the places with requests in hand may go beyond the limit, together
+ * by half of it (`gateway/shares.ts`).
+ *
+ * Who does not read its answers, or sends more requests ahead of them than a client would, is closed.
  *
  * The bytes of bodies still arriving are bounded too: whoever holds the most gives way. Strangers together are one holder
  * beside the authenticated, in each of them a network is one, then a connection.
@@ -25,6 +29,10 @@ export interface ConnectionLimits {
   readonly strangerMs: number
   /** Bytes of incomplete request bodies held for all connections together; strangers have half of them at most. */
   readonly bufferedBytes: number
+  /** For how long a client may take nothing of what was written to it; what the system's buffers hold counts as taken. */
+  readonly unreadMs: number
+  /** Complete requests of one connection that are not answered yet. */
+  readonly pipelined: number
 }
 
 export class Connections {
@@ -32,16 +40,18 @@ export class Connections {
   readonly #clock: Clock
   readonly #all = new Map<Socket, Connection>()
   readonly #strangers: Strangers<Connection>
-  readonly #authenticated = new Set<Connection>()
-  /** The authenticated that are not busy, in the order in which they became so. */
-  readonly #idle = new Set<Connection>()
+  readonly #places: Share
+  /** By who has them: a user, a role, the account. */
+  readonly #callers = new Map<string, Places>()
   readonly #buffered: { readonly strangers: NetworkShares; readonly authenticated: NetworkShares }
   #cancelSweep: Cancel | null = null
+  #cancelUnread: Cancel | null = null
 
   constructor(limits: ConnectionLimits, clock: Clock) {
     this.#limits = limits
     this.#clock = clock
     this.#strangers = new Strangers({ most: limits.strangers })
+    this.#places = new Share({ most: limits.connections })
     const all = new Share({ most: limits.bufferedBytes })
     const below = (most: number) => new NetworkShares(new Share({ most, parent: all }))
     this.#buffered = { strangers: below(limits.bufferedBytes / 2), authenticated: below(limits.bufferedBytes) }
@@ -64,6 +74,7 @@ export class Connections {
     this.#all.set(socket, connection)
     socket.once('close', () => this.#forget(connection))
     this.#keepSweeping()
+    this.#keepLookingForUnread()
   }
 
   /** Body bytes arrived that must be kept; closes whoever holds the most when they are too many. */
@@ -74,29 +85,38 @@ export class Connections {
     if (!connection.held.take(sizeBytes)) connection.destroy()
   }
 
-  /** The request is complete and is being answered. */
-  began(socket: Socket): void {
+  /** The request is complete and is to be answered; false when its connection is closed, for this one too many at least. */
+  began(socket: Socket): boolean {
     const connection = this.#all.get(socket)
-    if (connection === undefined) return
+    if (connection === undefined) return false
     connection.busy++
-    this.#idle.delete(connection)
+    if (connection.busy > this.#limits.pipelined) {
+      connection.destroy()
+      return false
+    }
+    connection.places?.idle.delete(connection)
     this.#release(connection)
+    return true
   }
 
-  /** The signature of a request of it is verified. It stays a stranger while all authenticated connections are busy. */
-  authenticated(socket: Socket): void {
+  /** The signature of a request of it is verified, `caller`'s. It stays a stranger while all that could go for it are busy. */
+  authenticated(socket: Socket, caller: string): void {
     const connection = this.#all.get(socket)
-    if (connection === undefined || this.#authenticated.has(connection)) return
-    if (this.#authenticated.size >= this.#limits.connections) {
-      const [idlest] = this.#idle
-      if (idlest === undefined) return
-      idlest.destroy()
+    if (connection === undefined || connection.places !== null) return
+    const places = this.#callers.get(caller) ?? new Places(this.#places)
+    if (!places.take()) {
+      this.#forgetEmpty(caller, places)
+      return
     }
+    // Also when it was there: its last connection may just have gone.
+    this.#callers.set(caller, places)
     this.#strangers.leave(connection)
     // What it has sent of its next request goes on counting, but with those of the authenticated.
     const heldBytes = connection.held?.held ?? 0
     this.#release(connection)
-    this.#authenticated.add(connection)
+    places.all.add(connection)
+    connection.places = places
+    connection.caller = caller
     if (heldBytes > 0) this.buffered(socket, heldBytes)
   }
 
@@ -105,7 +125,7 @@ export class Connections {
     const connection = this.#all.get(socket)
     if (connection === undefined) return
     connection.busy = Math.max(0, connection.busy - 1)
-    if (connection.busy === 0 && this.#authenticated.has(connection)) this.#idle.add(connection)
+    if (connection.busy === 0) connection.places?.idle.add(connection)
   }
 
   isBusy(socket: Socket): boolean {
@@ -115,7 +135,7 @@ export class Connections {
   /** False for a stranger whose time is over: its connection is to end with the answer it gets. */
   mayStay(socket: Socket): boolean {
     const connection = this.#all.get(socket)
-    return connection !== undefined && (this.#authenticated.has(connection) || !this.#isOver(connection))
+    return connection !== undefined && (connection.places !== null || !this.#isOver(connection))
   }
 
   /** Closes all on which nothing is being carried out. */
@@ -127,6 +147,8 @@ export class Connections {
     for (const connection of [...this.#all.values()]) connection.destroy()
     this.#cancelSweep?.()
     this.#cancelSweep = null
+    this.#cancelUnread?.()
+    this.#cancelUnread = null
   }
 
   #isOver({ arrivedAt }: Connection): boolean {
@@ -142,6 +164,18 @@ export class Connections {
     })
   }
 
+  /** Another looks after what is not read, as long as there are connections. */
+  #keepLookingForUnread(): void {
+    this.#cancelUnread ??= this.#clock.after(this.#limits.unreadMs / 4, () => {
+      this.#cancelUnread = null
+      const now = this.#clock.monotonic()
+      for (const connection of [...this.#all.values()]) {
+        if (connection.unreadFor(now) >= this.#limits.unreadMs) connection.destroy()
+      }
+      if (this.#all.size > 0) this.#keepLookingForUnread()
+    })
+  }
+
   #holder(connection: Connection): Share {
     const giveWay = () => {
       connection.destroy()
@@ -152,7 +186,7 @@ export class Connections {
   }
 
   #networksOf(connection: Connection): NetworkShares {
-    return this.#authenticated.has(connection) ? this.#buffered.authenticated : this.#buffered.strangers
+    return connection.places === null ? this.#buffered.strangers : this.#buffered.authenticated
   }
 
   #release(connection: Connection): void {
@@ -166,8 +200,46 @@ export class Connections {
     if (!this.#all.delete(connection.socket)) return
     this.#release(connection)
     this.#strangers.leave(connection)
-    this.#authenticated.delete(connection)
-    this.#idle.delete(connection)
+    const { places, caller } = connection
+    if (places === null) return
+    places.leave(connection)
+    this.#forgetEmpty(caller, places)
+  }
+
+  #forgetEmpty(caller: string, places: Places): void {
+    if (places.all.size > 0) return
+    places.share.close()
+    this.#callers.delete(caller)
+  }
+}
+
+/** The connections of one caller. */
+class Places {
+  readonly all = new Set<Connection>()
+  /** Those that are not busy, in the order in which they became so. */
+  readonly idle = new Set<Connection>()
+  readonly share: Share
+
+  constructor(parent: Share) {
+    this.share = new Share({ most: Number.POSITIVE_INFINITY, parent, giveWay: () => this.#giveWay() })
+  }
+
+  /** One more, for which another may have been closed: of the caller with the most, who may be this one. */
+  take(): boolean {
+    return this.share.take(1) || (this.#giveWay() && this.share.take(1))
+  }
+
+  leave(connection: Connection): void {
+    if (!this.all.delete(connection)) return
+    this.idle.delete(connection)
+    this.share.give(1)
+  }
+
+  #giveWay(): boolean {
+    const [idlest] = this.idle
+    const going = idlest ?? [...this.all].find(({ socket }) => socket.writableLength > 0)
+    going?.destroy()
+    return going !== undefined
   }
 }
 
@@ -179,6 +251,12 @@ class Connection implements Closable {
   busy = 0
   /** What has arrived of its bodies; null while that is nothing. */
   held: Share | null = null
+  /** Null while it is a stranger. */
+  places: Places | null = null
+  caller = ''
+  #takenBytes = 0
+  /** When it was first seen to have taken no more than that, monotonic. */
+  #unreadSince: number | null = null
   readonly #forget: () => void
 
   constructor(socket: Socket, arrivedAt: number, forget: () => void) {
@@ -186,6 +264,16 @@ class Connection implements Closable {
     this.address = socket.remoteAddress ?? ''
     this.arrivedAt = arrivedAt
     this.#forget = forget
+  }
+
+  /** For how long it has been seen to take nothing of what waits for it, ms. */
+  unreadFor(now: number): number {
+    const { bytesWritten, writableLength } = this.socket
+    const takenBytes = bytesWritten - writableLength
+    if (writableLength === 0) this.#unreadSince = null
+    else if (this.#unreadSince === null || takenBytes !== this.#takenBytes) this.#unreadSince = now
+    this.#takenBytes = takenBytes
+    return this.#unreadSince === null ? 0 : now - this.#unreadSince
   }
 
   destroy(): void {

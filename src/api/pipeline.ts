@@ -8,7 +8,7 @@
  */
 import { ApiError, invalid, notImplemented, refusalOf } from '../catalogue/errors.ts'
 import type { Problem } from '../catalogue/index.ts'
-import { type Authenticator, nonceUsed } from '../iam/authenticate.ts'
+import { type Authenticator, nonceUsed, shareOwner } from '../iam/authenticate.ts'
 import { authorize, type Policies } from '../iam/authorize.ts'
 import type { Principal } from '../iam/principal.ts'
 import { resourceName } from '../iam/resource-name.ts'
@@ -41,8 +41,8 @@ export interface ApiHandlerOptions {
 }
 
 export interface ApiHandler {
-  /** Calls `authenticated` once the request's signature is verified, whatever it is answered then. */
-  answer(request: ApiRequest, authenticated: () => void): Promise<ApiReply>
+  /** Calls `authenticated` with whose it is once the request's signature is verified, whatever it is answered then. */
+  answer(request: ApiRequest, authenticated: (caller: string) => void): Promise<ApiReply>
   /** From now on everything is refused with 503, so that clients turn elsewhere while we stop. */
   closing(): void
 }
@@ -102,7 +102,7 @@ async function carryOut(
   parts: Parts,
   request: ApiRequest,
   record: AccessRecord,
-  authenticated: () => void,
+  authenticated: (caller: string) => void,
 ): Promise<ApiReply> {
   const { services } = parts
   const hostName = hostNameOf(headerOf(request, 'host'))
@@ -112,7 +112,7 @@ async function carryOut(
   record.action = addressed.operation.action
   const { principal, once } = await addressed.authenticate(parts.authenticator)
   record.caller = principal.arn
-  authenticated()
+  authenticated(shareOwner(principal))
   try {
     return await carryOutFor({ principal, once, hostName, regionId }, parts, request, addressed)
   } finally {

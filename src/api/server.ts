@@ -32,11 +32,14 @@ export interface ApiLimits {
   readonly bufferedBytes: number
   /** Request line and headers, bytes: a query with twenty tags in percent-encoded Chinese fits. */
   readonly headerBytes: number
-  /** Authenticated connections open at once; the idlest make room for new ones. */
+  /** Authenticated connections open at once; the idlest of the caller with the most make room for new ones. */
   readonly connections: number
   /** Connections beside them that have not sent a request with a valid signature, and for how long each (connections.ts). */
   readonly strangers: number
   readonly strangerMs: number
+  /** An answer of which nothing more is taken for so long ends its connection, as do more requests ahead of their answers than this. */
+  readonly unreadMs: number
+  readonly pipelined: number
   /** Calls carried out at once. */
   readonly inFlight: number
   /** Calls a second for each account; null is no limit. */
@@ -60,6 +63,8 @@ export const defaultLimits: ApiLimits = {
   connections: 2_048,
   strangers: 512,
   strangerMs: 30_000,
+  unreadMs: 30_000,
+  pipelined: 32,
   inFlight: 1_024,
   readsPerSecond: null,
   writesPerSecond: null,
@@ -224,10 +229,14 @@ async function handle(host: Host, request: FastifyRequest, reply: FastifyReply):
     void reply.header('connection', 'close')
     return send(host, reply, errorReply(requestId, hostIdOf(host), bodyTooLarge(limits.bodyBytes)))
   }
-  connections.began(raw.socket)
+  if (!connections.began(raw.socket)) return reply.hijack()
   reply.raw.once('close', () => connections.ended(raw.socket))
   const apiRequest = toApiRequest(host, raw, target, body, requestId)
-  return send(host, reply, await host.handler.answer(apiRequest, () => connections.authenticated(raw.socket)))
+  return send(
+    host,
+    reply,
+    await host.handler.answer(apiRequest, (caller) => connections.authenticated(raw.socket, caller)),
+  )
 }
 
 function toApiRequest(

@@ -596,6 +596,58 @@ describe('connections', () => {
     for (const socket of crowd) socket.destroy()
   })
 
+  it('that do not read their answers are closed; those that do stay', async () => {
+    let at = 0
+    const timers = new Map<number, () => void>()
+    const unreadMs = 31_000
+    const clock: Services['world']['clock'] = {
+      ...realClock,
+      monotonic: () => at,
+      after(ms, run) {
+        if (ms !== unreadMs / 4) return realClock.after(ms, run)
+        timers.set(ms, run)
+        return () => timers.delete(ms)
+      },
+    }
+    const disk = {} as Services['world']['disk']
+    const large = 'x'.repeat(32 * 1024 * 1024)
+    await open({
+      handlers: { ...echo, ListRegions: async () => ({ large }) },
+      services: { world: { clock, random: realRandom, disk } },
+      limits: { unreadMs },
+    })
+    const reading = await dial(onTheWire(topic))
+    await firstBytes(reading)
+    const deaf = await dial()
+    deaf.pause()
+    deaf.write(onTheWire(regions))
+    await until(async () => deaf.bytesWritten > 0 && (await api.call(topic)).status === 200)
+    await until(async () => (await api.call(topic)).status === 200)
+    for (let n = 0; n < 12; n++) {
+      at += unreadMs / 4
+      timers.get(unreadMs / 4)!()
+      await api.call(topic)
+    }
+    deaf.resume()
+    await until(async () => deaf.closed)
+    expect(deaf.bytesRead).toBeLessThan(large.length)
+    expect(reading.closed).toBe(false)
+    reading.destroy()
+  })
+
+  it('that send far more requests than they read answers are closed', async () => {
+    let release = () => {}
+    const gate = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    await open({ handlers: { ...echo, ListRegions: () => gate }, limits: { pipelined: 8 } })
+    const ahead = await dial(Array.from({ length: 9 }, () => onTheWire(regions)).join(''))
+    await until(async () => ahead.closed)
+    expect(ahead.bytesRead).toBe(0)
+    release()
+    expect((await api.call(regions)).status).toBe(200)
+  })
+
   it('that hold megabytes of unfinished bodies are closed: strangers have half of the memory', async () => {
     await open({ handlers: echo, limits: { bufferedBytes: 4 * 1024 * 1024 } })
     const head = 'POST /instances HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000001\r\n\r\n'
