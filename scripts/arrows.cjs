@@ -78,7 +78,7 @@ module.exports = [
   {
     name: 'gateway-knows-no-protocol',
     folder: 'src/gateway/',
-    is: 'the endpoint of an instance, whoever carries its messages: listener, protocol detection, TLS, connection limit, whitelist, credentials, bandwidth',
+    is: 'the endpoint of an instance, whoever carries its messages: listener, protocol detection, TLS, connection limit, whitelist, credentials, grants, bandwidth',
     may: ['src/model/', 'src/world/'],
     because: 'what stands between a client and an instance knows neither a broker nor a protocol',
   },

@@ -127,6 +127,7 @@ const samples: Readonly<Record<string, string>> = {
   consumerGroupId: 'readers',
   messageId: '01A2B3C4D5E6F708090A0B0C0D0E0F1011',
   username: 'worker',
+  resourceName: 'events',
   password: 'correct-horse-9',
   clientId: 'host@1@0@abc',
   regionId: 'cn-hangzhou',
@@ -156,6 +157,16 @@ const examples: Readonly<Record<string, readonly string[]>> = {
     '--instanceId rmq-cn-0123456789a --consumerGroupId readers',
     '--consumeRetryPolicy.retryPolicy DefaultRetryPolicy --consumeRetryPolicy.maxRetryTimes 5',
   ],
+  UpdateInstanceAccount: ['--instanceId rmq-cn-0123456789a --username worker --accountStatus DISABLE'],
+  CreateInstanceAcl: [
+    '--instanceId rmq-cn-0123456789a --username worker --resourceType Topic --resourceName events',
+    '--actions Pub,Sub --decision Allow',
+  ],
+  UpdateInstanceAcl: [
+    '--instanceId rmq-cn-0123456789a --username worker --resourceType Topic --resourceName events',
+    '--decision Deny',
+  ],
+  ListInstanceAcl: ['--instanceId rmq-cn-0123456789a --filter worker'],
   ListInstances: ['--seriesCodes standard,professional --pageSize 50'],
   ListMessages: ["--instanceId rmq-cn-0123456789a --topicName events --startTime '2026-01-31 18:00:00'"],
   ResetConsumeOffset: [

@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest'
 import { rocketmq } from '../catalogue/rocketmq/index.ts'
 import type { ProcessSeen } from '../engines/embedded/inspect.ts'
 
-import { accountFacts } from './accounts.ts'
+import { accountFacts, accountTable } from './accounts.ts'
 import { operationTable } from './call.ts'
 import { operationHelp } from './call-help.ts'
 import { inputFrom, readArguments } from './call-input.ts'
@@ -110,7 +110,9 @@ const printers: Readonly<Record<string, Printer>> = {
   'list processes': (text) => processTable([processSeen(text, true), processSeen(text, false)]),
   'get topic, get group, call -o table': (text) => anyTable({ [text]: text, inner: { [text]: [text] } }),
   'call -o table of a page': (text) => anyTable({ list: [{ a: text, [text]: { b: text } }] }),
-  accounts: (text) => accountFacts({ username: text, password: text, accountStatus: text, remark: text }, true),
+  accounts: (text) =>
+    accountTable([{ username: text, password: text, accountType: text, accountStatus: text, remark: text }]),
+  account: (text) => accountFacts({ username: text, password: text, accountStatus: text, remark: text }, true),
   lag: (text) => lagTable({ totalLag: lag, topicLagMap: { [text]: lag }, liteTopicLagMap: { [text]: lag } }),
   messages: (text) => messageTable([stored(text)], 480),
   doctor: (text) =>

@@ -239,12 +239,15 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
 
   add(program, {
     usage: 'accounts <instance>',
-    about: 'show with which user name and password clients connect',
+    about: 'show with which user names and passwords clients connect',
     options: [
-      { flags: '--username <name>', help: 'an account other than the default one' },
-      { flags: '--show-password', help: 'show the password; -o json and -o yaml always hold it' },
+      { flags: '--username <name>', help: 'one account instead of all' },
+      { flags: '--show-password', help: 'show passwords; -o json and -o yaml of one account always hold its' },
     ],
-    examples: ['gantry accounts orders --show-password', 'gantry accounts orders -o json | jq -r .password'],
+    examples: [
+      'gantry accounts orders --show-password',
+      "gantry accounts orders --show-password -o json | jq -r '.[0].password'",
+    ],
   }).action(async (instance: string, options: Given) =>
     (await import('./accounts.ts')).accounts(settings(options), instance, options),
   )

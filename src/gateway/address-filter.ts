@@ -17,7 +17,8 @@ export function addressFilter(lists: {
   return (address) => listed(address) && listedToo(address)
 }
 
-function listedIn(entries: readonly string[]): AddressFilter {
+/** Whether an address is one of the entries, or in one of them; an entry that is neither counts for nothing. */
+export function listedIn(entries: readonly string[]): AddressFilter {
   // "Everyone" is written as IPv4 and means everyone.
   if (entries.includes('0.0.0.0/0')) return () => true
   const list = new BlockList()

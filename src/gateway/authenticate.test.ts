@@ -3,8 +3,8 @@ import { describe, expect, it } from 'vitest'
 import { type Credentials, createAuthenticator } from './authenticate.ts'
 
 const accounts = [
-  { username: 'user', secret: 'password', enabled: true },
-  { username: 'gone', secret: 'password', enabled: false },
+  { username: 'user', secret: 'password', refusal: null },
+  { username: 'gone', secret: 'password', refusal: 'The account "gone" is disabled.' },
 ]
 
 /** As a protocol would have it that signs its fields in the order of their names, without a date. */

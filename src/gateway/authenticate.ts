@@ -9,7 +9,8 @@ import type { Clock } from '../world/world.ts'
 export interface Account {
   readonly username: string
   readonly secret: string
-  readonly enabled: boolean
+  /** Why it is refused although the password is right, as a sentence for the client; null when it is not. */
+  readonly refusal: string | null
 }
 
 /** What a client shows of itself, in whatever headers or fields its protocol has. */
@@ -37,6 +38,8 @@ export interface Authenticator {
   check(credentials: Credentials): WrongCredentials | null
   /** Whose credentials these are, of those that `check` found right; null when they name nobody. */
   userNameOf(credentials: Credentials): string | null
+  /** Undefined when nobody has this name. */
+  accountNamed(username: string): Account | undefined
 }
 
 export interface WrongCredentials {
@@ -77,6 +80,7 @@ export function createAuthenticator(accounts: readonly Account[], clock: Pick<Cl
       const claim = credentials.text === '' ? '' : credentials.claim()
       return typeof claim === 'string' ? null : claim.username
     },
+    accountNamed: (username) => byName.get(username),
   }
 }
 
@@ -99,7 +103,7 @@ function verify(
       guessed: username,
     }
   }
-  if (!account.enabled) return wrong(`The account ${JSON.stringify(username)} is disabled.`)
+  if (account.refusal !== null) return wrong(account.refusal)
   const good = claim.goodAt(now)
   return typeof good === 'string' ? wrong(good) : { username, until: good.until }
 }

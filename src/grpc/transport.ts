@@ -68,6 +68,8 @@ export interface Call<Context = unknown> {
   readonly connection: Connection
   /** What `grpc-timeout` asked for, from arrival, or null without one. */
   readonly timeoutMs: number | null
+  /** When its headers came, monotonic ms of the host's clock. */
+  readonly arrivedAt: number
   /** Time left before the deadline, never negative; Infinity without one. */
   remainingMs(): number
   /** Aborts when nobody will read the answer: client cancel, deadline, lost connection, forced close of the port. */

@@ -5,6 +5,7 @@
 import type { InstanceId } from '../model/ids.ts'
 import type { Reader, Writer } from './ledger.ts'
 import type { Row } from './schema.ts'
+import { containsText, type Page } from './search.ts'
 import type { Secrets } from './secrets.ts'
 
 export type AccountRow = Row<'instance_accounts'>
@@ -39,6 +40,75 @@ export async function insertAccount(
     .insertInto('instance_accounts')
     .values({ ...columns, password_sealed })
     .execute()
+}
+
+/** A new password, state or note; what is left out stays. */
+export async function updateAccount(
+  writer: Writer,
+  secrets: Secrets,
+  row: AccountRow,
+  change: Partial<Pick<AccountRow, 'account_status' | 'remark'>> & {
+    readonly password?: string | undefined
+    readonly at: number
+  },
+): Promise<void> {
+  const { password, at, ...columns } = change
+  const sealed =
+    password === undefined
+      ? {}
+      : { password_sealed: secrets.seal(password, passwordContext(row.instance_id, row.username)) }
+  await writer
+    .updateTable('instance_accounts')
+    .set({ ...columns, ...sealed, update_time_ms: at })
+    .where('instance_id', '=', row.instance_id)
+    .where('username', '=', row.username)
+    .execute()
+}
+
+/** With its grants, which the table of grants ties to it. */
+export async function deleteAccount(writer: Writer, row: Pick<AccountRow, 'instance_id' | 'username'>): Promise<void> {
+  await writer
+    .deleteFrom('instance_accounts')
+    .where('instance_id', '=', row.instance_id)
+    .where('username', '=', row.username)
+    .execute()
+}
+
+export async function countAccounts(reader: Reader, instanceId: string): Promise<number> {
+  const { count } = await reader
+    .selectFrom('instance_accounts')
+    .select((of) => of.fn.countAll<number>().as('count'))
+    .where('instance_id', '=', instanceId)
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+/** Newest first, the name deciding between accounts of the same millisecond. */
+export async function listAccounts(
+  reader: Reader,
+  query: {
+    readonly instanceId: string
+    /** Part of the name. */
+    readonly username?: string | undefined
+    readonly accountStatus?: AccountRow['account_status'] | undefined
+    readonly accountType?: AccountRow['account_type'] | undefined
+    readonly page: Page
+  },
+): Promise<{ totalCount: number; rows: AccountRow[] }> {
+  const { username, accountStatus, accountType, page } = query
+  let matching = reader.selectFrom('instance_accounts').where('instance_id', '=', query.instanceId)
+  if (username) matching = matching.where((of) => containsText(of.ref('username'), username))
+  if (accountStatus) matching = matching.where('account_status', '=', accountStatus)
+  if (accountType) matching = matching.where('account_type', '=', accountType)
+  const { count } = await matching.select((of) => of.fn.countAll<number>().as('count')).executeTakeFirstOrThrow()
+  const rows = await matching
+    .selectAll()
+    .orderBy('create_time_ms', 'desc')
+    .orderBy('username', 'desc')
+    .limit(page.size)
+    .offset((page.number - 1) * page.size)
+    .execute()
+  return { totalCount: Number(count), rows }
 }
 
 /** The password in clear. Throws when the sealed text belongs to another row or another key. */

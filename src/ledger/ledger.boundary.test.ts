@@ -442,6 +442,17 @@ const rows = {
     create_time_ms: 1,
     update_time_ms: 2,
   },
+  instance_grants: {
+    instance_id: 'rmq-cn-7e22ody1234',
+    username: 'u',
+    resource_type: 'Topic',
+    resource_name: 'orders',
+    actions_json: '["Pub|Sub"]',
+    decision: 'Deny',
+    ip_whitelists_json: null,
+    create_time_ms: 1,
+    update_time_ms: 2,
+  },
   tags: {
     region_id: 'cn-hangzhou',
     resource_type: 'instance',
@@ -468,6 +479,7 @@ const parents: { readonly [T in keyof Schema]?: ReadonlyArray<keyof Schema> } = 
   consumer_groups: ['instances'],
   offset_resets: ['instances'],
   instance_accounts: ['instances'],
+  instance_grants: ['instances', 'instance_accounts'],
 }
 
 function withoutIds(row: object): object {

@@ -23,6 +23,7 @@ export const migrations: readonly Migration[] = [
   { version: 4, name: 'exclusive groups of lite consumers', statements: exclusiveGroups },
   { version: 5, name: 'groups made by use', statements: groupsMadeByUse },
   { version: 6, name: 'ports that rest', statements: restingPorts },
+  { version: 7, name: 'grants of accounts', statements: grants },
 ]
 
 /**
@@ -313,4 +314,23 @@ function offsetResets(dialect: 'sqlite' | 'postgres'): readonly string[] {
 function groupsMadeByUse(dialect: 'sqlite' | 'postgres'): readonly string[] {
   const { whole } = words(dialect)
   return [`alter table consumer_groups add column made_by_use ${whole} not null default 0`]
+}
+
+function grants(dialect: 'sqlite' | 'postgres'): readonly string[] {
+  const { text, whole, keyed } = words(dialect)
+  return [
+    `create table instance_grants (
+      instance_id ${text} not null,
+      username ${text} not null,
+      resource_type ${text} not null check (resource_type in ('Topic', 'Group')),
+      resource_name ${text} not null,
+      actions_json ${text} not null,
+      decision ${text} not null check (decision in ('Allow', 'Deny')),
+      ip_whitelists_json ${text},
+      create_time_ms ${whole} not null,
+      update_time_ms ${whole} not null,
+      primary key (instance_id, username, resource_type, resource_name),
+      foreign key (instance_id, username) references instance_accounts (instance_id, username) on delete cascade
+    )${keyed}`,
+  ]
 }

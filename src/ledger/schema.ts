@@ -18,6 +18,7 @@ export interface Schema {
   offset_resets: OffsetResetTable
   resting_ports: RestingPortTable
   instance_accounts: InstanceAccountTable
+  instance_grants: InstanceGrantTable
   tags: TagTable
   client_tokens: ClientTokenTable
   used_nonces: UsedNonceTable
@@ -152,6 +153,21 @@ export interface InstanceAccountTable {
   account_type: 'DEFAULT' | 'CUSTOMER'
   account_status: 'ENABLE' | 'DISABLE'
   remark: string | null
+  create_time_ms: number
+  update_time_ms: number
+}
+
+/** What one account may do, or must not do, with a topic or group, whether that exists or not. */
+export interface InstanceGrantTable {
+  instance_id: string
+  username: string
+  resource_type: 'Topic' | 'Group'
+  resource_name: string
+  /** A JSON array as it was sent: `["Pub","Sub"]` and `["Pub|Sub"]` mean the same and are read back as they are. */
+  actions_json: string
+  decision: 'Allow' | 'Deny'
+  /** A JSON array of addresses and blocks; null when none was sent. */
+  ip_whitelists_json: string | null
   create_time_ms: number
   update_time_ms: number
 }

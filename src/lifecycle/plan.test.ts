@@ -407,6 +407,7 @@ function inputOf({ ledger, holds, engine, more = {} }: Case): PlanInput {
               failure: failure ?? null,
             },
             accounts: [],
+            grants: [],
             topics: children
               .filter(({ isGroup }) => !isGroup)
               .map((child) => ({ ...topic, ...child, topic_name: child.name })),
@@ -482,7 +483,7 @@ const instance: Row<'instances'> = {
   resource_group_id: 'rg-1',
   product_info_json: '{"msgProcessSpec":"rmq.s2.2xlarge"}',
   network_info_json: '{}',
-  acl_info_json: '{}',
+  acl_info_json: '{"aclTypes":["default"]}',
   ip_whitelist_json: '["0.0.0.0/0"]',
   billing_json: '{}',
   maintain_time: '02:00-06:00',

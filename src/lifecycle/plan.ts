@@ -15,7 +15,7 @@
 
 import type { Row } from '../ledger/schema.ts'
 import type { ConsumerGroupId, InstanceId, TopicName } from '../model/ids.ts'
-import type { AccountSpec, GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../model/instances.ts'
+import type { AccountSpec, GrantSpec, GroupSpec, InstanceSpec, OffsetReset, TopicSpec } from '../model/instances.ts'
 import type { InstanceObservation } from '../model/observations.ts'
 import {
   groupSpecOf,
@@ -32,6 +32,7 @@ export interface Wanted {
   readonly instance: Row<'instances'>
   /** Of the instance, with passwords in clear: never to be logged. */
   readonly accounts: readonly AccountSpec[]
+  readonly grants: readonly GrantSpec[]
   readonly topics: readonly Row<'topics'>[]
   readonly groups: readonly Row<'consumer_groups'>[]
   /** Offset resets that are not recorded as carried out. */
@@ -153,7 +154,7 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
   if (!samePorts(ports, input.toldPorts) || !isInForce(observed, instance.generation, serving)) {
     steps.push({
       do: 'ensureInstance',
-      spec: instanceSpecOf({ instance, accounts: wanted.accounts, ports, listenHost, serving }),
+      spec: instanceSpecOf({ instance, accounts: wanted.accounts, grants: wanted.grants, ports, listenHost, serving }),
     })
   }
   // Files of an instance that is not open do not show which topics they hold, so the instance is opened before its topics are removed.

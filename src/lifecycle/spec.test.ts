@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { Row } from '../ledger/schema.ts'
-import type { InstanceSpec } from '../model/instances.ts'
+import type { GrantSpec, InstanceSpec } from '../model/instances.ts'
 import { groupSpecOf, instanceSpecOf, portKindsOf, topicSpecOf } from './spec.ts'
 
 const row = (change: {
@@ -17,14 +17,24 @@ const row = (change: {
     sub_series_code: change.subSeries ?? 'cluster_ha',
     product_info_json: JSON.stringify(change.product ?? { msgProcessSpec: 'rmq.p2.4xlarge' }),
     network_info_json: JSON.stringify({ vpcInfo: {}, internetInfo: change.internet ?? { internetSpec: 'disable' } }),
-    acl_info_json: JSON.stringify(change.acl ?? {}),
+    acl_info_json: JSON.stringify({ aclTypes: ['default'], ...change.acl }),
     ip_whitelist_json: '["0.0.0.0/0"]',
   }) as Row<'instances'>
+
+const grant: GrantSpec = {
+  username: 'u',
+  resourceType: 'Topic',
+  resourceName: 'orders',
+  actions: ['Pub'],
+  decision: 'Allow',
+  addresses: [],
+}
 
 const specOf = (change: Parameters<typeof row>[0] = {}): InstanceSpec =>
   instanceSpecOf({
     instance: row(change),
-    accounts: [{ username: 'u', secret: 's', enabled: false }],
+    accounts: [{ username: 'u', secret: 's', enabled: false, kind: 'default' }],
+    grants: [grant],
     ports: { vpc: 7801, internet: 7802 },
     listenHost: '127.0.0.1',
     serving: true,
@@ -38,7 +48,9 @@ describe('instanceSpecOf', () => {
       serving: true,
       listen: [{ kind: 'vpc', host: '127.0.0.1', port: 7801, allow: [], bandwidthMbps: null }],
       ipWhitelist: ['0.0.0.0/0'],
-      accounts: [{ username: 'u', secret: 's', enabled: false }],
+      accounts: [{ username: 'u', secret: 's', enabled: false, kind: 'default' }],
+      aclTypes: ['default'],
+      grants: [grant],
       vpcAuthFree: false,
       retentionHours: 72,
       sendTps: 2000,

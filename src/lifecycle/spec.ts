@@ -20,6 +20,7 @@ import type { Row } from '../ledger/schema.ts'
 import { defaultMaxRetryTimes } from '../model/defaults.ts'
 import type {
   AccountSpec,
+  GrantSpec,
   GroupSpec,
   InstanceSpec,
   ListenSpec,
@@ -39,11 +40,12 @@ export interface InstancePorts {
 export function instanceSpecOf(from: {
   readonly instance: Row<'instances'>
   readonly accounts: readonly AccountSpec[]
+  readonly grants: readonly GrantSpec[]
   readonly ports: InstancePorts
   readonly listenHost: string
   readonly serving: boolean
 }): InstanceSpec {
-  const { instance, accounts, ports, listenHost, serving } = from
+  const { instance, accounts, grants, ports, listenHost, serving } = from
   const product = productInfoOf(instance)
   const acl = aclInfoOf(instance)
   return {
@@ -53,6 +55,8 @@ export function instanceSpecOf(from: {
     listen: listenOf(instance, ports, listenHost),
     ipWhitelist: ipWhitelistOf(instance),
     accounts,
+    aclTypes: acl.aclTypes,
+    grants,
     vpcAuthFree: acl.defaultVpcAuthFree === true,
     retentionHours: product.messageRetentionTime || limits.retentionHours.default,
     ...throughputOf(instance, product),

@@ -11,6 +11,7 @@
 
 import { openPassword } from '../ledger/accounts.ts'
 import { findConsumerGroupRow, insertConsumerGroup } from '../ledger/consumer-groups.ts'
+import { grantSpecOf } from '../ledger/grants.ts'
 import { asDocument } from '../ledger/instance-documents.ts'
 import { touchInstance } from '../ledger/instances.ts'
 import type { ChangeContext, Ledger, Reader, Writer } from '../ledger/ledger.ts'
@@ -159,6 +160,16 @@ async function loadMany(ledger: Ledger, requests: readonly LoadRequest[]): Promi
   const accounts = groupBy(
     await read.selectFrom('instance_accounts').selectAll().where('instance_id', 'in', ids).execute(),
   )
+  const grants = groupBy(
+    await read
+      .selectFrom('instance_grants')
+      .selectAll()
+      .where('instance_id', 'in', ids)
+      .orderBy('username')
+      .orderBy('resource_type')
+      .orderBy('resource_name')
+      .execute(),
+  )
   const topics = groupBy([
     ...(await readChildren(read, 'topics', [...completeIds], true)),
     ...(await readChildren(read, 'topics', partIds, false)),
@@ -182,6 +193,7 @@ async function loadMany(ledger: Ledger, requests: readonly LoadRequest[]): Promi
     wanted.set(id, {
       instance,
       accounts: (accounts.get(id) ?? []).map((row) => openAccount(ledger, row)),
+      grants: (grants.get(id) ?? []).map(grantSpecOf),
       topics: topics.get(id) ?? [],
       groups: groups.get(id) ?? [],
       resets: resets.get(id) ?? [],
@@ -225,6 +237,7 @@ function openAccount(ledger: Ledger, row: Row<'instance_accounts'>): Wanted['acc
     username: row.username,
     secret: openPassword(ledger.secrets, row),
     enabled: row.account_status === 'ENABLE',
+    kind: row.account_type === 'DEFAULT' ? 'default' : 'custom',
   }
 }
 
@@ -269,7 +282,13 @@ async function carryOut({ tx, cause, record }: ChangeContext, write: Write): Pro
         [row.vpc_port, row.internet_port].filter((port) => port !== null),
         cause.at,
       )
-      for (const table of ['topics', 'consumer_groups', 'offset_resets', 'instance_accounts'] as const) {
+      for (const table of [
+        'topics',
+        'consumer_groups',
+        'offset_resets',
+        'instance_grants',
+        'instance_accounts',
+      ] as const) {
         await tx.deleteFrom(table).where('instance_id', '=', instanceId).execute()
       }
       await tx.deleteFrom('tags').where('resource_id', '=', instanceId).execute()

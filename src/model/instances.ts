@@ -23,7 +23,26 @@ export interface AccountSpec {
   readonly username: string
   readonly secret: string
   readonly enabled: boolean
+  /** The default account may do everything, a custom one what its grants allow. */
+  readonly kind: 'default' | 'custom'
 }
+
+/** Which accounts an instance recognises: its default account, and custom ones (aclInfo.aclTypes). */
+export type AclType = 'default' | 'apache_acl'
+
+/** What one custom account may do, or must not do, with one topic or group, or several. */
+export interface GrantSpec {
+  readonly username: string
+  readonly resourceType: 'Topic' | 'Group'
+  /** A name, the beginning of names followed by `*`, or `*` for all of them. */
+  readonly resourceName: string
+  readonly actions: readonly GrantAction[]
+  readonly decision: 'Allow' | 'Deny'
+  /** IPv4 addresses or CIDR blocks it counts for; empty means all of them. */
+  readonly addresses: readonly string[]
+}
+
+export type GrantAction = 'Pub' | 'Sub'
 
 /** Messages a second: by how much and how far capacity grows, how long a step takes, and when it goes again. */
 export interface ElasticitySpec {
@@ -43,6 +62,9 @@ export interface InstanceSpec {
   /** IPv4 addresses or CIDR blocks that may connect, to whichever address; nobody else may, so nobody when it is empty. */
   readonly ipWhitelist: readonly string[]
   readonly accounts: readonly AccountSpec[]
+  /** Accounts of other kinds are refused, whatever their password. */
+  readonly aclTypes: readonly AclType[]
+  readonly grants: readonly GrantSpec[]
   /** Clients on the `vpc` address need no credentials (aclInfo.defaultVpcAuthFree). */
   readonly vpcAuthFree: boolean
   readonly retentionHours: number

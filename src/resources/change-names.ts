@@ -12,6 +12,11 @@ export const topicResource = (instanceId: InstanceId, topicName: TopicName): str
   `instance/${instanceId}/topic/${topicName}`
 export const groupResource = (instanceId: InstanceId, consumerGroupId: ConsumerGroupId): string =>
   `instance/${instanceId}/consumergroup/${consumerGroupId}`
+export const accountResource = (instanceId: string, username: string): string =>
+  `instance/${instanceId}/account/${username}`
+/** All grants of an account; which of them stands in the detail. */
+export const grantResource = (instanceId: string, username: string): string =>
+  `${accountResource(instanceId, username)}/acl`
 
 /** Who makes a change, with which call and when. */
 export const causeOf = (call: Pick<Call, 'at' | 'requestId' | 'principal' | 'once'>, action: string): Cause => ({

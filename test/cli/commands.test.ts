@@ -56,16 +56,42 @@ describe('create, list, get, delete', () => {
       new RegExp(`^password +gantry accounts ${instanceId} --show-password$`, 'm'),
     )
     const hidden = (await succeeds('accounts', instanceId)).stdout
-    expect(hidden).toMatch(/^user +\S{16}\npassword +hidden; --show-password shows it\nstatus +ENABLE\n$/)
-    const account = JSON.parse((await succeeds('accounts', 'orders', '-o', 'json')).stdout)
-    expect(account).toEqual({
-      username: expect.stringMatching(/^\w{16}$/),
-      password: expect.stringMatching(/^\w{16}$/),
-      accountStatus: 'ENABLE',
-    })
-    expect((await succeeds('accounts', 'orders', '--show-password')).stdout).toMatch(
-      new RegExp(`^password +${account.password}$`, 'm'),
+    expect(hidden).toMatch(/^USER .*\n\S{16} +hidden; --show-password shows it +DEFAULT +ENABLE\n$/)
+    const described = { username: expect.stringMatching(/^\w{16}$/), accountStatus: 'ENABLE' }
+    const [listed, ...more] = JSON.parse((await succeeds('accounts', 'orders', '-o', 'json')).stdout)
+    expect([listed, more]).toEqual([{ ...described, accountType: 'DEFAULT' }, []])
+    const one = ['accounts', 'orders', '--username', listed.username]
+    const account = JSON.parse((await succeeds(...one, '-o', 'json')).stdout)
+    expect(account).toEqual({ ...described, password: expect.stringMatching(/^\w{16}$/) })
+    expect((await succeeds(...one)).stdout).toMatch(
+      /^user +\S{16}\npassword +hidden; --show-password shows it\nstatus +ENABLE\n$/,
     )
+    for (const args of [one, ['accounts', 'orders']])
+      expect((await succeeds(...args, '--show-password')).stdout).toContain(account.password)
+  })
+
+  it('shows all accounts, the default one first, and carries out the calls that make them', async () => {
+    const call = (...args: string[]) => succeeds('call', ...args, '--instanceId', instanceId)
+    await call('CreateInstanceAccount', '--username', 'aaa', '--password', 'aaa-password', '--remark', 'of orders')
+    await call('UpdateInstanceAccount', '--username', 'aaa', '--accountStatus', 'DISABLE')
+    const ofOrders = ['--username', 'aaa', '--resourceType', 'Topic', '--resourceName', 'orders']
+    await call('CreateInstanceAcl', ...ofOrders, '--actions', 'Pub', '--decision', 'Allow')
+    await call('UpdateInstanceAcl', ...ofOrders, '--decision', 'Deny')
+    expect(JSON.parse((await call('GetInstanceAcl', ...ofOrders, '-o', 'json')).stdout)).toMatchObject({
+      data: { decision: 'Deny' },
+    })
+    expect((await call('ListInstanceAcl', '-o', 'table')).stdout).toMatch(/aaa .*orders/)
+    expect((await call('ListInstanceAccount', '-o', 'table')).stdout).toMatch(/aaa /)
+    const { stdout } = await succeeds('accounts', 'orders', '--show-password')
+    expect(stdout).toMatch(
+      /^USER .*\n\S{16} +\S{16} +DEFAULT +ENABLE\naaa +aaa-password +CUSTOMER +DISABLE +of orders\n$/,
+    )
+    await call('DeleteInstanceAcl', ...ofOrders)
+    await call('DeleteInstanceAccount', '--username', 'aaa')
+    expect((await succeeds('accounts', 'orders')).stdout).not.toContain('aaa')
+  })
+
+  it('says of an instance free of passwords that it asks for none', async () => {
     const free = JSON.parse(
       (await succeeds('create', 'instance', 'free', '--vpc-auth-free', '-o', 'json')).stdout,
     ) as InstanceShown

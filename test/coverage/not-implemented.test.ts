@@ -12,7 +12,7 @@ import { handlers, notYet } from '../../src/resources/rocketmq/index.ts'
 import { type Harness, startApi, USER_KEY_ID } from '../api/harness.ts'
 
 /** How long the list was when it last shrank. Lower it with the list; never raise it. */
-const mostMissing = 37
+const mostMissing = 28
 const withoutHandler: readonly string[] = notYet
 
 describe('operations without a handler', () => {

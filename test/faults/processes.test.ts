@@ -214,6 +214,8 @@ describe('what the next server finds', () => {
         listen: [{ kind: 'vpc', host: host!, port: Number(port), allow: [], bandwidthMbps: null }],
         ipWhitelist: ['0.0.0.0/0'],
         accounts: [],
+        aclTypes: ['default'],
+        grants: [],
         vpcAuthFree: true,
         retentionHours: 72,
         sendTps: 10_000,

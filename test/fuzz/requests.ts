@@ -10,7 +10,7 @@ import { type Fault, type Input, nearValid, oddText, oddValue, valid } from './n
 
 /** A path segment: something of the ledger (by number, resolved when it is sent), or text. */
 export type Segment =
-  | { readonly existing: 'instance' | 'topic' | 'group' | 'message'; readonly number: number }
+  | { readonly existing: 'instance' | 'topic' | 'group' | 'message' | 'account'; readonly number: number }
   | { readonly text: string }
   /** Put on the request line as it stands, broken escapes included. */
   | { readonly raw: string }
@@ -65,6 +65,9 @@ export const bases = {
     },
   },
   CreateInstanceIpWhitelist: { ipWhitelists: ['10.0.0.0/8', '192.168.1.7'] },
+  CreateInstanceAccount: { username: 'worker', password: 'worker-password' },
+  CreateInstanceAcl: { resourceType: 'Topic', resourceName: 'orders', actions: ['Pub', 'Sub'], decision: 'Allow' },
+  UpdateInstanceAcl: { resourceType: 'Topic', resourceName: 'orders', decision: 'Deny' },
   UpdateInstance: { instanceName: 'renamed', productInfo: { messageRetentionTime: 72 } },
   CreateTopic: { messageType: 'NORMAL', remark: 'made by a generator' },
   UpdateTopic: { remark: 'changed by a generator' },
@@ -77,6 +80,9 @@ export const bases = {
     consumeRetryPolicy: { retryPolicy: 'DefaultRetryPolicy', maxRetryTimes: 5 },
   },
 } as const
+
+/** Of what there are grants, whether it exists or not. */
+export const grantedNames = ['orders', 'audit'] as const
 
 const baseOf = (action: string): Readonly<Record<string, unknown>> | null =>
   Object.hasOwn(bases, action) ? bases[action as keyof typeof bases] : null
@@ -114,6 +120,7 @@ const kinds: Readonly<Record<string, Kind>> = {
   topicName: 'topic',
   consumerGroupId: 'group',
   messageId: 'message',
+  username: 'account',
 }
 
 const existing = (kind: Kind): fc.Arbitrary<Segment> => fc.nat(200).map((number) => ({ existing: kind, number }))
@@ -137,6 +144,7 @@ function sensible({ name, style, schema }: Parameter): fc.Arbitrary<unknown> {
   if (name === 'regionId') return fc.constant('cn-hangzhou')
   if (name === 'resourceId') return fc.constant(style === 'json' ? ['$instance'] : '$instance')
   if (name === 'ipWhitelists') return fc.constantFrom(['0.0.0.0/0'], ['10.0.0.0/8'])
+  if (name === 'resourceName') return fc.constantFrom(...grantedNames)
   if (name === 'startTime') return fc.constant('2026-01-01 00:00:00')
   if (name === 'endTime') return fc.constant('2026-01-02 00:00:00')
   if (name === 'scrollId') return fc.constantFrom('', '1.0.0')

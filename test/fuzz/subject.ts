@@ -23,7 +23,7 @@ import { products } from '../../src/resources/index.ts'
 import { realWorld } from '../../src/world/real.ts'
 import { ACCOUNT_ID, PERMANENT_KEY_ID, SECRET, testKey } from '../api/captures.ts'
 import { memoryKeyRing, USER_KEY_ID, userKey } from '../api/harness.ts'
-import { bases, type GeneratedCall, type Segment } from './requests.ts'
+import { bases, type GeneratedCall, grantedNames, type Segment } from './requests.ts'
 
 export interface Answer {
   readonly status: number
@@ -123,10 +123,12 @@ export class FuzzSubject {
     const instances = await read.selectFrom('instances').select('instance_id').where('wanted', '=', 'present').execute()
     const topics = await read.selectFrom('topics').select(['instance_id', 'topic_name']).execute()
     const groups = await read.selectFrom('consumer_groups').select(['instance_id', 'consumer_group_id']).execute()
+    const accounts = await read.selectFrom('instance_accounts').select(['instance_id', 'username']).execute()
     return instances.map(({ instance_id: instanceId }) => ({
       instanceId,
       topics: topics.filter((row) => row.instance_id === instanceId).map((row) => row.topic_name),
       groups: groups.filter((row) => row.instance_id === instanceId).map((row) => row.consumer_group_id),
+      accounts: accounts.filter((row) => row.instance_id === instanceId).map((row) => row.username),
     }))
   }
 
@@ -137,6 +139,15 @@ export class FuzzSubject {
       const place = `/instances/${instanceId}`
       await this.#accepted('CreateTopic', `${place}/topics/${name}`, bases.CreateTopic)
       await this.#accepted('CreateConsumerGroup', `${place}/consumerGroups/${name}`, bases.CreateConsumerGroup)
+    }
+    for (const username of ['worker', 'auditor', 'idle']) {
+      const place = `/instances/${instanceId}`
+      await this.#accepted('CreateInstanceAccount', `${place}/accounts`, { ...bases.CreateInstanceAccount, username })
+      if (username === 'idle') continue
+      for (const resourceName of grantedNames)
+        await this.#accepted('CreateInstanceAcl', `${place}/acl/account/${username}`, {
+          ...{ ...bases.CreateInstanceAcl, resourceName },
+        })
     }
   }
 
@@ -204,6 +215,7 @@ export interface Thing {
   readonly instanceId: string
   readonly topics: readonly string[]
   readonly groups: readonly string[]
+  readonly accounts: readonly string[]
 }
 
 export type Things = readonly Thing[]
@@ -217,6 +229,7 @@ const tables = [
   'topics',
   'consumer_groups',
   'instance_accounts',
+  'instance_grants',
   'tags',
   'client_tokens',
   'changes',
@@ -285,7 +298,7 @@ function textOf(segment: Segment, thing: Thing): string {
   if ('text' in segment) return escaped(segment.text)
   if (segment.existing === 'instance') return thing.instanceId
   if (segment.existing === 'message') return STORED.messageId
-  const list = segment.existing === 'topic' ? thing.topics : thing.groups
+  const list = { topic: thing.topics, group: thing.groups, account: thing.accounts }[segment.existing]
   return escaped(list.length === 0 ? `no-${segment.existing}-yet` : list[segment.number % list.length]!)
 }
 

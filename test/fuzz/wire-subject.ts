@@ -14,6 +14,7 @@ import {
 } from '../../src/broker/protocols/grpc/index.ts'
 import { openBroker } from '../../src/broker/shell/open.ts'
 import { createBandwidth } from '../../src/gateway/bandwidth.ts'
+import { OpenCalls } from '../../src/gateway/open-calls.ts'
 import { type CallHost, ServerCall } from '../../src/grpc/call.ts'
 import { defaultLimits } from '../../src/grpc/limits.ts'
 import type { Method } from '../../src/grpc/transport.ts'
@@ -54,6 +55,8 @@ export class WireSubject {
       clients,
       clock,
       authenticator: null,
+      authorizer: null,
+      openCalls: new OpenCalls(),
       serving: true,
       maxConnections: 10_000,
       bandwidth: createBandwidth(null, clock),

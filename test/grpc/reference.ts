@@ -119,6 +119,7 @@ class ReferenceCall implements BidiCall<any, unknown, unknown> {
   readonly metadata: Metadata
   readonly connection: Connection
   readonly timeoutMs: number | null
+  readonly arrivedAt = realClock.monotonic()
   readonly signal: AbortSignal
   readonly requests: AsyncIterable<unknown>
   readonly #call: AnyCall

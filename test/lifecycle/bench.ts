@@ -8,8 +8,15 @@ import { tmpdir } from 'node:os'
 import path from 'node:path'
 import type { Engine } from '../../src/engines/engine.ts'
 import { type Fault, SimulatedEngine, type SimulatedEngineOptions } from '../../src/engines/simulated/engine.ts'
-import { insertAccount } from '../../src/ledger/accounts.ts'
-import { findInstance, insertInstance, touchInstance, unwantInstance } from '../../src/ledger/instances.ts'
+import { deleteAccount, insertAccount } from '../../src/ledger/accounts.ts'
+import { insertGrant } from '../../src/ledger/grants.ts'
+import {
+  changeInstance,
+  findInstance,
+  insertInstance,
+  touchInstance,
+  unwantInstance,
+} from '../../src/ledger/instances.ts'
 import type { ChangeContext, Ledger } from '../../src/ledger/ledger.ts'
 import { wantOffsetReset } from '../../src/ledger/offset-resets.ts'
 import { openLedger } from '../../src/ledger/open.ts'
@@ -235,7 +242,7 @@ export function addInstance(
           ? { internetSpec: 'enable', flowOutType: 'payByTraffic' }
           : { internetSpec: 'disable' },
       }),
-      acl_info_json: '{}',
+      acl_info_json: '{"aclTypes":["default"]}',
       billing_json: '{}',
       maintain_time: '02:00-06:00',
       create_time_ms: at,
@@ -263,6 +270,26 @@ export function addInstance(
       update_time_ms: at,
     })
     for (const topicName of more.topics ?? []) await insertTopic(tx, topicRow(instanceId, topicName, at))
+  })
+}
+
+/** A custom account with one grant, or none of the two any more. */
+export function changeAccount(bench: Bench, instanceId: string, username: string, wanted: 'present' | 'absent') {
+  const at = bench.clock.now()
+  return bench.want(async ({ tx }) => {
+    const row = await findInstance(tx, regionId, instanceId)
+    if (row === undefined) throw new Error(`No instance ${instanceId}.`)
+    await changeInstance(tx, row, {}, { at, specification: true })
+    if (wanted === 'absent') return deleteAccount(tx, { instance_id: instanceId, username })
+    await insertAccount(tx, bench.ledger.secrets, {
+      ...{ instance_id: instanceId, username, password: `secret of ${username}` },
+      ...{ account_type: 'CUSTOMER', account_status: 'ENABLE', remark: null, create_time_ms: at, update_time_ms: at },
+    })
+    await insertGrant(tx, {
+      ...{ instance_id: instanceId, username, resource_type: 'Topic', resource_name: 'orders' },
+      ...{ actions_json: '["Pub|Sub"]', decision: 'Allow', ip_whitelists_json: '["10.0.0.0/8"]' },
+      ...{ create_time_ms: at, update_time_ms: at },
+    })
   })
 }
 

@@ -8,6 +8,7 @@ import {
   addInstance,
   addTopic,
   type Bench,
+  changeAccount,
   changeRetention,
   day,
   dropInstance,
@@ -57,7 +58,9 @@ describe('create, change and delete', () => {
       serving: true,
       listen: [{ kind: 'vpc', host: '127.0.0.1', port: 7801, allow: [], bandwidthMbps: null }],
       ipWhitelist: ['0.0.0.0/0'],
-      accounts: [{ username: 'user000000000001', secret: `secret of ${id}`, enabled: true }],
+      accounts: [{ username: 'user000000000001', secret: `secret of ${id}`, enabled: true, kind: 'default' }],
+      aclTypes: ['default'],
+      grants: [],
       vpcAuthFree: false,
       retentionHours: 72,
       sendTps: 1000,
@@ -69,6 +72,29 @@ describe('create, change and delete', () => {
       dedicated: false,
       encryptionKeyId: null,
     })
+  })
+
+  it('tells the engine of accounts and grants with each change of them, and of none that are gone', async () => {
+    const b = await bench()
+    const loop = await b.startLoop()
+    await addInstance(b, id)
+    const told = async () => {
+      loop.wake(id)
+      await loop.settled()
+      const { accounts, grants, generation } = b.engine.held(id)!.spec!
+      return { accounts: accounts.map(({ username, kind }) => `${username} ${kind}`).sort(), grants, generation }
+    }
+    const usual = ['user000000000001 default']
+    expect(await told()).toEqual({ accounts: usual, grants: [], generation: 1 })
+    await changeAccount(b, id, 'worker', 'present')
+    const grant = { username: 'worker', resourceType: 'Topic', resourceName: 'orders', decision: 'Allow' }
+    expect(await told()).toEqual({
+      ...{ accounts: [...usual, 'worker custom'], generation: 2 },
+      grants: [{ ...grant, actions: ['Pub', 'Sub'], addresses: ['10.0.0.0/8'] }],
+    })
+    expect(await statusOf(b, id)).toBe('RUNNING')
+    await changeAccount(b, id, 'worker', 'absent')
+    expect(await told()).toEqual({ accounts: usual, grants: [], generation: 3 })
   })
 
   it('makes sixteen at once with few transactions', async () => {

@@ -61,7 +61,9 @@ for (const target of ledgerTargets) {
         ])
         const namesOf = async (complete: boolean): Promise<string[]> => {
           const wanted = await store.load({ instanceId: id, complete })
-          expect(wanted?.accounts).toEqual([{ username: 'user000000000001', secret: `secret of ${id}`, enabled: true }])
+          expect(wanted?.accounts).toEqual([
+            { username: 'user000000000001', secret: `secret of ${id}`, enabled: true, kind: 'default' },
+          ])
           return [...wanted!.topics.map((row) => row.topic_name), ...wanted!.groups.map((row) => row.consumer_group_id)]
         }
         expect((await namesOf(true)).sort()).toEqual(['audit', 'orders', 'workers'])

@@ -114,6 +114,16 @@ describe('UpdateInstance', () => {
     expect((await subject.get(instanceId)).networkInfo.internetInfo.ipWhitelist).toEqual([])
   })
 
+  it.each([[['apache_acl']], [['default', 'apache_acl']], [['apache_acl', 'default']]])(
+    'recognises accounts as %j says, and answers it in that order',
+    async (aclTypes) => {
+      const instanceId = await subject.running()
+      expect(await effect(instanceId, { aclInfo: { aclTypes } })).toEqual(respecified)
+      const { aclInfo } = await subject.get(instanceId)
+      expect(aclInfo).toEqual({ aclType: aclTypes[0], aclTypes, defaultVpcAuthFree: false })
+    },
+  )
+
   it('switches traces of a serverless instance only', async () => {
     const { networkInfo } = instanceBody()
     const vSwitches = [{ vSwitchId: 'vsw-1' }, { vSwitchId: 'vsw-2' }]
@@ -142,13 +152,7 @@ describe('UpdateInstance', () => {
     ],
     ['no way to be recognised', { aclInfo: { aclTypes: [] } }, 'InvalidAclTypes'],
     ['the identities of the cloud', { aclInfo: { aclTypes: ['default', 'aliyun_ram'] } }, 'InvalidAclTypes'],
-    [
-      'accounts with grants beside the default one',
-      { aclInfo: { aclTypes: ['default', 'apache_acl'] } },
-      'InvalidAclTypes',
-    ],
     ['adaptive elasticity', { productInfo: { adaptiveElasticity: true } }, 'InvalidAdaptiveElasticity'],
-    ['only accounts with grants', { aclInfo: { aclTypes: ['apache_acl'] } }, 'InvalidAclTypes'],
     ['an unknown way', { aclInfo: { aclTypes: ['magic'] } }, 'InvalidAclTypes'],
     ['a bad name', { instanceName: 'a b' }, 'InvalidInstanceName'],
   ])('refuses %s', async (_, body, code) => {

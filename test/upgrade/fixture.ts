@@ -149,6 +149,7 @@ async function settingsOf(
     const spec = instanceSpecOf({
       instance: wanted.instance,
       accounts: wanted.accounts,
+      grants: wanted.grants,
       ports: { vpc: 1, internet: null },
       listenHost: '127.0.0.1',
       serving: true,

@@ -54,7 +54,7 @@ export const createInstanceAccount = operation({
     remark: maybe(remark()),
   }),
   data: done(),
-  errors: ['Instance.NotFound', 'InstanceStatus.Error', 'InstanceAccount.Existed'],
+  errors: ['Instance.NotFound', 'InstanceStatus.Error', 'InstanceAccount.Existed', 'QuotaExceeded.InstanceAccount'],
   modelsAccessDenied: true,
 })
 
@@ -130,7 +130,7 @@ export const deleteInstanceAccount = operation({
   action: 'DeleteInstanceAccount',
   call: 'DELETE /instances/{instanceId}/accounts/{username}',
   summary: 'Delete an account',
-  description: 'The default account stays as long as its instance.',
+  description: 'With its grants. The default account stays as long as its instance.',
   family,
   access: ['delete', 'instance'],
   path: path(),

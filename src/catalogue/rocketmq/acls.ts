@@ -29,7 +29,10 @@ const path = () => ({ instanceId: instanceId(), username: username() })
 
 const resource = () => ({
   resourceType: choice(resourceTypes, { description: 'Kind of the resource.' }),
-  resourceName: name(limits.pathSegment, { description: 'Name of the topic or id of the group.' }),
+  resourceName: name(limits.pathSegment, {
+    description:
+      'Name of the topic or id of the group, whether it exists or not; `*` at its end stands for whatever follows.',
+  }),
 })
 
 /** Sources write `["Pub","Sub"]`, `["Pub|Sub"]` and a plain text; all are taken, and answered as they came. */
@@ -64,12 +67,19 @@ export const createInstanceAcl = operation({
   action: 'CreateInstanceAcl',
   call: 'POST /instances/{instanceId}/acl/account/{username}',
   summary: 'Grant an account a topic or a group',
+  description: 'Counts where `aclTypes` has `apache_acl`. A grant that denies is stronger than all that allow.',
   family,
   access: ['create', 'instance'],
   path: path(),
   body: object({ ...resource(), actions: actions(), decision: decision(), ipWhitelists: maybe(ipWhitelists()) }),
   data: done(),
-  errors: ['Instance.NotFound', 'InstanceStatus.Error', 'InstanceAccount.NotExisted', 'InstanceAcl.Existed'],
+  errors: [
+    'Instance.NotFound',
+    'InstanceStatus.Error',
+    'InstanceAccount.NotExisted',
+    'InstanceAcl.Existed',
+    'QuotaExceeded.InstanceAcl',
+  ],
   modelsAccessDenied: true,
 })
 

@@ -37,6 +37,8 @@ export const errorCodes: Readonly<Record<string, ErrorCode>> = {
   IdempotentParameterMismatch: inferred(400, 'The client token was used with other parameters.'),
   'QuotaExceeded.Topic': inferred(400, 'The instance has all the topics its specification allows.'),
   'QuotaExceeded.ConsumerGroup': inferred(400, 'The instance has all the groups its specification allows.'),
+  'QuotaExceeded.InstanceAccount': inferred(400, 'The instance has all the accounts it may have.'),
+  'QuotaExceeded.InstanceAcl': inferred(400, 'The instance has all the grants it may have.'),
   NotImplemented: inferred(501, 'Part of the API, and not yet carried out by this version.'),
 }
 

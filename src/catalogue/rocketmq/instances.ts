@@ -367,7 +367,8 @@ export const updateInstance = operation({
       object({
         aclTypes: maybe(
           list(choice(['default', 'apache_acl', 'aliyun_ram']), 6, {
-            description: 'How clients are recognised: `default`, by one account, which is the only way here so far.',
+            description:
+              'How clients are recognised: `default`, by the default account, `apache_acl`, by custom accounts with grants, or both.',
           }),
         ),
         defaultVpcAuthFree: maybe(defaultVpcAuthFree()),

@@ -95,7 +95,11 @@ export const limits = {
     /** Template validator. */
     username: { minLength: 3, maxLength: 64, pattern: '^[A-Za-z0-9_-]+$', rule: 'letters, digits, "_" and "-"' },
     password: { minLength: 3, maxLength: 64 },
+    /** Ours, the default account included. */
+    perInstance: 100,
   },
+  /** Ours: of all accounts together. A process holds them all to each call, and is told all of them with each change. */
+  grants: { perInstance: 2000, addressesPerInstance: 4000 },
   /** The platform's rule for tags, 20 a resource, keys to 128, values to 128. Not stated for this product. */
   tags: { perResource: 20, keyMaxLength: 128, valueMaxLength: 128, reservedPrefixes: ['aliyun', 'acs:'] },
   /** Ours: resources in one tag call (the platform's usual 50). */
@@ -164,6 +168,24 @@ export const topicNameProblem = (name: string, maxLength: number): string | null
 /** Why this may not be a consumer group's id, as a sentence, or null when it may. */
 export const consumerGroupIdProblem = (id: string, maxLength: number): string | null =>
   nameProblem('a consumer group id', id, maxLength, limits.consumerGroup)
+
+/** Retry and dead-letter topics are named by their group. */
+const derivedTopic = /^%(?:RETRY|DLQ)%/
+
+/**
+ * Why this may not be what a grant is for, as a sentence, or null when it may: a name that a topic or group may have, the
+ * beginning of one followed by `*`, or `*`.
+ */
+export function grantedNameProblem(type: 'Topic' | 'Group', name: string, maxLength: number): string | null {
+  const derived = type === 'Topic' ? (derivedTopic.exec(name)?.[0] ?? '') : ''
+  const rest = name.slice(derived.length)
+  const rules = type === 'Topic' && derived === '' ? limits.topic : limits.consumerGroup
+  const what = type === 'Topic' && derived === '' ? 'a topic name' : 'a consumer group id'
+  if (!rest.endsWith('*')) return nameProblem(what, rest, maxLength, rules)
+  const beginning = rest.slice(0, -1)
+  if (beginning === '' || (beginning.length <= maxLength && rules.namePattern.test(beginning))) return null
+  return `${JSON.stringify(name.slice(0, 80))} is not allowed; before the "*" at its end stand at most ${maxLength} of ${rules.nameRule}.`
+}
 
 /** Reserved words are compared regardless of case: the vendor does not say, and this is the safe side. */
 function nameProblem(what: string, name: string, maxLength: number, rules: NameRules): string | null {

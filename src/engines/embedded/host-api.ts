@@ -36,7 +36,7 @@ export interface HostApi {
 }
 
 /** Raised when the meaning of a method changes; a process that speaks another is replaced. */
-export const hostProtocol = 6
+export const hostProtocol = 7
 
 export interface HostGreeting {
   readonly pid: number

@@ -11,7 +11,16 @@ import { HostedInstances } from './hosted-instances.ts'
 const MB = 2 ** 20
 const instanceId = 'rmq-cn-one'
 const spec: InstanceSpec = {
-  ...{ instanceId, generation: 1, serving: true, listen: [], ipWhitelist: ['0.0.0.0/0'], accounts: [] },
+  ...{
+    instanceId,
+    generation: 1,
+    serving: true,
+    listen: [],
+    ipWhitelist: ['0.0.0.0/0'],
+    accounts: [],
+    aclTypes: ['default'],
+    grants: [],
+  },
   ...{ vpcAuthFree: true, retentionHours: 72, sendTps: 1e6, receiveTps: 1e6, elasticity: null, maxConnections: 10 },
   ...{ maxDelayMs: 1_000, maxGroupsMadeByUse: 10, dedicated: false, encryptionKeyId: null },
 }

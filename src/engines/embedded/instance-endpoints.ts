@@ -6,13 +6,14 @@
 import type { Broker } from '../../broker/broker.ts'
 import type { BrokerEndpoint, ClientRegistry } from '../../broker/protocols/grpc/index.ts'
 import { addressFilter } from '../../gateway/address-filter.ts'
-import { createAuthenticator } from '../../gateway/authenticate.ts'
 import { createBandwidth } from '../../gateway/bandwidth.ts'
 import type { Gateway, OpenPort } from '../../gateway/gateway.ts'
 import { InstanceBounds } from '../../gateway/instance-bounds.ts'
+import { OpenCalls } from '../../gateway/open-calls.ts'
 import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec, ListenSpec } from '../../model/instances.ts'
 import type { Clock } from '../../world/world.ts'
+import { accessOf, type InstanceAccess } from './instance-access.ts'
 
 export interface InstanceEndpointsContext {
   readonly gateway: Gateway<BrokerEndpoint>
@@ -39,6 +40,9 @@ export class InstanceEndpoints {
   readonly #open = new Map<ListenSpec['kind'], OpenEndpoint>()
   /** What the instance may hold of the process's, over all its endpoints. */
   readonly #bounds: InstanceBounds
+  readonly #openCalls = new OpenCalls()
+  /** Null before the first specification is applied. */
+  #access: InstanceAccess | null = null
 
   constructor(context: InstanceEndpointsContext, spec: InstanceSpec) {
     this.#context = context
@@ -63,6 +67,7 @@ export class InstanceEndpoints {
   async apply(spec: InstanceSpec): Promise<void> {
     const failures: string[] = []
     this.#bounds.connections.most = spec.maxConnections
+    this.#applyAccess(spec)
     for (const [kind, { listen, port }] of this.#open) {
       const wanted = spec.listen.find((candidate) => candidate.kind === kind)
       if (wanted?.port === listen.port && wanted.host === listen.host) continue
@@ -74,6 +79,22 @@ export class InstanceEndpoints {
       if (failure !== null) failures.push(failure)
     }
     this.failure = failures.length === 0 ? null : failures.join(' ')
+  }
+
+  /** At once, for whatever is open: closing and opening addresses takes its time. */
+  #applyAccess(spec: InstanceSpec): void {
+    const before = this.#access
+    this.#access = accessOf(spec, before, this.#context.clock)
+    if (this.#access === before) return
+    for (const { listen, endpoint } of this.#open.values()) this.#letIn(endpoint, listen)
+    this.#openCalls.changed(this.#context.clock.monotonic())
+  }
+
+  #letIn(endpoint: BrokerEndpoint, listen: ListenSpec): void {
+    const { authenticator, authorizer, madeOf } = this.#access!
+    const isFree = listen.kind === 'vpc' && madeOf.vpcAuthFree
+    endpoint.authenticator = isFree ? null : authenticator
+    endpoint.authorizer = isFree ? null : authorizer
   }
 
   /** Answers why the address cannot be opened, or null. */
@@ -106,20 +127,20 @@ export class InstanceEndpoints {
       clients: this.#context.clients,
       clock,
       authenticator: null,
+      authorizer: null,
+      openCalls: this.#openCalls,
       serving: spec.serving,
       maxConnections: spec.maxConnections,
       bandwidth: createBandwidth(listen.bandwidthMbps, clock),
       inbound: createBandwidth(listen.bandwidthMbps, clock),
       report: this.#context.report,
     }
-    this.#configure(endpoint, spec, listen, listen)
+    this.#letIn(endpoint, listen)
     return endpoint
   }
 
   #configure(endpoint: BrokerEndpoint, spec: InstanceSpec, listen: ListenSpec, before: ListenSpec): void {
     const { clock } = this.#context
-    const free = listen.kind === 'vpc' && spec.vpcAuthFree
-    endpoint.authenticator = free ? null : createAuthenticator(spec.accounts, clock)
     endpoint.serving = spec.serving
     endpoint.maxConnections = spec.maxConnections
     if (before.bandwidthMbps === listen.bandwidthMbps) return

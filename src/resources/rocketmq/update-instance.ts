@@ -9,7 +9,6 @@ import type { InputOf } from '../../catalogue/rocketmq/index.ts'
 import type { Specification } from '../../catalogue/rocketmq/specifications.ts'
 import { type AclInfo, aclInfoOf, asDocument, networkInfoOf, productInfoOf } from '../../ledger/instance-documents.ts'
 import type { InstanceColumns, InstanceRow } from '../../ledger/instances.ts'
-import { shown } from '../check.ts'
 import { checkAutoScaling, publicWhitelistOf, refuseAdaptiveElasticity, traceOnOf } from './instance-rules.ts'
 
 export interface InstanceChange {
@@ -72,25 +71,18 @@ function aclOf(row: InstanceRow, asked: NonNullable<InputOf<'UpdateInstance'>['a
 }
 
 /**
- * `default` is recognition by the account every instance has. `apache_acl`, by accounts with grants, would let
- * everybody through or nobody while this server makes no such accounts. `aliyun_ram`, seen in a vendor's test only,
- * needs the cloud's own identities.
+ * `default` is recognition by the account every instance has, `apache_acl` by custom accounts with grants; with both the
+ * user name decides. `aliyun_ram`, seen in a vendor's test only, needs the cloud's own identities.
  */
 function aclTypesOf(asked: readonly string[]): AclInfo['aclTypes'] {
   const field = 'aclInfo.aclTypes'
   if (asked.includes('aliyun_ram')) {
-    throw invalid(field, 'aliyun_ram is not available on this server; send default.')
+    throw invalid(field, 'aliyun_ram is not available on this server; send default, apache_acl, or both.')
   }
-  if (asked.includes('apache_acl')) {
+  if (asked.length === 0) {
     throw invalid(
       field,
-      'apache_acl recognises clients by accounts with grants, which this server cannot make yet (CreateInstanceAccount, CreateInstanceAcl); send default.',
-    )
-  }
-  if (!asked.includes('default')) {
-    throw invalid(
-      field,
-      `It is ${shown(asked)}; it must contain default, because the default account is the only one clients of this server have.`,
+      'It is empty; at least one of default (the default account) and apache_acl (accounts with grants) is needed.',
     )
   }
   return [...new Set(asked)] as AclInfo['aclTypes'][number][]

@@ -14,8 +14,13 @@ import { realWorld } from '../../../src/world/real.ts'
 import { SimulatedClock } from '../../../src/world/simulated.ts'
 import type { Disk, DiskFile, World } from '../../../src/world/world.ts'
 
-export const account = { username: 'instance-user', secret: 'instance-secret', enabled: true }
-export const disabledAccount = { username: 'disabled-user', secret: 'disabled-secret', enabled: false }
+export const account = { username: 'instance-user', secret: 'instance-secret', enabled: true, kind: 'default' } as const
+export const disabledAccount = {
+  username: 'disabled-user',
+  secret: 'disabled-secret',
+  enabled: false,
+  kind: 'default',
+} as const
 
 export class DrivenInstance {
   readonly instanceId = 'rmq-cn-driver'
@@ -177,6 +182,8 @@ export async function freshSpec(more: Partial<InstanceSpec> = {}): Promise<Insta
     listen: [listen('vpc', free!), listen('internet', guarded!)],
     ipWhitelist: ['0.0.0.0/0'],
     accounts: [account, disabledAccount],
+    aclTypes: ['default'],
+    grants: [],
     vpcAuthFree: true,
     retentionHours: 72,
     sendTps: 1_000_000,

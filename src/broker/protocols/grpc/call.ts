@@ -3,7 +3,7 @@
  * credentials, client id, then the business of the RPC) and what it may use.
  */
 
-import { admit, type Denial, denyStopped, type Endpoint } from '../../../gateway/endpoint.ts'
+import { admit, type Denial, denyCredentials, denyStopped, type Endpoint } from '../../../gateway/endpoint.ts'
 import type { Call } from '../../../grpc/transport.ts'
 import type { Cancellation } from '../../../model/cancellation.ts'
 import { Code } from '../../../model/codes.ts'
@@ -33,12 +33,18 @@ export interface WireCall<Roles extends keyof Broker = never> {
   readonly version: string | undefined
   /** The account whose credentials the call was let in with; null where none are needed. */
   readonly userName: string | null
+  /** Address the client calls from, without its port. */
+  readonly address: string
+  /** Number of its connection. */
+  readonly connectionId: number
   /** Address the client arrived at, `host:port`. */
   readonly storeHost: string
   /** Aborts when nobody will read the answer. */
   readonly signal: Cancellation
   remainingMs(): number
   now(): number
+  /** Throws UNAUTHORIZED when its account was changed since it came; for calls that waited. */
+  checkCaller(): void
 }
 
 const maxClientIdLength = 1024
@@ -79,10 +85,15 @@ export function checkClientId(clientId: string): void {
 
 export const clientIdOf = (call: Call<BrokerEndpoint>): string => call.metadata['x-mq-client-id'] ?? ''
 
-/** A call whose headers were found right. Throws PAYMENT_REQUIRED when the instance was stopped while its request came. */
+/**
+ * A call whose headers were found right. Throws PAYMENT_REQUIRED when the instance was stopped while its request came, and
+ * UNAUTHORIZED when its account was changed meanwhile.
+ */
 export function openCall(call: Call<BrokerEndpoint>): WireCall<keyof Broker> {
   refuseWhenStopped(call.context)
-  return new OpenedCall(call, clientIdOf(call))
+  const opened = new OpenedCall(call, clientIdOf(call))
+  opened.checkCaller()
+  return opened
 }
 
 /** Throws PAYMENT_REQUIRED; for calls that went on for a while, also after they began. */
@@ -94,9 +105,11 @@ const codes: Readonly<Record<Denial['why'], number>> = {
   stopped: Code.PAYMENT_REQUIRED,
   'over-limit': Code.TOO_MANY_REQUESTS,
   unauthorized: Code.UNAUTHORIZED,
+  forbidden: Code.FORBIDDEN,
 }
 
-function refuse(denial: Denial | null): void {
+/** Throws it as the status that clients know. */
+export function refuse(denial: Denial | null): void {
   if (denial !== null) throw new BrokerRefusal(codes[denial.why], denial.message)
 }
 
@@ -105,6 +118,8 @@ class OpenedCall implements WireCall<keyof Broker> {
   readonly endpoint: BrokerEndpoint
   readonly clientId: string
   readonly #call: Call<BrokerEndpoint>
+  /** Undefined before it is asked for. */
+  #userName: string | null | undefined
 
   constructor(call: Call<BrokerEndpoint>, clientId: string) {
     this.endpoint = call.context
@@ -121,7 +136,19 @@ class OpenedCall implements WireCall<keyof Broker> {
   }
 
   get userName(): string | null {
-    return this.endpoint.authenticator?.userNameOf(credentialsOf(this.#call.metadata)) ?? null
+    const { authenticator } = this.endpoint
+    // It may need credentials later, when it is looked at again.
+    if (authenticator === null) return null
+    if (this.#userName === undefined) this.#userName = authenticator.userNameOf(credentialsOf(this.#call.metadata))
+    return this.#userName
+  }
+
+  get address(): string {
+    return this.#call.connection.remoteAddress
+  }
+
+  get connectionId(): number {
+    return this.#call.connection.id
   }
 
   get storeHost(): string {
@@ -139,5 +166,11 @@ class OpenedCall implements WireCall<keyof Broker> {
 
   now(): number {
     return this.endpoint.clock.now()
+  }
+
+  checkCaller(): void {
+    // What was judged when its headers came still counts.
+    if (this.#call.arrivedAt > this.endpoint.openCalls.changedAt) return
+    refuse(denyCredentials(this.endpoint, credentialsOf(this.#call.metadata)))
   }
 }

@@ -2,6 +2,7 @@
 
 import { describe, expect, it } from 'vitest'
 import { createBandwidth } from '../../../gateway/bandwidth.ts'
+import { OpenCalls } from '../../../gateway/open-calls.ts'
 import * as gen from '../../../grpc/gen/rocketmq.js'
 import { BrokerRefusal } from '../../../model/refusals.ts'
 import { SimulatedClock, settle } from '../../../world/simulated.ts'
@@ -82,6 +83,8 @@ class World {
       clients: new ClientRegistry(broker.consuming, this.clock),
       clock: this.clock,
       authenticator: null,
+      authorizer: null,
+      openCalls: new OpenCalls(),
       serving: true,
       maxConnections: 4000,
       bandwidth: createBandwidth(null, this.clock),
@@ -115,6 +118,7 @@ class World {
         guessed: () => {},
         refusalDelayMs: 0,
       },
+      arrivedAt: 0,
       remainingMs: () => more.remainingMs ?? 3000,
       signal: ended.signal,
       write: (message: unknown) => written.push(message) > 0,

@@ -5,10 +5,12 @@
  * The wire knows the broker through broker.ts only.
  */
 
+import type { Use } from '../../../gateway/grants.ts'
 import type * as gen from '../../../grpc/gen/rocketmq.js'
 import { MessagingService } from '../../../grpc/gen/rocketmq.js'
 import { type Admission, type Call, type Handlers, implement, type Service } from '../../../grpc/transport.ts'
 import type { Broker } from '../../broker.ts'
+import { authorize, usesOf } from './authorization.ts'
 import { type BrokerEndpoint, checkCaller, checkClientId, clientIdOf, openCall, type WireCall } from './call.ts'
 import { heartbeat, notifyClientTermination } from './client/heartbeat.ts'
 import { queryAssignment, queryRoute } from './client/route.ts'
@@ -32,24 +34,24 @@ export { keysIn, storedVersion } from './message/message.ts'
 export { connectProducers } from './producer/transaction.ts'
 
 const handlers: Handlers<typeof MessagingService, BrokerEndpoint> = {
-  queryRoute: reply(queryRoute),
-  heartbeat: reply(heartbeat),
-  sendMessage: reply(sendMessage),
-  queryAssignment: reply(queryAssignment),
+  queryRoute: reply(queryRoute, usesOf.queryRoute),
+  heartbeat: reply(heartbeat, usesOf.heartbeat),
+  sendMessage: reply(sendMessage, usesOf.sendMessage),
+  queryAssignment: reply(queryAssignment, usesOf.queryAssignment),
   receiveMessage,
-  ackMessage: reply(ackMessage),
-  forwardMessageToDeadLetterQueue: reply(forwardToDeadLetterQueue),
-  changeInvisibleDuration: reply(changeInvisibleDuration),
+  ackMessage: reply(ackMessage, usesOf.ackMessage),
+  forwardMessageToDeadLetterQueue: reply(forwardToDeadLetterQueue, usesOf.forwardMessageToDeadLetterQueue),
+  changeInvisibleDuration: reply(changeInvisibleDuration, usesOf.changeInvisibleDuration),
   telemetry,
-  notifyClientTermination: reply(notifyClientTermination),
-  recallMessage: reply(recallMessage),
-  endTransaction: reply(endTransaction),
-  syncLiteSubscription: reply(syncLiteSubscription),
+  notifyClientTermination: reply(notifyClientTermination, usesOf.notifyClientTermination),
+  recallMessage: reply(recallMessage, usesOf.recallMessage),
+  endTransaction: reply(endTransaction, usesOf.endTransaction),
+  syncLiteSubscription: reply(syncLiteSubscription, usesOf.syncLiteSubscription),
   // Apache answers UNIMPLEMENTED to these four.
   pullMessage,
-  updateOffset: reply(updateOffset),
-  getOffset: reply(getOffset),
-  queryOffset: reply(queryOffset),
+  updateOffset: reply(updateOffset, usesOf.updateOffset),
+  getOffset: reply(getOffset, usesOf.getOffset),
+  queryOffset: reply(queryOffset, usesOf.queryOffset),
 }
 
 /** The service to host on every instance's addresses. Who calls is asked before the request is read. */
@@ -75,10 +77,13 @@ function reply<Request, Response extends { status?: gen.StatusInit | null | unde
     request: Request,
     connection: Call['connection'],
   ) => Response | Promise<Response>,
+  uses: (request: Request) => readonly Use[],
 ): (call: Call<BrokerEndpoint>, request: Request) => Promise<Response | { status: gen.StatusInit }> {
   return async (call, request) => {
     try {
-      return await handle(openCall(call), request, call.connection)
+      const wire = openCall(call)
+      authorize(wire, uses, request)
+      return await handle(wire, request, call.connection)
     } catch (error) {
       return { status: statusOfError(error, call.context.report) }
     }

@@ -1554,7 +1554,7 @@ export const operations = [
         ]
        },
        "maxItems": 6,
-       "description": "How clients are recognised: `default`, by one account, which is the only way here so far."
+       "description": "How clients are recognised: `default`, by the default account, `apache_acl`, by custom accounts with grants, or both."
       },
       "defaultVpcAuthFree": {
        "type": "boolean",
@@ -7263,7 +7263,8 @@ export const operations = [
   "errors": [
    "Instance.NotFound",
    "InstanceStatus.Error",
-   "InstanceAccount.Existed"
+   "InstanceAccount.Existed",
+   "QuotaExceeded.InstanceAccount"
   ],
   "method": "POST",
   "path": "/instances/{instanceId}/accounts",
@@ -7372,7 +7373,7 @@ export const operations = [
  {
   "action": "DeleteInstanceAccount",
   "summary": "Delete an account",
-  "description": "The default account stays as long as its instance.",
+  "description": "With its grants. The default account stays as long as its instance.",
   "family": "accounts",
   "ramAction": "rocketmq:DeleteInstanceAccount",
   "accessLevel": "delete",
@@ -7952,6 +7953,7 @@ export const operations = [
  {
   "action": "CreateInstanceAcl",
   "summary": "Grant an account a topic or a group",
+  "description": "Counts where `aclTypes` has `apache_acl`. A grant that denies is stronger than all that allow.",
   "family": "acls",
   "ramAction": "rocketmq:CreateInstanceAcl",
   "accessLevel": "create",
@@ -7960,7 +7962,8 @@ export const operations = [
    "Instance.NotFound",
    "InstanceStatus.Error",
    "InstanceAccount.NotExisted",
-   "InstanceAcl.Existed"
+   "InstanceAcl.Existed",
+   "QuotaExceeded.InstanceAcl"
   ],
   "method": "POST",
   "path": "/instances/{instanceId}/acl/account/{username}",
@@ -8011,7 +8014,7 @@ export const operations = [
      "type": "string",
      "minLength": 1,
      "maxLength": 255,
-     "description": "Name of the topic or id of the group."
+     "description": "Name of the topic or id of the group, whether it exists or not; `*` at its end stands for whatever follows."
     },
     "actions": {
      "type": "array",
@@ -8170,7 +8173,7 @@ export const operations = [
      "type": "string",
      "minLength": 1,
      "maxLength": 255,
-     "description": "Name of the topic or id of the group."
+     "description": "Name of the topic or id of the group, whether it exists or not; `*` at its end stands for whatever follows."
     }
    }
   ],
@@ -8296,7 +8299,7 @@ export const operations = [
      "type": "string",
      "minLength": 1,
      "maxLength": 255,
-     "description": "Name of the topic or id of the group."
+     "description": "Name of the topic or id of the group, whether it exists or not; `*` at its end stands for whatever follows."
     }
    }
   ],
@@ -8692,7 +8695,7 @@ export const operations = [
      "type": "string",
      "minLength": 1,
      "maxLength": 255,
-     "description": "Name of the topic or id of the group."
+     "description": "Name of the topic or id of the group, whether it exists or not; `*` at its end stands for whatever follows."
     },
     "actions": {
      "type": "array",

@@ -7,6 +7,10 @@ import type { Clock } from '../../../../world/world.ts'
 
 /** A telemetry stream, towards the client. */
 export interface ClientStream {
+  /** The account it was opened with; null where none is needed. */
+  readonly userName: string | null
+  /** Number of its connection. */
+  readonly connectionId: number
   /** False when enough is waiting for a client that reads slowly. */
   write(command: gen.TelemetryCommandInit): boolean
   /** Resolves when it reads again, and when the stream ended. */
@@ -45,10 +49,16 @@ export class ClientStreams {
     return left.length === 0
   }
 
-  /** Null when the client has none, or does not read it. */
-  newest(clientId: string): ClientStream | null {
-    const stream = this.#open.get(clientId)?.at(-1)
+  /** Of all, or of those that were opened with the account; null when there is none, or the client does not read it. */
+  newest(clientId: string, userName?: string | null): ClientStream | null {
+    const stream = this.#open.get(clientId)?.findLast((open) => userName === undefined || open.userName === userName)
     return stream === undefined || this.#stalled.has(stream) ? null : stream
+  }
+
+  /** Whether the client has one that was opened with the account, over this connection. */
+  hasOver(connectionId: number, clientId: string, userName: string | null): boolean {
+    const open = this.#open.get(clientId) ?? []
+    return open.some((stream) => stream.userName === userName && stream.connectionId === connectionId)
   }
 
   /** All of the client's that it reads. */

@@ -17,7 +17,14 @@ function start() {
   const registry = new ClientRegistry(broker, clock)
   const streams = new Map<string, ClientStream[]>()
   const open = (clientId: string) => {
-    const stream: ClientStream = { write: () => true, drained: async () => {}, refresh: () => {}, routeAsked: () => {} }
+    const stream: ClientStream = {
+      userName: null,
+      connectionId: 1,
+      write: () => true,
+      drained: async () => {},
+      refresh: () => {},
+      routeAsked: () => {},
+    }
     streams.set(clientId, [...(streams.get(clientId) ?? []), stream])
     registry.streamOpened(clientId, stream)
   }
@@ -25,7 +32,14 @@ function start() {
     registry.streamClosed(clientId, streams.get(clientId)!.pop()!, connectionGone)
   const connect = (clientId: string) => {
     open(clientId)
-    registry.register({ clientId, language: 'JAVA', version: '5.2.0', group: 'group', topics: ['topic'] })
+    registry.register({
+      clientId,
+      language: 'JAVA',
+      version: '5.2.0',
+      userName: null,
+      group: 'group',
+      topics: ['topic'],
+    })
   }
   return { clock, told, registry, connect, open, shut, listed: () => registry.list().map(({ clientId }) => clientId) }
 }
@@ -121,6 +135,7 @@ describe('the registry of clients', () => {
         clientId,
         language: 'JAVA',
         version: '5.2.0',
+        userName: null,
         group: 'group',
         topics: topics.slice(0, count),
       })
@@ -163,6 +178,8 @@ describe('the way to a client', () => {
           readOn = resolve
         }),
       refresh: () => {},
+      userName: null,
+      connectionId: 1,
       routeAsked: () => {},
     }
     return {
@@ -181,6 +198,7 @@ describe('the way to a client', () => {
     clientId,
     language: 'JAVA',
     version: '5.2.0',
+    userName: null,
     group: null,
     topics,
   })
@@ -195,6 +213,19 @@ describe('the way to a client', () => {
     await registry.tell('a', {})
     registry.streamClosed('a', old.stream, false)
     expect([await registry.tell('a', {}), old.said.length, young.said.length]).toEqual([false, 1, 1])
+  })
+
+  it('is none that another account opened under its id, also once its own has closed', async () => {
+    const { registry } = start()
+    const [thief, own] = [noting(), noting()]
+    registry.streamOpened('a', { ...thief.stream, userName: 'thief' })
+    const stream = { ...own.stream, userName: 'owner' }
+    registry.streamOpened('a', stream)
+    registry.register({ ...producer('a'), userName: 'owner' })
+    expect(await registry.tell('a', {})).toBe(true)
+    registry.streamClosed('a', stream, false)
+    expect([registry.hasProducer('topic'), await registry.tell('a', {})]).toEqual([false, false])
+    expect([thief.said.length, own.said.length]).toEqual([0, 1])
   })
 
   it('is closed while the client does not read, for five seconds at most to whoever is sending', async () => {

@@ -91,11 +91,18 @@ export class ClientRegistry {
     return this.#known.get(clientId)
   }
 
+  /** Whether a call with the account, over the connection, may be the client's: nobody is it yet, or it is this one. */
+  isCalledBy(clientId: string, userName: string | null, connectionId: number): boolean {
+    const client = this.#known.get(clientId)
+    if (client === null || client.userName === userName) return true
+    return this.#streams.hasOver(connectionId, clientId, client.userName)
+  }
+
   // What it is told, and asked -------------------------------------------------------------------
 
   /** Has a stream that reads what it is sent. */
   listening(clientId: string): boolean {
-    return this.#streams.newest(clientId) !== null
+    return this.#streamOf(clientId) !== null
   }
 
   /** A client asked where a topic is. */
@@ -105,15 +112,20 @@ export class ClientRegistry {
 
   /** Over the newest stream; resolves when the client reads on, or after five seconds. Whether it was sent at all. */
   async tell(clientId: string, command: gen.TelemetryCommandInit): Promise<boolean> {
-    const stream = this.#streams.newest(clientId)
+    const stream = this.#streamOf(clientId)
     if (stream === null) return false
     await this.#streams.send(stream, command)
     return true
   }
 
+  /** Of streams that another account opened under the id of a client, none: what is said to a client may hold messages. */
+  #streamOf(clientId: string): ClientStream | null {
+    return this.#streams.newest(clientId, this.#known.get(clientId)?.userName)
+  }
+
   /** As `tell`, and waits for the answer: null when none came within five seconds or too much is being asked. */
   ask(clientId: string, command: (nonce: string) => gen.TelemetryCommandInit): Promise<Answer | null> {
-    const stream = this.#streams.newest(clientId)
+    const stream = this.#streamOf(clientId)
     if (stream === null || !this.#questions.mayAsk(clientId)) return Promise.resolve(null)
     return this.#questions.ask(clientId, (nonce) => void this.#streams.send(stream, command(nonce)))
   }

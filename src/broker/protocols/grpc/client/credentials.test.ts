@@ -14,8 +14,8 @@ const captures = JSON.parse(
   examples: ReadonlyArray<{ client: string; dateTime: string; authorization: string }>
 }
 const accounts = [
-  { username: 'test-ak', secret: 'test-sk', enabled: true },
-  { username: 'gone', secret: 'test-sk', enabled: false },
+  { username: 'test-ak', secret: 'test-sk', refusal: null },
+  { username: 'gone', secret: 'test-sk', refusal: 'The account is disabled.' },
 ]
 const shown = (authorization: string | undefined, dateTime: string | undefined) =>
   credentialsOf({ authorization, 'x-mq-date-time': dateTime })

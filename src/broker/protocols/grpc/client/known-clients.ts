@@ -6,6 +6,8 @@ export interface ClientInfo {
   readonly clientId: string
   readonly language: string | undefined
   readonly version: string | undefined
+  /** The account it calls with; null where none is needed. */
+  readonly userName: string | null
   /** Null for a producer. */
   readonly group: string | null
   readonly topics: readonly string[]

@@ -2,9 +2,9 @@
  * OTLP's MetricsService on the data port: clients that are told so in their settings send what they
  * measure once a minute, to the address they use anyway, with the credentials of every other call.
  *
- * Here failures are gRPC statuses, for OTLP has no status of its own: credentials UNAUTHENTICATED, a
- * stopped instance UNAVAILABLE (exporters try again), no client id INVALID_ARGUMENT. The Python client sends
- * no client id in its headers; the label `client_id` that every point carries stands in for it.
+ * Here failures are gRPC statuses, for OTLP has no status of its own: credentials UNAUTHENTICATED, the id of a client of
+ * another account PERMISSION_DENIED, a stopped instance UNAVAILABLE (exporters try again), no client id INVALID_ARGUMENT.
+ * The Python client sends no client id in its headers; the label `client_id` that every point carries stands in for it.
  */
 import {
   type ExportMetricsServiceRequest,
@@ -14,10 +14,12 @@ import {
 import { type Call, implement, RpcError, type Service, Status } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
-import { type BrokerEndpoint, checkCaller, checkClientId, clientIdOf, refuseWhenStopped } from '../call.ts'
+import { checkClientOwner } from '../authorization.ts'
+import { type BrokerEndpoint, checkCaller, checkClientId, clientIdOf, openCall } from '../call.ts'
 
 const statuses: ReadonlyMap<number, Status> = new Map([
   [Code.UNAUTHORIZED, Status.UNAUTHENTICATED],
+  [Code.FORBIDDEN, Status.PERMISSION_DENIED],
   [Code.PAYMENT_REQUIRED, Status.UNAVAILABLE],
   [Code.TOO_MANY_REQUESTS, Status.RESOURCE_EXHAUSTED],
 ])
@@ -36,8 +38,9 @@ function take(call: Call<BrokerEndpoint>, request: ExportMetricsServiceRequest):
   const named = clientIdOf(call)
   const clientId = named.trim() === '' ? labelledClient(request) : named
   inStatuses(() => {
-    refuseWhenStopped(call.context)
+    const wire = openCall(call)
     checkClientId(clientId)
+    checkClientOwner(wire, clientId)
   })
   const rejected = clients.measured(clientId, request)
   if (rejected === null) return {}

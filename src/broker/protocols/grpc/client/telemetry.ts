@@ -11,8 +11,10 @@ import { type BidiCall, RpcError, Status } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Broker, GroupView } from '../../../broker.ts'
+import { checkClientOwner, checkUses, usesOfSettings } from '../authorization.ts'
 import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
 import { checkGroupName, checkNamespace, checkTopicName } from '../message/validation.ts'
+import { OngoingCall } from '../ongoing-call.ts'
 import { statusOf, statusOfError } from '../status.ts'
 import { durationMs } from '../time.ts'
 import type { ClientStream } from './client-streams.ts'
@@ -25,48 +27,74 @@ type TelemetryCall = BidiCall<BrokerEndpoint, gen.TelemetryCommand, gen.Telemetr
 const maxTopics = 4096
 /** Addresses of one access point; clients resolve a name to a few. */
 const maxAddresses = 64
-/** Pauses of a customised back-off; clients echo those of a group, which are at most a few dozen. */
-const maxPauses = 1024
 
 export async function telemetry(call: TelemetryCall): Promise<void> {
   let wire: WireCall<'consuming' | 'lite'>
   try {
     wire = openCall(call)
+    checkClientOwner(wire)
   } catch (error) {
     call.write({ status: statusOfError(error, call.context.report) })
     return
   }
   const { clients } = wire.endpoint
-  const stream = new Stream(call, wire)
+  const ongoing = new OngoingCall(call, wire, () => [])
+  const stream = new Stream(call, wire, ongoing)
   clients.streamOpened(wire.clientId, stream)
   try {
-    for await (const command of call.requests) {
-      refuseWhenStopped(wire.endpoint)
-      clients.alive(wire.clientId)
-      if (command.settings !== null) stream.answer(command.settings)
-      else clients.answered(wire.clientId, command)
-    }
+    await Promise.race([listen(call, wire, { stream, ongoing }), refused(ongoing)])
   } catch (error) {
     if (call.signal.aborted) return
     if (!(error instanceof BrokerRefusal)) throw error
     call.write({ status: statusOfError(error, call.context.report) })
   } finally {
+    ongoing.end()
     stream.close()
     clients.streamClosed(wire.clientId, stream, call.connection.closed)
   }
 }
 
+async function listen(
+  call: TelemetryCall,
+  wire: WireCall<'consuming' | 'lite'>,
+  { stream, ongoing }: { readonly stream: Stream; readonly ongoing: OngoingCall },
+): Promise<void> {
+  const { clients } = wire.endpoint
+  for await (const command of call.requests) {
+    // One may be waiting when the stream is ended.
+    ongoing.check()
+    refuseWhenStopped(wire.endpoint)
+    checkClientOwner(wire)
+    clients.alive(wire.clientId)
+    if (command.settings !== null) stream.answer(command.settings)
+    else clients.answered(wire.clientId, command)
+  }
+}
+
+/** Rejects when a change of its account, or of what that may do, ends the stream. */
+function refused(ongoing: OngoingCall): Promise<never> {
+  return new Promise((_resolve, reject) => {
+    ongoing.onRefused = reject
+  })
+}
+
 class Stream implements ClientStream {
+  readonly userName: string | null
+  readonly connectionId: number
   readonly #call: TelemetryCall
   readonly #wire: WireCall<'consuming' | 'lite'>
+  readonly #ongoing: OngoingCall
   /** Digest of what it was told last. */
   #lastSent = ''
   /** Null for clients that take settings whenever they come. */
   readonly #again: SettingsAgain | null
 
-  constructor(call: TelemetryCall, wire: WireCall<'consuming' | 'lite'>) {
+  constructor(call: TelemetryCall, wire: WireCall<'consuming' | 'lite'>, ongoing: OngoingCall) {
     this.#call = call
     this.#wire = wire
+    this.#ongoing = ongoing
+    this.userName = wire.userName
+    this.connectionId = wire.connectionId
     this.#again = wire.language === 'HTTP' ? new SettingsAgain(wire.endpoint.clock, () => this.#repeat()) : null
   }
 
@@ -80,22 +108,29 @@ class Stream implements ClientStream {
 
   answer(settings: gen.Settings): void {
     const { clients } = this.#wire.endpoint
+    const { userName } = this
     const { clientId, language, version } = this.#wire
     try {
       const { topics, group, namespace } = declared(settings)
+      const uses = usesOfSettings(settings)
+      checkUses(this.#wire, uses)
+      this.#ongoing.uses = () => uses
       const merged = this.#merged(settings, group)
       clients.settings.keep(this, settings)
       this.#noteSent(merged)
       this.#call.write({ status: statusOf(Code.OK), settings: merged })
       const address = this.#call.connection.remoteAddress
       const requestTimeoutMs = settings.requestTimeout === null ? null : durationMs(settings.requestTimeout)
-      clients.register({ clientId, language, version, group, topics, namespace, address, requestTimeoutMs })
+      clients.register({ clientId, language, version, userName, group, topics, namespace, address, requestTimeoutMs })
     } catch (error) {
       if (!(error instanceof BrokerRefusal)) throw error
       // The stream ends as Apache's does; the command before it lets a client (Node) fail its start with the reason
       // instead of waiting for ever.
       this.#call.write({ status: statusOfError(error, this.#call.context.report) })
-      throw new RpcError(Status.INVALID_ARGUMENT, error.message)
+      throw new RpcError(
+        error.code === Code.FORBIDDEN ? Status.PERMISSION_DENIED : Status.INVALID_ARGUMENT,
+        error.message,
+      )
     }
   }
 
@@ -178,13 +213,6 @@ function declared(settings: gen.Settings): { topics: string[]; group: string | n
     throw new BrokerRefusal(
       Code.BAD_REQUEST,
       `The access point of the settings has ${addresses} addresses; at most ${maxAddresses} are allowed.`,
-    )
-  }
-  const pauses = settings.backoffPolicy?.customizedBackoff?.next.length ?? 0
-  if (pauses > maxPauses) {
-    throw new BrokerRefusal(
-      Code.BAD_REQUEST,
-      `The back-off policy of the settings has ${pauses} pauses; at most ${maxPauses} are allowed.`,
     )
   }
   const topics = resources.map((topic) => topic?.name ?? '')

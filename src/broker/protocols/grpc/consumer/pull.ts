@@ -8,11 +8,13 @@ import type { WritableCall } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Pulled } from '../../../broker.ts'
+import { authorize, usesOf } from '../authorization.ts'
 import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
 import { maxReceiveBatch } from '../client/settings.ts'
 import { deliverySize, encodeDelivery, topicField } from '../message/message.ts'
 import { checkGroupName } from '../message/validation.ts'
+import { OngoingCall } from '../ongoing-call.ts'
 import { statusOf, statusOfError } from '../status.ts'
 import { millisecondsFrom } from '../time.ts'
 import { parseFilter } from './filter.ts'
@@ -26,11 +28,34 @@ type PullCall = WritableCall<BrokerEndpoint, gen.PullMessageResponseInit>
 
 /** A status, the messages, where to go on. Nothing is leased, so what a client does not read needs no return. */
 export async function pullMessage(call: PullCall, request: gen.PullMessageRequest): Promise<void> {
+  let wire: WireCall<'metadata' | 'offsets'>
+  try {
+    wire = openCall(call)
+    authorize(wire, usesOf.pullMessage, request)
+  } catch (error) {
+    call.write({ status: statusOfError(error, call.context.report) })
+    return
+  }
+  const ongoing = new OngoingCall(call, wire, () => usesOf.pullMessage(request))
+  try {
+    await answer(call, wire, request, ongoing)
+  } finally {
+    ongoing.end()
+  }
+}
+
+async function answer(
+  call: PullCall,
+  wire: WireCall<'metadata' | 'offsets'>,
+  request: gen.PullMessageRequest,
+  ongoing: OngoingCall,
+): Promise<void> {
   let pulled: Pulled
   try {
-    pulled = await pull(openCall(call), request, call)
-    // The instance may have been stopped while the poll waited.
+    pulled = await pull(wire, request, { call, ongoing })
+    // The instance may have been stopped while the poll waited, or its account changed.
     refuseWhenStopped(call.context)
+    ongoing.check()
   } catch (error) {
     call.write({ status: statusOfError(error, call.context.report) })
     return
@@ -43,8 +68,8 @@ export async function pullMessage(call: PullCall, request: gen.PullMessageReques
   const as = topicField(topic?.name ?? '', topic?.resourceNamespace ?? '')
   for (const delivery of deliveries) {
     const { bandwidth } = call.context
-    if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), call.signal)
-    if (call.signal.aborted) return
+    if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), ongoing)
+    if (ongoing.aborted) return
     // The message has the same number in this reply as in ReceiveMessage's.
     if (call.writeEncoded([encodeDelivery(delivery, as)])) continue
     if (!(await drainedInTime(call))) call.reset()
@@ -56,7 +81,7 @@ export async function pullMessage(call: PullCall, request: gen.PullMessageReques
 function pull(
   wire: WireCall<'metadata' | 'offsets'>,
   request: gen.PullMessageRequest,
-  call: PullCall,
+  { call, ongoing }: { readonly call: PullCall; readonly ongoing: OngoingCall },
 ): Promise<Pulled> {
   const queue = queueOf(wire, request.messageQueue)
   const group = groupOf(request.group)
@@ -67,7 +92,7 @@ function pull(
   const budget = budgetOf(call)
   return wire.endpoint.broker.offsets.pull(
     { ...queue, group, offset: request.offset, filter, max, waitMs, budget },
-    call.signal,
+    ongoing,
   )
 }
 

@@ -9,11 +9,13 @@ import type { Call, WritableCall } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Delivery } from '../../../broker.ts'
+import { authorize, usesOf } from '../authorization.ts'
 import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
 import { maxReceiveBatch } from '../client/settings.ts'
 import { deliverySize, encodeDelivery, topicField } from '../message/message.ts'
 import { checkGroupName } from '../message/validation.ts'
+import { OngoingCall } from '../ongoing-call.ts'
 import { statusOf, statusOfError } from '../status.ts'
 import { durationMs, secondsAndNanos } from '../time.ts'
 import { parseFilter } from './filter.ts'
@@ -38,23 +40,45 @@ const giveBackMs = 1000
 type ReceiveCall = WritableCall<BrokerEndpoint, gen.ReceiveMessageResponseInit>
 
 export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMessageRequest): Promise<void> {
-  let deliveries: readonly Delivery[] = []
-  let status: gen.StatusInit
-  let wire: WireCall<'metadata' | 'consuming'> | null = null
+  let wire: WireCall<'metadata' | 'consuming'>
   try {
     wire = openCall(call)
-    const taken = await take(wire, request, call)
-    // The instance may have been stopped while the poll waited.
-    if (!wire.endpoint.serving) await giveBack(wire, request, taken)
+    authorize(wire, usesOf.receiveMessage, request)
+  } catch (error) {
+    call.write({ status: statusOfError(error, call.context.report) })
+    call.write(receiveEnd(call))
+    return
+  }
+  const ongoing = new OngoingCall(call, wire, () => usesOf.receiveMessage(request))
+  try {
+    await answer(call, wire, request, ongoing)
+  } finally {
+    ongoing.end()
+  }
+  call.write(receiveEnd(call))
+}
+
+async function answer(
+  call: ReceiveCall,
+  wire: WireCall<'metadata' | 'consuming'>,
+  request: gen.ReceiveMessageRequest,
+  ongoing: OngoingCall,
+): Promise<void> {
+  let deliveries: readonly Delivery[] = []
+  let status: gen.StatusInit
+  try {
+    const taken = await take(wire, request, call, ongoing)
+    // The instance may have been stopped while the poll waited, or its account changed.
+    if (!wire.endpoint.serving || ongoing.isRefused) await giveBack(wire, request, taken)
     refuseWhenStopped(wire.endpoint)
+    ongoing.check()
     deliveries = await readable(wire, request, taken)
     status = deliveries.length === 0 ? statusOf(Code.MESSAGE_NOT_FOUND, 'no new message') : statusOf(Code.OK)
   } catch (error) {
     status = statusOfError(error, call.context.report)
   }
   call.write({ status })
-  if (wire !== null) await deliver(call, wire, request, deliveries)
-  call.write(receiveEnd(call))
+  await deliver(call, wire, request, { deliveries, ongoing })
 }
 
 /** What every answer to a receive ends with, a refusal too. */
@@ -66,6 +90,7 @@ async function take(
   wire: WireCall<'metadata' | 'consuming'>,
   request: gen.ReceiveMessageRequest,
   call: ReceiveCall,
+  ongoing: OngoingCall,
 ): Promise<Delivery[]> {
   const { endpoint, clientId } = wire
   const topic = topicOf(wire, request.messageQueue?.topic ?? null)
@@ -91,7 +116,7 @@ async function take(
       attemptId: checkedAttempt(request.attemptId),
       budget: budgetOf(call),
     },
-    call.signal,
+    ongoing,
   )
 }
 
@@ -120,15 +145,15 @@ async function deliver(
   call: ReceiveCall,
   wire: WireCall<'consuming'>,
   request: gen.ReceiveMessageRequest,
-  deliveries: readonly Delivery[],
+  { deliveries, ongoing }: { readonly deliveries: readonly Delivery[]; readonly ongoing: OngoingCall },
 ): Promise<void> {
   const as = requestedTopic(request)
   /** Those before it are known to have left. */
   let takenBelow = 0
   for (const [index, delivery] of deliveries.entries()) {
     const { bandwidth } = call.context
-    if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), call.signal)
-    if (call.signal.aborted) {
+    if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), ongoing)
+    if (ongoing.aborted) {
       await giveBack(wire, request, deliveries.slice(index))
       return
     }

@@ -8,6 +8,7 @@ import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { OutgoingMessage, TopicView } from '../../../broker.ts'
+import { authorize, usesOf } from '../authorization.ts'
 import type { WireCall } from '../call.ts'
 import { maxBodyBytes } from '../client/settings.ts'
 import { encodeStored } from '../message/message.ts'
@@ -55,7 +56,7 @@ export async function sendMessage(
   }
   for (const message of messages) checkType(message.systemProperties ?? noProperties, topic)
 
-  if (call.endpoint.inbound.limited) await letIn(call, messages)
+  if (call.endpoint.inbound.limited) await letIn(call, request)
   const outgoing = messages.map((message) => toOutgoing(message, topic, { storeHost, userName }, at))
   const receipts = await producing.send({ topic: topicName, messages: outgoing, clientId: call.clientId })
   const ok = statusOf(Code.OK)
@@ -71,12 +72,16 @@ export async function sendMessage(
   }
 }
 
-async function letIn({ endpoint, signal }: WireCall, messages: readonly gen.Message[]): Promise<void> {
+async function letIn(call: WireCall, request: gen.SendMessageRequest): Promise<void> {
+  const { endpoint, signal } = call
   let bytes = 0
-  for (const message of messages) bytes += message.body.length
+  for (const message of request.messages) bytes += message.body.length
   await endpoint.inbound.take(bytes, signal)
   if (signal.aborted)
     throw new BrokerRefusal(Code.TOO_MANY_REQUESTS, 'The client gave up before its bandwidth let the message in.')
+  // What was allowed when it came may not be allowed any more.
+  call.checkCaller()
+  authorize(call, usesOf.sendMessage, request)
 }
 
 function sharedTopic(messages: readonly gen.Message[]): string {

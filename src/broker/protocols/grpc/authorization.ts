@@ -1,0 +1,104 @@
+/**
+ * What an account needs for each RPC (data-plane §7.2): `Pub` on the topic for what a producer does, `Sub` on the topic and on
+ * the group for whatever reads or moves a group's offsets, any of the two for a route. It is asked after the credentials and
+ * before anything else. The lite topics of a LITE topic, and the transactions of a topic, go with their topic.
+ *
+ * A name that a request leaves out is none to ask about: what it is refused with is the RPC's own.
+ */
+import { denyUses } from '../../../gateway/endpoint.ts'
+import type { Use, User } from '../../../gateway/grants.ts'
+import type * as gen from '../../../grpc/gen/rocketmq.js'
+import type { MessagingService } from '../../../grpc/gen/rocketmq.js'
+import { Code } from '../../../model/codes.ts'
+import { BrokerRefusal } from '../../../model/refusals.ts'
+import { refuse, type WireCall } from './call.ts'
+import { quoted } from './message/validation.ts'
+
+type Methods = typeof MessagingService.methods
+type RequestOf<Name extends keyof Methods> = ReturnType<Methods[Name]['request']['decode']>
+
+/** A telemetry stream is asked about with each of its settings (`usesOfSettings`). */
+export type UsesOf = {
+  readonly [Name in Exclude<keyof Methods, 'telemetry'>]: (request: RequestOf<Name>) => readonly Use[]
+}
+
+export const usesOf: UsesOf = {
+  queryRoute: ({ topic }) => topicUse(topic, 'any'),
+  // All of its messages go to one topic, or it is refused.
+  sendMessage: ({ messages }) => topicUse(messages[0]?.topic ?? null, 'Pub'),
+  endTransaction: ({ topic }) => topicUse(topic, 'Pub'),
+  recallMessage: ({ topic }) => topicUse(topic, 'Pub'),
+  queryAssignment: consuming,
+  receiveMessage: consumingQueue,
+  ackMessage: consuming,
+  changeInvisibleDuration: consuming,
+  forwardMessageToDeadLetterQueue: consuming,
+  syncLiteSubscription: consuming,
+  pullMessage: consumingQueue,
+  getOffset: consumingQueue,
+  updateOffset: consumingQueue,
+  // It names no group.
+  queryOffset: ({ messageQueue }) => topicUse(messageQueue?.topic ?? null, 'Sub'),
+  heartbeat: ({ group }) => groupUse(group),
+  notifyClientTermination: ({ group }) => groupUse(group),
+}
+
+export function usesOfSettings({ publishing, subscription }: gen.Settings): readonly Use[] {
+  if (publishing !== null) return publishing.topics.flatMap((topic) => topicUse(topic, 'Pub'))
+  if (subscription === null) return []
+  return [...groupUse(subscription.group), ...subscription.subscriptions.flatMap(({ topic }) => topicUse(topic, 'Sub'))]
+}
+
+interface Named {
+  readonly name: string
+}
+
+function consuming({ topic, group }: { readonly topic: Named | null; readonly group: Named | null }): readonly Use[] {
+  return [...topicUse(topic, 'Sub'), ...groupUse(group)]
+}
+
+function consumingQueue(request: {
+  readonly messageQueue: { readonly topic: Named | null } | null
+  readonly group: Named | null
+}): readonly Use[] {
+  return consuming({ topic: request.messageQueue?.topic ?? null, group: request.group })
+}
+
+const topicUse = (topic: Named | null, action: Use['action']): readonly Use[] =>
+  topic === null || topic.name === '' ? [] : [{ resourceType: 'Topic', resourceName: topic.name, action }]
+
+const groupUse = (group: Named | null): readonly Use[] =>
+  group === null || group.name === '' ? [] : [{ resourceType: 'Group', resourceName: group.name, action: 'Sub' }]
+
+/** Throws FORBIDDEN when a custom account may not do what the request asks, or speaks as a client of another account. */
+export function authorize<Request>(wire: WireCall, uses: (request: Request) => readonly Use[], request: Request): void {
+  if (isFree(wire)) return
+  checkClientOwner(wire)
+  refuse(denyUses(wire.endpoint, userOf(wire), uses(request)))
+}
+
+/** The same for uses that are known. */
+export function checkUses(wire: WireCall, uses: readonly Use[]): void {
+  if (!isFree(wire)) refuse(denyUses(wire.endpoint, userOf(wire), uses))
+}
+
+/** Everybody may do everything, or this account may. */
+function isFree({ endpoint, userName }: WireCall): boolean {
+  return endpoint.authorizer === null || (userName !== null && endpoint.authorizer.mayDoEverything(userName))
+}
+
+const userOf = ({ userName, address }: WireCall): User => ({ username: userName ?? '', address })
+
+/**
+ * What the broker says and sends to a client goes by its id, which whoever knows it can write: a custom account may not speak as
+ * a client of another account. One that goes on with another account does so over its own connection. Throws FORBIDDEN.
+ */
+export function checkClientOwner(wire: WireCall, clientId = wire.clientId): void {
+  if (isFree(wire)) return
+  const { endpoint, userName, connectionId } = wire
+  if (endpoint.clients.isCalledBy(clientId, userName, connectionId)) return
+  throw new BrokerRefusal(
+    Code.FORBIDDEN,
+    `The client id ${quoted(clientId)} is in use by a client of another account; give each client an id of its own.`,
+  )
+}
