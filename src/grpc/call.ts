@@ -251,12 +251,15 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     this.#host.release(bytes)
   }
 
-  /** The request's value; throws RpcError when it is not what it should be. */
-  async decode(message: RequestMessage): Promise<unknown> {
+  /** The request's value, and the bytes it is counted for from now on; throws RpcError when it is not what it should be. */
+  async decode(message: RequestMessage): Promise<{ readonly value: unknown; readonly heldBytes: number }> {
     const bytes = message.compressed ? await this.#inflate(message.bytes) : message.bytes
     if (!this.#host.mayDecode(bytes.length)) await this.#turn()
     if (this.#ended) throw hasEnded
-    return this.#parse(bytes)
+    const value = this.#parse(bytes)
+    const heldBytes = this.#valuesBytes + (message.compressed ? bytes.length : 0)
+    if (heldBytes > 0 && !this.hold(heldBytes)) throw hasEnded
+    return { value, heldBytes }
   }
 
   /** False when the call was refused by its headers, and has ended: what else comes of its request is thrown away. */
@@ -365,10 +368,14 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       this.#fail(error)
       return
     }
-    // Millions of small values in few bytes are not few bytes any more.
-    const beyond = this.#values - freeValues
-    if (beyond > 0 && !this.hold(beyond * bytesPerValue)) return
+    const valuesBytes = this.#valuesBytes
+    if (valuesBytes > 0 && !this.hold(valuesBytes)) return
     this.#run(request)
+  }
+
+  /** Millions of small values in few bytes are not few bytes any more. */
+  get #valuesBytes(): number {
+    return Math.max(0, this.#values - freeValues) * bytesPerValue
   }
 
   #run(request: unknown): void {

@@ -2,6 +2,9 @@
  * The client's messages of a call with streams both ways. A few are read ahead of the handler, and counted; beyond that the
  * client is held back by flow control. What it may still send then lies within Node, up to the stream's window, where
  * nobody counts it: the whole window is counted for as long as the stream is paused.
+ *
+ * A handler that waits for the next message still has the last one: until the next one comes that one counts, with the
+ * values decoded from it.
  */
 import type { ServerHttp2Stream } from 'node:http2'
 import { frameHeaderBytes } from './framing.ts'
@@ -19,8 +22,8 @@ const maxAheadBytes = 64 * 1024
 
 /** What the queue needs of the call whose messages it holds. */
 interface Reader {
-  /** The message's value; throws RpcError when it is not what it should be. */
-  decode(message: RequestMessage): Promise<unknown>
+  /** The message's value, and the bytes it counts for beside the message's own; throws RpcError when it is not what it should be. */
+  decode(message: RequestMessage): Promise<{ readonly value: unknown; readonly heldBytes: number }>
   /** Counts bytes; false when that was too much, and the call has ended. */
   hold(bytes: number): boolean
   /** Lets go of what a message held. */
@@ -33,6 +36,8 @@ export class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unkno
   readonly #windowBytes: number
   #messages: RequestMessage[] = []
   #aheadBytes = 0
+  /** What the handler's message counts for. */
+  #givenBytes = 0
   #paused = false
   #finished = false
   #reason: RpcError | null = null
@@ -83,11 +88,17 @@ export class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unkno
       if (message) {
         this.#aheadBytes -= message.bytes.length
         if (this.#messages.length === 0) this.#resume()
-        this.#call.release(message.bytes.length + frameHeaderBytes)
-        return { done: false, value: await this.#call.decode(message) }
+        this.#releaseGiven()
+        this.#givenBytes = message.bytes.length + frameHeaderBytes
+        const { value, heldBytes } = await this.#call.decode(message)
+        this.#givenBytes += heldBytes
+        return { done: false, value }
       }
       if (this.#reason) throw this.#reason
-      if (this.#finished) return { done: true, value: undefined }
+      if (this.#finished) {
+        this.#releaseGiven()
+        return { done: true, value: undefined }
+      }
       await new Promise<void>((resolve) => {
         this.#wake = resolve
       })
@@ -98,9 +109,15 @@ export class RequestQueue implements AsyncIterable<unknown>, AsyncIterator<unkno
   /** A handler that stops iterating has what is left thrown away; it may still write. */
   async return(): Promise<IteratorResult<unknown>> {
     this.#unwanted = true
+    this.#releaseGiven()
     for (const message of this.#messages.splice(0)) this.#call.release(message.bytes.length + frameHeaderBytes)
     this.#resume()
     return { done: true, value: undefined }
+  }
+
+  #releaseGiven(): void {
+    this.#call.release(this.#givenBytes)
+    this.#givenBytes = 0
   }
 
   #pause(): void {

@@ -10,8 +10,9 @@ import { InstanceBounds } from '../../src/gateway/instance-bounds.ts'
 import type { GatewayLimits } from '../../src/gateway/limits.ts'
 import type { ServerCall } from '../../src/grpc/call.ts'
 import { encodeFrame } from '../../src/grpc/framing.ts'
+import * as gen from '../../src/grpc/gen/rocketmq.js'
 import type { Limits } from '../../src/grpc/limits.ts'
-import { Status } from '../../src/grpc/transport.ts'
+import { type BidiCall, implement, Status } from '../../src/grpc/transport.ts'
 import { SimulatedClock } from '../../src/world/simulated.ts'
 import { GrpcHost, type NoteHandlers, noteCodec, notes } from '../grpc/harness.ts'
 
@@ -79,6 +80,32 @@ async function serve(
     return { bounds, port: await host.listen({ host: '127.0.0.1', port: 0, context: name, bounds }) }
   }
   return [await instance('attacked'), await instance('other')]
+}
+
+/** A service whose streams take settings. */
+async function serveSettings() {
+  const opened = { taken: 0, ended: 0 }
+  host = new GrpcHost({
+    services: [
+      implement<any, string>(
+        {
+          typeName: 'test.Settings',
+          methods: { chat: { kind: 'bidi', path: '/test.Notes/Chat', request: gen.Settings, response: gen.Settings } },
+        },
+        {
+          chat: async ({ requests, signal }: BidiCall<string, unknown, unknown>) => {
+            signal.addEventListener('abort', () => opened.ended++)
+            for await (const _ of requests) opened.taken++
+          },
+        },
+      ),
+    ],
+    clock,
+    onError: (error) => {
+      throw error
+    },
+  })
+  return { gateway: host.gateway, calls: opened }
 }
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -319,6 +346,55 @@ describe('bytes that lie unread', () => {
     stream.end()
     expect(await end).toBe('status 0')
     expect([read, host.stats().heldBytes]).toEqual([300, 0])
+  })
+})
+
+describe('a message of a stream both ways', () => {
+  it('counts until the next one comes, or the stream ends', async () => {
+    const taken: string[] = []
+    const [attacked] = await serve(
+      {},
+      {
+        chat: async ({ requests }) => {
+          for await (const { text } of requests) taken.push(text)
+        },
+      },
+    )
+    const stream = call(dial(attacked), 'right', 'Chat')
+    const end = answerOf(stream)
+    stream.write(request('x'.repeat(300_000)))
+    await until(() => taken.length === 1)
+    await turn()
+    // The handler waits for the next, and has the last one still.
+    expect(host.stats().heldBytes).toBeGreaterThan(300_000)
+    stream.write(request('small'))
+    await until(() => taken.length === 2)
+    expect(host.stats().heldBytes).toBeLessThan(100)
+    stream.end()
+    expect(await end).toBe('status 0')
+    expect(host.stats().heldBytes).toBe(0)
+  })
+})
+
+describe('the values of a message of a stream both ways', () => {
+  it('count as well; a client that leaves many streams so holds no more than its share', async () => {
+    const { gateway, calls: opened } = await serveSettings()
+    const bounds = new InstanceBounds(gateway.bounds, { maxConnections: 10, overflow: 2, clock, tell: () => {} })
+    const port = await host.listen({ host: '127.0.0.1', port: 0, context: 'settings', bounds })
+    const session = dial({ port, bounds })
+    const settings = encodeFrame(gen.Settings, {
+      backoffPolicy: { customizedBackoff: { next: Array(20_000).fill({}) } },
+    })
+    const streams = Array.from({ length: 60 }, () => call(session, 'right', 'Chat'))
+    const ends = streams.map((stream) => answerOf(stream))
+    for (const stream of streams) stream.write(settings)
+    await until(() => opened.taken + opened.ended >= 60)
+    // Each counts for its 40,000 bytes and some 1.25 MiB of values.
+    expect(opened.taken - opened.ended).toBeLessThanOrEqual(51)
+    expect(bounds.heldBytes.held).toBeLessThanOrEqual(64 * 1024 * 1024)
+    session.destroy()
+    await Promise.all(ends)
+    await until(() => host.stats().heldBytes === 0)
   })
 })
 

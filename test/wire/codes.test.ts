@@ -258,6 +258,15 @@ const rows: readonly Row[] = [
     })),
   },
   {
+    code: 'BAD_REQUEST',
+    when: 'the back-off policy of the settings has more pauses than any group',
+    says: /1025 pauses/,
+    provoke: telling(({ client, topic }) => ({
+      ...client.producerSettings([topic]),
+      backoffPolicy: { customizedBackoff: { next: Array.from({ length: 1025 }, () => ({ seconds: 1 })) } },
+    })),
+  },
+  {
     code: 'INVALID_CLIENT_PROPERTIES',
     when: 'a client property uses the reserved prefix',
     says: /rocketmq\.x.*reserved prefix/,

@@ -27,6 +27,8 @@ type TelemetryCall = BidiCall<BrokerEndpoint, gen.TelemetryCommand, gen.Telemetr
 const maxTopics = 4096
 /** Addresses of one access point; clients resolve a name to a few. */
 const maxAddresses = 64
+/** Pauses of a customised back-off; clients echo those of a group, which are at most a few dozen. */
+const maxPauses = 1024
 
 export async function telemetry(call: TelemetryCall): Promise<void> {
   let wire: WireCall<'consuming' | 'lite'>
@@ -213,6 +215,13 @@ function declared(settings: gen.Settings): { topics: string[]; group: string | n
     throw new BrokerRefusal(
       Code.BAD_REQUEST,
       `The access point of the settings has ${addresses} addresses; at most ${maxAddresses} are allowed.`,
+    )
+  }
+  const pauses = settings.backoffPolicy?.customizedBackoff?.next.length ?? 0
+  if (pauses > maxPauses) {
+    throw new BrokerRefusal(
+      Code.BAD_REQUEST,
+      `The back-off policy of the settings has ${pauses} pauses; at most ${maxPauses} are allowed.`,
     )
   }
   const topics = resources.map((topic) => topic?.name ?? '')
