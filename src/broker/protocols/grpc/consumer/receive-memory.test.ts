@@ -10,8 +10,10 @@ class Receive {
   resets = 0
   readonly connection: Connection
   readonly #closing: (() => void)[] = []
-  constructor(of: Connection) {
+  readonly context: { readonly instanceId: string }
+  constructor(of: Connection, instanceId = 'one') {
     this.connection = of
+    this.context = { instanceId }
   }
   whenClosed(task: () => void): void {
     this.#closing.push(task)
@@ -53,5 +55,18 @@ describe('the budget of a receive', () => {
     asking.full()
     expect(modest.every(({ resets }) => resets === 0)).toBe(true)
     for (const receive of modest) receive.close()
+  })
+
+  it('takes from the instance that holds most, not from the largest connection of another', () => {
+    const crowd = Array.from({ length: 20 }, () => new Receive(connection(), 'attacked'))
+    const other = new Receive(connection(), 'other')
+    budgetOf(other).add(60 * mib)
+    for (const receive of crowd) budgetOf(receive).add(25 * mib)
+    expect(other.resets).toBe(0)
+    expect(crowd.reduce((sum, { resets }) => sum + resets, 0)).toBe(2)
+    budgetOf(other).add(40 * mib)
+    expect(other.resets).toBe(0)
+    expect(crowd.reduce((sum, { resets }) => sum + resets, 0)).toBe(4)
+    for (const receive of [other, ...crowd]) receive.close()
   })
 })

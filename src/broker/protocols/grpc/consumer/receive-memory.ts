@@ -1,66 +1,106 @@
 /**
  * Bytes of messages read for consumers and not yet taken by them, over the whole process. Whoever does not read its
  * stream holds memory of ours; here is the bound: a connection that holds much gets no more, and when all together hold
- * too much, the one that holds most loses its receives. Messages nobody took are given back by whoever reads them.
+ * too much, of the instance that holds most the connection that does loses its receives. Messages nobody took are given back
+ * by whoever reads them.
  */
+import { Share } from '../../../../gateway/shares.ts'
 import type { Connection, WritableCall } from '../../../../grpc/transport.ts'
 import type { ReceiveBudget } from '../../../broker.ts'
 
 const mib = 2 ** 20
 /** Of one connection: four full receives. */
 const undeliveredPerConnection = 64 * mib
-/** Of the process. A receive under way may go beyond by what it reads at a time. */
+/** Of the process, and of one instance while no other holds much. A receive under way may go beyond by what it reads at a time. */
 const undeliveredInAll = 512 * mib
 
-type Receive = Pick<WritableCall<unknown, unknown>, 'connection' | 'whenClosed' | 'reset'>
+type Receive = Pick<
+  WritableCall<{ readonly instanceId: string }, unknown>,
+  'connection' | 'context' | 'whenClosed' | 'reset'
+>
 
+/** A connection that holds something. */
 interface Holder {
-  bytes: number
-  readonly calls: Set<Receive>
+  readonly share: Share
+  /** Of each of its receives: lets go of what it holds, and ends it. */
+  readonly receives: Set<() => void>
 }
 
-const holders = new Map<Connection, Holder>()
-let total = 0
+interface Instance {
+  readonly share: Share
+  /** Never empty. */
+  readonly holders: Map<Connection, Holder>
+}
+
+const all = new Share({ most: undeliveredInAll })
+const instances = new Map<string, Instance>()
 
 /** The budget of one receive. What it adds counts until the call's stream is closed: all of it taken, or thrown away. */
 export function budgetOf(call: Receive): ReceiveBudget {
-  const { connection } = call
+  const {
+    connection,
+    context: { instanceId },
+  } = call
+  let holder: Holder | null = null
   let held = 0
   let closed = false
-  let holder: Holder | null = null
 
   function join(): Holder {
-    const joined = holders.get(connection) ?? { bytes: 0, calls: new Set() }
-    holders.set(connection, joined)
-    joined.calls.add(call)
-    call.whenClosed(() => {
-      closed = true
-      total -= held
-      joined.bytes -= held
-      joined.calls.delete(call)
-      if (joined.calls.size === 0) holders.delete(connection)
-    })
+    const joined = holderOf(instanceId, connection)
+    holder = joined
+    joined.receives.add(lose)
+    call.whenClosed(close)
     return joined
   }
 
+  function close(): void {
+    if (closed) return
+    closed = true
+    holder!.share.give(held)
+    holder!.receives.delete(lose)
+    if (holder!.receives.size === 0) forget(instanceId, connection)
+  }
+
+  function lose(): void {
+    close()
+    call.reset()
+  }
+
   return {
-    full() {
-      if (total > undeliveredInAll) relieve()
-      return (holders.get(connection)?.bytes ?? 0) >= undeliveredPerConnection
-    },
+    full: () => (instances.get(instanceId)?.holders.get(connection)?.share.held ?? 0) >= undeliveredPerConnection,
     add(bytes) {
       if (closed) return
-      holder ??= join()
+      const { share } = holder ?? join()
       if (closed) return
-      held += bytes
-      total += bytes
-      holder.bytes += bytes
+      if (share.take(bytes)) held += bytes
+      else lose()
     },
   }
 }
 
-function relieve(): void {
-  let most: Holder | null = null
-  for (const holder of holders.values()) if (most === null || holder.bytes > most.bytes) most = holder
-  for (const call of [...(most?.calls ?? [])]) call.reset()
+function holderOf(instanceId: string, connection: Connection): Holder {
+  const instance = instances.get(instanceId) ?? {
+    share: new Share({ most: undeliveredInAll, parent: all }),
+    holders: new Map<Connection, Holder>(),
+  }
+  instances.set(instanceId, instance)
+  const known = instance.holders.get(connection)
+  if (known !== undefined) return known
+  const receives = new Set<() => void>()
+  const giveWay = () => {
+    for (const lose of [...receives]) lose()
+    return true
+  }
+  const holder = { share: new Share({ most: Number.POSITIVE_INFINITY, parent: instance.share, giveWay }), receives }
+  instance.holders.set(connection, holder)
+  return holder
+}
+
+function forget(instanceId: string, connection: Connection): void {
+  const { share, holders } = instances.get(instanceId)!
+  holders.get(connection)!.share.close()
+  holders.delete(connection)
+  if (holders.size > 0) return
+  share.close()
+  instances.delete(instanceId)
 }
