@@ -65,6 +65,7 @@ export class InboundConnection implements ServingConnection {
   #place: 'stranger' | 'within' | 'overflow' = 'stranger'
   /** What its requests hold; made when the first of them does. */
   #held: Share | null = null
+  #openCalls: Share | null = null
 
   constructor(gateway: ConnectionHost, listener: ConnectionPort, socket: Socket, remoteAddress: string) {
     this.id = gateway.nextConnectionId()
@@ -136,6 +137,19 @@ export class InboundConnection implements ServingConnection {
 
   release(bytes: number): void {
     this.#held?.give(bytes)
+  }
+
+  callOpened(bytes: number): boolean {
+    this.#openCalls ??= new Share({
+      most: Number.POSITIVE_INFINITY,
+      parent: this.#listener.bounds.openCallBytes,
+      giveWay: () => this.served?.endOneCall() ?? false,
+    })
+    return this.#openCalls.take(bytes)
+  }
+
+  callEnded(bytes: number): void {
+    this.#openCalls?.give(bytes)
   }
 
   destroy(): void {
@@ -283,6 +297,7 @@ export class InboundConnection implements ServingConnection {
     this.#cancelOverflow?.()
     this.served?.destroy()
     this.#held?.close()
+    this.#openCalls?.close()
     this.#listener.forget(this)
   }
 }

@@ -1,6 +1,6 @@
 /**
  * What one instance may hold of what its process has, over all its endpoints: connections, places of strangers, bytes of
- * requests. What the process has is shared by the rule of `shares.ts`: an instance that is attacked fills its own part.
+ * requests, open calls. What the process has is shared by the rule of `shares.ts`: an instance that is attacked fills its own part.
  */
 import type { Clock } from '../world/world.ts'
 import { ConnectionLimit } from './connection-limit.ts'
@@ -15,12 +15,14 @@ export class ProcessBounds {
   readonly connections: Share
   readonly strangers: Share
   readonly heldBytes: Share
+  readonly openCallBytes: Share
 
   constructor(limits: GatewayLimits) {
     this.limits = limits
     this.connections = new Share({ most: limits.maxConnections })
     this.strangers = new Share({ most: limits.maxStrangers })
     this.heldBytes = new Share({ most: limits.maxHeldBytes })
+    this.openCallBytes = new Share({ most: limits.maxOpenCallBytes })
   }
 }
 
@@ -28,6 +30,7 @@ export class InstanceBounds {
   readonly connections: ConnectionLimit
   readonly strangers: Strangers
   readonly heldBytes: Share
+  readonly openCallBytes: Share
   readonly wrongPasswords: WrongPasswords
 
   constructor(
@@ -42,7 +45,7 @@ export class InstanceBounds {
       readonly tell: (sentence: string) => void
     },
   ) {
-    const { maxStrangersPerInstance, maxHeldBytesPerInstance } = process.limits
+    const { maxStrangersPerInstance, maxHeldBytesPerInstance, maxOpenCallBytesPerInstance } = process.limits
     this.connections = new ConnectionLimit({
       most: options.maxConnections,
       overflow: options.overflow,
@@ -50,6 +53,7 @@ export class InstanceBounds {
     })
     this.strangers = new Strangers({ most: maxStrangersPerInstance, parent: process.strangers })
     this.heldBytes = new Share({ most: maxHeldBytesPerInstance, parent: process.heldBytes })
+    this.openCallBytes = new Share({ most: maxOpenCallBytesPerInstance, parent: process.openCallBytes })
     this.wrongPasswords = new WrongPasswords(options.clock, options.tell)
   }
 
@@ -58,5 +62,6 @@ export class InstanceBounds {
     this.connections.close()
     this.strangers.close()
     this.heldBytes.close()
+    this.openCallBytes.close()
   }
 }

@@ -24,6 +24,9 @@ export interface GatewayLimits {
   readonly maxHeldBytesPerConnection: number
   readonly maxHeldBytesPerInstance: number
   readonly maxHeldBytes: number
+  /** What open calls keep by being open, with their headers, of one instance and of all. */
+  readonly maxOpenCallBytesPerInstance: number
+  readonly maxOpenCallBytes: number
 }
 
 const mib = 1024 * 1024
@@ -42,4 +45,7 @@ export const defaultGatewayLimits: GatewayLimits = {
   maxHeldBytesPerConnection: 64 * mib,
   maxHeldBytesPerInstance: 128 * mib,
   maxHeldBytes: 256 * mib,
+  // 25,000 clients, each with a stream both ways and a receive that waits.
+  maxOpenCallBytesPerInstance: 512 * mib,
+  maxOpenCallBytes: 1024 * mib,
 }

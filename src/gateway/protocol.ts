@@ -65,6 +65,10 @@ export interface ServingConnection<Context = any> extends Connection {
   hold(bytes: number): boolean
   /** Lets go of bytes that were counted. */
   release(bytes: number): void
+  /** Counts what an open call keeps by being open; false when that is too much: it is not counted, and is to be refused. */
+  callOpened(bytes: number): boolean
+  /** The call that was counted has ended. */
+  callEnded(bytes: number): void
 }
 
 /** A connection in the hands of its protocol. */
@@ -80,6 +84,8 @@ export interface ServedConnection {
    * that nobody works on yet, and releases what it held. False when there is none.
    */
   giveWay(): boolean
+  /** It has more open calls than any other connection, and there are too many: ends one. False when there is none. */
+  endOneCall(): boolean
   /** Ends everything at once. */
   destroy(): void
 }

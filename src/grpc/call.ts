@@ -36,6 +36,9 @@ export interface CallHost {
   /** Counts bytes of requests kept in memory; false when that is too much, and nothing was counted. */
   hold(bytes: number): boolean
   release(bytes: number): void
+  /** Counts what an open call keeps; false when there are too many, and nothing was counted. */
+  callOpened(bytes: number): boolean
+  callEnded(bytes: number): void
   /** True when a request of `bytes` may be decoded at once; else that is to be handed to `later`. */
   mayDecode(bytes: number): boolean
   /** Does `task` in a later turn of the event loop. */
@@ -54,6 +57,9 @@ const withTrailers: ResponseOptions = { waitForTrailers: true, sendDate: false }
 const trailersOnly: ResponseOptions = { endStream: true, sendDate: false }
 const noHeaders: MetadataInit = {}
 export const tooManyBytes = 'Too many bytes of unanswered requests; send fewer at a time'
+export const tooManyCalls = 'Too many calls are open; leave fewer open at a time'
+/** What an open call keeps beside its headers and its request: Node's stream, ours, a handler that waits. */
+const openCallBytes = 8 * 1024
 /** What one decoded value costs, beside its bytes. */
 const bytesPerValue = 64
 /** Values of a request that are not counted: an ordinary one has fewer. */
@@ -83,6 +89,8 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   #request: RequestMessage | null = null
   #queue: RequestQueue | null = null
   #heldBytes = 0
+  /** What it is counted for as long as it is open. */
+  #openBytes = 0
   /** Of the message decoded last. */
   #values = 0
   #status: Status = Status.OK
@@ -113,7 +121,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       this.end(Status.INTERNAL, `grpc-timeout ${JSON.stringify(timeout)} is malformed`)
       return
     }
-    if (!this.#admitted(method.admit)) return
+    if (!this.#admitted(method.admit) || !this.#opened()) return
     stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     stream.on('end', () => this.#onRequestEnd())
     if (method.type.kind === 'bidi') {
@@ -284,6 +292,17 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     const { refusalDelayMs } = this.connection
     if (refusalDelayMs === 0) this.#refuse(replies)
     else this.#host.clock.after(refusalDelayMs, () => this.#refuse(replies))
+    return false
+  }
+
+  /** False when there are too many open calls, and this one has ended. Headers of a unary call soon go. */
+  #opened(): boolean {
+    const bytes = openCallBytes + (this.kind === 'unary' ? 0 : headerBytes(this.metadata))
+    if (this.#host.callOpened(bytes)) {
+      this.#openBytes = bytes
+      return true
+    }
+    this.end(Status.RESOURCE_EXHAUSTED, tooManyCalls)
     return false
   }
 
@@ -512,6 +531,8 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     this.#cancelTimer = null
     if (this.#heldBytes !== 0) this.#host.release(this.#heldBytes)
     this.#heldBytes = 0
+    if (this.#openBytes !== 0) this.#host.callEnded(this.#openBytes)
+    this.#openBytes = 0
     this.#stopWaiting?.()
     this.#queue?.finish(reason ?? hasEnded)
     if (reason) this.#signal?.abort(reason)
@@ -584,6 +605,12 @@ export function stopReading(stream: ServerHttp2Stream): void {
   setImmediate(() => {
     if (!stream.destroyed && !stream.closed && !stream.readableEnded) stream.close(http2NoError)
   })
+}
+
+function headerBytes(metadata: Metadata): number {
+  let bytes = 0
+  for (const name in metadata) bytes += name.length + (metadata[name]?.length ?? 0)
+  return bytes
 }
 
 function ignore(): void {}

@@ -13,7 +13,7 @@ import {
 import type { Duplex } from 'node:stream'
 import type { ServedConnection, ServingConnection } from '../gateway/protocol.ts'
 import type { Clock } from '../world/world.ts'
-import { type CallHost, ServerCall, stopReading, tooManyBytes } from './call.ts'
+import { type CallHost, ServerCall, stopReading, tooManyBytes, tooManyCalls } from './call.ts'
 import type { CallBudget, Waiting } from './call-budget.ts'
 import type { Limits } from './limits.ts'
 import { type Method, Status } from './transport.ts'
@@ -120,6 +120,21 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
 
   later(task: () => void): void {
     this.#host.budget.later(this, task)
+  }
+
+  callOpened(bytes: number): boolean {
+    return this.connection.callOpened(bytes)
+  }
+
+  callEnded(bytes: number): void {
+    this.connection.callEnded(bytes)
+  }
+
+  /** The one opened first: whoever opens many does so to keep them. */
+  endOneCall(): boolean {
+    const [oldest] = this.#calls
+    oldest?.end(Status.RESOURCE_EXHAUSTED, tooManyCalls)
+    return oldest !== undefined
   }
 
   giveWay(): boolean {

@@ -101,6 +101,8 @@ export class WireSubject {
       release: (bytes) => {
         this.heldBytes -= bytes
       },
+      callOpened: () => true,
+      callEnded: () => {},
       mayDecode: () => true,
       later: setImmediate,
       unsentBytes: () => 0,

@@ -398,6 +398,36 @@ describe('the values of a message of a stream both ways', () => {
   })
 })
 
+describe('calls that are left open', () => {
+  it('count with their headers; beyond the bound those of the connection with the most end, not those of others', async () => {
+    const [attacked, other] = await serve(
+      { maxOpenCallBytesPerInstance: 1_000_000, maxOpenCallBytes: 1_200_000 },
+      { chat: ({ signal }) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())) },
+    )
+    const [client, neighbour] = [dial(attacked), dial(other)]
+    let kept = 0
+    for (const session of [client, neighbour]) {
+      for (let n = 0; n < 5; n++) {
+        kept++
+        void answerOf(call(session, 'right', 'Chat')).then(() => kept--)
+      }
+    }
+    await until(() => calls.length === 10)
+    const crowd = dial(attacked)
+    const ends: Promise<string>[] = []
+    for (let n = 0; n < 300; n++) ends.push(answerOf(call(crowd, 'right', 'Chat')))
+    await until(() => calls.length === 310)
+    const open = calls.filter(({ ended }) => !ended).length
+    expect(open).toBeGreaterThan(100)
+    expect(open).toBeLessThanOrEqual(130)
+    expect(attacked.bounds.openCallBytes.held).toBeLessThanOrEqual(1_000_000)
+    expect(await ends[299]).toBe(`status ${Status.RESOURCE_EXHAUSTED}`)
+    expect([await ask(client), await ask(neighbour), kept]).toEqual(['hello', 'hello', 10])
+    for (const session of [client, neighbour, crowd]) session.destroy()
+    await until(() => host.gateway.bounds.openCallBytes.held === 0)
+  })
+})
+
 describe('the time of a turn', () => {
   it('that large requests take is that of a few, however many have come; another instance is served between', async () => {
     let worked = 0

@@ -61,6 +61,9 @@ class EchoConnection implements ServedConnection {
   giveWay(): boolean {
     return false
   }
+  endOneCall(): boolean {
+    return false
+  }
   endCalls(): void {
     this.told.push('endCalls')
   }
