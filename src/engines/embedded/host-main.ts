@@ -11,6 +11,7 @@ import { Worker } from 'node:worker_threads'
 import { loadCertificate } from '../../gateway/certificate.ts'
 import { pause, realWorld } from '../../world/real.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
+import { cutLog } from '../processes/child-log.ts'
 import { type FolderLock, type LockHolder, lockFolder } from '../processes/folder-lock.ts'
 import { BrokerHost } from './host.ts'
 import { serveHost } from './link.ts'
@@ -102,10 +103,11 @@ async function main(): Promise<void> {
     void nameLock.release().finally(() => process.exit(code))
   }
 
-  /** The home was deleted: there is nothing left to serve. */
+  /** The home was deleted: there is nothing left to serve. Its log must not fill the disk. */
   function watchHome(): void {
     world.clock.after(homeLookMs, () => {
       if (!existsSync(home)) process.exit(0)
+      cutLog(process.stderr.fd)
       watchHome()
     })
   }

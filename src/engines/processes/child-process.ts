@@ -3,10 +3,10 @@
  * told nothing of the starter's settings. What it wrote last goes into the sentence that says why it ended.
  */
 import { type ChildProcess, spawn } from 'node:child_process'
-import { chmodSync, closeSync, openSync, readSync, statSync, truncateSync } from 'node:fs'
+import { chmodSync, closeSync, openSync, readSync, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
+import { cutLog } from './child-log.ts'
 
-const logLimitBytes = 16 * 1024 * 1024
 const tailBytes = 4096
 const tailLines = 3
 const tailLineCharacters = 160
@@ -21,7 +21,7 @@ export interface StartedChild {
   said(): string[]
 }
 
-/** A log that has grown large is begun anew. */
+/** A log that has grown large is begun anew; the process does the same while it runs (`cutLog`). */
 export function startChild({
   command: [program, ...args],
   log,
@@ -29,7 +29,6 @@ export function startChild({
   readonly command: readonly [string, ...string[]]
   readonly log: string
 }): StartedChild {
-  if (sizeOf(log) > logLimitBytes) truncateSync(log, 0)
   const said = saidFrom(log)
   const child = spawnInto(log, program, args)
   const exit = exitOf(child)
@@ -46,6 +45,7 @@ function spawnInto(logFile: string, program: string, args: readonly string[]): C
   const log = openSync(logFile, 'a', 0o600)
   try {
     chmodSync(logFile, 0o600)
+    cutLog(log)
     const child = spawn(program, args, {
       detached: true,
       stdio: ['ignore', log, log, 'pipe'],
