@@ -118,6 +118,18 @@ export function expireNow(state: BrokerState, leases: readonly Lease[]): void {
   }
 }
 
+/**
+ * Volatile: its owner's life no longer keeps it invisible. For a delivery that reached nobody when that could not be
+ * recorded: it comes again at the end of its time, and not when its owner falls silent.
+ */
+export function renewNoMore(state: BrokerState, leases: readonly Lease[]): void {
+  for (const lease of leases) {
+    if (!lease.renewable) continue
+    disown(state, lease)
+    lease.renewable = false
+  }
+}
+
 /** Makes the message visible again, or ready for the dead letters when its retries are used up. */
 export function surface(lease: Lease): void {
   const { subscription } = lease

@@ -4,7 +4,7 @@
  */
 import type { Cancellation } from '../../../model/cancellation.ts'
 import type { Delivery, ReceiveBudget } from '../../broker.ts'
-import { decideDeadline, decideReturned, expireNow, nameOf } from '../../core/consuming/deliveries.ts'
+import { decideDeadline, decideReturned, expireNow, nameOf, renewNoMore } from '../../core/consuming/deliveries.ts'
 import { formatHandle, type HandleKey } from '../../core/consuming/handle.ts'
 import { attemptToTell } from '../../core/consuming/orderly.ts'
 import type { BrokerEvent, DeliveryEvent, MessageEvent, MessageName } from '../../core/events.ts'
@@ -90,14 +90,20 @@ export class Delivering {
     return deliveries
   }
 
-  /** Returns the deliveries from `from` on, which reached no client: visible again and not counted. */
+  /**
+   * Returns the deliveries from `from` on, which reached no client: visible again and not counted. When the disk takes
+   * nothing they come again at the end of their time, counted.
+   */
   giveBack(subscription: Subscription, leased: DeliveryEvent, from: number): void {
     // The first answer may have arrived after all: a batch delivered again stays with its client.
     if (leased.type === 'locked' && leased.repeated) return
     if (subscription.removed || this.#context.stopped()) return
     const mine = stillHeld(subscription, leased, from)
     if (mine.length === 0) return
-    if (!this.#context.tryCommit([decideReturned(subscription, mine, this.#context.now())])) return
+    if (!this.#context.tryCommit([decideReturned(subscription, mine, this.#context.now())])) {
+      renewNoMore(this.#context.state, mine)
+      return
+    }
     expireNow(this.#context.state, mine)
     this.#context.attend(subscription)
     this.#context.arm()
@@ -107,7 +113,8 @@ export class Delivering {
   setAside(subscription: Subscription, leased: DeliveryEvent): void {
     if (this.#context.stopped()) return
     const [first] = stillHeld(subscription, { ...leased, entries: leased.entries.slice(0, 1) }, 0)
-    if (first) this.#context.tryCommit(decideDeadline([first], this.#context.now() + limits.unreadableRetryMs))
+    if (first && !this.#context.tryCommit(decideDeadline([first], this.#context.now() + limits.unreadableRetryMs)))
+      renewNoMore(this.#context.state, [first])
     this.giveBack(subscription, leased, 1)
   }
 

@@ -2,7 +2,7 @@
  * Receives: the order in which waiting receives are served, and the effect of a filter, the memory limit and a
  * damaged record.
  */
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { settle } from '../../../world/simulated.ts'
 import { tagHash } from '../../core/filters/filter.ts'
 import { limits } from '../../core/limits.ts'
@@ -10,11 +10,13 @@ import { encodeState } from '../../core/snapshot.ts'
 import {
   ack,
   broker,
+  changeSettings,
   clock,
   damage,
   disk,
   ensureGroup,
   HOUR,
+  hearFor,
   MINUTE,
   message,
   receive,
@@ -22,6 +24,7 @@ import {
   restart,
   send,
   sendMany,
+  settings,
   settled,
   text,
   useBroker,
@@ -39,6 +42,28 @@ describe('a delivery to a receive that waits', () => {
     await send()
     expect(await waiting).toHaveLength(1)
     expect(disk.calls.get('datasync')).toBe(before + 1)
+  })
+})
+
+describe('a delivery that reached nobody while the disk takes nothing', () => {
+  it.each([false, true])('comes again at the end of its time, though its owner lives; orderly: %s', async (orderly) => {
+    await ensureGroup({ orderly })
+    const gone = new AbortController()
+    const waiting = broker.consuming.receive(want({ waitMs: 20_000, autoRenew: true }), gone.signal)
+    const reading = vi.spyOn(broker.log, 'readMany').mockImplementationOnce(async (positions) => {
+      const records = await Promise.all(positions.map((position) => broker.log.read(position)))
+      changeSettings({ writePause: 'the disk is almost full' })
+      broker.administration.configure(settings)
+      gone.abort()
+      return records
+    })
+    await send()
+    expect(await waiting).toEqual([])
+    reading.mockRestore()
+    changeSettings({ writePause: null })
+    broker.administration.configure(settings)
+    await hearFor(2 * MINUTE)
+    expect(await receive()).toHaveLength(1)
   })
 })
 
