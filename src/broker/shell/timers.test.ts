@@ -1,5 +1,5 @@
 /** Timed messages on a simulated clock and disk: when they come, when they do not, and what takes them back. */
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'
 import type { BrokerSettings, Delivery, OutgoingMessage, ReceiveRequest, SendReceipt } from '../broker.ts'
@@ -37,6 +37,17 @@ afterEach(async () => {
 })
 
 describe('a timed message', () => {
+  it('that is due while nothing may be written waits, unread, and comes soon after', async () => {
+    const receipt = await send(10 * SECOND)
+    broker.administration.configure({ ...settings, writePause: 'no room' })
+    const reads = vi.spyOn(broker.log, 'readMany')
+    await clock.advance(30 * SECOND)
+    expect(reads).not.toHaveBeenCalled()
+    broker.administration.configure(settings)
+    await clock.advance(2 * SECOND)
+    expect((await receive()).map(({ messageId }) => messageId)).toEqual([receipt.messageId])
+  })
+
   it.each([
     [10_000, 10_000],
     [10_001, 11_000],

@@ -44,6 +44,8 @@ const ROWS_AT_ONCE = 16_384
 const READ_FIRST = 4
 /** How late a clock that was set forward is noticed, at most. */
 const LOOK_MS = 1_000
+/** Before another try while nothing may be written. */
+const PAUSED_MS = 1_000
 /** Pause before another try when the log is busy, and when the disk failed to read. */
 const BUSY_MS = 20
 const FAILED_MS = 10_000
@@ -59,6 +61,8 @@ export interface TimersContext {
   commit(events: readonly BrokerEvent[]): void
   /** As `commit`, for what is written again so that the segment that holds it can go. */
   commitToTrim(events: readonly BrokerEvent[]): void
+  /** Why nothing may be written; null when it may. */
+  writePause(): string | null
   /** Resolves when everything committed so far is durable. */
   durable(): Promise<void>
   /** Closed, or the log has failed. */
@@ -214,6 +218,11 @@ export class Timers {
     const { clock } = this.#context
     const due = this.#state.timers.due(clock.now(), this.#portion)
     if (due.length === 0) return false
+    // What is due would be read each time for nothing, from a disk that has no room.
+    if (this.#context.writePause() !== null) {
+      this.#pauseFor(PAUSED_MS)
+      return false
+    }
     const read = await this.#read(due.map(({ timerId }) => timerId))
     if (this.#context.stopped()) return false
     // The clock may have been set back since; what is not due any more waits on.
