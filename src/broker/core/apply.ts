@@ -1,8 +1,8 @@
 /**
  * The one way state changes: an event is applied, live and in replay alike.
  *
- * Applying never fails, never looks at a clock and never decides; what an event refers to and is not
- * there any more (a topic removed meanwhile) is passed over.
+ * Applying never looks at a clock and never decides. What an event refers to and is not there any more (a topic removed
+ * meanwhile) is passed over, except where an event before it must have made it: that is asserted.
  */
 
 import { applyAcked, applyDeadline, applyLeased } from './consuming/deliveries.ts'

@@ -12,6 +12,7 @@
  * A failed write or sync stops the broker for good (`failed`): what the disk holds is then unknown, and
  * only opening again can tell. So does an event that cannot be applied: no reply is given by half a change.
  */
+import { BrokenInvariant } from '../../model/assert.ts'
 import { apply } from '../core/apply.ts'
 import { encodeEvent } from '../core/event-codec.ts'
 import type { BrokerEvent, MessageEvent } from '../core/events.ts'
@@ -229,6 +230,7 @@ export class Journal {
     this.#unoffered.add(queue.topic)
   }
 
+  /** Receives take what they want; nothing in there may write messages, which would not be offered with this commit. */
   #offer(): void {
     if (this.#unoffered.size === 0) return
     const topics = this.#unoffered
@@ -236,7 +238,8 @@ export class Journal {
     try {
       this.#options.onArrival(topics)
     } catch (error) {
-      this.#options.report(error)
+      if (error instanceof BrokenInvariant) this.stop(error)
+      else this.#options.report(error)
     }
   }
 

@@ -76,7 +76,7 @@ export class LiteServing {
     this.#makeReady(subscription.group.settings.consumerGroupId, subscription.topic.liteTopic, 0)
   }
 
-  /** Messages of the lite topic became visible. */
+  /** New messages of the lite topic may be taken. */
   arrived(lite: LiteTopic): void {
     let served = 0
     for (const { consumerGroupId } of this.#context.clients.groupsOf(lite.settings.topicName))

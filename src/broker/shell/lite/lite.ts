@@ -102,7 +102,7 @@ export class LiteShell {
     this.#serving.becameReady(subscription)
   }
 
-  /** Messages of the lite topic became visible. */
+  /** New messages of the lite topic may be taken. */
   arrived(lite: LiteTopic): void {
     this.#serving.arrived(lite)
   }

@@ -62,7 +62,7 @@ export class ClientStreams {
   }
 
   /** All of the client's that it reads. */
-  subscription(clientId: string): ClientStream[] {
+  readStreams(clientId: string): ClientStream[] {
     return (this.#open.get(clientId) ?? []).filter((stream) => !this.#stalled.has(stream))
   }
 

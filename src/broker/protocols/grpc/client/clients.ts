@@ -139,7 +139,7 @@ export class ClientRegistry {
   groupsChanged(groups: ReadonlySet<string>): void {
     for (const { clientId, group } of this.#known.list()) {
       if (group === null || !groups.has(group)) continue
-      for (const stream of this.#streams.subscription(clientId)) stream.refresh()
+      for (const stream of this.#streams.readStreams(clientId)) stream.refresh()
     }
   }
 
