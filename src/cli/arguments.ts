@@ -29,8 +29,10 @@ export function duration(option: string, text: string, lowMs: number, highMs: nu
   const match = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text)
   const ms = match === null ? Number.NaN : Number(match[1]) * unitMs[match[2] as keyof typeof unitMs]
   if (!(ms >= lowMs && ms <= highMs)) {
+    const examples = [30_000, 300_000, 10_000].filter((each) => each >= lowMs && each <= highMs).slice(0, 2)
+    const suchAs = examples.length === 0 ? '' : `, such as ${examples.map(durationText).join(' or ')}`
     throw new UsageError(
-      `${option} takes a time from ${durationText(lowMs)} to ${durationText(highMs)}, such as 30s or 5m, not ${quoted(text)}.`,
+      `${option} takes a time from ${durationText(lowMs)} to ${durationText(highMs)}${suchAs}, not ${quoted(text)}.`,
     )
   }
   return ms
