@@ -2,7 +2,7 @@
  * Official RocketMQ clients for commands: the endpoint and the account come from the API, every step has a limit, and
  * what a client throws becomes a sentence with the protocol's code.
  */
-import type { EventEmitter } from 'node:events'
+import { EventEmitter } from 'node:events'
 import { createRequire } from 'node:module'
 import { format } from 'node:util'
 import { realClock } from '../world/real.ts'
@@ -108,8 +108,22 @@ function surviveOldStreams(client: any): void {
 
 /** Never throws, and never takes long: a command that ends must not wait for a server that does not answer. */
 export async function stopped(...clients: readonly any[]): Promise<void> {
-  const all = Promise.all(clients.map((client) => client.shutdown()))
+  const all = Promise.all(clients.map((client) => shutDown(client)))
   await within(stopLimitMs, all, () => '').catch(() => {})
+}
+
+/**
+ * The library opens a telemetry stream anew whenever one has ended, also after its shutdown, and its shutdown begins with a
+ * goodbye: when that is refused, as to a client that was not let in, it closes nothing. Both would keep a command from
+ * ending, so a stopped client gets a stream that goes nowhere, and its channels are closed in any case.
+ */
+async function shutDown(client: any): Promise<void> {
+  client.createTelemetryStream = () => Object.assign(new EventEmitter(), { write() {}, end() {} })
+  try {
+    await client.shutdown()
+  } catch {
+    client.rpcClientManager.close()
+  }
 }
 
 /** The result of `work`, or a `LateError` with the sentence. */

@@ -177,6 +177,8 @@ describe('send and receive', () => {
     await fails(2, /--file "\/nowhere" cannot be read: ENOENT/, 'send', 'shop', 'events', '--file', '/nowhere')
     await fails(2, /Give the body as an argument, or with --file or --lines/, ...sendTo('--lines'))
     await fails(2, /required option '--group <id>' not specified/, 'receive', 'shop', 'events')
+    // It ends: the client that was not let in leaves nothing that goes on.
+    await fails(1, /could not start: ILLEGAL_CONSUMER_GROUP/, 'receive', 'shop', 'events', '--group', 'bad grp')
     await fails(2, /--wait takes a time from 5s to 20s, such as 10s, not "1s"/, ...receiving('--wait', '1s'))
     await fails(2, /--invisible takes a time from 10s to 12h/, ...receiving('--invisible', '1s'))
     await fails(2, /--peek with --follow needs --count/, ...receiving('--peek', '--follow'))
