@@ -1,9 +1,11 @@
 /**
- * Two built checkouts against each other, for a machine that is not quiet: `node bench/compare.mjs <other checkout> [rounds]`.
+ * Two built checkouts against each other, for a machine that is not quiet: `node bench/compare.mjs <other checkout>`.
  *
  * Both servers run at the same time over homes of their own and only one is under load, in short turns that alternate, so
- * that whatever else the machine does meets both alike. Says each figure of both and the median of the rounds' ratios,
- * this checkout to the other; above 1 this one costs more. CPU is what the kernel charged the broker process.
+ * that whatever else the machine does meets both alike. One pair of processes may differ by a tenth from the next of the
+ * same two programs, for reasons of its own (control runs: 0.92 to 1.04), so several pairs are started. Says each figure of
+ * both and the median of the pairs' ratios, this checkout to the other, with their spread; above 1 this one costs more. CPU
+ * is what the kernel charged the broker process.
  */
 import { readdirSync, readFileSync } from 'node:fs'
 import path from 'node:path'
@@ -12,19 +14,34 @@ import { openMessaging } from './support/messaging.mjs'
 import { figure, median, percentile } from './support/numbers.mjs'
 import { loadSource, removeSource, root } from './support/source.mjs'
 
-const [other, rounds = '7', seconds = '1.5', only = ''] = process.argv.slice(2)
+const [other, rounds = '3', seconds = '1', only = '', pairs = '5'] = process.argv.slice(2)
 if (other === undefined) {
-  console.error('Usage: node bench/compare.mjs <other built checkout> [rounds] [seconds a turn] [send|cycle|delivery]')
+  console.error(
+    'Usage: node bench/compare.mjs <other built checkout> [rounds a pair] [seconds a turn] [send|cycle|delivery] [pairs of servers]',
+  )
   process.exit(2)
 }
 const source = await loadSource()
+/** By figure, the ratio of each pair of servers and the values of both sides. */
+const figures = new Map()
 try {
   const starts = { here: [], there: [] }
   for (let i = 0; i < 5; i++) for (const side of ['here', 'there']) starts[side].push(await oneStart(side))
-  tell('start over an empty home, ms', starts)
-  const sides = { here: await open('here'), there: await open('there') }
+  note('start over an empty home, ms', starts)
+  for (let pair = 0; pair < Number(pairs); pair++) await comparePair(pair)
+  for (const [what, found] of figures) tell(what, found)
+} finally {
+  await cleanUp()
+  removeSource()
+}
+process.exit(0)
+
+/** Whichever began first may have the better memory or the warmer disk, so the sides take turns in that, too. */
+async function comparePair(pair) {
+  const sides = {}
+  for (const side of pair % 2 === 0 ? ['here', 'there'] : ['there', 'here']) sides[side] = await open(side)
   await sleep(4_000)
-  tell(
+  note(
     'resident memory with one idle instance, MB',
     each(sides, (side) => [memory(side)]),
   )
@@ -37,28 +54,41 @@ try {
       for (const side of order) seen[side].push(await turn(sides[side]))
     }
     for (const name of Object.keys(seen.here[0]))
-      tell(
+      note(
         `${what}, ${name}`,
         each(seen, (all) => all.map((one) => one[name])),
       )
   }
-  tell(
+  note(
     'resident memory after the load, MB',
     each(sides, (side) => [memory(side)]),
   )
-} finally {
-  await cleanUp()
-  removeSource()
+  for (const { messaging, consumer, gantry, place } of Object.values(sides)) {
+    messaging.close()
+    consumer.close()
+    await gantry.stop()
+    place.remove()
+  }
 }
-process.exit(0)
 
 function each(sides, work) {
   return { here: work(sides.here), there: work(sides.there) }
 }
 
-function tell(what, { here, there }) {
-  const ratio = median(here.map((value, index) => value / there[index]))
-  console.log(`${what}: ${figure(median(here))} here, ${figure(median(there))} there, ratio ${ratio.toFixed(3)}`)
+function note(what, { here, there }) {
+  const found = figures.get(what) ?? { here: [], there: [], ratios: [] }
+  figures.set(what, found)
+  found.here.push(...here)
+  found.there.push(...there)
+  found.ratios.push(median(here.map((value, index) => value / there[index])))
+}
+
+function tell(what, { here, there, ratios }) {
+  const spread =
+    ratios.length > 1 ? ` (${Math.min(...ratios).toFixed(3)} to ${Math.max(...ratios).toFixed(3)} over the pairs)` : ''
+  console.log(
+    `${what}: ${figure(median(here))} here, ${figure(median(there))} there, ratio ${median(ratios).toFixed(3)}${spread}`,
+  )
 }
 
 async function start(side) {
@@ -85,7 +115,7 @@ async function open(side) {
   const messaging = await openMessaging(source, endpoint, 4)
   const consumer = await openMessaging(source, endpoint)
   const pid = brokerOver(place.home)
-  return { pids: { management: gantry.pids.management, broker: pid }, messaging, consumer }
+  return { pids: { management: gantry.pids.management, broker: pid }, messaging, consumer, gantry, place }
 }
 
 /** The other checkout may write down elsewhere who its broker process is. */
