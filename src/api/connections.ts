@@ -3,11 +3,11 @@
  *
  * A limit that refused new connections would let half-open ones block the API for everyone. So the new connection stays
  * and another is closed. Until the signature of one of its requests was verified a connection is a stranger
- * (`gateway/strangers.ts`), whatever it was answered: strangers have few places and a bounded time, and the oldest of the
+ * (`bounds/strangers.ts`), whatever it was answered: strangers have few places and a bounded time, and the oldest of the
  * network with the most goes first. From then on it has a place among the authenticated: of the caller with the most
  * places the one idle longest goes, or one that leaves its answer unread; one whose request is being carried out is never
  * closed for another. Callers beside one who has all the places with requests in hand may go beyond the limit, together
- * by half of it (`gateway/shares.ts`).
+ * by half of it (`bounds/shares.ts`).
  *
  * Who does not read its answers, or sends more requests ahead of them than a client would, is closed.
  *
@@ -15,9 +15,9 @@
  * beside the authenticated, in each of them a network is one, then a connection.
  */
 import type { Socket } from 'node:net'
-import { NetworkShares } from '../gateway/networks.ts'
-import { Share } from '../gateway/shares.ts'
-import { type Closable, Strangers } from '../gateway/strangers.ts'
+import { NetworkShares } from '../bounds/networks.ts'
+import { Share } from '../bounds/shares.ts'
+import { type Closable, Strangers } from '../bounds/strangers.ts'
 import type { Cancel, Clock } from '../world/world.ts'
 
 export interface ConnectionLimits {

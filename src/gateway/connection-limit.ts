@@ -3,8 +3,8 @@
  * for a bounded time, so that a protocol can refuse their calls with a reason instead of a closed socket. A connection
  * that leaves frees its slot for the one that has waited longest.
  */
-import { Share } from './shares.ts'
-import type { Closable } from './strangers.ts'
+import { Share } from '../bounds/shares.ts'
+import type { Closable } from '../bounds/strangers.ts'
 
 export class ConnectionLimit {
   /** May change at any time: open connections stay, and no more come in until there is a slot. */

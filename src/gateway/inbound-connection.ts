@@ -2,19 +2,19 @@
  * A connection from `accept` to its end: its first bytes, perhaps a PROXY header, perhaps TLS, then the protocol that
  * recognises what follows.
  *
- * Until its first valid call a connection is a stranger (`strangers.ts`); from then on it counts against the connections
+ * Until its first valid call a connection is a stranger (`bounds/strangers.ts`); from then on it counts against the connections
  * its instance may have (`connection-limit.ts`). The bytes looked at are put back before the next reader takes the socket over. Until a protocol has it, a connection
  * costs its socket and one timer, and has a bounded time. Inside TLS the protocol is the one agreed on in the handshake
  * (ALPN); when the client named none, the first bytes inside are looked at as outside.
  */
 import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
+import { Share } from '../bounds/shares.ts'
 import type { Cancel, Clock } from '../world/world.ts'
 import { maxFirstBytes, type ProxyAddresses, recognise, recogniseProtocol } from './first-bytes.ts'
 import type { InstanceBounds } from './instance-bounds.ts'
 import type { GatewayLimits } from './limits.ts'
 import type { Protocol, ServedConnection, ServingConnection } from './protocol.ts'
-import { Share } from './shares.ts'
 
 /** What a connection needs of the gateway it came in on. */
 export interface ConnectionHost {

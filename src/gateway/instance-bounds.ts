@@ -1,12 +1,13 @@
 /**
  * What one instance may hold of what its process has, over all its endpoints: connections, places of strangers, bytes of
- * requests, open calls. What the process has is shared by the rule of `shares.ts`: an instance that is attacked fills its own part.
+ * requests, open calls. What the process has is shared by the rule of `bounds/shares.ts`: an instance that is attacked fills its own part.
  */
+
+import { Share } from '../bounds/shares.ts'
+import { Strangers } from '../bounds/strangers.ts'
 import type { Clock } from '../world/world.ts'
 import { ConnectionLimit } from './connection-limit.ts'
 import type { GatewayLimits } from './limits.ts'
-import { Share } from './shares.ts'
-import { Strangers } from './strangers.ts'
 import { WrongPasswords } from './wrong-passwords.ts'
 
 /** Of the whole process. */

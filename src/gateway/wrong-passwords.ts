@@ -1,12 +1,13 @@
 /**
- * Wrong credentials, counted by network and account, and by site (`networks.ts`). Beyond a few in a minute each further wrong try is
+ * Wrong credentials, counted by network and account, and by site (`bounds/networks.ts`). Beyond a few in a minute each further wrong try is
  * answered late and ends its connection, which keeps a place among the strangers until then. What is right is compared and
  * answered as ever, also from the same network.
  *
  * A burst is told once when it begins, not for each try; of many bursts only a few a minute are told.
  */
+
+import { networksOf } from '../bounds/networks.ts'
 import type { Clock } from '../world/world.ts'
-import { networksOf } from './networks.ts'
 
 /** Wrong tries of one network with one account within `windowMs` that have no consequence: a client with an old password. */
 const freeTries = 20

@@ -4,7 +4,7 @@
  * too much, of the instance that holds most the connection that does loses its receives. Messages nobody took are given back
  * by whoever reads them.
  */
-import { Share } from '../../../../gateway/shares.ts'
+import { Share } from '../../../../bounds/shares.ts'
 import type { Connection, WritableCall } from '../../../../grpc/transport.ts'
 import type { ReceiveBudget } from '../../../broker.ts'
 
