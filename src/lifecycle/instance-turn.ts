@@ -72,7 +72,8 @@ export class InstanceTurns {
     const { engineChanges } = entry
     /** Results of this turn are outdated when the engine reported a change meanwhile. */
     const isCurrent = (): boolean => entry.engineChanges === engineChanges
-    attempt.wanted = await this.#context.store.load({ instanceId, complete })
+    const toldGeneration = this.#lastEnsured.get(instanceId)?.inForce.generation ?? null
+    attempt.wanted = await this.#context.store.load({ instanceId, complete, toldGeneration })
     let observed = await this.#lookAtEngine(attempt)
     for (let plans = 0; plans < maxPlans; plans += 1) {
       const { wanted } = attempt
@@ -108,8 +109,8 @@ export class InstanceTurns {
         if (isCurrent()) entry.complete = false
         return outcome
       }
-      if (steps.some(({ do: what }) => what === 'release' || what === 'adoptGroups'))
-        attempt.wanted = await this.#context.store.load({ instanceId, complete })
+      if (steps.some(({ do: what }) => what === 'release' || what === 'adoptGroups' || what === 'loadAccess'))
+        attempt.wanted = await this.#context.store.load({ instanceId, complete, toldGeneration: null })
     }
     throw new Error(`No complete plan was found for the instance in ${maxPlans} attempts.`)
   }
@@ -125,7 +126,8 @@ export class InstanceTurns {
     }
     const observed = await this.limited(this.#context.engine.observeInstance(instanceId), 'observeInstance')
     const isLost = wanted !== null && (observed === null || observed.generation === 0)
-    if (isLost && !wanted.complete) attempt.wanted = await this.#context.store.load({ instanceId, complete: true })
+    if (isLost && !wanted.complete)
+      attempt.wanted = await this.#context.store.load({ instanceId, complete: true, toldGeneration: null })
     return observed
   }
 

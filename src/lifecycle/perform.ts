@@ -158,6 +158,7 @@ async function carryOut(step: Step, context: PerformContext, failed: ChildFailur
     case 'leaveForeign':
       learned.foreign = true
       return
+    case 'loadAccess':
     case 'planAgain':
       return
   }

@@ -16,6 +16,8 @@ interface Case {
   readonly engine: string
   readonly more?: Partial<PlanInput> & {
     readonly partial?: boolean
+    /** Accounts and grants were not loaded. */
+    readonly leftOut?: boolean
     readonly public?: boolean
     readonly failure?: string
     readonly resets?: readonly Row<'offset_resets'>[]
@@ -229,6 +231,24 @@ const cases: readonly Case[] = [
     steps: ['ensureTopics orders@2', 'recordApplied @1 r2 vpc:7801 topics orders@2'],
   },
 
+  // Accounts and grants left out
+  {
+    name: 'what changed in the instance needs no accounts and grants',
+    ledger: 'present 1/1 r1/2 ports 7801',
+    holds: 'orders 1/2',
+    engine: 'running@1 orders@1',
+    more: { partial: true, leftOut: true },
+    steps: ['ensureTopics orders@2', 'recordApplied @1 r2 vpc:7801 topics orders@2'],
+  },
+  {
+    name: 'they are loaded when the instance is to be told again, at an expiry or after a loss, before anything is done',
+    ledger: 'present 1/1 r1/2 ports 7801',
+    holds: 'orders 1/2',
+    engine: 'running@1 orders@1',
+    more: { at: 1000, leftOut: true },
+    steps: ['loadAccess', 'planAgain'],
+  },
+
   // Expiry and release
   {
     name: 'one millisecond before the expiry',
@@ -375,6 +395,7 @@ function textOf(step: Step): string {
     }
     case 'release':
       return `release @${step.generation}`
+    case 'loadAccess':
     case 'removeInstance':
     case 'forget':
     case 'removeOrphan':
@@ -385,7 +406,7 @@ function textOf(step: Step): string {
 }
 
 function inputOf({ ledger, holds, engine, more = {} }: Case): PlanInput {
-  const { partial, public: isPublic, failure, resets = [], ...rest } = more
+  const { partial, leftOut, public: isPublic, failure, resets = [], ...rest } = more
   const read = /^(present|absent) (\d+)\/(\d+) r(\d+)\/(\d+) ports (-|\d+)$/.exec(ledger)
   const [, wanted, applied, generation, appliedRevision, revision, port] = read ?? []
   const children = holds === undefined ? [] : holds.split(', ').map(childOf)
@@ -406,8 +427,7 @@ function inputOf({ ledger, holds, engine, more = {} }: Case): PlanInput {
               vpc_port: port === '-' ? null : Number(port),
               failure: failure ?? null,
             },
-            accounts: [],
-            grants: [],
+            access: leftOut ? null : { accounts: [], grants: [] },
             topics: children
               .filter(({ isGroup }) => !isGroup)
               .map((child) => ({ ...topic, ...child, topic_name: child.name })),

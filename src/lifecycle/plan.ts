@@ -30,15 +30,20 @@ import {
 /** What the ledger wants of one instance. */
 export interface Wanted {
   readonly instance: Row<'instances'>
-  /** Of the instance, with passwords in clear: never to be logged. */
-  readonly accounts: readonly AccountSpec[]
-  readonly grants: readonly GrantSpec[]
+  /** Null when it was left out, because the engine was told of this generation and may not need to be told again. */
+  readonly access: WantedAccess | null
   readonly topics: readonly Row<'topics'>[]
   readonly groups: readonly Row<'consumer_groups'>[]
   /** Offset resets that are not recorded as carried out. */
   readonly resets: readonly Row<'offset_resets'>[]
   /** All topics and groups are listed; otherwise only those that differ from what was recorded as applied. */
   readonly complete: boolean
+}
+
+/** Who may do what with the instance, with passwords in clear: never to be logged. */
+export interface WantedAccess {
+  readonly accounts: readonly AccountSpec[]
+  readonly grants: readonly GrantSpec[]
 }
 
 export interface PlanInput {
@@ -59,6 +64,8 @@ export interface PlanInput {
 
 export type Step =
   | { readonly do: 'allocatePorts'; readonly instanceId: InstanceId; readonly kinds: readonly PortKind[] }
+  /** Accounts and grants are needed, and were left out. */
+  | { readonly do: 'loadAccess'; readonly instanceId: InstanceId }
   | { readonly do: 'release'; readonly instanceId: InstanceId; readonly generation: number }
   | { readonly do: 'ensureInstance'; readonly spec: InstanceSpec }
   | { readonly do: 'removeGroup'; readonly instanceId: InstanceId; readonly consumerGroupId: ConsumerGroupId }
@@ -152,9 +159,11 @@ function planPresent(input: PlanInput, wanted: Wanted): Step[] {
   const serving = at < instance.expire_time_ms
   const steps: Step[] = []
   if (!samePorts(ports, input.toldPorts) || !isInForce(observed, instance.generation, serving)) {
+    const { access } = wanted
+    if (access === null) return [{ do: 'loadAccess', instanceId }, { do: 'planAgain' }]
     steps.push({
       do: 'ensureInstance',
-      spec: instanceSpecOf({ instance, accounts: wanted.accounts, grants: wanted.grants, ports, listenHost, serving }),
+      spec: instanceSpecOf({ instance, ...access, ports, listenHost, serving }),
     })
   }
   // Files of an instance that is not open do not show which topics they hold, so the instance is opened before its topics are removed.

@@ -16,11 +16,13 @@ import { asDocument } from '../ledger/instance-documents.ts'
 import { touchInstance } from '../ledger/instances.ts'
 import type { ChangeContext, Ledger, Reader, Writer } from '../ledger/ledger.ts'
 import type { NewRow, Row } from '../ledger/schema.ts'
+import type { Secrets } from '../ledger/secrets.ts'
 import { defaultMaxRetryTimes } from '../model/defaults.ts'
 import type { ConsumerGroupId, InstanceId } from '../model/ids.ts'
+import type { AccountSpec } from '../model/instances.ts'
 import type { World } from '../world/world.ts'
 import { createBatcher } from './batcher.ts'
-import type { Applied, Versioned, Wanted } from './plan.ts'
+import type { Applied, Versioned, Wanted, WantedAccess } from './plan.ts'
 
 export interface WantedStore {
   /** Every instance with its recorded ports, for the start. */
@@ -46,6 +48,8 @@ export interface LoadRequest {
   readonly instanceId: InstanceId
   /** All topics and groups, not only those that differ from their record. */
   readonly complete: boolean
+  /** Generation that the engine was told of: at that one, accounts and grants are left out. Null loads them always. */
+  readonly toldGeneration: number | null
 }
 
 export type Write =
@@ -157,19 +161,7 @@ async function loadMany(ledger: Ledger, requests: readonly LoadRequest[]): Promi
   const completeIds = new Set(requests.filter(({ complete }) => complete).map(({ instanceId }) => instanceId))
   const instances = await read.selectFrom('instances').selectAll().where('instance_id', 'in', ids).execute()
   const partIds = ids.filter((id) => !completeIds.has(id))
-  const accounts = groupBy(
-    await read.selectFrom('instance_accounts').selectAll().where('instance_id', 'in', ids).execute(),
-  )
-  const grants = groupBy(
-    await read
-      .selectFrom('instance_grants')
-      .selectAll()
-      .where('instance_id', 'in', ids)
-      .orderBy('username')
-      .orderBy('resource_type')
-      .orderBy('resource_name')
-      .execute(),
-  )
+  const access = await loadAccess(ledger, toldAgain(instances, requests))
   const topics = groupBy([
     ...(await readChildren(read, 'topics', [...completeIds], true)),
     ...(await readChildren(read, 'topics', partIds, false)),
@@ -192,8 +184,7 @@ async function loadMany(ledger: Ledger, requests: readonly LoadRequest[]): Promi
     const id = instance.instance_id
     wanted.set(id, {
       instance,
-      accounts: (accounts.get(id) ?? []).map((row) => openAccount(ledger, row)),
-      grants: (grants.get(id) ?? []).map(grantSpecOf),
+      access: access.get(id) ?? null,
       topics: topics.get(id) ?? [],
       groups: groups.get(id) ?? [],
       resets: resets.get(id) ?? [],
@@ -201,6 +192,47 @@ async function loadMany(ledger: Ledger, requests: readonly LoadRequest[]): Promi
     })
   }
   return requests.map(({ instanceId }) => wanted.get(instanceId) ?? null)
+}
+
+/** Instances of which the engine was not told since they changed; every change of an account or a grant changes its instance. */
+function toldAgain(instances: readonly Row<'instances'>[], requests: readonly LoadRequest[]): readonly InstanceId[] {
+  const generations = new Map(instances.map((row) => [row.instance_id, row.generation]))
+  const ids = requests
+    .filter(({ instanceId, toldGeneration }) => {
+      const generation = generations.get(instanceId)
+      return generation !== undefined && toldGeneration !== generation
+    })
+    .map(({ instanceId }) => instanceId)
+  return [...new Set(ids)]
+}
+
+async function loadAccess(
+  { read, secrets }: Ledger,
+  instanceIds: readonly InstanceId[],
+): Promise<Map<InstanceId, WantedAccess>> {
+  if (instanceIds.length === 0) return new Map()
+  const accounts = groupBy(
+    await read.selectFrom('instance_accounts').selectAll().where('instance_id', 'in', instanceIds).execute(),
+  )
+  const grants = groupBy(
+    await read
+      .selectFrom('instance_grants')
+      .selectAll()
+      .where('instance_id', 'in', instanceIds)
+      .orderBy('username')
+      .orderBy('resource_type')
+      .orderBy('resource_name')
+      .execute(),
+  )
+  return new Map(
+    instanceIds.map((id) => [
+      id,
+      {
+        accounts: (accounts.get(id) ?? []).map((row) => openAccount(secrets, row)),
+        grants: (grants.get(id) ?? []).map(grantSpecOf),
+      },
+    ]),
+  )
 }
 
 async function readChildren<T extends 'topics' | 'consumer_groups'>(
@@ -232,10 +264,10 @@ function groupBy<R extends { readonly instance_id: string }>(rows: readonly R[])
   return groups
 }
 
-function openAccount(ledger: Ledger, row: Row<'instance_accounts'>): Wanted['accounts'][number] {
+function openAccount(secrets: Secrets, row: Row<'instance_accounts'>): AccountSpec {
   return {
     username: row.username,
-    secret: openPassword(ledger.secrets, row),
+    secret: openPassword(secrets, row),
     enabled: row.account_status === 'ENABLE',
     kind: row.account_type === 'DEFAULT' ? 'default' : 'custom',
   }

@@ -97,6 +97,39 @@ describe('create, change and delete', () => {
     expect(await told()).toEqual({ accounts: usual, grants: [], generation: 3 })
   })
 
+  it('reads accounts and grants only where they changed, or the instance is to be told again', async () => {
+    const b = await bench()
+    const loop = await b.startLoop()
+    await addInstance(b, id, { expireInMs: minute })
+    await changeAccount(b, id, 'worker', 'present')
+    loop.wake(id)
+    await loop.settled()
+    const seal = (password_sealed: string) =>
+      b.want(({ tx }) =>
+        tx.updateTable('instance_accounts').set({ password_sealed }).where('username', '=', 'worker').execute(),
+      )
+    const { password_sealed } = await b.ledger.read
+      .selectFrom('instance_accounts')
+      .select('password_sealed')
+      .where('username', '=', 'worker')
+      .executeTakeFirstOrThrow()
+    // An account that does not open fails every look that reads it.
+    await seal('nonsense')
+    await addTopic(b, id, 'orders')
+    loop.wake(id)
+    await loop.settled()
+    expect((await transcript(b)).engine).toEqual([`${id} running @2, vpc 7801, topic orders@1`])
+    expect(b.failures).toEqual([])
+    await seal(password_sealed)
+    await b.clock.advance(2 * minute)
+    await loop.settled()
+    expect((await transcript(b)).engine).toEqual([`${id} stopped @2, vpc 7801, topic orders@1`])
+    expect(b.engine.held(id)!.spec!.grants).toHaveLength(1)
+    b.engine.restart()
+    await loop.settled()
+    expect(b.engine.held(id)!.spec!.grants).toHaveLength(1)
+  })
+
   it('makes sixteen at once with few transactions', async () => {
     const b = await bench()
     const loop = await b.startLoop()

@@ -9,6 +9,7 @@ import {
   addInstance,
   addTopic,
   type Bench,
+  changeAccount,
   dropInstance,
   dropTopic,
   makeBench,
@@ -60,19 +61,41 @@ for (const target of ledgerTargets) {
           { instanceId: id, ports: [7801] },
         ])
         const namesOf = async (complete: boolean): Promise<string[]> => {
-          const wanted = await store.load({ instanceId: id, complete })
-          expect(wanted?.accounts).toEqual([
+          const wanted = await store.load({ instanceId: id, complete, toldGeneration: null })
+          expect(wanted?.access?.accounts).toEqual([
             { username: 'user000000000001', secret: `secret of ${id}`, enabled: true, kind: 'default' },
           ])
           return [...wanted!.topics.map((row) => row.topic_name), ...wanted!.groups.map((row) => row.consumer_group_id)]
         }
         expect((await namesOf(true)).sort()).toEqual(['audit', 'orders', 'workers'])
         expect(await namesOf(false)).toEqual(['workers'])
-        expect(await store.load({ instanceId: 'rmq-cn-never', complete: true })).toBeNull()
+        expect(await store.load({ instanceId: 'rmq-cn-never', complete: true, toldGeneration: null })).toBeNull()
         const together = await Promise.all(
-          [id, 'rmq-cn-never', 'rmq-cn-other', id].map((instanceId) => store.load({ instanceId, complete: true })),
+          [id, 'rmq-cn-never', 'rmq-cn-other', id].map((instanceId) =>
+            store.load({ instanceId, complete: true, toldGeneration: null }),
+          ),
         )
         expect(together.map((wanted) => wanted?.instance.instance_id ?? null)).toEqual([id, null, 'rmq-cn-other', id])
+      }))
+
+    it('leaves accounts and grants out for whoever knows the generation that they are of, for each instance by itself', () =>
+      withStore(async (store, bench) => {
+        const other = 'rmq-cn-other'
+        await addInstance(bench, id)
+        await addInstance(bench, other)
+        await changeAccount(bench, id, 'worker', 'present')
+        const accountsOf = async (...asked: ReadonlyArray<readonly [string, number | null]>) => {
+          const loads = asked.map(([instanceId, toldGeneration]) =>
+            store.load({ instanceId, complete: false, toldGeneration }),
+          )
+          return (await Promise.all(loads)).map((wanted) =>
+            wanted!.access?.accounts.map(({ username }) => username).sort(),
+          )
+        }
+        const all = ['user000000000001', 'worker']
+        expect(await accountsOf([id, 2])).toEqual([undefined])
+        expect(await accountsOf([id, 1], [other, 1])).toEqual([all, undefined])
+        expect(await accountsOf([id, 2], [other, null], [id, null])).toEqual([all, ['user000000000001'], all])
       }))
 
     it('records for the generation that was made, deletes what is gone, and notes a failure', () =>
@@ -111,7 +134,7 @@ for (const target of ledgerTargets) {
         await addInstance(bench, id, { topics: ['orders', 'audit'] })
         await wantReset(bench, id, 'orders', 'workers', 5)
         await wantReset(bench, id, 'audit', 'workers')
-        const { resets } = (await store.load({ instanceId: id, complete: false }))!
+        const { resets } = (await store.load({ instanceId: id, complete: false, toldGeneration: null }))!
         expect(resets.map(({ topic_name, to_ms }) => [topic_name, to_ms]).sort()).toEqual([
           ['audit', null],
           ['orders', 5],
@@ -126,7 +149,7 @@ for (const target of ledgerTargets) {
           ...none,
           resets: resets.map(offsetResetOf),
         })
-        const left = (await store.load({ instanceId: id, complete: false }))!.resets
+        const left = (await store.load({ instanceId: id, complete: false, toldGeneration: null }))!.resets
         expect(left.map(({ topic_name, to_ms }) => [topic_name, to_ms])).toEqual([['orders', 7]])
         expect(await store.listPending(10)).toEqual([id])
       }))

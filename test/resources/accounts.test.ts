@@ -348,14 +348,14 @@ describe.each(ledgerTargets)('what the loop is told', (target) => {
       await subject.restart()
       const wanted = await createWantedStore(subject.ledger, { clock: subject.clock, random: undefined as never }).load(
         {
-          ...{ instanceId, complete: true },
+          ...{ instanceId, complete: true, toldGeneration: null },
         },
       )
-      expect(wanted?.accounts).toContainEqual({
+      expect(wanted?.access?.accounts).toContainEqual({
         ...{ username: 'worker', secret: 'worker-password', enabled: true, kind: 'custom' },
       })
-      expect(wanted?.accounts.map(({ kind }) => kind).sort()).toEqual(['custom', 'default'])
-      expect(wanted?.grants).toEqual([
+      expect(wanted?.access?.accounts.map(({ kind }) => kind).sort()).toEqual(['custom', 'default'])
+      expect(wanted?.access?.grants).toEqual([
         {
           ...{ username: 'worker', resourceType: 'Group', resourceName: '*' },
           ...{ actions: ['Sub'], decision: 'Deny', addresses: [] },

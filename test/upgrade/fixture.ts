@@ -144,12 +144,11 @@ async function settingsOf(
 ): Promise<{ settings: BrokerSettings; cipherKey: Uint8Array | null }> {
   const ledger = await openLedger({ home, databaseUrl: null, world, log: quietLog })
   try {
-    const wanted = await createWantedStore(ledger, world).load({ instanceId, complete: true })
+    const wanted = await createWantedStore(ledger, world).load({ instanceId, complete: true, toldGeneration: null })
     if (wanted === null) throw new Error(`The ledger does not know ${instanceId}.`)
     const spec = instanceSpecOf({
       instance: wanted.instance,
-      accounts: wanted.accounts,
-      grants: wanted.grants,
+      ...wanted.access!,
       ports: { vpc: 1, internet: null },
       listenHost: '127.0.0.1',
       serving: true,
