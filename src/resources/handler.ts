@@ -114,3 +114,10 @@ export class WithMessage<Data> {
     this.message = message
   }
 }
+
+/**
+ * `data`, with what the caller should know of a call that did what it could: of what was sent and has no effect, where the
+ * vendor takes it and clients send it as a matter of routine.
+ */
+export const withNotes = <Data>(data: Data, notes: readonly string[]): Data | WithMessage<Data> =>
+  notes.length === 0 ? data : new WithMessage(data, ['Success.', ...notes].join(' '))

@@ -2,6 +2,7 @@
 import fc from 'fast-check'
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { allCombinations } from '../../src/catalogue/rocketmq/specifications.ts'
+import { WithMessage } from '../../src/resources/handler.ts'
 import { clean, instanceBody, START_MS, Subject, stop } from './harness.ts'
 
 let subject: Subject
@@ -46,6 +47,20 @@ const serverless = (change: Change = {}) => ({
   ...change,
 })
 const subscription = (change: Change = {}) => ({ paymentType: 'Subscription', period: 1, ...change })
+
+describe('what has no effect', () => {
+  it.each([
+    [product({ traceOn: false }), /^Success\. productInfo\.traceOn has no effect: it counts for serverless instances/],
+    [{ period: 1, autoRenew: true }, /^Success\. No effect, for they count with .* Subscription: period, autoRenew\.$/],
+    [subscription({ autoRenewPeriod: 3 }), /^Success\. autoRenewPeriod has no effect without autoRenew true\.$/],
+    [subscription({ autoRenew: true, autoRenewPeriod: 3 }), /^Success$/],
+    [product({ traceOn: true }), /^Success$/],
+    [{ autoRenew: false }, /^Success$/],
+  ])('%j is said in the message of the reply', async (change, says) => {
+    const answer = await subject.call('CreateInstance', { body: body(change) })
+    expect(answer instanceof WithMessage ? answer.message : 'Success').toMatch(says)
+  })
+})
 
 describe('what is refused', () => {
   const refusals: ReadonlyArray<readonly [what: string, change: Change, code: string, says?: string]> = [

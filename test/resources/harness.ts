@@ -11,7 +11,7 @@ import { type Answers, type Ask, answerOf } from '../../src/engines/questions.ts
 import type { Ledger } from '../../src/ledger/ledger.ts'
 import type { Row } from '../../src/ledger/schema.ts'
 import type { InstanceUsage, TopicLag } from '../../src/model/observations.ts'
-import type { Call, Handlers, Services } from '../../src/resources/handler.ts'
+import { type Call, type Handlers, type Services, WithMessage } from '../../src/resources/handler.ts'
 import { handlers } from '../../src/resources/rocketmq/index.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import type { World } from '../../src/world/world.ts'
@@ -130,8 +130,9 @@ export class Subject {
     if (says !== undefined) expect(refusal.message).toContain(says)
   }
 
-  create(body: unknown = instanceBody(), query: Record<string, string> = {}): Promise<string> {
-    return this.call('CreateInstance', { body, query })
+  async create(body: unknown = instanceBody(), query: Record<string, string> = {}): Promise<string> {
+    const answer = await this.call<string | WithMessage<string>>('CreateInstance', { body, query })
+    return answer instanceof WithMessage ? answer.data : answer
   }
 
   /** Created and recorded as running on port 7801 (and 7802 in public). */

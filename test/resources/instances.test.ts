@@ -3,6 +3,7 @@
 import { afterAll, afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { changeBilling } from '../../src/ledger/billing.ts'
 import { renewDueSubscriptions } from '../../src/ledger/instances.ts'
+import { WithMessage } from '../../src/resources/handler.ts'
 import { ledgerTargets, titleOf } from '../support/ledger.ts'
 import { clean, instanceBody, Subject, stop } from './harness.ts'
 
@@ -36,7 +37,8 @@ describe('UpdateInstance', () => {
     const woken = subject.woken.length
     const recorded = (await subject.changes(`instance/${instanceId}`)).length
     subject.clock.jump(1000)
-    expect(await update(instanceId, body)).toBe(true)
+    const answer = await update(instanceId, body)
+    expect(answer instanceof WithMessage ? answer.data : answer).toBe(true)
     const after = await subject.row(instanceId)
     return {
       generation: after.generation - before.generation,
@@ -138,6 +140,17 @@ describe('UpdateInstance', () => {
     expect((await subject.get(serverless)).productInfo.traceOn).toBe(true)
     const other = await subject.running()
     expect(await effect(other, { productInfo: { traceOn: false } })).toEqual(nothing)
+  })
+
+  it('says that traceOn has no effect where the vendor ignores it', async () => {
+    const instanceId = await subject.running()
+    expect(await update(instanceId, { productInfo: { traceOn: false } })).toEqual(
+      new WithMessage(
+        true,
+        'Success. productInfo.traceOn has no effect: it counts for serverless instances, and the traces of this one are always on.',
+      ),
+    )
+    expect(await update(instanceId, { productInfo: { traceOn: true } })).toBe(true)
   })
 
   it.each([

@@ -271,6 +271,18 @@ describe('a consumer group', () => {
     expect((await subject.call('GetConsumerGroup', group('GID'))).consumeRetryPolicy).toMatchObject(policy)
   })
 
+  it('says that an interval has no effect before the policy is fixed', async () => {
+    const says = (answer: unknown) => (answer instanceof WithMessage ? answer.message : 'Success')
+    const interval = { consumeRetryPolicy: { ...retry, fixedIntervalRetryTime: 20 } }
+    const note =
+      'Success. consumeRetryPolicy.fixedIntervalRetryTime is kept and has no effect with DefaultRetryPolicy; it counts with FixedRetryPolicy.'
+    expect(says(await subject.call('CreateConsumerGroup', group('GID', { ...concurrent, ...interval })))).toBe(note)
+    expect(says(await subject.call('UpdateConsumerGroup', group('GID', interval)))).toBe(note)
+    expect(says(await subject.call('UpdateConsumerGroup', group('GID', { consumeRetryPolicy: retry })))).toBe('Success')
+    const other = fixed({ fixedIntervalRetryTime: 20 })
+    expect(says(await subject.call('CreateConsumerGroup', group('other', other)))).toBe('Success')
+  })
+
   it.each([
     ['no order', { consumeRetryPolicy: retry }, 'MissingDeliveryOrderType', 400],
     ['an unknown order', { ...concurrent, deliveryOrderType: 'orderly' }, 'InvalidDeliveryOrderType', 400],

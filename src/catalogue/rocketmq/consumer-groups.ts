@@ -43,12 +43,14 @@ const consumeRetryPolicy = () =>
       fixedIntervalRetryTime: maybe(
         integer(1, limits.retry.fixedIntervalSeconds.Concurrently.maximum, {
           'x-zero-is-absent': true,
-          description: 'Seconds of the fixed pause: 10 to 1800 concurrently, 1 to 600 orderly.',
+          description:
+            'Seconds of the fixed pause: 10 to 1800 concurrently, 1 to 600 orderly. Counts with FixedRetryPolicy.',
         }),
       ),
       deadLetterTargetTopic: maybe(
         text(limits.pathSegment, {
-          description: 'Topic that receives a message after its last delivery; without one it is dropped.',
+          description:
+            'Topic that receives a message after its last delivery; `%DLQ%` and the id of the group without one.',
         }),
       ),
     },

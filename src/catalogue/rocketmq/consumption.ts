@@ -66,7 +66,14 @@ const lag = () => ({
   readyCount: count({ description: 'Messages that wait.' }),
   inflightCount: count({ description: 'Messages delivered and not yet acknowledged.' }),
   deliveryDuration: count({ description: 'Seconds the oldest waiting message has waited.' }),
-  lastConsumeTimestamp: maybe(epochMs({ description: 'When something was last consumed, milliseconds since 1970.' })),
+  // The vendor's page says "latest consumption time" and no more; RocketMQ answers the storing time of the message before
+  // the offset of the group.
+  lastConsumeTimestamp: maybe(
+    epochMs({
+      description:
+        'When the last message that the group is done with was stored, milliseconds since 1970; absent when there is none.',
+    }),
+  ),
 })
 
 type Lag = { readyCount: number; inflightCount: number; deliveryDuration: number; lastConsumeTimestamp?: number }

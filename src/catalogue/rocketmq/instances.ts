@@ -94,7 +94,7 @@ export const createInstance = operation({
       // Wider than what a subscription takes: pay-as-you-go ignores it, and the handler knows which it is.
       integer(1, 36, {
         'x-zero-is-absent': true,
-        description: 'Length of a subscription, 1 to 6 months or 1 to 3 years.',
+        description: 'Length of a subscription, 1 to 6 months or 1 to 3 years; counts with Subscription.',
       }),
     ),
     periodUnit: maybe(choice(['Month', 'Year'], { description: 'Unit of `period`; Month when left out.' })),

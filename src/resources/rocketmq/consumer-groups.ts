@@ -31,7 +31,7 @@ import type { InstanceId, TopicName } from '../../model/ids.ts'
 import { causeOf, groupResource } from '../change-names.ts'
 import { isBlank } from '../check.ts'
 import { dateText } from '../date-text.ts'
-import { type Services, WithMessage } from '../handler.ts'
+import { type Services, WithMessage, withNotes } from '../handler.ts'
 import type { Handler } from './handler.ts'
 import { liveInstance, usableInstance } from './instance-lookup.ts'
 import { specificationOfRow } from './instance-specification.ts'
@@ -83,7 +83,7 @@ export const createConsumerGroup: Handler<'CreateConsumerGroup'> = async (servic
     await record(groupResource(instanceId, consumerGroupId), { created: { deliveryOrderType, policy } })
   })
   services.wake(instanceId)
-  return true
+  return withNotes(true, intervalNotes(input.consumeRetryPolicy))
 }
 
 export const getConsumerGroup: Handler<'GetConsumerGroup'> = async (services, call, input) => {
@@ -143,7 +143,7 @@ export const updateConsumerGroup: Handler<'UpdateConsumerGroup'> = async (servic
     return forEngine
   })
   if (forLoop) services.wake(instanceId)
-  return true
+  return withNotes(true, intervalNotes(input.consumeRetryPolicy))
 }
 
 export const deleteConsumerGroup: Handler<'DeleteConsumerGroup'> = async (services, call, input) => {
@@ -228,6 +228,14 @@ function policyOf(
     ...(isBlank(deadLetters) ? {} : { deadLetterTargetTopic: deadLetters }),
   }
 }
+
+/** What a reply says of an interval that does not count yet. */
+const intervalNotes = (asked: InputOf<'CreateConsumerGroup'>['consumeRetryPolicy']): string[] =>
+  asked.fixedIntervalRetryTime === undefined || asked.retryPolicy === 'FixedRetryPolicy'
+    ? []
+    : [
+        `consumeRetryPolicy.fixedIntervalRetryTime is kept and has no effect with ${asked.retryPolicy}; it counts with FixedRetryPolicy.`,
+      ]
 
 const orderOf = (order: string): 'Concurrently' | 'Orderly' => (order === 'Orderly' ? 'Orderly' : 'Concurrently')
 

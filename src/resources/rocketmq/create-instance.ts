@@ -32,6 +32,7 @@ import type { InstanceId } from '../../model/ids.ts'
 import type { Random } from '../../world/world.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
 import { identifier, isBlank, shown } from '../check.ts'
+import { withNotes } from '../handler.ts'
 import type { Handler } from './handler.ts'
 import {
   checkAutoScaling,
@@ -39,6 +40,7 @@ import {
   type NamedEngine,
   publicWhitelistOf,
   refuseAdaptiveElasticity,
+  traceNotes,
   traceOnOf,
 } from './instance-rules.ts'
 import { checkResourceGroupId, defaultResourceGroupId } from './resource-group-ids.ts'
@@ -47,7 +49,7 @@ import { checkTags } from './tag-rules.ts'
 export const createInstance: Handler<'CreateInstance'> = async (services, call, input) => {
   const { world, ledger, settings, engine } = services
   const { clientToken, ...parameters } = input
-  const { columns, tags } = wantedInstance(parameters, {
+  const { columns, tags, specification } = wantedInstance(parameters, {
     at: call.at,
     regionId: call.regionId,
     accountId: settings.accountId,
@@ -73,7 +75,24 @@ export const createInstance: Handler<'CreateInstance'> = async (services, call, 
     return outcome.result
   })
   if (isNew) services.wake(instanceId)
-  return instanceId
+  return withNotes(instanceId, notesOf(parameters, specification))
+}
+
+/** What was sent and has no effect, which the vendor takes, and Terraform sends. */
+function notesOf(input: Parameters, specification: Specification): string[] {
+  const { period, periodUnit, autoRenew, autoRenewPeriod } = input
+  const ofSubscription = Object.entries({ period, periodUnit, autoRenew, autoRenewPeriod })
+    .filter(([, value]) => value !== undefined && value !== false)
+    .map(([name]) => name)
+  return [
+    ...traceNotes(input.productInfo?.traceOn, specification),
+    ...(input.paymentType === 'Subscription' || ofSubscription.length === 0
+      ? []
+      : [`No effect, for they count with paymentType Subscription: ${ofSubscription.join(', ')}.`]),
+    ...(input.paymentType === 'Subscription' && autoRenewPeriod !== undefined && autoRenew !== true
+      ? ['autoRenewPeriod has no effect without autoRenew true.']
+      : []),
+  ]
 }
 
 type Parameters = Omit<InputOf<'CreateInstance'>, 'clientToken'>
@@ -90,7 +109,11 @@ export interface Circumstances {
 export function wantedInstance(
   input: Parameters,
   circumstances: Circumstances,
-): { readonly columns: Omit<NewRow<'instances'>, 'instance_id' | 'instance_name'>; readonly tags: Tag[] } {
+): {
+  readonly columns: Omit<NewRow<'instances'>, 'instance_id' | 'instance_name'>
+  readonly tags: Tag[]
+  readonly specification: Specification
+} {
   const { at, regionId, accountId, zoneMinutes, engine } = circumstances
   const { specification, commodityCode } = chosenSpecification(input, siteOf(regionId))
   const networkInfo = networkOf(input.networkInfo, specification)
@@ -133,7 +156,7 @@ export function wantedInstance(
     applied_revision: 0,
     failure: null,
   }
-  return { columns, tags: checkTags('tags', input.tags ?? []) }
+  return { columns, tags: checkTags('tags', input.tags ?? []), specification }
 }
 
 function chosenSpecification(input: Parameters, site: Site) {

@@ -37,6 +37,14 @@ export function refuseAdaptiveElasticity(wanted: boolean | undefined): void {
 export const traceOnOf = (wanted: boolean, specification: Specification): boolean =>
   specification.subSeriesCode === 'serverless' ? wanted : true
 
+/** What a reply says of a `traceOn` that has no effect; nothing when traces are as it asks. */
+export const traceNotes = (asked: boolean | undefined, specification: Specification): string[] =>
+  asked === undefined || asked === traceOnOf(asked, specification)
+    ? []
+    : [
+        'productInfo.traceOn has no effect: it counts for serverless instances, and the traces of this one are always on.',
+      ]
+
 export interface EncryptionAsked {
   readonly storageEncryption?: boolean | undefined
   readonly storageSecretKey?: string | undefined

@@ -19,9 +19,10 @@ import { countTopics, deleteTopicsOf } from '../../ledger/topics.ts'
 import { instanceStatus } from '../../lifecycle/status.ts'
 import type { InstanceId } from '../../model/ids.ts'
 import { causeOf, instanceResource } from '../change-names.ts'
-import { type Call, type Services, WithMessage } from '../handler.ts'
+import { type Call, type Services, WithMessage, withNotes } from '../handler.ts'
 import type { Handler } from './handler.ts'
 import { anyInstance, liveInstance, refuseStopped } from './instance-lookup.ts'
+import { traceNotes } from './instance-rules.ts'
 import { specificationOfRow } from './instance-specification.ts'
 import { instanceView, listEntry, type Seen } from './instance-view.ts'
 import { pageOf, pageReply } from './page.ts'
@@ -73,16 +74,21 @@ export const listInstances: Handler<'ListInstances'> = async (services, call, in
 
 export const updateInstance: Handler<'UpdateInstance'> = async (services, call, input) => {
   const { instanceId } = input
-  const forLoop = await services.ledger.change(causeOf(call, 'UpdateInstance'), async ({ tx, record }) => {
-    const row = await changeableInstance(tx, call, instanceId)
-    const change = changeOf(row, input, specificationOfRow(row))
-    if (change === null) return false
-    await changeInstance(tx, row, change.columns, { at: call.at, specification: change.specification })
-    await record(instanceResource(instanceId), { changed: change.columns })
-    return change.specification
-  })
+  const { forLoop, notes } = await services.ledger.change(
+    causeOf(call, 'UpdateInstance'),
+    async ({ tx, record }): Promise<{ forLoop: boolean; notes: string[] }> => {
+      const row = await changeableInstance(tx, call, instanceId)
+      const specification = specificationOfRow(row)
+      const change = changeOf(row, input, specification)
+      const notes = traceNotes(input.productInfo?.traceOn, specification)
+      if (change === null) return { forLoop: false, notes }
+      await changeInstance(tx, row, change.columns, { at: call.at, specification: change.specification })
+      await record(instanceResource(instanceId), { changed: change.columns })
+      return { forLoop: change.specification, notes }
+    },
+  )
   if (forLoop) services.wake(instanceId)
-  return true
+  return withNotes(true, notes)
 }
 
 /** The daily window for upgrades. Only Terraform calls this; the value is kept and read back, and the engine is not concerned. */

@@ -99,7 +99,7 @@ export const operations = [
      "minimum": 1,
      "maximum": 36,
      "x-zero-is-absent": true,
-     "description": "Length of a subscription, 1 to 6 months or 1 to 3 years."
+     "description": "Length of a subscription, 1 to 6 months or 1 to 3 years; counts with Subscription."
     },
     "periodUnit": {
      "type": "string",
@@ -3434,12 +3434,12 @@ export const operations = [
        "minimum": 1,
        "maximum": 1800,
        "x-zero-is-absent": true,
-       "description": "Seconds of the fixed pause: 10 to 1800 concurrently, 1 to 600 orderly."
+       "description": "Seconds of the fixed pause: 10 to 1800 concurrently, 1 to 600 orderly. Counts with FixedRetryPolicy."
       },
       "deadLetterTargetTopic": {
        "type": "string",
        "maxLength": 255,
-       "description": "Topic that receives a message after its last delivery; without one it is dropped."
+       "description": "Topic that receives a message after its last delivery; `%DLQ%` and the id of the group without one."
       }
      },
      "description": "What happens to a message that was not consumed."
@@ -4115,12 +4115,12 @@ export const operations = [
        "minimum": 1,
        "maximum": 1800,
        "x-zero-is-absent": true,
-       "description": "Seconds of the fixed pause: 10 to 1800 concurrently, 1 to 600 orderly."
+       "description": "Seconds of the fixed pause: 10 to 1800 concurrently, 1 to 600 orderly. Counts with FixedRetryPolicy."
       },
       "deadLetterTargetTopic": {
        "type": "string",
        "maxLength": 255,
-       "description": "Topic that receives a message after its last delivery; without one it is dropped."
+       "description": "Topic that receives a message after its last delivery; `%DLQ%` and the id of the group without one."
       }
      },
      "description": "What happens to a message that was not consumed."
@@ -5162,7 +5162,7 @@ export const operations = [
          "type": "integer",
          "minimum": 0,
          "maximum": 9007199254740991,
-         "description": "When something was last consumed, milliseconds since 1970."
+         "description": "When the last message that the group is done with was stored, milliseconds since 1970; absent when there is none."
         }
        }
       },
@@ -5198,7 +5198,7 @@ export const operations = [
           "type": "integer",
           "minimum": 0,
           "maximum": 9007199254740991,
-          "description": "When something was last consumed, milliseconds since 1970."
+          "description": "When the last message that the group is done with was stored, milliseconds since 1970; absent when there is none."
          }
         }
        },
