@@ -51,7 +51,7 @@ module.exports = {
   options: {
     tsConfig: { fileName: 'tsconfig.json' },
     tsPreCompilationDeps: true,
-    doNotFollow: { path: 'node_modules' },
-    exclude: { path: '(^src/grpc/gen/|^src/catalogue/[^/]+/generated/)' },
+    doNotFollow: { path: '(node_modules|^src/grpc/gen/)' },
+    exclude: { path: '^src/catalogue/[^/]+/generated/' },
   },
 }

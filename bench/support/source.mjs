@@ -19,7 +19,7 @@ export { realClock, realRandom, realWorld } from './src/world/real.ts'
 export { BrokerHost } from './src/engines/embedded/host.ts'
 export { openBroker } from './src/broker/shell/open.ts'
 export { parseFilter } from './src/broker/protocols/grpc/consumer/filter.ts'
-export { encodeStored } from './src/broker/protocols/grpc/message/message.ts'
+export { encodeStored } from './src/broker/messages/stored-message.ts'
 `
 
 /** A small server of the management API over a ledger filled with instances, without an engine. */

@@ -244,7 +244,7 @@ export interface SendRequest {
   readonly clientId?: ClientId
 }
 
-/** A message as the wire checked it. `payload` is opaque to the broker and kept byte for byte (protocols/grpc/message/message.ts says what is in it). */
+/** A message as a protocol checked it. `payload` is opaque to the broker and kept byte for byte (`messages/stored-message.ts` says what is in it). */
 export interface OutgoingMessage {
   readonly messageId: MessageId
   readonly tag: string | null

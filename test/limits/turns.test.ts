@@ -9,8 +9,8 @@
 import { setMaxListeners } from 'node:events'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { ReceiveRequest } from '../../src/broker/broker.ts'
+import type { encodeStored as EncodeStored } from '../../src/broker/messages/stored-message.ts'
 import type { parseFilter as ParseFilter } from '../../src/broker/protocols/grpc/consumer/filter.ts'
-import type { encodeStored as EncodeStored } from '../../src/broker/protocols/grpc/message/message.ts'
 import type { openShell as OpenShell } from '../../src/broker/shell/open.ts'
 import type { GroupSpec, TopicSpec } from '../../src/model/instances.ts'
 import type { DiskFile, Disk as WorldDisk } from '../../src/world/disk.ts'
@@ -44,7 +44,7 @@ beforeAll(async () => {
     export { SimulatedClock, SimulatedRandom } from './src/world/simulated.ts'
     export { SimulatedDisk } from './src/world/simulated-disk.ts'
     export { parseFilter } from './src/broker/protocols/grpc/consumer/filter.ts'
-    export { encodeStored } from './src/broker/protocols/grpc/message/message.ts'
+    export { encodeStored } from './src/broker/messages/stored-message.ts'
     `,
     ['src/world/', 'src/grpc/gen/'],
   )) as unknown as Counted

@@ -6,7 +6,7 @@ import { rmSync } from 'node:fs'
 import path from 'node:path'
 import { afterEach, describe, expect, it } from 'vitest'
 import type { Broker, Delivery } from '../../src/broker/broker.ts'
-import { findMessages } from '../../src/broker/protocols/grpc/index.ts'
+import { findMessages } from '../../src/broker/messages/inspect.ts'
 import type { SimulatedClock } from '../../src/world/simulated.ts'
 import { type ExpectedHome, type FilledInstance, fixtures, openInstance, readFixture, unpack } from './fixture.ts'
 

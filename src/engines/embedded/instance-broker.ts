@@ -1,7 +1,7 @@
 /** The broker of an instance: opened over the instance's folder, with the settings that its specification gives. */
 import path from 'node:path'
 import type { Broker, BrokerSettings } from '../../broker/broker.ts'
-import { keysIn } from '../../broker/protocols/grpc/index.ts'
+import { keysIn } from '../../broker/messages/stored-message.ts'
 import { openBroker } from '../../broker/shell/open.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
 import type { World } from '../../world/world.ts'

@@ -5,7 +5,7 @@ import { checkpointVersion } from '../../broker/log/checkpoint.ts'
 import { segmentVersion } from '../../broker/log/format.ts'
 import { indexVersion } from '../../broker/log/index-file.ts'
 import { runVersion } from '../../broker/log/lookup/run-file.ts'
-import { storedVersion } from '../../broker/protocols/grpc/index.ts'
+import { storedVersion } from '../../broker/messages/stored-message.ts'
 
 export const storedFormats = {
   'message log': segmentVersion,

@@ -11,8 +11,8 @@ import type * as gen from '../../../grpc/gen/rocketmq.js'
 import type { MessagingService } from '../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../model/codes.ts'
 import { BrokerRefusal } from '../../../model/refusals.ts'
+import { quoted } from '../../messages/validation.ts'
 import { refuse, type WireCall } from './call.ts'
-import { quoted } from './message/validation.ts'
 
 type Methods = typeof MessagingService.methods
 type RequestOf<Name extends keyof Methods> = ReturnType<Methods[Name]['request']['decode']>

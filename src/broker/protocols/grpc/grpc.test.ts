@@ -7,8 +7,8 @@ import * as gen from '../../../grpc/gen/rocketmq.js'
 import { BrokerRefusal } from '../../../model/refusals.ts'
 import { SimulatedClock, settle } from '../../../world/simulated.ts'
 import type { Broker, Delivery, GroupView, OutgoingMessage, ReceiveRequest, TopicView } from '../../broker.ts'
+import { encodeStored } from '../../messages/stored-message.ts'
 import { type BrokerEndpoint, ClientRegistry, messagingService } from './index.ts'
-import { encodeStored } from './message/message.ts'
 
 const normal: TopicView = { topicName: 'normal', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 const delay: TopicView = { ...normal, topicName: 'delay', messageType: 'DELAY' }

@@ -29,8 +29,6 @@ export { ClientRegistry } from './client/clients.ts'
 export { connections, reconnect, stackTrace, verifyMessage } from './client/commands.ts'
 export { metricsService } from './client/metrics.ts'
 export { connectLiteConsumers } from './consumer/lite.ts'
-export { findMessages, traceMessage } from './message/inspect.ts'
-export { keysIn, storedVersion } from './message/message.ts'
 export { connectProducers } from './producer/transaction.ts'
 
 const handlers: Handlers<typeof MessagingService, BrokerEndpoint> = {

@@ -1,8 +1,8 @@
 /** Heartbeat and NotifyClientTermination. */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
+import { checkGroupName } from '../../../messages/validation.ts'
 import type { WireCall } from '../call.ts'
-import { checkGroupName } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 
 export function heartbeat(call: WireCall, request: gen.HeartbeatRequest): gen.HeartbeatResponseInit {

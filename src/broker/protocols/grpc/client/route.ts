@@ -11,8 +11,8 @@ import type { Connection } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { TopicView } from '../../../broker.ts'
+import { checkGroupName, checkNamespace, checkTopicName, quoted } from '../../../messages/validation.ts'
 import { checkInstance, type WireCall } from '../call.ts'
-import { checkGroupName, checkNamespace, checkTopicName, quoted } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 
 const { IPv4, IPv6, DOMAIN_NAME } = gen.AddressScheme

@@ -10,10 +10,10 @@ import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { GroupView } from '../../../broker.ts'
-import { quoted } from '../message/validation.ts'
-import { secondsAndNanos } from '../time.ts'
+import { maxBodyBytes } from '../../../messages/produced-message.ts'
+import { secondsAndNanos } from '../../../messages/time.ts'
+import { quoted } from '../../../messages/validation.ts'
 
-export const maxBodyBytes = 4 * 1024 * 1024
 export const maxReceiveBatch = 32
 export const longPollingMs = 20_000
 const defaultProducerAttempts = 3

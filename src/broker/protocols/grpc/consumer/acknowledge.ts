@@ -5,10 +5,10 @@
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code, codeName } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
+import { durationMs } from '../../../messages/time.ts'
+import { checkGroupName, checkTopicName } from '../../../messages/validation.ts'
 import type { WireCall } from '../call.ts'
-import { checkGroupName, checkTopicName } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
-import { durationMs } from '../time.ts'
 
 /** Entries in one AckMessage; official clients send one. */
 const maxEntries = 1024

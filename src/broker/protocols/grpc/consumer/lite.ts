@@ -6,10 +6,10 @@ import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { LiteOffset, LiteRole, LiteSyncRequest } from '../../../broker.ts'
+import { checkGroupName } from '../../../messages/validation.ts'
 import type { WireCall } from '../call.ts'
 import type { ClientRegistry } from '../client/clients.ts'
 import { topicOf } from '../client/route.ts'
-import { checkGroupName } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 
 /** In the order of apache.rocketmq.v2.LiteSubscriptionAction. */

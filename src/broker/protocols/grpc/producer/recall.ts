@@ -2,9 +2,9 @@
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
+import { quoted } from '../../../messages/validation.ts'
 import type { WireCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
-import { quoted } from '../message/validation.ts'
 import { statusOf } from '../status.ts'
 
 export async function recallMessage(

@@ -8,11 +8,11 @@ import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Orphan, TransactionChecker, TransactionOutcome, TransactionsRole } from '../../../broker.ts'
+import { keptMessage } from '../../../messages/stored-message.ts'
+import { secondsAndNanos } from '../../../messages/time.ts'
+import { checkTopicName } from '../../../messages/validation.ts'
 import type { WireCall } from '../call.ts'
 import type { ClientRegistry } from '../client/clients.ts'
-import { keptMessage } from '../message/message.ts'
-import { checkTopicName } from '../message/validation.ts'
-import { secondsAndNanos } from '../time.ts'
 
 /** In the order of apache.rocketmq.v2.TransactionResolution. */
 const resolutions = ['unknown', 'commit', 'rollback'] as const

@@ -1,32 +1,52 @@
 /**
- * A message between its two shapes: what the broker keeps, and what a consumer is sent.
- *
- * The stored form holds the protobuf pieces that never change, ready to be copied: the system
- * properties the producer set (with digest and encoding made certain), and the user properties with
- * the body. A delivery joins them with what belongs to this delivery — topic, receipt handle,
- * attempt, queue offset — without decoding or encoding a body. The system properties must stay one
- * protobuf field: some official clients replace a repeated one instead of merging it.
+ * The stored form of a message, whatever protocol brought it and whichever takes it away: the pieces of RocketMQ 5's
+ * protobuf message that never change, ready to be copied. These are the system properties the producer set (with digest
+ * and encoding made certain), and the user properties with the body. What belongs to one delivery (topic, receipt handle,
+ * attempt, queue offset) is not among them, so that a delivery over gRPC copies bytes and decodes nothing.
  *
  * Stored form, version 2: version (1 byte), length of the system properties (4), length of the user name (1) and the name
  * of the account that sent it (none where clients need no credentials), the system properties, then the remaining fields of
  * apache.rocketmq.v2.Message. Version 1 has no user name, nor its length. The name is for traces; no consumer is sent it.
  */
 import { hash } from 'node:crypto'
-import * as gen from '../../../../grpc/gen/rocketmq.js'
-import type { Delivery, TopicView } from '../../../broker.ts'
-import { secondsAndNanos } from '../time.ts'
+import * as gen from '../../grpc/gen/rocketmq.js'
+import type { TopicView } from '../broker.ts'
+import { secondsAndNanos } from './time.ts'
+import { varintLength, writeVarint } from './varint.ts'
 
 /** Raised with each new form: a home says which its messages may have, and an older program refuses it by that. */
 export const storedVersion = 2
 const nameStart = 6
 const maxNameBytes = 255
 const { GZIP, IDENTITY } = gen.Encoding
-/** Headers, handle and framing of one delivery, roughly. */
-const deliveryOverheadBytes = 128
+
+/** A message as a producer sent it, in the words of RocketMQ 5's protobuf message: what gRPC decodes is one as it is. */
+export interface ProducedMessage {
+  readonly systemProperties: ProducedProperties | null
+  readonly userProperties: Readonly<Record<string, string>>
+  readonly body: Uint8Array
+}
+
+export type ProducedProperties = Pick<
+  gen.SystemProperties,
+  | 'tag'
+  | 'keys'
+  | 'messageId'
+  | 'bodyEncoding'
+  | 'messageType'
+  | 'bornTimestamp'
+  | 'bornHost'
+  | 'deliveryTimestamp'
+  | 'messageGroup'
+  | 'traceContext'
+  | 'orphanedTransactionRecoveryDuration'
+  | 'liteTopic'
+  | 'priority'
+>
 
 /** The stored form of a checked message, as `topic` stores it. */
 export function encodeStored(
-  message: gen.Message,
+  message: ProducedMessage,
   topic: TopicView,
   from: { readonly userName: string | null; readonly storeHost: string },
   atMs: number,
@@ -122,62 +142,3 @@ export function keysIn(record: Uint8Array, from: number, each: (start: number, e
 
 const systemTagField = (1 << 3) | 2
 const systemKeysField = (2 << 3) | 2
-
-/** The topic field of Message as the receiving client named it, encoded once a call. */
-export const topicField = (topicName: string, namespace: string): Uint8Array =>
-  gen.Message.encode({ topic: { resourceNamespace: namespace, name: topicName } }).finish()
-
-/** An encoded ReceiveMessageResponse whose content is the message. */
-export function encodeDelivery(delivery: Delivery, topic: Uint8Array): Buffer {
-  const kept = Buffer.from(delivery.payload.buffer, delivery.payload.byteOffset, delivery.payload.byteLength)
-  const systemStart = systemStartOf(kept)
-  const systemLength = kept.readUInt32BE(1)
-  const origin = delivery.deadLetterOf
-  const ofDelivery = gen.SystemProperties.encode({
-    storeTimestamp: secondsAndNanos(delivery.storeTimeMs),
-    receiptHandle: delivery.handle,
-    queueId: delivery.queueId,
-    queueOffset: delivery.offset,
-    invisibleDuration: secondsAndNanos(delivery.invisibleMs),
-    deliveryAttempt: delivery.attempt,
-    deadLetterQueue: origin == null ? null : { topic: origin.topicName, messageId: origin.messageId },
-  }).finish()
-
-  const systemTotal = systemLength + ofDelivery.length
-  const rest = kept.subarray(systemStart + systemLength)
-  const messageTotal = topic.length + 1 + varintLength(systemTotal) + systemTotal + rest.length
-  const out = Buffer.allocUnsafe(1 + varintLength(messageTotal) + messageTotal)
-  let at = 0
-  out[at++] = (2 << 3) | 2 // ReceiveMessageResponse.message
-  at = writeVarint(out, at, messageTotal)
-  out.set(topic, at)
-  at += topic.length
-  out[at++] = (3 << 3) | 2 // Message.system_properties
-  at = writeVarint(out, at, systemTotal)
-  kept.copy(out, at, systemStart, systemStart + systemLength)
-  at += systemLength
-  out.set(ofDelivery, at)
-  at += ofDelivery.length
-  rest.copy(out, at)
-  return out
-}
-
-/** Bytes of a kept message on the wire, roughly; for pacing a limited line. */
-export const deliverySize = (delivery: Delivery): number => delivery.payload.byteLength + deliveryOverheadBytes
-
-function varintLength(value: number): number {
-  let length = 1
-  for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 128)) length++
-  return length
-}
-
-function writeVarint(out: Buffer, at: number, value: number): number {
-  let rest = value
-  let position = at
-  while (rest >= 0x80) {
-    out[position++] = (rest % 128) | 0x80
-    rest = Math.floor(rest / 128)
-  }
-  out[position++] = rest
-  return position
-}

@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import * as gen from '../../../../grpc/gen/rocketmq.js'
-import type { TopicView } from '../../../broker.ts'
-import { parseFilter } from '../consumer/filter.ts'
-import { encodeStored } from './message.ts'
+import * as gen from '../../grpc/gen/rocketmq.js'
+import type { TopicView } from '../broker.ts'
+import { filterOf } from './filter.ts'
 import { readerOf } from './properties.ts'
+import { encodeStored } from './stored-message.ts'
 
 const topic: TopicView = { topicName: 'events', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 
@@ -61,7 +61,7 @@ describe('properties of a kept message', () => {
   })
 
   it('are what an SQL92 filter asks, compiled once for each text', () => {
-    const filter = (expression: string) => parseFilter({ type: 2, expression })
+    const filter = (expression: string) => filterOf('sql', expression)
     for (const [expression, passes] of [
       ["price BETWEEN 10 AND 100 AND TAGS = 'tagA'", true],
       ["KEYS CONTAINS 'k2'", true],

@@ -6,12 +6,12 @@
  */
 import { promisify } from 'node:util'
 import { gunzip, inflate } from 'node:zlib'
-import * as gen from '../../../../grpc/gen/rocketmq.js'
-import type { MessagePage, MessageQuery, MessageTrace, MessageView } from '../../../../model/messages.ts'
-import type { Broker, FoundMessage, StoredMessage } from '../../../broker.ts'
-import { maxBodyBytes } from '../client/settings.ts'
-import { millisecondsOf } from '../time.ts'
-import { partsOf } from './message.ts'
+import * as gen from '../../grpc/gen/rocketmq.js'
+import type { MessagePage, MessageQuery, MessageTrace, MessageView } from '../../model/messages.ts'
+import type { Broker, FoundMessage, StoredMessage } from '../broker.ts'
+import { maxBodyBytes } from './produced-message.ts'
+import { partsOf } from './stored-message.ts'
+import { millisecondsOf } from './time.ts'
 
 /** Bodies shown in one page of several messages, together, as they are shown: a compressed one counts what became of it. */
 const bodiesPerPage = 2 ** 20

@@ -1,10 +1,10 @@
 import { deflateSync, gzipSync } from 'node:zlib'
 import { describe, expect, it } from 'vitest'
-import * as gen from '../../../../grpc/gen/rocketmq.js'
-import type { MessageQuery } from '../../../../model/messages.ts'
-import type { Broker, BrowseRequest, StoredMessage, TopicView } from '../../../broker.ts'
+import * as gen from '../../grpc/gen/rocketmq.js'
+import type { MessageQuery } from '../../model/messages.ts'
+import type { Broker, BrowseRequest, StoredMessage, TopicView } from '../broker.ts'
 import { findMessages } from './inspect.ts'
-import { encodeStored } from './message.ts'
+import { encodeStored } from './stored-message.ts'
 
 const kib = 1024
 const topic: TopicView = { topicName: 'orders', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }

@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { Delivery, TopicView } from '../../../broker.ts'
-import { encodeDelivery, encodeStored, keysIn, partsOf, topicField } from './message.ts'
+import { encodeStored, keysIn, partsOf } from '../../../messages/stored-message.ts'
+import { encodeDelivery, topicField } from './delivery.ts'
 
 const topic: TopicView = { topicName: 'events', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 

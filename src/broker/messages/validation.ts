@@ -1,10 +1,10 @@
 /**
- * Names and texts that RocketMQ clients may use on the wire, as Apache's proxy checks them
- * (data-plane limits of the v2 protocol). A check throws the refusal.
+ * Names and texts that RocketMQ clients may use, over whichever protocol, as Apache's proxy checks them (data-plane limits
+ * of the v2 protocol). A check throws the refusal.
  */
 
-import { Code } from '../../../../model/codes.ts'
-import { BrokerRefusal } from '../../../../model/refusals.ts'
+import { Code } from '../../model/codes.ts'
+import { BrokerRefusal } from '../../model/refusals.ts'
 
 const nameCharacters = /^[%|a-zA-Z0-9_-]+$/
 /**

@@ -1,11 +1,11 @@
 /**
- * The properties of a kept message (message.ts) as an SQL92 expression sees them: the user's, and of the
+ * The properties of a kept message (`stored-message.ts`) as an SQL92 expression sees them: the user's, and of the
  * system's what Apache keeps among them, all as text. Only the names asked for are looked up, and a body is
  * stepped over: an expression may be asked of a million messages.
  */
-import * as gen from '../../../../grpc/gen/rocketmq.js'
-import { millisecondsOf } from '../time.ts'
-import { systemStartOf } from './message.ts'
+import * as gen from '../../grpc/gen/rocketmq.js'
+import { systemStartOf } from './stored-message.ts'
+import { millisecondsOf } from './time.ts'
 
 /** Apache joins a message's keys with blanks. */
 const keySeparator = ' '
