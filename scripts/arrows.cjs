@@ -104,6 +104,13 @@ module.exports = [
     because: "its stored form consists of RocketMQ 5's protobuf messages; what carries it is not known here",
   },
   {
+    name: 'clients-are-of-no-protocol',
+    folder: 'src/broker/clients/',
+    is: 'the clients of an instance, over whatever protocol: who is there, what they are told and asked, what they measure',
+    may: ['src/model/', 'src/world/', 'src/broker/broker.ts', 'src/broker/messages/'],
+    because: 'a protocol registers its clients and puts what they are told into its own words',
+  },
+  {
     name: 'wire-speaks-grpc',
     folder: 'src/broker/protocols/grpc/',
     is: "RocketMQ 5's RPCs; `index.ts` lists each with the file that answers it; OTLP's metrics service beside them",
@@ -111,6 +118,7 @@ module.exports = [
       'src/model/',
       'src/broker/broker.ts',
       'src/broker/messages/',
+      'src/broker/clients/',
       'src/gateway/',
       'src/bounds/',
       'src/grpc/',

@@ -1,4 +1,4 @@
-/** Status codes of apache.rocketmq.v2.Code that this broker answers, by name. */
+/** Status codes of apache.rocketmq.v2.Code that this broker answers, or understands from a client, by name. */
 export const Code = {
   OK: 20000,
   MULTIPLE_RESULTS: 30000,
@@ -38,6 +38,7 @@ export const Code = {
   MESSAGE_PROPERTIES_TOO_LARGE: 43101,
   INTERNAL_SERVER_ERROR: 50001,
   NOT_IMPLEMENTED: 50100,
+  FAILED_TO_CONSUME_MESSAGE: 60000,
 } as const
 
 export type CodeName = keyof typeof Code

@@ -1,6 +1,7 @@
 /** The answers of an instance that is open in this process, to each of `Questions`. */
+
+import { connections, reconnect, stackTrace, verifyMessage } from '../../broker/clients/commands.ts'
 import { findMessages, traceMessage } from '../../broker/messages/inspect.ts'
-import { connections, reconnect, stackTrace, verifyMessage } from '../../broker/protocols/grpc/index.ts'
 import { BrokerRefusal, EngineError } from '../../model/refusals.ts'
 import type { Answers } from '../questions.ts'
 import type { HostedInstance } from './hosted-instance.ts'

@@ -3,12 +3,9 @@
  * made when its folder is opened under its lock, and ends with `close`.
  */
 import type { Broker } from '../../broker/broker.ts'
-import {
-  type BrokerEndpoint,
-  ClientRegistry,
-  connectLiteConsumers,
-  connectProducers,
-} from '../../broker/protocols/grpc/index.ts'
+import { ClientRegistry } from '../../broker/clients/client-registry.ts'
+import { connectClients } from '../../broker/clients/connect.ts'
+import type { BrokerEndpoint } from '../../broker/protocols/grpc/index.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
 import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
@@ -80,8 +77,7 @@ export class HostedInstance {
     this.#spec = made.spec
     this.#configured = made.spec
     this.clients = new ClientRegistry(made.broker.consuming, context.world.clock)
-    connectProducers(made.broker.transactions, this.clients)
-    connectLiteConsumers(made.broker.lite, this.clients)
+    connectClients(made.broker, this.clients)
     this.#endpoints = new InstanceEndpoints(
       {
         gateway: context.gateway,

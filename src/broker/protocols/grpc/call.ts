@@ -10,7 +10,7 @@ import { Code } from '../../../model/codes.ts'
 import { BrokerRefusal } from '../../../model/refusals.ts'
 import type { Clock } from '../../../world/world.ts'
 import type { Broker } from '../../broker.ts'
-import type { ClientRegistry } from './client/clients.ts'
+import type { ClientRegistry } from '../../clients/client-registry.ts'
 import { credentialsOf } from './client/credentials.ts'
 
 /** An endpoint with what its calls are carried out with: the context its port is opened with. */

@@ -25,11 +25,7 @@ import { endTransaction } from './producer/transaction.ts'
 import { statusOfError } from './status.ts'
 
 export type { BrokerEndpoint } from './call.ts'
-export { ClientRegistry } from './client/clients.ts'
-export { connections, reconnect, stackTrace, verifyMessage } from './client/commands.ts'
 export { metricsService } from './client/metrics.ts'
-export { connectLiteConsumers } from './consumer/lite.ts'
-export { connectProducers } from './producer/transaction.ts'
 
 const handlers: Handlers<typeof MessagingService, BrokerEndpoint> = {
   queryRoute: reply(queryRoute, usesOf.queryRoute),

@@ -1,116 +1,42 @@
-/**
- * What the management plane may ask of a connected client, over its telemetry stream: to run one message
- * through its listener, to show its threads, to dial again (data-plane §1.12). Not every language's client
- * answers; who does not is named with its language in the refusal.
- */
+/** What the broker says to a client and asks of it (`clients/client-streams.ts`), as commands of a telemetry stream, and what it answers. */
 import { hash } from 'node:crypto'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
-import type { ClientConnection, MessageToVerify, VerifiedMessage } from '../../../../model/clients.ts'
-import { Code } from '../../../../model/codes.ts'
-import { BrokerRefusal } from '../../../../model/refusals.ts'
+import type { MessageToVerify } from '../../../../model/clients.ts'
+import type { Orphan } from '../../../broker.ts'
+import type { ClientCommand } from '../../../clients/client-streams.ts'
+import type { Answer } from '../../../clients/questions.ts'
+import { keptMessage } from '../../../messages/stored-message.ts'
 import { secondsAndNanos } from '../../../messages/time.ts'
-import { quoted } from '../../../messages/validation.ts'
-import type { ClientRegistry } from './clients.ts'
-import type { ClientInfo } from './known-clients.ts'
-import type { Answer } from './questions.ts'
 
-const answerSeconds = 5
-
-/** Clients of the group, or all of them. */
-export function connections(clients: ClientRegistry, group: string | null): ClientConnection[] {
-  return clients
-    .list()
-    .filter((client) => group === null || client.group === group)
-    .map((client) => ({
-      clientId: client.clientId,
-      language: client.language === undefined ? null : languageName(client),
-      version: client.version ?? null,
-      group: client.group,
-      topics: client.topics,
-      address: client.address ?? null,
-      listening: clients.listening(client.clientId),
-    }))
-}
-
-/** Runs the message through the listener of one consumer; its progress in the group does not change. */
-export async function verifyMessage(
-  clients: ClientRegistry,
-  clientId: string,
-  message: MessageToVerify,
-): Promise<VerifiedMessage> {
-  const { answer, client } = await put(clients, clientId, 'verify a message', (nonce) => ({
-    verifyMessageCommand: { nonce, message: messageOf(message) },
-  }))
-  if (answer.code === gen.Code.OK) return { consumed: true, reason: null }
-  if (answer.code === gen.Code.FAILED_TO_CONSUME_MESSAGE) return { consumed: false, reason: answer.message || null }
-  throw unable(client, 'verify a message', answer)
-}
-
-/** The client's own account of its threads. */
-export async function stackTrace(clients: ClientRegistry, clientId: string): Promise<string> {
-  const { answer, client } = await put(clients, clientId, 'show its threads', (nonce) => ({
-    printThreadStackTraceCommand: { nonce },
-  }))
-  if (answer.code !== gen.Code.OK || answer.threadStackTrace === null) throw unable(client, 'show its threads', answer)
-  return answer.threadStackTrace
-}
-
-/** Asks the client to open its connections anew; whether it does, its language decides (Java and Node.js do). */
-export async function reconnect(clients: ClientRegistry, clientId: string): Promise<void> {
-  connected(clients, clientId)
-  await clients.tell(clientId, { reconnectEndpointsCommand: { nonce: `reconnect-${clientId}` } })
-}
-
-async function put(
-  clients: ClientRegistry,
-  clientId: string,
-  what: string,
-  command: (nonce: string) => gen.TelemetryCommandInit,
-): Promise<{ answer: Answer; client: ClientInfo }> {
-  const client = connected(clients, clientId)
-  const answer = await clients.ask(clientId, command)
-  if (answer !== null) return { answer, client }
-  const name = languageName(client)
-  throw new BrokerRefusal(
-    Code.NOT_IMPLEMENTED,
-    `Client ${quoted(clientId)} did not answer within ${answerSeconds} s when it was asked to ${what}; ${name} clients ${answers(name)}.`,
-  )
-}
-
-function connected(clients: ClientRegistry, clientId: string): ClientInfo {
-  const client = clients.get(clientId)
-  if (client !== null && clients.listening(clientId)) return client
-  throw new BrokerRefusal(
-    Code.NOT_FOUND,
-    `Client ${quoted(clientId)} has no open telemetry stream to this instance; only connected clients can be asked.`,
-  )
-}
-
-function unable(client: ClientInfo, what: string, answer: Answer): BrokerRefusal {
-  const said =
-    answer.code === gen.Code.NOT_IMPLEMENTED
-      ? 'that it does not implement it'
-      : `${answer.code} ${answer.message}`.trim()
-  return new BrokerRefusal(
-    Code.NOT_IMPLEMENTED,
-    `The ${languageName(client)} client ${quoted(client.clientId)} was asked to ${what} and answered ${said}.`,
-  )
-}
-
-const answers = (language: string): string =>
-  language === 'Python' || language === 'Rust' ? 'do not answer such questions' : 'usually do, so look at its log'
-
-function languageName({ language = '' }: ClientInfo): string {
-  const names: Readonly<Record<string, string>> = {
-    JAVA: 'Java',
-    GO: 'Go',
-    HTTP: 'Node.js',
-    PYTHON: 'Python',
-    CPP: 'C++',
-    DOTNET: 'C#',
-    RUST: 'Rust',
+export function telemetryCommandOf(command: ClientCommand): gen.TelemetryCommandInit {
+  switch (command.kind) {
+    case 'verify-message':
+      return { verifyMessageCommand: { nonce: command.nonce, message: messageOf(command.message) } }
+    case 'print-thread-stack-trace':
+      return { printThreadStackTraceCommand: { nonce: command.nonce } }
+    case 'reconnect-endpoints':
+      return { reconnectEndpointsCommand: { nonce: command.nonce } }
+    case 'recover-orphaned-transaction':
+      return { recoverOrphanedTransactionCommand: questionOf(command.orphan, command.namespace) }
+    case 'notify-unsubscribe-lite':
+      return { notifyUnsubscribeLiteCommand: { liteTopic: command.liteTopic } }
   }
-  return names[language] ?? (language === '' ? 'unnamed' : language.slice(0, 32))
+}
+
+/** What a client answers with this command; null when it is no answer. */
+export function answerIn(command: gen.TelemetryCommand): { readonly nonce: string; readonly answer: Answer } | null {
+  // The Node.js client says NOT_IMPLEMENTED in the field of the question.
+  const { threadStackTrace, verifyMessageResult, verifyMessageCommand, status } = command
+  const nonce = (threadStackTrace ?? verifyMessageResult ?? verifyMessageCommand)?.nonce
+  if (nonce === undefined) return null
+  return {
+    nonce,
+    answer: {
+      code: status?.code ?? 0,
+      message: status?.message ?? '',
+      threadStackTrace: threadStackTrace?.threadStackTrace ?? null,
+    },
+  }
 }
 
 /** As a consumer would get it. */
@@ -132,5 +58,22 @@ function messageOf(parts: MessageToVerify): gen.MessageInit {
       deliveryAttempt: 1,
     },
     body,
+  }
+}
+
+function questionOf(orphan: Orphan, namespace: string): gen.RecoverOrphanedTransactionCommandInit {
+  const { systemProperties, ...rest } = keptMessage(orphan.payload)
+  return {
+    message: {
+      ...rest,
+      topic: { resourceNamespace: namespace, name: orphan.topicName },
+      systemProperties: {
+        ...systemProperties,
+        storeTimestamp: secondsAndNanos(orphan.storeTimeMs),
+        queueId: 0,
+        deliveryAttempt: 1,
+      },
+    },
+    transactionId: orphan.transactionId,
   }
 }

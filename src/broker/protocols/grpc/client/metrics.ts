@@ -16,6 +16,7 @@ import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import { checkClientOwner } from '../authorization.ts'
 import { type BrokerEndpoint, checkCaller, checkClientId, clientIdOf, openCall } from '../call.ts'
+import { pointsIn } from './otlp-points.ts'
 
 const statuses: ReadonlyMap<number, Status> = new Map([
   [Code.UNAUTHORIZED, Status.UNAUTHENTICATED],
@@ -42,7 +43,7 @@ function take(call: Call<BrokerEndpoint>, request: ExportMetricsServiceRequest):
     checkClientId(clientId)
     checkClientOwner(wire, clientId)
   })
-  const rejected = clients.measured(clientId, request)
+  const rejected = clients.measured(clientId, pointsIn(request))
   if (rejected === null) return {}
   return { partialSuccess: { rejectedDataPoints: rejected.points, errorMessage: `${rejected.reason}.` } }
 }

@@ -11,13 +11,14 @@ import { type BidiCall, RpcError, Status } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Broker, GroupView } from '../../../broker.ts'
+import type { ClientCommand, ClientStream } from '../../../clients/client-streams.ts'
 import { durationMs } from '../../../messages/time.ts'
 import { checkGroupName, checkNamespace, checkTopicName } from '../../../messages/validation.ts'
 import { checkClientOwner, checkUses, usesOfSettings } from '../authorization.ts'
 import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
 import { OngoingCall } from '../ongoing-call.ts'
 import { statusOf, statusOfError } from '../status.ts'
-import type { ClientStream } from './client-streams.ts'
+import { answerIn, telemetryCommandOf } from './commands.ts'
 import { endpointsFor } from './route.ts'
 import { mergeSettings } from './settings.ts'
 import { SettingsAgain } from './settings-resend.ts'
@@ -68,8 +69,12 @@ async function listen(
     refuseWhenStopped(wire.endpoint)
     checkClientOwner(wire)
     clients.alive(wire.clientId)
-    if (command.settings !== null) stream.answer(command.settings)
-    else clients.answered(wire.clientId, command)
+    if (command.settings !== null) {
+      stream.answer(command.settings)
+      continue
+    }
+    const said = answerIn(command)
+    if (said !== null) clients.answered(wire.clientId, said.nonce, said.answer)
   }
 }
 
@@ -100,8 +105,8 @@ class Stream implements ClientStream {
     this.#again = wire.language === 'HTTP' ? new SettingsAgain(wire.endpoint.clock, () => this.#repeat()) : null
   }
 
-  write(command: gen.TelemetryCommandInit): boolean {
-    return this.#call.write(command)
+  write(command: ClientCommand): boolean {
+    return this.#call.write(telemetryCommandOf(command))
   }
 
   drained(): Promise<void> {
@@ -118,7 +123,7 @@ class Stream implements ClientStream {
       checkUses(this.#wire, uses)
       this.#ongoing.uses = () => uses
       const merged = this.#merged(settings, group)
-      clients.settings.keep(this, settings)
+      clients.settings.keep(this, gen.Settings.encode(settings).finish())
       this.#noteSent(merged)
       this.#call.write({ status: statusOf(Code.OK), settings: merged })
       const address = this.#call.connection.remoteAddress
@@ -160,7 +165,8 @@ class Stream implements ClientStream {
 
   /** What the client said last, to be answered anew when its group changes. */
   #given(): gen.Settings | null {
-    return this.#wire.endpoint.clients.settings.of(this)
+    const kept = this.#wire.endpoint.clients.settings.of(this)
+    return kept && gen.Settings.decode(kept)
   }
 
   #repeat(): void {

@@ -1,14 +1,10 @@
-/**
- * SyncLiteSubscription: which lite topics a consumer wants, one by one or as a full list, and the word that
- * one was taken from it by another consumer of its exclusive group (data-plane §1.16, §5.7).
- */
+/** SyncLiteSubscription: which lite topics a consumer wants, one by one or as a full list (data-plane §1.16, §5.7). */
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
-import type { LiteOffset, LiteRole, LiteSyncRequest } from '../../../broker.ts'
+import type { LiteOffset, LiteSyncRequest } from '../../../broker.ts'
 import { checkGroupName } from '../../../messages/validation.ts'
 import type { WireCall } from '../call.ts'
-import type { ClientRegistry } from '../client/clients.ts'
 import { topicOf } from '../client/route.ts'
 import { statusOf } from '../status.ts'
 
@@ -37,13 +33,6 @@ export async function syncLiteSubscription(
     offset: offsetOf(request.offsetOption),
   })
   return { status: statusOf(Code.OK) }
-}
-
-/** Tells consumers over their telemetry streams; the Node.js and Python clients do not act on it. */
-export function connectLiteConsumers(lite: LiteRole, clients: Pick<ClientRegistry, 'tell'>): void {
-  lite.onTopicLost((clientId, liteTopic) => {
-    void clients.tell(clientId, { notifyUnsubscribeLiteCommand: { liteTopic } })
-  })
 }
 
 function offsetOf(option: gen.OffsetOption | null): LiteOffset | null {

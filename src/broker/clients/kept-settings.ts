@@ -1,10 +1,9 @@
 /**
- * What the clients of one instance said in their settings, kept to answer them anew when their group changes: as the bytes
- * they sent, because a decoded list of empty entries takes twenty times as much. Small settings are always kept, their
- * number being that of the streams; large ones share a bound, beyond which the largest gives way. Its client is answered
- * as ever, and is not told of later changes.
+ * What the clients of one instance said in their settings, kept to answer them anew when their group changes: as bytes in
+ * the form of their protocol, because a decoded list of empty entries takes twenty times as much. Small settings are always
+ * kept, their number being that of the streams; large ones share a bound, beyond which the largest gives way. Its client is
+ * answered as ever, and is not told of later changes.
  */
-import * as gen from '../../../../grpc/gen/rocketmq.js'
 
 /** A client with some thirty topics. */
 const smallBytes = 2 * 1024
@@ -20,9 +19,8 @@ export class KeptSettings {
   readonly #large = new Map<Owner, Uint8Array>()
   #largeBytes = 0
 
-  keep(owner: Owner, settings: gen.Settings): void {
+  keep(owner: Owner, bytes: Uint8Array): void {
     this.forget(owner)
-    const bytes = gen.Settings.encode(settings).finish()
     if (bytes.length <= smallBytes) {
       this.#small.set(owner, bytes)
       return
@@ -34,9 +32,8 @@ export class KeptSettings {
   }
 
   /** Null when the owner gave none, or they gave way. */
-  of(owner: Owner): gen.Settings | null {
-    const bytes = this.#small.get(owner) ?? this.#large.get(owner)
-    return bytes === undefined ? null : gen.Settings.decode(bytes)
+  of(owner: Owner): Uint8Array | null {
+    return this.#small.get(owner) ?? this.#large.get(owner) ?? null
   }
 
   /** Its stream has ended, or has new ones. */

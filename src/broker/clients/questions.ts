@@ -1,19 +1,17 @@
 /**
- * Questions this broker puts to clients over their telemetry streams, each with a nonce, and the answers
- * that come back over them.
+ * Questions this broker puts to clients, each with a nonce, and the answers that come back.
  *
  * Nothing waits longer than five seconds (what Apache gives a client), and the number of open questions is
  * bounded: a client that never answers costs a timer. Only the client that was asked can answer.
  */
-import type * as gen from '../../../../grpc/gen/rocketmq.js'
-import type { Cancel, Clock } from '../../../../world/world.ts'
+import type { Cancel, Clock } from '../../world/world.ts'
 
 const answerMs = 5_000
 const maxOpen = 1_024
 const maxOpenPerClient = 16
 
 export interface Answer {
-  /** A code of apache.rocketmq.v2.Code; 0 when the client sent none. */
+  /** A number of `Code` (model/codes.ts), or another of RocketMQ's; 0 when the client sent none. */
   readonly code: number
   readonly message: string
   /** What the client said of its threads, when that was the question. */
@@ -59,20 +57,12 @@ export class Questions {
     })
   }
 
-  /** A command from a client; whether it answered an open question. */
-  answered(clientId: string, command: gen.TelemetryCommand): boolean {
-    // The Node.js client says NOT_IMPLEMENTED in the field of the question.
-    const { threadStackTrace, verifyMessageResult, verifyMessageCommand, status } = command
-    const nonce = (threadStackTrace ?? verifyMessageResult ?? verifyMessageCommand)?.nonce
-    const question = nonce === undefined ? undefined : this.#open.get(nonce)
-    if (question === undefined || question.clientId !== clientId) return false
+  /** What a client answered to the question with this nonce; without effect when it was not asked that. */
+  answered(clientId: string, nonce: string, answer: Answer): void {
+    const question = this.#open.get(nonce)
+    if (question === undefined || question.clientId !== clientId) return
     question.cancelLimit()
-    question.settle({
-      code: status?.code ?? 0,
-      message: status?.message ?? '',
-      threadStackTrace: threadStackTrace?.threadStackTrace ?? null,
-    })
-    return true
+    question.settle(answer)
   }
 
   /** The client is gone, or everything ends: nobody will answer. */

@@ -1,11 +1,14 @@
 import { describe, expect, it } from 'vitest'
 import { ExportMetricsServiceRequest, type MetricInit } from '../../../../grpc/gen/otlp.js'
-import { ClientMetrics } from './client-metrics.ts'
+import { ClientMetrics } from '../../../clients/client-metrics.ts'
+import { pointsIn } from './otlp-points.ts'
 
 /** As it arrives: fields that a client leaves out have their defaults. */
-const sent = (...metrics: MetricInit[]): ExportMetricsServiceRequest =>
-  ExportMetricsServiceRequest.decode(
-    ExportMetricsServiceRequest.encode({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] }).finish(),
+const sent = (...metrics: MetricInit[]) =>
+  pointsIn(
+    ExportMetricsServiceRequest.decode(
+      ExportMetricsServiceRequest.encode({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] }).finish(),
+    ),
   )
 
 const numbers = (count: number): number[] => Array.from({ length: count }, (_, i) => i)

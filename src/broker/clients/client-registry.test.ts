@@ -1,8 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import type * as gen from '../../../../grpc/gen/rocketmq.js'
-import { SimulatedClock } from '../../../../world/simulated.ts'
-import type { ClientStream } from './client-streams.ts'
-import { ClientRegistry } from './clients.ts'
+import { SimulatedClock } from '../../world/simulated.ts'
+import { ClientRegistry } from './client-registry.ts'
+import type { ClientCommand, ClientStream } from './client-streams.ts'
 
 const SECOND = 1_000
 
@@ -163,9 +162,10 @@ describe('the registry of clients', () => {
 })
 
 describe('the way to a client', () => {
+  const word: ClientCommand = { kind: 'notify-unsubscribe-lite', liteTopic: 'lite' }
   /** A stream that notes what it is sent, and reads on when it is told to. */
   function noting() {
-    const said: gen.TelemetryCommandInit[] = []
+    const said: ClientCommand[] = []
     let reads = true
     let readOn = () => {}
     const stream: ClientStream = {
@@ -208,11 +208,11 @@ describe('the way to a client', () => {
     const [old, young] = [noting(), noting()]
     registry.streamOpened('a', old.stream)
     registry.streamOpened('a', young.stream)
-    await registry.tell('a', {})
+    await registry.tell('a', word)
     registry.streamClosed('a', young.stream, false)
-    await registry.tell('a', {})
+    await registry.tell('a', word)
     registry.streamClosed('a', old.stream, false)
-    expect([await registry.tell('a', {}), old.said.length, young.said.length]).toEqual([false, 1, 1])
+    expect([await registry.tell('a', word), old.said.length, young.said.length]).toEqual([false, 1, 1])
   })
 
   it('is none that another account opened under its id, also once its own has closed', async () => {
@@ -222,9 +222,9 @@ describe('the way to a client', () => {
     const stream = { ...own.stream, userName: 'owner' }
     registry.streamOpened('a', stream)
     registry.register({ ...producer('a'), userName: 'owner' })
-    expect(await registry.tell('a', {})).toBe(true)
+    expect(await registry.tell('a', word)).toBe(true)
     registry.streamClosed('a', stream, false)
-    expect([registry.hasProducer('topic'), await registry.tell('a', {})]).toEqual([false, false])
+    expect([registry.hasProducer('topic'), await registry.tell('a', word)]).toEqual([false, false])
     expect([thief.said.length, own.said.length]).toEqual([0, 1])
   })
 
@@ -235,13 +235,17 @@ describe('the way to a client', () => {
     registry.register(producer('a'))
     slow.stop()
     let told = false
-    void registry.tell('a', {}).then(() => {
+    void registry.tell('a', word).then(() => {
       told = true
     })
     await clock.advance(4_999)
     expect([told, registry.listening('a'), registry.hasProducer('topic')]).toEqual([false, false, false])
     await clock.advance(1)
-    expect([told, registry.nextProducerOf('topic'), await registry.ask('a', () => ({}))]).toEqual([true, null, null])
+    expect([
+      told,
+      registry.nextProducerOf('topic'),
+      await registry.ask('a', (nonce) => ({ kind: 'print-thread-stack-trace', nonce })),
+    ]).toEqual([true, null, null])
     slow.readOn()
     await clock.advance(0)
     expect(registry.nextProducerOf('topic')?.clientId).toBe('a')
@@ -269,7 +273,7 @@ describe('the way to a client', () => {
     registry.streamOpened('a', one.stream)
     registry.register(producer('a'))
     const answers = Array.from({ length: 17 }, () =>
-      registry.ask('a', (nonce) => ({ verifyMessageCommand: { nonce } })),
+      registry.ask('a', (nonce) => ({ kind: 'print-thread-stack-trace', nonce })),
     )
     expect([await answers[16], one.said.length]).toEqual([null, 16])
     registry.terminated('a')

@@ -1,19 +1,16 @@
 /**
- * The clients of one instance as the wire sees them: a client is known from its first settings until it says
- * goodbye, or has been silent for too long without a telemetry stream.
+ * The clients of one instance, over whatever protocol: a client is known from when it says what it is until it says
+ * goodbye, or has been silent for too long without a stream.
  *
- * Telemetry is no precondition for anything else (a restarted server meets clients that never reopen
- * it), so every call counts as a sign of life. What the broker has to say to a client goes over its newest
- * telemetry stream; a client that has none, or that does not read what it was sent, is not told.
+ * A stream is no precondition for anything else (a restarted server meets clients of gRPC that never reopen
+ * theirs), so every call counts as a sign of life. What the broker has to say to a client goes over its newest
+ * stream; a client that has none, or that does not read what it was sent, is not told.
  */
-
-import type { ExportMetricsServiceRequest } from '../../../../grpc/gen/otlp.js'
-import type * as gen from '../../../../grpc/gen/rocketmq.js'
-import type { ClientMetric } from '../../../../model/clients.ts'
-import type { Cancel, Clock } from '../../../../world/world.ts'
-import type { ConsumingRole } from '../../../broker.ts'
-import { ClientMetrics, type Rejected } from './client-metrics.ts'
-import { type ClientStream, ClientStreams } from './client-streams.ts'
+import type { ClientMetric } from '../../model/clients.ts'
+import type { Cancel, Clock } from '../../world/world.ts'
+import type { ConsumingRole } from '../broker.ts'
+import { ClientMetrics, type MeasuredPoint, type Rejected } from './client-metrics.ts'
+import { type ClientCommand, type ClientStream, ClientStreams } from './client-streams.ts'
 import { KeptSettings } from './kept-settings.ts'
 import { type ClientInfo, KnownClients } from './known-clients.ts'
 import { type Answer, Questions } from './questions.ts'
@@ -24,7 +21,7 @@ const lostAfterMs = 35_000
 const lostWithConnectionAfterMs = 6_000
 
 export class ClientRegistry {
-  /** By telemetry stream. */
+  /** By stream. */
   readonly settings = new KeptSettings()
   readonly #consuming: Pick<ConsumingRole, 'clientAlive' | 'clientGone'>
   readonly #clock: Clock
@@ -68,7 +65,7 @@ export class ClientRegistry {
   }
 
   /**
-   * When the client has no telemetry stream any more, its deliveries are given back unless it is heard of soon; very
+   * When the client has no stream any more, its deliveries are given back unless it is heard of soon; very
    * soon when the whole connection is gone, as when its process died.
    */
   streamClosed(clientId: string, stream: ClientStream, connectionGone: boolean): void {
@@ -111,7 +108,7 @@ export class ClientRegistry {
   }
 
   /** Over the newest stream; resolves when the client reads on, or after five seconds. Whether it was sent at all. */
-  async tell(clientId: string, command: gen.TelemetryCommandInit): Promise<boolean> {
+  async tell(clientId: string, command: ClientCommand): Promise<boolean> {
     const stream = this.#streamOf(clientId)
     if (stream === null) return false
     await this.#streams.send(stream, command)
@@ -124,15 +121,15 @@ export class ClientRegistry {
   }
 
   /** As `tell`, and waits for the answer: null when none came within five seconds or too much is being asked. */
-  ask(clientId: string, command: (nonce: string) => gen.TelemetryCommandInit): Promise<Answer | null> {
+  ask(clientId: string, command: (nonce: string) => ClientCommand): Promise<Answer | null> {
     const stream = this.#streamOf(clientId)
     if (stream === null || !this.#questions.mayAsk(clientId)) return Promise.resolve(null)
     return this.#questions.ask(clientId, (nonce) => void this.#streams.send(stream, command(nonce)))
   }
 
   /** A client's answer to a question. */
-  answered(clientId: string, command: gen.TelemetryCommand): void {
-    this.#questions.answered(clientId, command)
+  answered(clientId: string, nonce: string, answer: Answer): void {
+    this.#questions.answered(clientId, nonce, answer)
   }
 
   /** These groups' settings changed: their clients hear of it. */
@@ -163,10 +160,10 @@ export class ClientRegistry {
   // What clients measure -------------------------------------------------------------------------
 
   /** What a client measured; what of it could not be kept. */
-  measured(clientId: string, request: ExportMetricsServiceRequest): Rejected | null {
+  measured(clientId: string, points: Iterable<MeasuredPoint>): Rejected | null {
     // One that nobody knows could never be forgotten.
-    if (!this.#known.has(clientId)) return this.#metrics.refuse(request, 'the client has not said what it is')
-    return this.#metrics.take(clientId, request, this.#clock.now())
+    if (!this.#known.has(clientId)) return this.#metrics.refuse(points, 'the client has not said what it is')
+    return this.#metrics.take(clientId, points, this.#clock.now())
   }
 
   metrics(): ClientMetric[] {
@@ -214,7 +211,7 @@ export class ClientRegistry {
   }
 }
 
-/** A client without a telemetry stream: it may come back, or go on without one as the C# client does. */
+/** A client without a stream: it may come back, or go on without one as the C# client does. */
 interface Doubt {
   /** Monotonic, ms. */
   heardAt: number

@@ -1,18 +1,28 @@
 /**
- * The telemetry streams of clients: commands to a client go over its newest one. A stream whose client does not read what
- * was sent gets nothing more until it does.
+ * The ways to clients: what is said to a client goes over its newest one. A stream whose client does not read what was sent
+ * gets nothing more until it does.
  */
-import type * as gen from '../../../../grpc/gen/rocketmq.js'
-import type { Clock } from '../../../../world/world.ts'
+import type { MessageToVerify } from '../../model/clients.ts'
+import type { Clock } from '../../world/world.ts'
+import type { Orphan } from '../broker.ts'
 
-/** A telemetry stream, towards the client. */
+/** What is said to a client: each protocol has its own words for it. What has a `nonce` wants an answer that names it. */
+export type ClientCommand =
+  | { readonly kind: 'verify-message'; readonly nonce: string; readonly message: MessageToVerify }
+  | { readonly kind: 'print-thread-stack-trace'; readonly nonce: string }
+  | { readonly kind: 'reconnect-endpoints'; readonly nonce: string }
+  /** `namespace` is that of the producer's topics, as it writes it. */
+  | { readonly kind: 'recover-orphaned-transaction'; readonly orphan: Orphan; readonly namespace: string }
+  | { readonly kind: 'notify-unsubscribe-lite'; readonly liteTopic: string }
+
+/** A way to a client: with gRPC its telemetry stream. */
 export interface ClientStream {
   /** The account it was opened with; null where none is needed. */
   readonly userName: string | null
   /** Number of its connection. */
   readonly connectionId: number
   /** False when enough is waiting for a client that reads slowly. */
-  write(command: gen.TelemetryCommandInit): boolean
+  write(command: ClientCommand): boolean
   /** Resolves when it reads again, and when the stream ended. */
   drained(): Promise<void>
   /** Tells the client its settings when they are not what it was told last. */
@@ -67,7 +77,7 @@ export class ClientStreams {
   }
 
   /** Resolves when the client reads on, or after five seconds. */
-  send(stream: ClientStream, command: gen.TelemetryCommandInit): Promise<void> {
+  send(stream: ClientStream, command: ClientCommand): Promise<void> {
     if (stream.write(command)) return Promise.resolve()
     this.#stalled.add(stream)
     return new Promise((resolve) => {

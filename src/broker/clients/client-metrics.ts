@@ -1,0 +1,102 @@
+/**
+ * What clients measure themselves: the latest value of each instrument for each set of labels, kept in memory until its
+ * client is gone, for whoever scrapes the broker.
+ *
+ * Everything is bounded: series of one client and of the instance, labels and the bytes of their texts,
+ * buckets. A point beyond a bound or of a kind nobody sends is refused by itself and counted; the rest of
+ * what came with it is kept.
+ */
+import type { ClientMetric, MetricValue } from '../../model/clients.ts'
+
+const maxSeries = 50_000
+const maxSeriesPerClient = 1_000
+/** Of one point; whoever makes points refuses what is beyond. */
+export const maxLabels = 16
+export const maxTextBytes = 256
+export const maxBuckets = 64
+
+/** How many points were not kept, and the first reason. */
+export interface Rejected {
+  readonly points: number
+  readonly reason: string
+}
+
+/** One value that a client measured. A text in place of labels or value says why they cannot be kept. */
+export interface MeasuredPoint {
+  readonly name: string
+  readonly unit: string
+  readonly labels: Readonly<Record<string, string>> | string
+  readonly value: MetricValue | string
+  /** It counts from the point before, not from the client's start. */
+  readonly delta: boolean
+}
+
+export class ClientMetrics {
+  /** By client, then by instrument and labels. */
+  readonly #series = new Map<string, Map<string, ClientMetric>>()
+  #count = 0
+
+  /** Keeps what can be kept; null when that was everything. */
+  take(clientId: string, measured: Iterable<MeasuredPoint>, at: number): Rejected | null {
+    let points = 0
+    let reason = ''
+    for (const point of measured) {
+      const refusal = this.#keep(clientId, point, at)
+      if (refusal === null) continue
+      points++
+      reason ||= refusal
+    }
+    return points === 0 ? null : { points, reason }
+  }
+
+  /** Of points that are not kept at all. */
+  refuse(measured: Iterable<MeasuredPoint>, reason: string): Rejected | null {
+    let points = 0
+    for (const _ of measured) points++
+    return points === 0 ? null : { points, reason }
+  }
+
+  forget(clientId: string): void {
+    this.#count -= this.#series.get(clientId)?.size ?? 0
+    this.#series.delete(clientId)
+  }
+
+  list(): ClientMetric[] {
+    return [...this.#series.values()].flatMap((ofClient) => [...ofClient.values()])
+  }
+
+  #keep(clientId: string, point: MeasuredPoint, at: number): string | null {
+    const { name, unit, labels, value, delta } = point
+    if (typeof labels === 'string') return labels
+    if (typeof value === 'string') return value
+    if (name === '' || Buffer.byteLength(name) > maxTextBytes || Buffer.byteLength(unit) > maxTextBytes)
+      return `an instrument's name has 1 to ${maxTextBytes} bytes`
+    const ofClient = this.#series.get(clientId) ?? new Map<string, ClientMetric>()
+    const key = JSON.stringify([name, Object.entries(labels).sort()])
+    const before = ofClient.get(key)
+    if (before === undefined) {
+      if (ofClient.size >= maxSeriesPerClient) return `a client may have ${maxSeriesPerClient} series`
+      if (this.#count >= maxSeries) return `the instance keeps ${maxSeries} series`
+      this.#count++
+    }
+    const kept = delta && before !== undefined ? added(before.value, value) : value
+    this.#series.set(clientId, ofClient.set(key, { clientId, name, unit, labels, at, value: kept }))
+    return null
+  }
+}
+
+/** What came since the last time, onto what was there before. */
+function added(before: MetricValue, now: MetricValue): MetricValue {
+  if (before.kind !== 'histogram' && now.kind !== 'histogram')
+    return { kind: now.kind, value: before.value + now.value }
+  if (before.kind !== 'histogram' || now.kind !== 'histogram') return now
+  const same = before.bounds.length === now.bounds.length && before.bounds.every((bound, i) => bound === now.bounds[i])
+  if (!same) return now
+  return {
+    kind: 'histogram',
+    count: before.count + now.count,
+    sum: before.sum + now.sum,
+    bounds: now.bounds,
+    counts: now.counts.map((count, i) => count + (before.counts[i] ?? 0)),
+  }
+}
