@@ -6,8 +6,9 @@
 
 import { EventEmitter } from 'node:events'
 import type { Broker } from '../../src/broker/broker.ts'
+import type { BrokerEndpoint } from '../../src/broker/calls/endpoint.ts'
 import { ClientRegistry } from '../../src/broker/clients/client-registry.ts'
-import { type BrokerEndpoint, messagingService, metricsService } from '../../src/broker/protocols/grpc/index.ts'
+import { messagingService, metricsService } from '../../src/broker/protocols/grpc/index.ts'
 import { openBroker } from '../../src/broker/shell/open.ts'
 import { createBandwidth } from '../../src/gateway/bandwidth.ts'
 import { OpenCalls } from '../../src/gateway/open-calls.ts'

@@ -4,7 +4,8 @@
  *
  * The host keeps no specification of its own: the loop brings it at each start.
  */
-import { type BrokerEndpoint, messagingService, metricsService } from '../../broker/protocols/grpc/index.ts'
+import type { BrokerEndpoint } from '../../broker/calls/endpoint.ts'
+import { messagingService, metricsService } from '../../broker/protocols/grpc/index.ts'
 import { Gateway } from '../../gateway/gateway.ts'
 import { GrpcProtocol } from '../../grpc/protocol.ts'
 import type { InstanceId } from '../../model/ids.ts'

@@ -3,9 +3,9 @@
  * made when its folder is opened under its lock, and ends with `close`.
  */
 import type { Broker } from '../../broker/broker.ts'
+import type { BrokerEndpoint } from '../../broker/calls/endpoint.ts'
 import { ClientRegistry } from '../../broker/clients/client-registry.ts'
 import { connectClients } from '../../broker/clients/connect.ts'
-import type { BrokerEndpoint } from '../../broker/protocols/grpc/index.ts'
 import type { Gateway } from '../../gateway/gateway.ts'
 import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceSpec } from '../../model/instances.ts'

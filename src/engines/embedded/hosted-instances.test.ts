@@ -1,6 +1,6 @@
 /** What the disk's marks mean for instances that open, reopen and change, over a simulated disk. */
 import { afterEach, beforeEach, expect, it } from 'vitest'
-import type { BrokerEndpoint } from '../../broker/protocols/grpc/index.ts'
+import type { BrokerEndpoint } from '../../broker/calls/endpoint.ts'
 import { Gateway } from '../../gateway/gateway.ts'
 import type { InstanceSpec } from '../../model/instances.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'

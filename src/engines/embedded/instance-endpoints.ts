@@ -4,8 +4,8 @@
  */
 
 import type { Broker } from '../../broker/broker.ts'
+import type { BrokerEndpoint } from '../../broker/calls/endpoint.ts'
 import type { ClientRegistry } from '../../broker/clients/client-registry.ts'
-import type { BrokerEndpoint } from '../../broker/protocols/grpc/index.ts'
 import { addressFilter } from '../../gateway/address-filter.ts'
 import { createBandwidth } from '../../gateway/bandwidth.ts'
 import type { Gateway, OpenPort } from '../../gateway/gateway.ts'

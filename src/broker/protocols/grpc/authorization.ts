@@ -5,14 +5,9 @@
  *
  * A name that a request leaves out is none to ask about: what it is refused with is the RPC's own.
  */
-import { denyUses } from '../../../gateway/endpoint.ts'
-import type { Use, User } from '../../../gateway/grants.ts'
+import type { Use } from '../../../gateway/grants.ts'
 import type * as gen from '../../../grpc/gen/rocketmq.js'
 import type { MessagingService } from '../../../grpc/gen/rocketmq.js'
-import { Code } from '../../../model/codes.ts'
-import { BrokerRefusal } from '../../../model/refusals.ts'
-import { quoted } from '../../messages/validation.ts'
-import { refuse, type WireCall } from './call.ts'
 
 type Methods = typeof MessagingService.methods
 type RequestOf<Name extends keyof Methods> = ReturnType<Methods[Name]['request']['decode']>
@@ -69,36 +64,3 @@ const topicUse = (topic: Named | null, action: Use['action']): readonly Use[] =>
 
 const groupUse = (group: Named | null): readonly Use[] =>
   group === null || group.name === '' ? [] : [{ resourceType: 'Group', resourceName: group.name, action: 'Sub' }]
-
-/** Throws FORBIDDEN when a custom account may not do what the request asks, or speaks as a client of another account. */
-export function authorize<Request>(wire: WireCall, uses: (request: Request) => readonly Use[], request: Request): void {
-  if (isFree(wire)) return
-  checkClientOwner(wire)
-  refuse(denyUses(wire.endpoint, userOf(wire), uses(request)))
-}
-
-/** The same for uses that are known. */
-export function checkUses(wire: WireCall, uses: readonly Use[]): void {
-  if (!isFree(wire)) refuse(denyUses(wire.endpoint, userOf(wire), uses))
-}
-
-/** Everybody may do everything, or this account may. */
-function isFree({ endpoint, userName }: WireCall): boolean {
-  return endpoint.authorizer === null || (userName !== null && endpoint.authorizer.mayDoEverything(userName))
-}
-
-const userOf = ({ userName, address }: WireCall): User => ({ username: userName ?? '', address })
-
-/**
- * What the broker says and sends to a client goes by its id, which whoever knows it can write: a custom account may not speak as
- * a client of another account. One that goes on with another account does so over its own connection. Throws FORBIDDEN.
- */
-export function checkClientOwner(wire: WireCall, clientId = wire.clientId): void {
-  if (isFree(wire)) return
-  const { endpoint, userName, connectionId } = wire
-  if (endpoint.clients.isCalledBy(clientId, userName, connectionId)) return
-  throw new BrokerRefusal(
-    Code.FORBIDDEN,
-    `The client id ${quoted(clientId)} is in use by a client of another account; give each client an id of its own.`,
-  )
-}

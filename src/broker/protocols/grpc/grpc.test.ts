@@ -7,9 +7,10 @@ import * as gen from '../../../grpc/gen/rocketmq.js'
 import { BrokerRefusal } from '../../../model/refusals.ts'
 import { SimulatedClock, settle } from '../../../world/simulated.ts'
 import type { Broker, Delivery, GroupView, OutgoingMessage, ReceiveRequest, TopicView } from '../../broker.ts'
+import type { BrokerEndpoint } from '../../calls/endpoint.ts'
 import { ClientRegistry } from '../../clients/client-registry.ts'
 import { encodeStored } from '../../messages/stored-message.ts'
-import { type BrokerEndpoint, messagingService } from './index.ts'
+import { messagingService } from './index.ts'
 
 const normal: TopicView = { topicName: 'normal', generation: 1, messageType: 'NORMAL', maxSendTps: null, queues: 8 }
 const delay: TopicView = { ...normal, topicName: 'delay', messageType: 'DELAY' }

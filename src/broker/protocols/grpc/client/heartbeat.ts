@@ -1,9 +1,9 @@
 /** Heartbeat and NotifyClientTermination. */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
+import { statusOf } from '../../../calls/status.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import { checkGroupName } from '../../../messages/validation.ts'
-import type { WireCall } from '../call.ts'
-import { statusOf } from '../status.ts'
 
 export function heartbeat(call: WireCall, request: gen.HeartbeatRequest): gen.HeartbeatResponseInit {
   const group = request.group?.name ?? ''

@@ -14,8 +14,9 @@ import {
 import { type Call, implement, RpcError, type Service, Status } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
-import { checkClientOwner } from '../authorization.ts'
-import { type BrokerEndpoint, checkCaller, checkClientId, clientIdOf, openCall } from '../call.ts'
+import { type BrokerEndpoint, checkClientId } from '../../../calls/endpoint.ts'
+import { checkClientOwner } from '../../../calls/permission.ts'
+import { checkCaller, clientIdOf, openCall } from '../call.ts'
 import { pointsIn } from './otlp-points.ts'
 
 const statuses: ReadonlyMap<number, Status> = new Map([

@@ -11,9 +11,10 @@ import type { Connection } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { TopicView } from '../../../broker.ts'
+import { checkInstance } from '../../../calls/endpoint.ts'
+import { statusOf } from '../../../calls/status.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import { checkGroupName, checkNamespace, checkTopicName, quoted } from '../../../messages/validation.ts'
-import { checkInstance, type WireCall } from '../call.ts'
-import { statusOf } from '../status.ts'
 
 const { IPv4, IPv6, DOMAIN_NAME } = gen.AddressScheme
 /** "Any queue": what Apache assigns to groups without order. */

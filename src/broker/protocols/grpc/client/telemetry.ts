@@ -11,13 +11,16 @@ import { type BidiCall, RpcError, Status } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Broker, GroupView } from '../../../broker.ts'
+import { type BrokerEndpoint, refuseWhenStopped } from '../../../calls/endpoint.ts'
+import { OngoingCall } from '../../../calls/ongoing-call.ts'
+import { checkClientOwner, checkUses } from '../../../calls/permission.ts'
+import { statusOf, statusOfError } from '../../../calls/status.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import type { ClientCommand, ClientStream } from '../../../clients/client-streams.ts'
 import { durationMs } from '../../../messages/time.ts'
 import { checkGroupName, checkNamespace, checkTopicName } from '../../../messages/validation.ts'
-import { checkClientOwner, checkUses, usesOfSettings } from '../authorization.ts'
-import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
-import { OngoingCall } from '../ongoing-call.ts'
-import { statusOf, statusOfError } from '../status.ts'
+import { usesOfSettings } from '../authorization.ts'
+import { openCall } from '../call.ts'
 import { answerIn, telemetryCommandOf } from './commands.ts'
 import { endpointsFor } from './route.ts'
 import { mergeSettings } from './settings.ts'
@@ -41,7 +44,7 @@ export async function telemetry(call: TelemetryCall): Promise<void> {
     return
   }
   const { clients } = wire.endpoint
-  const ongoing = new OngoingCall(call, wire, () => [])
+  const ongoing = new OngoingCall(wire, () => [])
   const stream = new Stream(call, wire, ongoing)
   clients.streamOpened(wire.clientId, stream)
   try {

@@ -5,10 +5,10 @@
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code, codeName } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
+import { statusOf } from '../../../calls/status.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import { durationMs } from '../../../messages/time.ts'
 import { checkGroupName, checkTopicName } from '../../../messages/validation.ts'
-import type { WireCall } from '../call.ts'
-import { statusOf } from '../status.ts'
 
 /** Entries in one AckMessage; official clients send one. */
 const maxEntries = 1024

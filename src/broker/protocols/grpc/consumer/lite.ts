@@ -3,10 +3,10 @@ import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { LiteOffset, LiteSyncRequest } from '../../../broker.ts'
+import { statusOf } from '../../../calls/status.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import { checkGroupName } from '../../../messages/validation.ts'
-import type { WireCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
-import { statusOf } from '../status.ts'
 
 /** In the order of apache.rocketmq.v2.LiteSubscriptionAction. */
 const actions: readonly LiteSyncRequest['action'][] = ['add', 'remove', 'replace', 'clear']

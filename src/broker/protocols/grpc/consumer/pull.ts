@@ -8,18 +8,21 @@ import type { WritableCall } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Pulled } from '../../../broker.ts'
+import { type BrokerEndpoint, refuseWhenStopped } from '../../../calls/endpoint.ts'
+import { OngoingCall } from '../../../calls/ongoing-call.ts'
+import { authorize } from '../../../calls/permission.ts'
+import { budgetOf } from '../../../calls/receive-memory.ts'
+import { statusOf, statusOfError } from '../../../calls/status.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import { millisecondsFrom } from '../../../messages/time.ts'
 import { checkGroupName } from '../../../messages/validation.ts'
-import { authorize, usesOf } from '../authorization.ts'
-import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
+import { usesOf } from '../authorization.ts'
+import { openCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
 import { maxReceiveBatch } from '../client/settings.ts'
 import { deliverySize, encodeDelivery, topicField } from '../message/delivery.ts'
-import { OngoingCall } from '../ongoing-call.ts'
-import { statusOf, statusOfError } from '../status.ts'
 import { parseFilter } from './filter.ts'
 import { pollTime } from './receive.ts'
-import { budgetOf } from './receive-memory.ts'
 import { drainedInTime } from './stalled.ts'
 
 const { BEGINNING, END, TIMESTAMP } = gen.QueryOffsetPolicy
@@ -36,7 +39,7 @@ export async function pullMessage(call: PullCall, request: gen.PullMessageReques
     call.write({ status: statusOfError(error, call.context.report) })
     return
   }
-  const ongoing = new OngoingCall(call, wire, () => usesOf.pullMessage(request))
+  const ongoing = new OngoingCall(wire, () => usesOf.pullMessage(request))
   try {
     await answer(call, wire, request, ongoing)
   } finally {

@@ -9,18 +9,21 @@ import type { Call, WritableCall } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Delivery } from '../../../broker.ts'
+import { type BrokerEndpoint, refuseWhenStopped } from '../../../calls/endpoint.ts'
+import { OngoingCall } from '../../../calls/ongoing-call.ts'
+import { authorize } from '../../../calls/permission.ts'
+import { budgetOf } from '../../../calls/receive-memory.ts'
+import { statusOf, statusOfError } from '../../../calls/status.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import { durationMs, secondsAndNanos } from '../../../messages/time.ts'
 import { checkGroupName } from '../../../messages/validation.ts'
-import { authorize, usesOf } from '../authorization.ts'
-import { type BrokerEndpoint, openCall, refuseWhenStopped, type WireCall } from '../call.ts'
+import { usesOf } from '../authorization.ts'
+import { openCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
 import { maxReceiveBatch } from '../client/settings.ts'
 import { deliverySize, encodeDelivery, topicField } from '../message/delivery.ts'
-import { OngoingCall } from '../ongoing-call.ts'
-import { statusOf, statusOfError } from '../status.ts'
 import { parseFilter } from './filter.ts'
 import { allFit, whatFits } from './receive-limit.ts'
-import { budgetOf } from './receive-memory.ts'
 import { drainedInTime } from './stalled.ts'
 
 const shortestPollMs = 5000
@@ -49,7 +52,7 @@ export async function receiveMessage(call: ReceiveCall, request: gen.ReceiveMess
     call.write(receiveEnd(call))
     return
   }
-  const ongoing = new OngoingCall(call, wire, () => usesOf.receiveMessage(request))
+  const ongoing = new OngoingCall(wire, () => usesOf.receiveMessage(request))
   try {
     await answer(call, wire, request, ongoing)
   } finally {

@@ -1,6 +1,6 @@
 /** Clients that stop reading what they asked for: how long an answer waits for them. */
 import type { WritableCall } from '../../../../grpc/transport.ts'
-import type { BrokerEndpoint } from '../call.ts'
+import type { BrokerEndpoint } from '../../../calls/endpoint.ts'
 
 /** For a client to take something of a full stream; far beyond any that is alive. */
 const stalledMs = 30_000

@@ -2,10 +2,10 @@
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
+import { statusOf } from '../../../calls/status.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import { quoted } from '../../../messages/validation.ts'
-import type { WireCall } from '../call.ts'
 import { topicOf } from '../client/route.ts'
-import { statusOf } from '../status.ts'
 
 export async function recallMessage(
   call: WireCall<'metadata' | 'producing'>,

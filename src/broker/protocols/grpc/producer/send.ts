@@ -7,11 +7,12 @@
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
+import { authorize } from '../../../calls/permission.ts'
+import { statusOf } from '../../../calls/status.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import { checkMessage, checkType, toOutgoing } from '../../../messages/produced-message.ts'
 import { checkTopicName, quoted } from '../../../messages/validation.ts'
-import { authorize, usesOf } from '../authorization.ts'
-import type { WireCall } from '../call.ts'
-import { statusOf } from '../status.ts'
+import { usesOf } from '../authorization.ts'
 
 /** Messages in one call. The public clients send one; Rust's batch sends more. */
 const maxBatch = 1024

@@ -3,8 +3,8 @@ import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code } from '../../../../model/codes.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { TransactionOutcome } from '../../../broker.ts'
+import type { WireCall } from '../../../calls/wire-call.ts'
 import { checkTopicName } from '../../../messages/validation.ts'
-import type { WireCall } from '../call.ts'
 
 /** In the order of apache.rocketmq.v2.TransactionResolution. */
 const resolutions = ['unknown', 'commit', 'rollback'] as const

@@ -2,19 +2,17 @@
  * A call that goes on for a while: it is ended, as if its client had given up, when its account or what the account may do
  * changes so that it would not be let in any more; `check` then says why.
  */
-import type { Account } from '../../../gateway/authenticate.ts'
-import { accountOf, denyChanged } from '../../../gateway/endpoint.ts'
-import type { Use } from '../../../gateway/grants.ts'
-import type { OpenCall } from '../../../gateway/open-calls.ts'
-import type { Call } from '../../../grpc/transport.ts'
-import type { Cancellation } from '../../../model/cancellation.ts'
-import type { BrokerRefusal } from '../../../model/refusals.ts'
-import { checkUses } from './authorization.ts'
-import { type BrokerEndpoint, refuse, type WireCall } from './call.ts'
-import { credentialsOf } from './client/credentials.ts'
+import type { Account } from '../../gateway/authenticate.ts'
+import { accountOf, denyChanged } from '../../gateway/endpoint.ts'
+import type { Use } from '../../gateway/grants.ts'
+import type { OpenCall } from '../../gateway/open-calls.ts'
+import type { Cancellation } from '../../model/cancellation.ts'
+import type { BrokerRefusal } from '../../model/refusals.ts'
+import { refuse } from './endpoint.ts'
+import { checkUses } from './permission.ts'
+import type { WireCall } from './wire-call.ts'
 
 export class OngoingCall implements OpenCall, Cancellation {
-  readonly #call: Call<BrokerEndpoint>
   readonly #wire: WireCall
   readonly #account: Account | null
   readonly #listeners: Array<() => void> = []
@@ -24,16 +22,15 @@ export class OngoingCall implements OpenCall, Cancellation {
   #refusal: BrokerRefusal | null = null
 
   /** `uses`: what it does, asked for when something has changed. */
-  constructor(call: Call<BrokerEndpoint>, wire: WireCall, uses: () => readonly Use[]) {
-    this.#call = call
+  constructor(wire: WireCall, uses: () => readonly Use[]) {
     this.#wire = wire
     this.uses = uses
-    this.#account = accountOf(call.context, wire.userName)
-    call.context.openCalls.enter(this)
+    this.#account = accountOf(wire.endpoint, wire.userName)
+    wire.endpoint.openCalls.enter(this)
   }
 
   get aborted(): boolean {
-    return this.#refusal !== null || this.#call.signal.aborted
+    return this.#refusal !== null || this.#wire.signal.aborted
   }
 
   /** It was ended because of a change. */
@@ -42,12 +39,12 @@ export class OngoingCall implements OpenCall, Cancellation {
   }
 
   addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void {
-    this.#call.signal.addEventListener(type, listener, options)
+    this.#wire.signal.addEventListener(type, listener, options)
     this.#listeners.push(listener)
   }
 
   removeEventListener(type: 'abort', listener: () => void): void {
-    this.#call.signal.removeEventListener(type, listener)
+    this.#wire.signal.removeEventListener(type, listener)
     const at = this.#listeners.indexOf(listener)
     if (at >= 0) this.#listeners.splice(at, 1)
   }
@@ -55,7 +52,7 @@ export class OngoingCall implements OpenCall, Cancellation {
   lookAgain(): void {
     if (this.aborted) return
     try {
-      refuse(denyChanged(this.#call.context, this.#account, credentialsOf(this.#call.metadata)))
+      refuse(denyChanged(this.#wire.endpoint, this.#account, this.#wire.credentials))
       checkUses(this.#wire, this.uses())
     } catch (error) {
       this.#refusal = error as BrokerRefusal
@@ -71,6 +68,6 @@ export class OngoingCall implements OpenCall, Cancellation {
 
   /** It is over. */
   end(): void {
-    this.#call.context.openCalls.leave(this)
+    this.#wire.endpoint.openCalls.leave(this)
   }
 }

@@ -1,6 +1,6 @@
 /** Who may receive more, and who loses what it does not take. */
 import { describe, expect, it } from 'vitest'
-import type { Connection } from '../../../../grpc/transport.ts'
+import type { Connection } from '../../gateway/protocol.ts'
 import { budgetOf } from './receive-memory.ts'
 
 const mib = 2 ** 20

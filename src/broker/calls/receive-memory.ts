@@ -4,9 +4,9 @@
  * too much, of the instance that holds most the connection that does loses its receives. Messages nobody took are given back
  * by whoever reads them.
  */
-import { Share } from '../../../../bounds/shares.ts'
-import type { Connection, WritableCall } from '../../../../grpc/transport.ts'
-import type { ReceiveBudget } from '../../../broker.ts'
+import { Share } from '../../bounds/shares.ts'
+import type { Connection } from '../../gateway/protocol.ts'
+import type { ReceiveBudget } from '../broker.ts'
 
 const mib = 2 ** 20
 /** Of one connection: four full receives. */
@@ -14,10 +14,15 @@ const undeliveredPerConnection = 64 * mib
 /** Of the process, and of one instance while no other holds much. A receive under way may go beyond by what it reads at a time. */
 const undeliveredInAll = 512 * mib
 
-type Receive = Pick<
-  WritableCall<{ readonly instanceId: string }, unknown>,
-  'connection' | 'context' | 'whenClosed' | 'reset'
->
+/** A call that is answered with messages. */
+interface Receive {
+  readonly connection: Connection
+  readonly context: { readonly instanceId: string }
+  /** Calls `task` once the client has taken everything that was written, or what was left has been thrown away. */
+  whenClosed(task: () => void): void
+  /** Ends the call at once, and throws away what the client has not taken. */
+  reset(): void
+}
 
 /** A connection that holds something. */
 interface Holder {
