@@ -33,11 +33,11 @@ export function rpcReply(requestId: string, data: unknown, form: 'data' | 'membe
   return { status: 200, headers: replyHeaders(requestId, body), body }
 }
 
-/** `hostId` is the name under which the caller reached us. */
-export function errorReply(requestId: string, hostId: string, error: ApiError): ApiReply {
+/** `hostId` is the name under which the caller reached us; `product` is the code of the one that was called. */
+export function errorReply(requestId: string, hostId: string, error: ApiError, product = 'RocketMQ'): ApiReply {
   const { code, httpStatus, accessDenied, retryAfterMs } = error
   const message = wellFormed(error.message)
-  const recommend = `https://api.aliyun.com/troubleshoot?q=${encodeURIComponent(code)}&product=RocketMQ&requestId=${requestId}`
+  const recommend = `https://api.aliyun.com/troubleshoot?q=${encodeURIComponent(code)}&product=${product}&requestId=${requestId}`
   const body = JSON.stringify({
     RequestId: requestId,
     HostId: hostId,

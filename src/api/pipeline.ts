@@ -65,7 +65,7 @@ export function createApiHandler(options: ApiHandlerOptions): ApiHandler {
 
   return {
     async answer(request, authenticated) {
-      const record: AccessRecord = { action: null, caller: null, code: null }
+      const record: AccessRecord = { product: null, action: null, caller: null, code: null }
       const startedAt = clock.monotonic()
       let reply: ApiReply
       inFlight++
@@ -109,6 +109,7 @@ async function carryOut(
   const regionId = regionOf(hostName, services.settings.regionIds, parts.endpoints)
   checkForm(request)
   const addressed = (isRpc(request) ? parts.rpc : parts.roa).address(request)
+  record.product = addressed.served.product.code
   record.action = addressed.operation.action
   const { principal, once } = await addressed.authenticate(parts.authenticator)
   record.caller = principal.arn
@@ -141,7 +142,7 @@ async function carryOutFor(caller: Caller, parts: Parts, request: ApiRequest, ad
     const place = { regionId, accountId: principal.accountId }
     await authorize(parts.policies, principal, {
       action: operation.ramAction,
-      resource: resourceName(product.resources[operation.resource]!, place, input),
+      resource: operation.resource === null ? '*' : resourceName(product.resources[operation.resource]!, place, input),
       context: { ...conditionContext(principal, request), ...Object.fromEntries(requestTags(input)) },
     })
   }
@@ -252,7 +253,7 @@ function refuse(log: Log, request: ApiRequest, record: AccessRecord, regionId: s
     log.error({ requestId: request.requestId, action: record.action, err: thrown }, 'a request failed')
   }
   const hostId = hostNameOf(headerOf(request, 'host')) ?? `rocketmq.${regionId}.aliyuncs.com`
-  return errorReply(request.requestId, hostId, error)
+  return errorReply(request.requestId, hostId, error, record.product ?? undefined)
 }
 
 function asApiError(thrown: unknown): ApiError {

@@ -22,6 +22,8 @@ export interface ApiReply {
 
 /** What the log says of a request. The steps add to it as they learn. */
 export interface AccessRecord {
+  /** Code of the product. */
+  product: string | null
   action: string | null
   caller: string | null
   code: string | null

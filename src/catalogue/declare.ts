@@ -13,8 +13,8 @@ interface Declaration<Facts extends ProductFacts, Action extends string, Data> {
   readonly summary: string
   readonly description?: string
   readonly family: string
-  /** RAM level and the resource a policy names. */
-  readonly access: readonly [AccessLevel, keyof Facts['resources'] & string]
+  /** RAM level and the resource a policy names; without one, what the vendor's tables call all resources. */
+  readonly access: readonly [AccessLevel, (keyof Facts['resources'] & string)?]
   /** What a reply's `data` holds; null when the reply has none. */
   readonly data: Data
   readonly errors?: readonly string[]
@@ -134,7 +134,7 @@ function common<Action extends string>(
     family,
     ramAction: needsNoPermission ? null : `${facts.ramCode}:${action}`,
     accessLevel: access[0],
-    resource: access[1],
+    resource: access[1] ?? null,
     errors,
     ...(unpublished ? { unpublished: true } : {}),
   }

@@ -45,8 +45,8 @@ export interface Operation {
   /** What a policy must allow. Null: whoever signs the request may, for the operation tells callers about themselves only. */
   readonly ramAction: string | null
   readonly accessLevel: AccessLevel
-  /** Which resource a RAM policy must name: a name of the product's `resources`. */
-  readonly resource: string
+  /** Which resource a RAM policy must name: a name of the product's `resources`. Null: `*`, all resources. */
+  readonly resource: string | null
   readonly parameters: readonly Parameter[]
   /** Schema of the JSON body, or null when the operation takes none. */
   readonly body: JsonSchema | null

@@ -47,22 +47,38 @@ function durationText(ms: number): string {
 
 export const quoted = (text: string): string => shown(JSON.stringify(text))
 
+/** An id as the server makes them. A name may begin in the same way. */
+const instanceIdForm = /^rmq-[a-z]{2}-[0-9a-z]{11}$/
+const largestPage = 200
+
 /**
  * The id of the instance that the text names: an id as it is, a name by looking it up. Throws `CommandError` when no
- * instance, or more than one, has the name.
+ * instance, or more than one, has the name; a text that may be the id of one that is gone is left to the API.
  */
 export async function instanceIdOf(target: Target, text: string): Promise<string> {
-  if (/^rmq-/.test(text) || text === '') return text
-  const { list } = await callData<{ list: ReadonlyArray<{ instanceId: string; instanceName: string }> }>(
-    target,
-    'ListInstances',
-    { filter: text, pageNumber: 1, pageSize: 200 },
-  )
-  const named = list.filter(({ instanceId, instanceName }) => instanceName === text || instanceId === text)
-  if (named.length === 1) return named[0]!.instanceId
-  if (named.length === 0)
+  if (instanceIdForm.test(text) || text === '') return text
+  const found = await instancesNamed(target, text)
+  if (found.length === 1) return found[0]!
+  if (found.length === 0 && text.startsWith('rmq-')) return text
+  if (found.length === 0)
     throw new CommandError(`No instance has the id or the name ${quoted(text)}. "gantry list instances" shows them.`)
   throw new CommandError(
-    `${named.length} instances have the name ${quoted(text)}; say which by its id: ${named.map(({ instanceId }) => instanceId).join(', ')}.`,
+    `${found.length} instances have the name ${quoted(text)}; say which by its id: ${found.join(', ')}.`,
   )
+}
+
+/** Ids of the instances that have the text for their name, or their id. */
+export async function instancesNamed(target: Target, text: string): Promise<string[]> {
+  const found: string[] = []
+  let seen = 0
+  for (let pageNumber = 1; ; pageNumber++) {
+    const { totalCount, list } = await callData<{
+      totalCount: number
+      list: ReadonlyArray<{ instanceId: string; instanceName: string }>
+    }>(target, 'ListInstances', { filter: text, pageNumber, pageSize: largestPage })
+    seen += list.length
+    for (const { instanceId, instanceName } of list)
+      if (instanceId === text || instanceName === text) found.push(instanceId)
+    if (list.length === 0 || seen >= totalCount) return found
+  }
 }

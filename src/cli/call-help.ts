@@ -3,6 +3,7 @@
  * the errors, from the catalogue. Pure.
  */
 import type { JsonSchema, Operation } from '../catalogue/operation.ts'
+import type { Product } from '../catalogue/product.ts'
 import { errorCodes } from '../catalogue/rocketmq/error-codes.ts'
 import { rocketmq } from '../catalogue/rocketmq/index.ts'
 import { type Member, membersOf } from './call-input.ts'
@@ -11,12 +12,17 @@ import { bold, dim, padded, width, wrapped } from './safe-text.ts'
 /** Widest that a name may be and still have its description beside it. */
 const widestName = 34
 
-export function operationHelp(operation: Operation, columns: number, carriedOut: boolean): string {
+export function operationHelp(
+  { product, operation }: { readonly product: Product; readonly operation: Operation },
+  columns: number,
+  carriedOut: boolean,
+): string {
   const { action, method, path, summary, description } = operation
   const members = membersOf(operation)
+  const ofAnother = product === rocketmq ? '' : ` of ${product.code}, version ${product.version}`
   const paragraph = (text: string): string => wrapped(text, columns).join('\n')
   const sections = [
-    `${bold(action)}\n${method} ${path}\n\n${paragraph(description === undefined ? `${summary}.` : `${summary}. ${description}`)}`,
+    `${bold(action)}\n${method} ${path}${ofAnother}\n\n${paragraph(description === undefined ? `${summary}.` : `${summary}. ${description}`)}`,
     ...(carriedOut ? [] : [paragraph('This version does not carry it out: the API answers 501 NotImplemented.')]),
     ...(members.length === 0
       ? ['Parameters: none.']
@@ -27,7 +33,7 @@ export function operationHelp(operation: Operation, columns: number, carriedOut:
     `Example\n${exampleOf(operation)}`,
     operation.ramAction === null
       ? 'RAM action: none; whoever signs the request may call it.'
-      : `RAM action\n  ${operation.ramAction} (access level: ${operation.accessLevel}) on\n  ${resourceText(operation.resource)}`,
+      : `RAM action\n  ${operation.ramAction} (access level: ${operation.accessLevel}) on\n  ${resourceText(product, operation.resource)}`,
     `Errors ${dim('(besides those of signature, permission, rate, and of single parameters)')}\n${errorsText(operation, columns)}`,
   ]
   return sections.join('\n\n')
@@ -94,7 +100,7 @@ function objectText(schema: JsonSchema): string {
 }
 
 /** What a policy names, with words in capitals where a value stands. */
-function resourceText(kind: string): string {
+function resourceText({ resources }: Product, kind: string | null): string {
   const words: Readonly<Record<string, string>> = {
     regionId: 'REGION',
     accountId: 'ACCOUNT',
@@ -102,7 +108,10 @@ function resourceText(kind: string): string {
     topicName: 'TOPIC',
     consumerGroupId: 'GROUP',
   }
-  return (rocketmq.resources[kind] ?? '*').replace(/\{(\w+)[^}]*\}/g, (_place, name: string) => words[name] ?? name)
+  return (kind === null ? '*' : (resources[kind] ?? '*')).replace(
+    /\{(\w+)[^}]*\}/g,
+    (_place, name: string) => words[name] ?? name,
+  )
 }
 
 function errorsText(operation: Operation, columns: number): string {
@@ -122,6 +131,7 @@ function errorsText(operation: Operation, columns: number): string {
 
 /** Values that stand for things of one's own, by the name of the parameter. */
 const samples: Readonly<Record<string, string>> = {
+  InstanceIDs: 'rmq-cn-0123456789a',
   instanceId: 'rmq-cn-0123456789a',
   topicName: 'events',
   consumerGroupId: 'readers',
@@ -169,6 +179,7 @@ const examples: Readonly<Record<string, readonly string[]>> = {
   ListInstanceAcl: ['--instanceId rmq-cn-0123456789a --filter worker'],
   ListInstances: ['--seriesCodes standard,professional --pageSize 50'],
   ListMessages: ["--instanceId rmq-cn-0123456789a --topicName events --startTime '2026-01-31 18:00:00'"],
+  SetRenewal: ['--InstanceIDs rmq-cn-0123456789a --RenewalStatus AutoRenewal --RenewalPeriod 1'],
   ResetConsumeOffset: [
     '--instanceId rmq-cn-0123456789a --consumerGroupId readers --topicName events',
     "--resetType SPECIFIED_TIME --resetTime '2026-01-31 18:00:00'",

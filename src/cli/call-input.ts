@@ -8,13 +8,14 @@ import { shown } from './safe-text.ts'
 import { nearest } from './similar.ts'
 
 /** Options that are the command's own; no operation has a parameter of such a name. */
-export const ownOptions = ['home', 'output', 'help'] as const
+export const ownOptions = ['home', 'output', 'product', 'help'] as const
 
 export interface CallArguments {
   /** Names without their dashes, and values, in the order in which they stand. */
   readonly flags: ReadonlyArray<readonly [name: string, value: string]>
   readonly home?: string
   readonly output?: string
+  readonly product?: string
   readonly help: boolean
 }
 
@@ -49,10 +50,12 @@ export function readArguments(action: string, args: readonly string[]): CallArgu
   const own = (name: string): string | undefined => flags.filter(([each]) => each === name).at(-1)?.[1]
   const home = own('home')
   const output = own('output')
+  const product = own('product')
   return {
     flags: flags.filter(([name]) => !ownOptions.includes(name as 'home')),
     ...(home === undefined ? {} : { home }),
     ...(output === undefined ? {} : { output }),
+    ...(product === undefined ? {} : { product }),
     help,
   }
 }

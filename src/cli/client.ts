@@ -7,6 +7,7 @@ import { request as httpRequest } from 'node:http'
 import path from 'node:path'
 import { readAccount } from '../account.ts'
 import type { Operation } from '../catalogue/operation.ts'
+import type { Product } from '../catalogue/product.ts'
 import { rocketmq } from '../catalogue/rocketmq/index.ts'
 import type { Settings } from '../config.ts'
 import { fillPath, requestTarget, signRequest } from '../iam/sign.ts'
@@ -93,15 +94,18 @@ export function readServerFile(home: string): ServerFile | null {
   }
 }
 
-/** Calls an operation; `input` holds path, query and body members side by side. Answers whatever the server said. */
+/**
+ * Calls an operation; `input` holds path, query and body members side by side. Answers whatever the server said. Throws
+ * when the product has no such operation.
+ */
 export function callOperation(
   target: Target,
   action: string,
   input: Readonly<Record<string, unknown>>,
+  product: Product = rocketmq,
 ): Promise<Reply> {
-  const operation = rocketmq.operationNamed(action)
-  if (operation === undefined)
-    throw new UsageError(`The API has no operation ${action}. "gantry call --list" shows all of them.`)
+  const operation = product.operationNamed(action)
+  if (operation === undefined) throw new Error(`${product.code} has no operation "${action}".`)
   const url = new URL(target.apiUrl)
   const { path: requestPath, body } = place(operation, input)
   const headers = signRequest(target, {
@@ -112,7 +116,7 @@ export function callOperation(
     body,
     at: realClock.now(),
     nonce: realRandom.uuid(),
-    version: rocketmq.version,
+    version: product.version,
   })
   return send(url, operation.method, requestPath, headers, body)
 }
@@ -128,14 +132,25 @@ export async function callData<Data>(
   return body.data as Data
 }
 
-/** A refusal in the server's words: the vendor's code, the sentence, the request, and where a command helps, which. */
-export function refusalText(action: string, status: number, body: Readonly<Record<string, unknown>>): string {
+/**
+ * A refusal in the server's words: the vendor's code, the sentence, the request, and where a command helps, which.
+ * `brief`: without what the body says, which is shown already.
+ */
+export function refusalText(
+  action: string,
+  status: number,
+  body: Readonly<Record<string, unknown>>,
+  { brief = false }: { readonly brief?: boolean } = {},
+): string {
   const code = String(body.Code ?? body.code ?? status)
-  const remedy = remedies[code]
-  return [
-    `${action} was refused: ${shown(code)}`,
+  const remedy = Object.hasOwn(remedies, code) ? remedies[code] : undefined
+  const words = [
     `  ${shown(String(body.Message ?? body.message ?? ''))}`,
     `  request id ${shown(String(body.RequestId ?? body.requestId ?? 'unknown'))}`,
+  ]
+  return [
+    `${action} was refused: ${shown(code)}`,
+    ...(brief ? [] : words),
     ...(remedy === undefined ? [] : [`  ${remedy}`]),
   ].join('\n')
 }
@@ -145,6 +160,7 @@ const remedies: Readonly<Record<string, string>> = {
   'Instance.NotFound': '"gantry list instances" shows those that exist.',
   'Topic.NotFound': '"gantry list topics INSTANCE" shows those that exist.',
   'ConsumerGroup.NotFound': '"gantry list groups INSTANCE" shows those that exist.',
+  'InstanceAccount.NotExisted': '"gantry accounts INSTANCE" shows those that exist.',
   'Message.NotFound': '"gantry messages INSTANCE TOPIC" shows those that are stored.',
   'InstanceStatus.Error': '"gantry get instance INSTANCE" shows its state and the reason.',
   'QuotaExceeded.Topic': 'Delete a topic, or create an instance of a larger specification.',
@@ -164,13 +180,7 @@ function place(operation: Operation, input: Readonly<Record<string, unknown>>): 
   for (const parameter of operation.parameters) {
     const value = rest[parameter.name]
     delete rest[parameter.name]
-    if (value === undefined) {
-      if (parameter.in === 'path')
-        throw new UsageError(
-          `${operation.action} needs --${parameter.name}. "gantry call ${operation.action} --help" shows all of them.`,
-        )
-      continue
-    }
+    if (value === undefined) continue
     if (parameter.in === 'path') inPath[parameter.name] = String(value)
     else inQuery[parameter.name] = queryText(parameter.style, value)
   }

@@ -8,10 +8,10 @@
  */
 import type { Command, Option } from 'commander'
 import type { JsonSchema } from '../catalogue/operation.ts'
-import { rocketmq } from '../catalogue/rocketmq/index.ts'
 import { membersOf } from './call-input.ts'
 import { UsageError } from './errors.ts'
 import { formats, outText } from './output.ts'
+import { products } from './products.ts'
 import { shown } from './safe-text.ts'
 import { nearest } from './similar.ts'
 
@@ -47,13 +47,14 @@ type Candidate = readonly [name: string, about: string]
 function listsOf(program: Command): Map<string, readonly Candidate[]> {
   const lists = new Map<string, readonly Candidate[]>()
   addCommand(lists, program, '')
+  const operations = products.flatMap((product) => product.operations)
   lists.set(
     'actions',
-    rocketmq.operations.map(({ action, summary }) => [action, summary]),
+    operations.map(({ action, summary }) => [action, summary]),
   )
   const called = program.commands.find((each) => each.name() === 'call')
   const own = called === undefined ? [] : optionNames(called.options.filter(({ long }) => long !== '--list'))
-  for (const operation of rocketmq.operations) {
+  for (const operation of operations) {
     const members = membersOf(operation)
     const body: Candidate[] = operation.body === null ? [] : [['--body', 'the whole body as JSON']]
     lists.set(`parameters ${operation.action}`, [
@@ -68,6 +69,10 @@ function listsOf(program: Command): Map<string, readonly Candidate[]> {
     }
   }
   for (const name of ['-o', '--output']) lists.set(`values call ${name}`, formats.map(plain))
+  lists.set(
+    'values call --product',
+    products.map(({ code }) => plain(code)),
+  )
   lists.set('values completion', shells.map(plain))
   return lists
 }
@@ -180,7 +185,7 @@ _gantry_candidates() {
   esac
   if [ -n "$option" ]; then
     if [ -n "$action" ]; then
-      case $option in --home | -o | --output) _gantry_list "values \${place:+$place }$option" ; return ;; esac
+      case $option in --home | -o | --output | --product) _gantry_list "values \${place:+$place }$option" ; return ;; esac
     fi
     _gantry_list "values \${place:+$place }\${action:+$action }$option"
     return

@@ -10,6 +10,7 @@ import { describe, expect, it } from 'vitest'
 import { rocketmq } from '../catalogue/rocketmq/index.ts'
 import type { ProcessSeen } from '../engines/embedded/inspect.ts'
 
+import { products as served } from '../resources/index.ts'
 import { accountFacts, accountTable } from './accounts.ts'
 import { operationTable } from './call.ts'
 import { operationHelp } from './call-help.ts'
@@ -29,6 +30,7 @@ import { logText, readLine } from './log-lines.ts'
 import { messageCard, messageTable } from './messages.ts'
 import { movingLine, stepLine, yamlText } from './output.ts'
 import { processFacts, processTable, titleOf } from './processes.ts'
+import { products } from './products.ts'
 import { complaint, createProgram } from './program.ts'
 import { messageView, receivedCard } from './receive.ts'
 import { safeJson, safeJsonText, terminalText, width } from './safe-text.ts'
@@ -262,24 +264,31 @@ describe('everything the commands write', () => {
   })
 })
 
+it('every product that the server serves can be called', () => {
+  expect(products).toEqual(served.map(({ product }) => product))
+})
+
 describe('the help of every operation', () => {
-  it.each(rocketmq.operations.map((operation) => [operation.action, operation] as const))(
+  const all = products.flatMap((product) =>
+    product.operations.map((operation) => [operation.action, product, operation] as const),
+  )
+  it.each(all)(
     'of %s fits 100 columns and has an example that the API accepts as it is formed',
-    (action, operation) => {
-      const help = terminalText(operationHelp(operation, 100, true), false)
+    (action, product, operation) => {
+      const help = terminalText(operationHelp({ product, operation }, 100, true), false)
       for (const line of help.split('\n')) expect(line.length, line).toBeLessThanOrEqual(100)
       const example = /^Example\n([\s\S]*?)\n\n/m.exec(help)![1]!
       const words = wordsOf(example.replace(/ \\\n/g, ' '))
       expect(words.slice(0, 3)).toEqual(['gantry', 'call', action])
       const input = inputFrom(operation, readArguments(action, words.slice(3)).flags)
-      expect(rocketmq.validate(action, input)).toEqual([])
+      expect(product.validate(action, input)).toEqual([])
       for (const { name } of operation.parameters) expect(help).toContain(`--${name}`)
     },
   )
 
   it('is found in the list of operations', () => {
-    const all = rocketmq.operations.map(({ action, summary }) => ({ action, summary, carriedOut: false }))
-    expect(operationTable(all)).toContain('CreateInstance')
+    const rows = all.map(([action, { code }, { summary }]) => ({ action, product: code, summary, carriedOut: false }))
+    expect(operationTable(rows)).toContain('CreateInstance')
   })
 })
 

@@ -160,9 +160,15 @@ function addCall(program: Command): void {
     usage: 'call [action]',
     about: 'call any operation of the API, signed',
     output: false,
-    options: [{ flags: '--list', help: 'list all operations; marks those that are not carried out' }],
+    options: [
+      { flags: '--list', help: 'list all operations; marks those that are not carried out' },
+      {
+        flags: '--product <code>',
+        help: 'the product, where several have an operation of that name; also of --list',
+      },
+    ],
     notes:
-      'Every parameter needs a value. Dots reach into objects, commas and repeated parameters make lists, --body\ngives the whole body as JSON. "gantry call ACTION --help" shows the parameters, an example, the RAM action\nand the errors of an operation.',
+      'Every parameter needs a value. Dots reach into objects, commas and repeated parameters make lists, --body\ngives the whole body as JSON. --instanceId takes the name of an instance too. "gantry call ACTION --help"\nshows the parameters, an example, the RAM action and the errors of an operation. A refusal is told on stderr;\nwith -o json or yaml the reply is on stdout too.',
     examples: [
       'gantry call --list',
       'gantry call CreateTopic --help',

@@ -1,4 +1,4 @@
-/** The products this server answers for. Another one is a folder in catalogue/, a folder here, and a line below. */
+/** The products this server answers for. Another one is a folder in catalogue/, a folder here, and a line below and in `cli/products.ts`. */
 import { bssopenapi } from '../catalogue/bssopenapi/index.ts'
 import { rocketmq } from '../catalogue/rocketmq/index.ts'
 import { handlers as bssopenapiHandlers } from './bssopenapi/index.ts'

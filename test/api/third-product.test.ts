@@ -40,12 +40,20 @@ const getCallerIdentity = rpcOperations(facts)({
   action: 'GetCallerIdentity',
   summary: 'Who am I',
   family: 'roles',
-  access: ['get', 'role'],
+  access: ['get'],
   needsNoPermission: true,
   parameters: {},
   data: object({ Arn: Type.String() }),
 })
-const families = [{ assumeRole, getCallerIdentity }] as const
+const listRoles = rpcOperations(facts)({
+  action: 'ListRoles',
+  summary: 'List the roles',
+  family: 'roles',
+  access: ['list'],
+  parameters: {},
+  data: object({ Count: Type.Integer() }),
+})
+const families = [{ assumeRole, getCallerIdentity, listRoles }] as const
 type Operations = OperationsIn<typeof families>
 
 const roles: HandlerOf<'AssumeRole', InputIn<Operations, 'AssumeRole'>, DataIn<Operations, 'AssumeRole'>> = async (
@@ -59,6 +67,7 @@ const roles: HandlerOf<'AssumeRole', InputIn<Operations, 'AssumeRole'>, DataIn<O
 const handlers: HandlersOf<Operations> = {
   AssumeRole: roles,
   GetCallerIdentity: async (_services, call) => ({ Arn: call.principal.arn }),
+  ListRoles: async () => ({ Count: 0 }),
 }
 
 const needsRoleName = Object.assign((input: unknown) => Object.hasOwn(input as object, 'RoleName'), {
@@ -72,6 +81,7 @@ describe('a third product', () => {
     const product = defineProduct(facts, operationsIn(families), {
       AssumeRole: needsRoleName,
       GetCallerIdentity: () => true,
+      ListRoles: () => true,
     })
     server = await startApi({ products: [{ product, handlers }] })
   })
@@ -92,6 +102,7 @@ describe('a third product', () => {
     const denied = await ask({ RoleName: 'reader' }, USER_KEY_ID)
     expect(denied).toMatchObject({ status: 403, json: { AccessDeniedDetail: { AuthAction: 'sts:AssumeRole' } } })
     expect(denied.json.Message).toContain(`acs:ram::${ACCOUNT_ID}:role/reader`)
+    expect(denied.json.Recommend).toContain('&product=Sts&')
   })
 
   it('may have operations that need no permission, but a caller', async () => {
@@ -101,6 +112,14 @@ describe('a third product', () => {
       json: { Arn: expect.stringMatching(/user\/alice$/) },
     })
     expect(await ask(who, 'nobody')).toMatchObject({ status: 404, json: { Code: 'InvalidAccessKeyId.NotFound' } })
+  })
+
+  it('may have operations on no resource in particular, which a policy allows for all', async () => {
+    const list = { Action: 'ListRoles' }
+    expect(await ask(list)).toMatchObject({ status: 200, json: { Count: 0 } })
+    const denied = await ask(list, USER_KEY_ID)
+    expect(denied).toMatchObject({ status: 403, json: { AccessDeniedDetail: { AuthAction: 'sts:ListRoles' } } })
+    expect(denied.json.Message).toContain('asked for sts:ListRoles on *, and')
   })
 
   it('answers to its own endpoints, and to no others', async () => {

@@ -6,9 +6,8 @@ import path from 'node:path'
 import { promisify } from 'node:util'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { parse as parseYaml } from 'yaml'
-import { rocketmq } from '../../src/catalogue/rocketmq/index.ts'
 import type { InstanceShown } from '../../src/cli/waiting.ts'
-import { handlers } from '../../src/resources/rocketmq/index.ts'
+import { products } from '../../src/resources/index.ts'
 import { brokerPid, cleanEnv, gantry, type TestHome, type TestServer, temporaryHome } from '../support/server.ts'
 import { type Run, run } from './run.ts'
 
@@ -19,6 +18,10 @@ beforeAll(async () => {
   server = await home.start({ env: { GANTRY_FIRST_INSTANCE_PORT: '24800' } })
 })
 afterAll(() => home?.close())
+
+const operations = products.flatMap(({ product, handlers }) =>
+  product.operations.map(({ action }) => ({ action, handlers })),
+)
 
 const on = (...args: string[]): Promise<Run> => run([...args, '--home', home.home])
 
@@ -289,19 +292,59 @@ describe('call', () => {
     await succeeds('call', 'DeleteInstance', '--instanceId', instanceId)
   })
 
-  it('shows the API’s refusal, body included, with status 1', async () => {
-    const refused = await on('call', 'GetTopic', '--instanceId', 'rmq-none', '--topicName', 't')
-    expect(refused.code).toBe(1)
-    expect(JSON.parse(refused.stdout)).toMatchObject({ code: 'Instance.NotFound', success: false })
-    expect(refused.stderr).toMatch(/GetTopic was refused: Instance\.NotFound/)
+  it('tells a refusal once, with status 1; a script that asks for a form gets the reply', async () => {
+    const args = ['call', 'GetTopic', '--instanceId', 'rmq-none', '--topicName', 't'] as const
+    const forPeople = await on(...args)
+    expect([forPeople.code, forPeople.stdout]).toEqual([1, ''])
+    expect(forPeople.stderr).toMatch(
+      /^gantry: GetTopic was refused: Instance\.NotFound\n {2}The instance cannot be found\..*\n {2}request id \S+\n {2}"gantry list instances" shows those that exist\.\n$/,
+    )
+    const forScripts = await on(...args, '-o', 'json')
+    expect(forScripts.code).toBe(1)
+    expect(JSON.parse(forScripts.stdout)).toMatchObject({ code: 'Instance.NotFound', success: false })
+    expect(forScripts.stderr).toMatch(
+      /^gantry: GetTopic was refused: Instance\.NotFound\n {2}"gantry list instances" .*\n$/,
+    )
     await fails(1, /NotImplemented[\s\S]*does not carry it out yet/, 'call', 'ListMetricMeta')
+  })
+
+  it('takes the name of an instance, and says that a list is empty', async () => {
+    await succeeds('create', 'instance', 'named')
+    const { stdout, stderr } = await succeeds('call', 'ListTopics', '--instanceId', 'named', '-o', 'table')
+    expect([stdout, stderr]).toEqual(['', 'The list is empty.\n'])
+    await fails(1, /No instance has the id or the name "nobody"/, 'call', 'GetInstance', '--instanceId', 'nobody')
+    await succeeds('call', 'DeleteInstance', '--instanceId', 'named')
+  })
+
+  it('knows every product of the catalogue', async () => {
+    const available = await succeeds('call', 'QueryAvailableInstances', '--ProductCode', 'ons')
+    expect(JSON.parse(available.stdout)).toMatchObject({ Code: 'Success', Data: { PageNum: 1 } })
+    const table = await succeeds('call', '--product', 'bssopenapi', 'QueryAvailableInstances', '-o', 'table')
+    expect(table.stdout).toMatch(/^PageNum +1$|^InstanceList|OwnerId/m)
+    await fails(
+      1,
+      /SetRenewal was refused: \S+\n/,
+      ...['call', 'SetRenewal', '--InstanceIDs', 'rmq-cn-0123456789a', '--RenewalStatus', 'ManualRenewal'],
+    )
+    const help = (await run(['call', 'SetRenewal', '--help'])).stdout
+    expect(help).toMatch(/^SetRenewal\nPOST \/ of BssOpenApi, version 2017-12-14$/m)
+    expect(help).toMatch(/bssapi:SetRenewal \(access level: update\) on\n {2}acs:bssapi:\*:ACCOUNT:\*/)
+    const listed = JSON.parse((await run(['call', '--list', '--product', 'BssOpenApi', '-o', 'json'])).stdout)
+    expect(listed.map(({ action }: { action: string }) => action)).toEqual(['QueryAvailableInstances', 'SetRenewal'])
   })
 
   it.each([
     [['call', 'CreateTopc'], /no operation CreateTopc\. Did you mean CreateTopic\?/],
     [['call', 'Topic'], /Did you mean .*GetTopic/],
     [['call', 'Frobnicate'], /"gantry call --list" shows all of them/],
-    [['call', 'GetTopic', '--instanceId', 'rmq-1'], /GetTopic needs --topicName/],
+    [['call', 'GetTopic', '--instanceId', 'rmq-1'], /GetTopic needs --topicName\. "gantry call GetTopic --help"/],
+    [
+      ['call', 'CreateInstance', '--serviceCode', 'rmq'],
+      /CreateInstance needs --seriesCode, --subSeriesCode, --paymentType and --networkInfo\./,
+    ],
+    [['call', 'TagResources', '--tag', '[{}]'], /TagResources needs .*tag\[0\]\.key/],
+    [['call', 'GetTopic', '--product', 'BssOpenApi'], /BssOpenApi has no operation GetTopic/],
+    [['call', 'GetTopic', '--product', 'Vpc'], /--product takes RocketMQ, BssOpenApi, not "Vpc"/],
     [
       ['call', 'GetTopic', '--instanceid', 'rmq-1'],
       /GetTopic has no parameter --instanceid\. Did you mean --instanceId\?/,
@@ -343,20 +386,22 @@ describe('call', () => {
   it('lists all operations and marks those that are not carried out', async () => {
     const { stdout, stderr } = await succeeds('call', '--list')
     const lines = stdout.trimEnd().split('\n')
-    expect(lines).toHaveLength(rocketmq.operations.length + 1)
+    expect(lines).toHaveLength(operations.length + 1)
     for (const line of lines) expect(line.length, line).toBeLessThanOrEqual(100)
     expect(stdout).toMatch(/^CreateInstance +yes +Create an instance$/m)
+    expect(stdout).toMatch(/^SetRenewal +yes +Change how subscriptions renew \(BssOpenApi\)$/m)
     const marked = lines.filter((line) => / 501 /.test(line)).map((line) => line.split(' ')[0])
     expect(marked.sort()).toEqual(
-      rocketmq.operations
+      operations
+        .filter(({ action, handlers }) => !Object.hasOwn(handlers, action))
         .map(({ action }) => action)
-        .filter((action) => !Object.hasOwn(handlers, action))
         .sort(),
     )
     expect(stderr).toMatch(/501: part of the API that this version does not carry out/)
     const json = JSON.parse((await succeeds('call', '--list', '-o', 'json')).stdout)
     expect(json).toContainEqual({
       action: 'CreateInstance',
+      product: 'RocketMQ',
       method: 'POST',
       path: '/instances',
       summary: 'Create an instance',

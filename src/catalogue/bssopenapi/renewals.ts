@@ -20,7 +20,7 @@ const renewStatus = (description: string) => choice(['AutoRenewal', 'ManualRenew
 
 export const queryAvailableInstances = operation({
   action: 'QueryAvailableInstances',
-  summary: 'List instances with what they cost and how they renew',
+  summary: 'List instances with payment and renewal',
   description: 'Instances of all regions.',
   family,
   access: ['list', 'any'],

@@ -2,7 +2,7 @@
 export const operations = [
  {
   "action": "QueryAvailableInstances",
-  "summary": "List instances with what they cost and how they renew",
+  "summary": "List instances with payment and renewal",
   "description": "Instances of all regions.",
   "family": "renewals",
   "ramAction": "bssapi:QueryAvailableInstances",
