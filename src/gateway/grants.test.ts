@@ -61,6 +61,21 @@ const rows: ReadonlyArray<readonly [grants: readonly string[], use: string, verd
   [['Allow Pub Topic *', 'Deny Pub Topic orders 10.0.0.0/8'], 'Pub Topic orders', 'denied'],
   [['Allow Sub Topic orders 10.0.0.2'], 'any Topic orders', 'elsewhere'],
   [['Deny Pub Topic orders 10.0.0.2'], 'Pub Topic orders', 'not granted'],
+  // Names that mean something elsewhere: to a regular expression, to an object, to an eye.
+  [['Allow Pub Topic *'], 'Pub Topic __proto__', 'allowed'],
+  [['Allow Pub Topic orders', 'Allow Pub Topic ord*'], 'Pub Topic __proto__', 'not granted'],
+  [['Allow Pub Topic orders'], 'Pub Topic constructor', 'not granted'],
+  [['Allow Pub Topic constructor'], 'Pub Topic constructor', 'allowed'],
+  [['Deny Pub Topic __proto__*', 'Allow Pub Topic *'], 'Pub Topic __proto__x', 'denied'],
+  [['Allow Pub Topic .*'], 'Pub Topic orders', 'not granted'],
+  [['Allow Pub Topic o.*'], 'Pub Topic orders', 'not granted'],
+  [['Allow Pub Topic [a-z]*'], 'Pub Topic orders', 'not granted'],
+  [['Allow Pub Topic orders|audit'], 'Pub Topic audit', 'not granted'],
+  [['Allow Pub Topic ORD*'], 'Pub Topic orders', 'not granted'],
+  [['Deny Pub Topic ORDERS', 'Allow Pub Topic *'], 'Pub Topic orders', 'allowed'],
+  [['Allow Pub Topic order\u0455'], 'Pub Topic orders', 'not granted'],
+  [['Allow Pub Topic orders'], 'Pub Topic orders\u200b', 'not granted'],
+  [['Allow Pub Topic orders'], 'Pub Topic orders\0', 'not granted'],
 ]
 
 describe('a decision', () => {
@@ -181,6 +196,30 @@ describe('an authorizer', () => {
     expect(needsOf(use('Pub Topic %RETRY%a%b'))).toEqual([use('Pub Topic %RETRY%a%b'), use('Sub Group a%b')])
     expect(needsOf(use('Sub Group %DLQ%g'))).toEqual([use('Sub Group %DLQ%g')])
     expect(needsOf(use('Sub Topic x%DLQ%g'))).toEqual([use('Sub Topic x%DLQ%g')])
+  })
+
+  it('looks up what concerns a name, however many grants there are', () => {
+    let looks = 0
+    const watched = (text: string): GrantSpec =>
+      new Proxy(grant(text), {
+        get(target, property) {
+          looks += 1
+          return target[property as keyof GrantSpec]
+        },
+      })
+    const texts = Array.from({ length: 1000 }, (_, i) => [
+      `Allow Pub Topic orders-${i}`,
+      `Allow Sub Topic orders-${i}-*`,
+    ])
+    const authorizer = new Authorizer(
+      [{ username: 'worker', kind: 'custom' }],
+      [...texts.flat().map(watched), watched('Allow Sub Topic orders-77-*'), watched('Allow Sub Group *')],
+    )
+    looks = 0
+    expect(authorizer.refusal(user, use('Sub Topic orders-77-eu'))).toBeNull()
+    expect(authorizer.refusal(user, use('Pub Topic orders-77'))).toBeNull()
+    expect(authorizer.refusal(user, use('Pub Topic nothing-of-all'))).not.toBeNull()
+    expect(looks).toBeLessThan(20)
   })
 
   it('remembers a bounded number of answers, and answers rightly beyond', () => {

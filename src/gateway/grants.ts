@@ -56,17 +56,19 @@ interface ReadyGrant {
 class GrantsOfAccount {
   /** By kind and name of the resource. */
   readonly #named = new Map<string, ReadyGrant[]>()
-  readonly #patterns: ReadyGrant[] = []
+  /** Those that end with `*`, by kind and what stands before it: looked up, for there may be thousands. */
+  readonly #beginnings = new Map<string, ReadyGrant[]>()
+  /** How many characters stand before a `*`. */
+  readonly #lengths = new Set<number>()
 
   add(grant: GrantSpec): void {
+    const { resourceType, resourceName } = grant
     const ready = { grant, counts: null }
-    if (grant.resourceName.endsWith('*')) this.#patterns.push(ready)
-    else {
-      const key = keyOf(grant)
-      const named = this.#named.get(key)
-      if (named === undefined) this.#named.set(key, [ready])
-      else named.push(ready)
-    }
+    if (resourceName.endsWith('*')) {
+      const beginning = resourceName.slice(0, -1)
+      this.#lengths.add(beginning.length)
+      addTo(this.#beginnings, keyOf(resourceType, beginning), ready)
+    } else addTo(this.#named, keyOf(resourceType, resourceName), ready)
   }
 
   decide(address: string, use: Use): Verdict {
@@ -87,17 +89,22 @@ class GrantsOfAccount {
       else if (counts) verdict = 'allowed'
       else if (grant.decision === 'Allow' && verdict === 'not granted') verdict = 'elsewhere'
     }
-    for (const ready of this.#named.get(keyOf(use)) ?? []) look(ready)
-    for (const ready of this.#patterns) if (covers(ready.grant, use)) look(ready)
+    const { resourceType, resourceName } = use
+    this.#named.get(keyOf(resourceType, resourceName))?.forEach(look)
+    for (const length of this.#lengths)
+      if (length <= resourceName.length)
+        this.#beginnings.get(keyOf(resourceType, resourceName.slice(0, length)))?.forEach(look)
     return verdict
   }
 }
 
-const keyOf = ({ resourceType, resourceName }: Pick<Use, 'resourceType' | 'resourceName'>): string =>
-  `${resourceType} ${resourceName}`
+const keyOf = (resourceType: Use['resourceType'], name: string): string => `${resourceType} ${name}`
 
-const covers = (pattern: GrantSpec, use: Use): boolean =>
-  pattern.resourceType === use.resourceType && use.resourceName.startsWith(pattern.resourceName.slice(0, -1))
+function addTo(map: Map<string, ReadyGrant[]>, key: string, ready: ReadyGrant): void {
+  const there = map.get(key)
+  if (there === undefined) map.set(key, [ready])
+  else there.push(ready)
+}
 
 function countsAt(ready: ReadyGrant, address: string): boolean {
   if (ready.grant.addresses.length === 0) return true

@@ -394,6 +394,77 @@ describe('no way around', () => {
     expect(await query()).not.toBe(FORBIDDEN)
   })
 
+  it('leads through handles of another topic or group: each counts for its own only', async () => {
+    const [mine, myGroup] = [await instance.topic(), await instance.group()]
+    await grants(grant(`Topic ${mine}`, 'Pub|Sub'), grant(`Group ${myGroup}`, 'Sub'))
+    const owner = await dial(account.username)
+    const thief = await dial('worker')
+    await owner.send(owner.message(topic, 'not yours'))
+    const [message] = (await instance.elapse(owner.poll('simple', topic, group))).value.messages
+    const INVALID_RECEIPT_HANDLE = 40013
+    for (const [ofTopic, ofGroup] of [
+      [topic, group],
+      [mine, group],
+      [topic, myGroup],
+    ] as const) {
+      expect((await thief.ack(ofTopic, ofGroup, message!)).status?.code).toBe(FORBIDDEN)
+      expect((await thief.changeInvisible(ofTopic, ofGroup, message!, 0)).status?.code).toBe(FORBIDDEN)
+      expect((await thief.deadLetter(ofTopic, ofGroup, message!)).status?.code).toBe(FORBIDDEN)
+    }
+    expect((await thief.ack(mine, myGroup, message!)).status?.code).toBe(INVALID_RECEIPT_HANDLE)
+    expect((await thief.changeInvisible(mine, myGroup, message!, 0)).status?.code).toBe(INVALID_RECEIPT_HANDLE)
+    await thief.deadLetter(mine, myGroup, message!)
+    expect((await owner.ack(topic, group, message!)).status?.code).toBe(OK)
+  })
+
+  it('leads through a recall handle or a transaction of another topic', async () => {
+    const [delayed, myDelayed] = [await instance.topic('DELAY'), await instance.topic('DELAY')]
+    const [deals, myDeals] = [await instance.topic('TRANSACTION'), await instance.topic('TRANSACTION')]
+    await grants(grant(`Topic ${myDelayed}`, 'Pub'), grant(`Topic ${myDeals}`, 'Pub'))
+    const owner = await dial(account.username)
+    const thief = await dial('worker')
+    const deliveryTimestamp = { seconds: Math.floor(instance.clock.now() / 1000) + 600, nanos: 0 }
+    const timed = owner.message(delayed, 'later', { messageType: gen.MessageType.DELAY, deliveryTimestamp })
+    const { recallHandle } = (await owner.send(timed)).entries[0]!
+    const recall = (client: DriverClient, name: string) =>
+      status(client, 'recallMessage', { topic: client.resource(name), recallHandle })
+    expect((await recall(thief, delayed)).code).toBe(FORBIDDEN)
+    expect((await recall(thief, myDelayed)).code).not.toBe(OK)
+    expect((await recall(owner, delayed)).code).toBe(OK)
+
+    const half = owner.message(deals, 'half', { messageType: gen.MessageType.TRANSACTION })
+    const { transactionId, messageId } = (await owner.send(half)).entries[0]!
+    const end = (client: DriverClient, name: string, resolution: number) =>
+      status(client, 'endTransaction', { topic: client.resource(name), transactionId, messageId, resolution })
+    expect((await end(thief, deals, 2)).code).toBe(FORBIDDEN)
+    expect((await end(thief, myDeals, 2)).code).not.toBe(OK)
+    expect(await end(owner, deals, 1)).toMatchObject({ code: OK, message: 'OK' })
+  })
+
+  it('leads through settings that say that they publish and that they subscribe: the last of the two counts', async () => {
+    await grants(grant(`Topic ${topic}`, 'Pub|Sub'))
+    const client = await dial('worker')
+    const answerTo = async (...said: readonly gen.SettingsInit[]) => {
+      const telemetry = client.telemetry()
+      // No encoder writes both cases of a oneof; one message after another is read as one.
+      const settings = Buffer.concat(said.map((each) => gen.Settings.encode(each).finish()))
+      const [tag] = gen.TelemetryCommand.encode({ settings: {} }).finish()
+      const length = [(settings.length & 0x7f) | 0x80, settings.length >> 7]
+      telemetry.call.send(Buffer.concat([Buffer.from([tag!, ...length]), settings]))
+      return telemetry.hear()
+    }
+    const publishes = client.producerSettings([topic])
+    const subscribes = client.consumerSettings(group, { [topic]: '*' })
+    expect((await answerTo(publishes, subscribes))?.status?.code).toBe(FORBIDDEN)
+    expect(await answerTo(subscribes, publishes)).toMatchObject({
+      status: { code: OK },
+      settings: { pubSub: 'publishing', subscription: null },
+    })
+    const { instanceId } = instance
+    const online = await instance.host.ask({ instanceId, question: 'connections', params: { group } })
+    expect(online).toEqual([])
+  })
+
   it('leads through lite topics: the grant of their topic counts', async () => {
     topic = await instance.topic('LITE')
     const client = await dial('worker')
