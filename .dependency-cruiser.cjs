@@ -35,6 +35,13 @@ module.exports = {
       to: { path: '^src/catalogue/[^/]+/' },
     },
     {
+      name: 'protocols-are-named-in-one-list',
+      comment: 'broker/protocols/index.ts lists them; messages/ has the codec of the stored form',
+      severity: 'error',
+      from: { path: '^src/', pathNot: ['^src/(grpc|broker/protocols|broker/messages)/', '\\.test\\.ts$'] },
+      to: { path: ['^src/grpc/', '^src/broker/protocols/(?!index\\.ts$)'] },
+    },
+    {
       name: 'typebox-stays-in-the-catalogue',
       comment: 'TypeBox takes 0.4 s to load; the running server reads the generated catalogue',
       severity: 'error',

@@ -142,6 +142,13 @@ module.exports = [
     because: 'a protocol sees the broker through broker.ts only',
   },
   {
+    name: 'one-list-of-protocols',
+    folder: 'src/broker/protocols/index.ts',
+    is: 'what clients may speak on an endpoint: the list of protocols',
+    may: ['src/gateway/protocol.ts', 'src/broker/calls/endpoint.ts', 'src/broker/protocols/grpc/'],
+    because: 'whoever serves endpoints knows no protocol by name',
+  },
+  {
     name: 'processes-know-no-engine',
     folder: 'src/engines/processes/',
     is: 'what keeps any child process alive: supervisor, heartbeat, start, folder lock, and which of a pool something belongs to',

@@ -4,6 +4,7 @@
  * serves it to its end. The gateway knows no protocol, and a protocol knows no listener.
  */
 import type { Duplex } from 'node:stream'
+import type { Clock } from '../world/world.ts'
 
 /** One language that clients of an endpoint may speak. `Context` is what the endpoint was opened with. */
 export interface Protocol<Context = any> {
@@ -18,6 +19,13 @@ export interface Protocol<Context = any> {
   recognise(first: Buffer): Recognition
   /** Takes over `socket`, paused, whose unread bytes are the first of the connection. Must not throw. */
   serve(socket: Duplex, connection: ServingConnection<Context>): ServedConnection
+}
+
+/** What a protocol is made with. */
+export interface ProtocolOptions {
+  readonly clock: Clock
+  /** Told of unexpected failures. Must not throw. */
+  readonly onError: (error: unknown, where: string) => void
 }
 
 export type Recognition = 'yes' | 'no' | 'more'

@@ -5,9 +5,8 @@
  * The host keeps no specification of its own: the loop brings it at each start.
  */
 import type { BrokerEndpoint } from '../../broker/calls/endpoint.ts'
-import { messagingService, metricsService } from '../../broker/protocols/grpc/index.ts'
+import { protocols } from '../../broker/protocols/index.ts'
 import { Gateway } from '../../gateway/gateway.ts'
-import { GrpcProtocol } from '../../grpc/protocol.ts'
 import type { InstanceId } from '../../model/ids.ts'
 import type { InstanceObservation } from '../../model/observations.ts'
 import type { World } from '../../world/world.ts'
@@ -51,8 +50,7 @@ export class BrokerHost implements HostApi {
     this.#options = options
     this.#facts = new HostFacts(world.clock, options.self, options.lingerMinutes)
     const common = { clock: world.clock, onError: report }
-    const grpc = new GrpcProtocol<BrokerEndpoint>({ ...common, services: [messagingService, metricsService] })
-    this.#gateway = new Gateway<BrokerEndpoint>({ ...common, protocols: [grpc], tls })
+    this.#gateway = new Gateway({ ...common, protocols: protocols.map((protocol) => protocol(common)), tls })
     this.#diskMarks = new DiskMarks({
       ...{ disk: world.disk, clock: world.clock, directory, report },
       instances: () => this.#instances.list().map(storedIn),

@@ -1,13 +1,15 @@
 /**
- * RocketMQ 5's MessagingService: every RPC with the file that answers it.
+ * RocketMQ 5's protocol: gRPC with MessagingService, every RPC with the file that answers it, and OTLP's MetricsService.
  *
  * A business failure is a normal reply whose `status` says what was wrong; the gRPC status stays OK.
  * The wire knows the broker through broker.ts only.
  */
 
 import type { Use } from '../../../gateway/grants.ts'
+import type { Protocol, ProtocolOptions } from '../../../gateway/protocol.ts'
 import type * as gen from '../../../grpc/gen/rocketmq.js'
 import { MessagingService } from '../../../grpc/gen/rocketmq.js'
+import { GrpcProtocol } from '../../../grpc/protocol.ts'
 import { type Admission, type Call, type Handlers, implement, type Service } from '../../../grpc/transport.ts'
 import type { Broker } from '../../broker.ts'
 import { type BrokerEndpoint, checkClientId } from '../../calls/endpoint.ts'
@@ -17,6 +19,7 @@ import type { WireCall } from '../../calls/wire-call.ts'
 import { usesOf } from './authorization.ts'
 import { checkCaller, clientIdOf, openCall } from './call.ts'
 import { heartbeat, notifyClientTermination } from './client/heartbeat.ts'
+import { metricsService } from './client/metrics.ts'
 import { queryAssignment, queryRoute } from './client/route.ts'
 import { telemetry } from './client/telemetry.ts'
 import { ackMessage, changeInvisibleDuration, forwardToDeadLetterQueue } from './consumer/acknowledge.ts'
@@ -27,7 +30,9 @@ import { recallMessage } from './producer/recall.ts'
 import { sendMessage } from './producer/send.ts'
 import { endTransaction } from './producer/transaction.ts'
 
-export { metricsService } from './client/metrics.ts'
+export function grpcProtocol(options: ProtocolOptions): Protocol<BrokerEndpoint> {
+  return new GrpcProtocol<BrokerEndpoint>({ ...options, services: [messagingService, metricsService] })
+}
 
 const handlers: Handlers<typeof MessagingService, BrokerEndpoint> = {
   queryRoute: reply(queryRoute, usesOf.queryRoute),

@@ -1,0 +1,10 @@
+/**
+ * What clients may speak on an endpoint of an instance. A protocol is added to this list, and named nowhere else: whoever
+ * serves endpoints goes through `gateway/protocol.ts`.
+ */
+import type { Protocol, ProtocolOptions } from '../../gateway/protocol.ts'
+import type { BrokerEndpoint } from '../calls/endpoint.ts'
+import { grpcProtocol } from './grpc/index.ts'
+
+/** In the order in which they are asked whether a connection's first bytes are theirs. */
+export const protocols: ReadonlyArray<(options: ProtocolOptions) => Protocol<BrokerEndpoint>> = [grpcProtocol]
