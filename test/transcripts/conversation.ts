@@ -113,12 +113,22 @@ export class Conversation {
       case 'group':
         await this.#broker.administration.ensureGroups([groupSpec(one, options, words)])
         return []
+      case 'remove':
+        if (one === 'group') await this.#broker.administration.removeGroup(two)
+        else await this.#broker.administration.removeTopic(two)
+        return []
+      case 'heard':
+        this.#broker.consuming.clientAlive(one)
+        return []
+      case 'gone':
+        this.#broker.consuming.clientGone(one)
+        return []
       case 'send':
         return this.#send(one, words.slice(1), options)
       case 'receive':
         return this.#receive(one, two, options)
       case 'ack': {
-        const handles = [two, ...more].map((body) => this.#handleOf(one, body))
+        const handles = [two, ...more].map((body) => this.#handleOf(options['of'] ?? one, body))
         const outcomes = await this.#broker.consuming.ack({
           group: one,
           topic: options['topic']!,
@@ -221,19 +231,37 @@ export class Conversation {
   }
 
   async #receive(group: string, topic: string, options: Line['options']): Promise<string[]> {
+    const waitMs = options['wait'] ? msOf(options['wait']) : 0
     const request = {
-      ...{ group, topic, max: Number(options['max'] ?? 32), waitMs: 0, autoRenew: options['renewed'] === 'yes' },
+      ...{ group, topic, max: Number(options['max'] ?? 32), waitMs, autoRenew: options['renewed'] === 'yes' },
       ...{ invisibleMs: msOf(options['invisible'] ?? '30s'), clientId: clientOf(options) },
       ...{ attemptId: options['attempt'] ?? null, filter: this.#filterOf(options) },
+    }
+    if (waitMs > 0) {
+      // Left open: what it gets is shown with the line that brings it.
+      void this.#broker.consuming.receive(request, never).then(
+        (deliveries) => {
+          for (const line of this.#got(group, deliveries)) this.#asked.push(`${request.clientId} gets ${line}`)
+        },
+        (error: Error) => void this.#asked.push(`${request.clientId} is refused: ${error.message}`),
+      )
+      await this.#clock.advance(0)
+      return []
     }
     let got: Delivery[] | null = null
     const answer = this.#broker.consuming.receive(request, never).then((deliveries) => {
       got = deliveries
     })
+    // A refusal is thrown below, where it is awaited.
+    answer.catch(() => {})
     // An expression is evaluated in turns of its own.
     for (let turn = 0; got === null && turn < 100; turn++) await this.#clock.advance(0)
     await answer
-    const deliveries: readonly Delivery[] = got!
+    return this.#got(group, got!)
+  }
+
+  /** What a receive answered; its handles are remembered. */
+  #got(group: string, deliveries: readonly Delivery[]): string[] {
     if (deliveries.length === 0) return ['no message']
     return deliveries.map(({ payload, attempt, handle, deadLetterOf }) => {
       const { body } = JSON.parse(Buffer.from(payload).toString()) as { body: string }
