@@ -154,7 +154,7 @@ async function checkAccount(reader: Reader, instanceId: string, username: string
   )
 }
 
-/** All grants are held to clients by one process, each address as an entry of a list. */
+/** Refuses more addresses in all grants of an instance than its broker process is to keep in memory. */
 function checkAddressCount(grants: readonly Pick<GrantRow, 'ip_whitelists_json'>[]): void {
   const count = grants.reduce((sum, grant) => sum + (ipWhitelistsOf(grant)?.length ?? 0), 0)
   const { addressesPerInstance } = limits.grants
