@@ -466,6 +466,45 @@ describe('the time of a turn', () => {
     // One that comes while there is time, and one that waited.
     expect(most).toBeLessThanOrEqual(2)
   })
+
+  it('that the messages of streams both ways take is also that of a few', async () => {
+    let worked = 0
+    clock = new (class extends SimulatedClock {
+      override monotonic(): number {
+        return super.monotonic() + worked
+      }
+    })()
+    let inTurn = 0
+    let most = 0
+    let taken = 0
+    const [attacked, other] = await serve(
+      {},
+      {
+        chat: async (stream) => {
+          for await (const { text } of stream.requests) {
+            if (text.length < 1000) continue
+            worked += 10
+            taken++
+            if (inTurn++ === 0) setImmediate(() => (inTurn = 0))
+            most = Math.max(most, inTurn)
+          }
+        },
+      },
+    )
+    const neighbour = dial(other)
+    expect(await ask(neighbour)).toBe('hello')
+    const sessions = Array.from({ length: 4 }, () => dial(attacked))
+    for (const session of sessions) expect(await ask(session)).toBe('hello')
+    const streams = sessions.flatMap((session) => Array.from({ length: 16 }, () => call(session, 'right', 'Chat')))
+    for (const stream of streams) stream.write(request('x'.repeat(60_000)))
+    await until(() => taken > 0)
+    const before = taken
+    expect(await ask(neighbour)).toBe('hello')
+    expect(taken - before).toBeLessThan(40)
+    await until(() => taken === streams.length)
+    // One that comes while there is time, and one that waited.
+    expect(most).toBeLessThanOrEqual(2)
+  })
 })
 
 describe('calls of a stranger that are refused', () => {
