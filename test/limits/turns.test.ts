@@ -232,7 +232,7 @@ describe('no turn is longer than 50 ms', () => {
       await scene.during(scene.receive({}))
       await scene.fill('topic', 2_000, payload)
       const sql = Array.from({ length: 256 }, (_, i) => `name${i % 200} < ${i}`).join(' OR ')
-      const filter = counted.parseFilter({ type: 2, expression: sql } as never)
+      const filter = counted.parseFilter({ type: 2, expression: sql } as never, counted)
       return scene.measure(() => scene.receive({ filter, waitMs: 5_000 }))
     },
     async 'one send that wakes 1,000 groups beside 5,000 topics'(scene) {

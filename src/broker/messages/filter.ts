@@ -3,8 +3,8 @@
  * joined by `||`, trimmed, empty parts ignored, compared exactly. SQL92: core/filters/sql.ts, over the properties of the
  * message.
  *
- * A client sends its expression with each receive, so expressions are kept compiled, the latest thousand of
- * the process; the broker knows an expression again by being the same object.
+ * A client sends its expression with each receive, so expressions are kept compiled, the latest thousand of each instance
+ * and so many characters of them; the broker knows an expression again by being the same object.
  */
 import { Code } from '../../model/codes.ts'
 import { BrokerRefusal } from '../../model/refusals.ts'
@@ -14,21 +14,37 @@ import { readerOf } from './properties.ts'
 const maxExpressionLength = 16_384
 const maxTags = 1024
 const keptExpressions = 1_000
+/** An expression with a long list of tags or texts takes some twelve bytes a character: 3 MB at this number. */
+const keptCharacters = 256 * 1024
 
-const kept = new Map<string, Filter>()
+interface Kept {
+  readonly filters: Map<string, Filter>
+  characters: number
+}
 
-/** Throws ILLEGAL_FILTER_EXPRESSION. */
-export function filterOf(language: 'tag' | 'sql', given: string): Filter {
+/** By whose clients sent them, so that nobody's are forgotten for another's. */
+const keptOf = new WeakMap<object, Kept>()
+
+/** `instance` is any object that the instance has to itself. Throws ILLEGAL_FILTER_EXPRESSION. */
+export function filterOf(language: 'tag' | 'sql', given: string, instance: object): Filter {
   const isSql = language === 'sql'
   const expression = isSql ? given : given.trim()
   if (!isSql && (expression === '' || expression === '*')) return null
   const key = isSql ? `SQL ${expression}` : `TAG ${expression}`
-  const known = kept.get(key)
+  const kept = keptOf.get(instance) ?? { filters: new Map<string, Filter>(), characters: 0 }
+  keptOf.set(instance, kept)
+  const { filters } = kept
+  const known = filters.get(key)
   const compiled = known ?? (isSql ? sqlFilter(expression) : tagFilter(expression))
   // The one used last stands last; the first is the one to forget.
-  kept.delete(key)
-  kept.set(key, compiled)
-  if (kept.size > keptExpressions) kept.delete(kept.keys().next().value!)
+  if (known === undefined) kept.characters += key.length
+  else filters.delete(key)
+  filters.set(key, compiled)
+  while (filters.size > keptExpressions || kept.characters > keptCharacters) {
+    const first = filters.keys().next().value!
+    filters.delete(first)
+    kept.characters -= first.length
+  }
   return compiled
 }
 

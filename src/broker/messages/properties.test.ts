@@ -61,7 +61,7 @@ describe('properties of a kept message', () => {
   })
 
   it('are what an SQL92 filter asks, compiled once for each text', () => {
-    const filter = (expression: string) => filterOf('sql', expression)
+    const filter = (expression: string) => filterOf('sql', expression, filterOf)
     for (const [expression, passes] of [
       ["price BETWEEN 10 AND 100 AND TAGS = 'tagA'", true],
       ["KEYS CONTAINS 'k2'", true],

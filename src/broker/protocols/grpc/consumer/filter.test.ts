@@ -13,8 +13,10 @@ function codeOf(check: () => unknown): number {
   }
 }
 
+const instance = {}
+
 describe('a tag expression', () => {
-  const tags = (expression: string, type = 1) => parseFilter({ type, expression })
+  const tags = (expression: string, type = 1) => parseFilter({ type, expression }, instance)
 
   it.each([
     [null, null],
@@ -26,7 +28,7 @@ describe('a tag expression', () => {
     [{ type: 1, expression: '|| A ||' }, new Set(['A'])],
     [{ type: 0, expression: '标签' }, new Set(['标签'])],
   ])('%j takes %j', (filter, taken) => {
-    expect(parseFilter(filter)).toEqual(taken)
+    expect(parseFilter(filter, instance)).toEqual(taken)
   })
 
   it.each([
@@ -41,5 +43,29 @@ describe('a tag expression', () => {
 
   it('of 10 KiB in one tag is taken', () => {
     expect(tags('x'.repeat(10_240))).toHaveProperty('size', 1)
+  })
+})
+
+describe('an expression that was sent before', () => {
+  const tags = (expression: string, of: object) => parseFilter({ type: 1, expression }, of)
+
+  it('is known again, whatever another instance sends', () => {
+    const [one, other] = [{}, {}]
+    const known = tags('A || B', one)
+    for (let n = 0; n < 1100; n++) tags(`A || B || C${n}`, other)
+    expect(tags('A || B', one)).toBe(known)
+    expect(tags('A || B', other)).not.toBe(known)
+  })
+
+  it.each([
+    ['a thousand', 1000, 'short'],
+    ['so many characters', 16, 'x'.repeat(16_370)],
+  ])('is forgotten behind %s of its own instance', (_, most, text) => {
+    const own = {}
+    const first = tags('A', own)
+    for (let n = 0; n < most - 1; n++) tags(`${text}${n}`, own)
+    expect(tags('A', own)).toBe(first)
+    for (let n = 0; n <= most; n++) tags(`${text}-${n}`, own)
+    expect(tags('A', own)).not.toBe(first)
   })
 })

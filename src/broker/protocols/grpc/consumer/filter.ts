@@ -3,8 +3,11 @@ import { FilterType } from '../../../../grpc/gen/rocketmq.js'
 import type { Filter } from '../../../broker.ts'
 import { filterOf } from '../../../messages/filter.ts'
 
-/** Throws ILLEGAL_FILTER_EXPRESSION. */
-export function parseFilter(filter: { type?: number | null; expression?: string | null } | null | undefined): Filter {
+/** `instance` is any object that the instance has to itself. Throws ILLEGAL_FILTER_EXPRESSION. */
+export function parseFilter(
+  filter: { type?: number | null; expression?: string | null } | null | undefined,
+  instance: object,
+): Filter {
   if (filter === null || filter === undefined) return null
-  return filterOf(filter.type === FilterType.SQL ? 'sql' : 'tag', filter.expression ?? '')
+  return filterOf(filter.type === FilterType.SQL ? 'sql' : 'tag', filter.expression ?? '', instance)
 }

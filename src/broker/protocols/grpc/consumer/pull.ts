@@ -88,7 +88,7 @@ function pull(
 ): Promise<Pulled> {
   const queue = queueOf(wire, request.messageQueue)
   const group = groupOf(request.group)
-  const filter = parseFilter(request.filterExpression)
+  const filter = parseFilter(request.filterExpression, wire.endpoint.broker)
   const waitMs = pollTime(wire, request.longPollingTimeout)
   wire.endpoint.clients.alive(wire.clientId)
   const max = Math.min(Math.max(request.batchSize, 1), maxReceiveBatch)

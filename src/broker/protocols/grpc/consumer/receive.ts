@@ -99,7 +99,7 @@ async function take(
   const topic = topicOf(wire, request.messageQueue?.topic ?? null)
   const group = request.group?.name ?? ''
   checkGroupName(group)
-  const filter = parseFilter(request.filterExpression)
+  const filter = parseFilter(request.filterExpression, endpoint.broker)
   const invisibleMs = request.autoRenew ? renewedInvisibleMs : checkedInvisible(request.invisibleDuration)
   const waitMs = pollTime(wire, request.longPollingTimeout)
   // A group of lite consumers is made by the management API, which binds it to its topic.
