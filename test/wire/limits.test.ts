@@ -110,9 +110,13 @@ const limits: readonly [what: string, probe: Probe, limit: number, at: number, b
     20000,
     43101,
   ],
+  ['keys', send((n) => ({ system: { keys: Array.from({ length: n }, () => 'k') } })), 128, 20000, 43101],
   [
-    'keys of a byte each',
-    send((n) => ({ system: { keys: Array.from({ length: n }, () => 'k') }, message: { userProperties: {} } })),
+    'bytes of many keys',
+    send((n) => ({
+      system: { keys: Array.from({ length: 128 }, (_, at) => 'k'.repeat(at === 0 ? n - 127 * 100 : 100)) },
+      message: { userProperties: {} },
+    })),
     16_384,
     20000,
     43101,

@@ -20,6 +20,8 @@ const maxPropertyBytes = 16 * 1024
 /** Trace context and born host together; the protocol counts neither among the properties. */
 const maxOriginBytes = 16 * 1024
 const maxUserProperties = 128
+/** No vendor's page names such a limit. Each is an entry of the index by which messages are found, whatever the message counts for. */
+const maxKeys = 128
 const dayMs = 24 * 3600 * 1000
 const longestRecoveryMs = 3600 * 1000
 
@@ -61,6 +63,12 @@ function checkBody({ length }: Uint8Array): void {
 function checkTexts({ tag, keys, messageGroup, liteTopic }: ProducedProperties): void {
   if (tag) checkText(tag, 'tag', Code.ILLEGAL_MESSAGE_TAG)
   if (tag?.includes('|')) throw new BrokerRefusal(Code.ILLEGAL_MESSAGE_TAG, `The tag ${quoted(tag)} must not hold "|".`)
+  if (keys.length > maxKeys) {
+    throw new BrokerRefusal(
+      Code.MESSAGE_PROPERTIES_TOO_LARGE,
+      `The message has ${keys.length} keys; at most ${maxKeys} are allowed.`,
+    )
+  }
   for (const key of keys) checkText(key, 'key', Code.ILLEGAL_MESSAGE_KEY)
   if (messageGroup) {
     checkText(messageGroup, 'message group', Code.ILLEGAL_MESSAGE_GROUP)
