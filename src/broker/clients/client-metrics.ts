@@ -10,6 +10,10 @@ import type { ClientMetric, MetricValue } from '../../model/clients.ts'
 
 const maxSeries = 50_000
 const maxSeriesPerClient = 1_000
+/** Characters of the names and labels of all series together; they are held twice. So many are 50,000 series as clients make them. */
+const maxCharacters = 16 * 2 ** 20
+/** Looked at of one request, each some 20 µs where its labels are as long as they may be; a client sends some hundred. */
+const maxPointsPerRequest = 1_000
 /** Of one point; whoever makes points refuses what is beyond. */
 export const maxLabels = 16
 export const maxTextBytes = 256
@@ -31,17 +35,28 @@ export interface MeasuredPoint {
   readonly delta: boolean
 }
 
+/** What one client measured. */
+interface OfClient {
+  /** By instrument and labels. */
+  readonly series: Map<string, ClientMetric>
+  characters: number
+}
+
 export class ClientMetrics {
-  /** By client, then by instrument and labels. */
-  readonly #series = new Map<string, Map<string, ClientMetric>>()
+  readonly #clients = new Map<string, OfClient>()
   #count = 0
+  #characters = 0
 
   /** Keeps what can be kept; null when that was everything. */
   take(clientId: string, measured: Iterable<MeasuredPoint>, at: number): Rejected | null {
     let points = 0
     let reason = ''
+    let looks = 0
     for (const point of measured) {
-      const refusal = this.#keep(clientId, point, at)
+      const refusal =
+        ++looks > maxPointsPerRequest
+          ? `a request may hold ${maxPointsPerRequest} points`
+          : this.#keep(clientId, point, at)
       if (refusal === null) continue
       points++
       reason ||= refusal
@@ -57,12 +72,15 @@ export class ClientMetrics {
   }
 
   forget(clientId: string): void {
-    this.#count -= this.#series.get(clientId)?.size ?? 0
-    this.#series.delete(clientId)
+    const ofClient = this.#clients.get(clientId)
+    if (ofClient === undefined) return
+    this.#count -= ofClient.series.size
+    this.#characters -= ofClient.characters
+    this.#clients.delete(clientId)
   }
 
   list(): ClientMetric[] {
-    return [...this.#series.values()].flatMap((ofClient) => [...ofClient.values()])
+    return [...this.#clients.values()].flatMap(({ series }) => [...series.values()])
   }
 
   #keep(clientId: string, point: MeasuredPoint, at: number): string | null {
@@ -71,16 +89,22 @@ export class ClientMetrics {
     if (typeof value === 'string') return value
     if (name === '' || Buffer.byteLength(name) > maxTextBytes || Buffer.byteLength(unit) > maxTextBytes)
       return `an instrument's name has 1 to ${maxTextBytes} bytes`
-    const ofClient = this.#series.get(clientId) ?? new Map<string, ClientMetric>()
+    const ofClient = this.#clients.get(clientId) ?? { series: new Map<string, ClientMetric>(), characters: 0 }
+    const { series } = ofClient
     const key = JSON.stringify([name, Object.entries(labels).sort()])
-    const before = ofClient.get(key)
+    const before = series.get(key)
     if (before === undefined) {
-      if (ofClient.size >= maxSeriesPerClient) return `a client may have ${maxSeriesPerClient} series`
+      if (series.size >= maxSeriesPerClient) return `a client may have ${maxSeriesPerClient} series`
       if (this.#count >= maxSeries) return `the instance keeps ${maxSeries} series`
+      if (this.#characters + key.length > maxCharacters)
+        return `the instance keeps series with ${maxCharacters} characters of names and labels together`
       this.#count++
+      this.#characters += key.length
+      ofClient.characters += key.length
     }
     const kept = delta && before !== undefined ? added(before.value, value) : value
-    this.#series.set(clientId, ofClient.set(key, { clientId, name, unit, labels, at, value: kept }))
+    series.set(key, { clientId, name, unit, labels, at, value: kept })
+    this.#clients.set(clientId, ofClient)
     return null
   }
 }

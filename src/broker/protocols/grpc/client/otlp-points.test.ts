@@ -59,3 +59,39 @@ describe('a histogram of a client', () => {
     ])
   })
 })
+
+describe('what clients measure is bounded', () => {
+  const gauge = (count: number, ...texts: string[]): MetricInit => ({
+    name: 'gauge',
+    gauge: {
+      dataPoints: numbers(count).map((n) => ({
+        asInt: n,
+        attributes: [`${n}`, ...texts].map((stringValue, at) => ({ key: `label-${at}`, value: { stringValue } })),
+      })),
+    },
+  })
+
+  it('in points of one request', () => {
+    const metrics = new ClientMetrics()
+    expect(metrics.take('client', sent(gauge(1000)), 0)).toBeNull()
+    // The same ones again, so that no other bound is met.
+    expect(metrics.take('client', sent(gauge(1000), gauge(200)), 0)).toEqual({
+      points: 200,
+      reason: 'a request may hold 1000 points',
+    })
+  })
+
+  it('in characters of labels of all clients; those of one that has gone are room for others', () => {
+    const metrics = new ClientMetrics()
+    const long = Array.from({ length: 15 }, () => 'x'.repeat(250))
+    let clients = 0
+    while (metrics.take(`client-${clients}`, sent(gauge(500, ...long)), 0) === null) clients++
+    expect(clients).toBe(8)
+    expect(metrics.take('late', sent(gauge(1, ...long)), 0)).toMatchObject({
+      points: 1,
+      reason: expect.stringContaining('characters of names and labels together'),
+    })
+    metrics.forget('client-0')
+    expect(metrics.take('late', sent(gauge(400, ...long)), 0)).toBeNull()
+  })
+})
