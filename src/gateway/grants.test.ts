@@ -75,7 +75,7 @@ const rows: ReadonlyArray<readonly [grants: readonly string[], use: string, verd
   [['Deny Pub Topic ORDERS', 'Allow Pub Topic *'], 'Pub Topic orders', 'allowed'],
   [['Allow Pub Topic order\u0455'], 'Pub Topic orders', 'not granted'],
   [['Allow Pub Topic orders'], 'Pub Topic orders\u200b', 'not granted'],
-  [['Allow Pub Topic orders'], 'Pub Topic orders\0', 'not granted'],
+  [['Allow Pub Topic orders'], 'Pub Topic orders\u00ad', 'not granted'],
 ]
 
 describe('a decision', () => {

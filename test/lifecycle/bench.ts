@@ -25,6 +25,7 @@ import { findTopicRow, insertTopic, updateTopic } from '../../src/ledger/topics.
 import { createPortSource } from '../../src/lifecycle/ports.ts'
 import { createReconciler, type InstanceFailure, type Reconciler } from '../../src/lifecycle/reconciler.ts'
 import { createdAgain } from '../../src/lifecycle/status.ts'
+import type { InstanceSpec } from '../../src/model/instances.ts'
 import { SimulatedClock, SimulatedRandom } from '../../src/world/simulated.ts'
 import type { LedgerPlace } from '../support/ledger.ts'
 
@@ -425,6 +426,15 @@ function topicRow(instanceId: string, topicName: string, at: number): Row<'topic
 
 // What is, as text
 
+/** Accounts that were made beside the default one, each with what it was granted. */
+function customAccess(spec: InstanceSpec | null): string[] {
+  const custom = (spec?.accounts ?? []).filter(({ kind }) => kind === 'custom')
+  return custom.map(({ username }) => {
+    const grants = spec!.grants.filter((grant) => grant.username === username)
+    return [`account ${username}`, ...grants.map(({ resourceName }) => `granted ${resourceName}`)].join(' ')
+  })
+}
+
 /** One line per instance of the ledger and of the engine. */
 export async function transcript(bench: Bench): Promise<{ ledger: string[]; engine: string[] }> {
   const { read } = bench.ledger
@@ -456,6 +466,7 @@ export async function transcript(bench: Bench): Promise<{ ledger: string[]; engi
       ...[...held.topics.values()].map((one) => `topic ${one.topicName}@${one.generation}`).sort(),
       ...[...held.groups.values()].map((one) => `group ${one.consumerGroupId}@${one.generation}`).sort(),
       ...held.resets.map(({ resetId }) => resetId),
+      ...customAccess(held.spec),
     ].join(', ')
   })
   return { ledger, engine }

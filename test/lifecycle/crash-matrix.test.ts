@@ -11,6 +11,7 @@ import {
   addInstance,
   addTopic,
   type Bench,
+  changeAccount,
   changeRetention,
   dropGroup,
   dropInstance,
@@ -116,6 +117,21 @@ const scenarios: readonly Scenario[] = [
       engine: [
         `${id} running @1, vpc 7802, internet 7803, topic audit@1, topic orders@1, group workers@1, reset audit for workers to the end, reset orders for workers to 7`,
       ],
+    },
+  },
+  {
+    name: 'make an account with a grant, and delete another with its own',
+    before: async (bench) => {
+      await addInstance(bench, id)
+      await changeAccount(bench, id, 'leaving', 'present')
+    },
+    change: async (bench) => {
+      await changeAccount(bench, id, 'coming', 'present')
+      await changeAccount(bench, id, 'leaving', 'absent')
+    },
+    ends: {
+      ledger: [`${id} present 4/4, settled, vpc 7802`],
+      engine: [`${id} running @4, vpc 7802, account coming granted orders`],
     },
   },
   {
