@@ -52,30 +52,56 @@ beforeAll(async () => {
 const never = new AbortController().signal
 setMaxListeners(0, never)
 
+/** What a protocol does for an answer with its first message, and for each further one: 150 µs and 15 µs of CPU. */
+const answerUnits = 2_000
+const messageUnits = 200
+
 class Scene {
   readonly clock: Clock
   readonly #random: Random
   readonly #disk: Disk
   broker!: Awaited<ReturnType<typeof OpenShell>>
   #messages = 0
-  longest = 0
-  total = 0
+  /** Units of work that answers cost. */
+  #answered = 0
+  #synced: Promise<void> = Promise.resolve()
 
   constructor() {
     const { SimulatedClock, SimulatedRandom, SimulatedDisk, workDone } = counted
+    const scene = this
     this.clock = new (class extends SimulatedClock {
       override monotonic(): number {
-        return super.monotonic() + workDone() * unitMs
+        return super.monotonic() + (workDone() + scene.#answered) * unitMs
       }
     })()
     this.#random = new SimulatedRandom(1)
     this.#disk = new SimulatedDisk({ random: this.#random })
   }
 
+  #work(): number {
+    return counted.workDone() + this.#answered
+  }
+
+  /** As `receive`, and what its answer costs is counted. */
+  async answered(changes: Partial<ReceiveRequest>): Promise<number> {
+    const { length } = await this.receive(changes)
+    this.#answered += answerUnits + length * messageUnits
+    return length
+  }
+
+  /** Until `release`, what is written is not durable. */
+  holdSyncs(): { release(): void } {
+    let release = () => {}
+    this.#synced = new Promise((resolve) => {
+      release = resolve
+    })
+    return { release }
+  }
+
   async open(): Promise<void> {
     this.broker = await this.during(
       counted.openShell({
-        world: { clock: this.clock, random: this.#random, disk: inLaterTurns(this.#disk.boot()) },
+        world: { clock: this.clock, random: this.#random, disk: inLaterTurns(this.#disk.boot(), () => this.#synced) },
         directory: '/instance',
         settings: { retentionMs: 72 * HOUR, sendTps: 1e12, receiveTps: 1e12, maxDelayMs: 24 * HOUR },
         report: (error) => {
@@ -88,22 +114,23 @@ class Scene {
   /** What is counted is what lies between two turns of the loop. */
   async measure(work: () => Promise<unknown>): Promise<number> {
     let longest = 0
-    let before = counted.workDone()
+    let before = this.#work()
     const began = before
     let isOver = false
     const turn = () => {
-      const now = counted.workDone()
+      const now = this.#work()
       longest = Math.max(longest, now - before)
       before = now
       if (!isOver) setImmediate(turn)
     }
     setImmediate(turn)
+    const answered = this.#answered
     const cpu = process.cpuUsage()
     await this.during(work())
     isOver = true
     turn()
     const { user, system } = process.cpuUsage(cpu)
-    spent.push({ cpuMs: (user + system) / 1_000, units: before - began })
+    spent.push({ cpuMs: (user + system) / 1_000, units: before - began - (this.#answered - answered) })
     return longest * unitMs
   }
 
@@ -175,8 +202,8 @@ class Scene {
 
 const anotherTurn = () => new Promise<void>((resolve) => setImmediate(resolve))
 
-/** As a real disk, which answers in a later turn of the event loop. */
-function inLaterTurns(disk: WorldDisk): WorldDisk {
+/** As a real disk, which answers in a later turn of the event loop; what is synced is durable after `synced`. */
+function inLaterTurns(disk: WorldDisk, synced: () => Promise<void>): WorldDisk {
   const later = <A extends unknown[], T>(run: (...args: A) => Promise<T>) => {
     return async (...args: A): Promise<T> => {
       await anotherTurn()
@@ -186,7 +213,7 @@ function inLaterTurns(disk: WorldDisk): WorldDisk {
   const file = (opened: DiskFile): DiskFile => ({
     write: later((...args) => opened.write(...args)),
     read: later((...args) => opened.read(...args)),
-    datasync: later(() => opened.datasync()),
+    datasync: later(() => synced().then(() => opened.datasync())),
     truncate: later((sizeBytes) => opened.truncate(sizeBytes)),
     size: later(() => opened.size()),
     close: later(() => opened.close()),
@@ -211,6 +238,16 @@ const group = (consumerGroupId: string): GroupSpec => ({
   ...{ consumerGroupId, generation: 1, orderly: false, maxRetryTimes: 16, retry: { kind: 'default' } },
   ...{ deadLetterTopic: null, maxReceiveTps: null },
 })
+
+/** What is sent is taken by receives that wait, over as many turns as that takes, before any of it is durable. */
+async function afterSlowSync(scene: Scene, send: () => Promise<void>, waiting: Array<Promise<number>>): Promise<void> {
+  const sync = scene.holdSyncs()
+  const sent = send()
+  await scene.clock.advance(500)
+  sync.release()
+  await sent
+  expect(await Promise.all(waiting)).not.toContain(0)
+}
 
 const liteReset = { consumerGroupId: 'lite', topicName: 'lites', toMs: null, resetId: 'reset' }
 
@@ -350,6 +387,42 @@ describe('no turn is longer than 50 ms', () => {
           await scene.receive({ topic: 'lites', group: 'lite', clientId, max: 32 })
           await anotherTurn()
         }
+      })
+    },
+    async 'a slow sync for which the receives of 1,000 groups wait'(scene) {
+      await scene.during(scene.broker.administration.ensureTopics([topic('topic')]))
+      const waiting = Array.from({ length: 1_000 }, (_, i) => scene.answered({ group: `group-${i}`, waitMs: 30_000 }))
+      await scene.clock.advance(200)
+      return scene.measure(() => afterSlowSync(scene, () => scene.fill('topic', 1), waiting))
+    },
+    async 'a slow sync for which 500 receives of one group wait'(scene) {
+      await scene.during(scene.broker.administration.ensureTopics([topic('topic')]))
+      const waiting = Array.from({ length: 500 }, () => scene.answered({ max: 2, waitMs: 30_000 }))
+      await scene.clock.advance(200)
+      return scene.measure(() => afterSlowSync(scene, () => scene.fill('topic', 1_000), waiting))
+    },
+    async 'a slow sync for which the receives of 1,000 lite clients wait'(scene) {
+      await scene.liteTopics(1_000)
+      await scene.during(scene.broker.offsets.reset(liteReset))
+      const waiting: Array<Promise<number>> = []
+      for (let i = 0; i < 1_000; i++) {
+        const client = { group: 'lite', topic: 'lites', clientId: `client-${i}` }
+        const request = { ...client, version: 1, offset: null, action: 'add' as const, liteTopics: [`lite-${i}`] }
+        await scene.during(scene.broker.lite.sync(request))
+        waiting.push(scene.answered({ ...client, waitMs: 30_000 }))
+      }
+      await scene.clock.advance(200)
+      const send = () => scene.fill('lites', 1_000, small, (i) => ({ liteTopic: `lite-${i}` }))
+      return scene.measure(() => afterSlowSync(scene, send, waiting))
+    },
+    async 'a lite client that goes away while 1,000 of its receives wait'(scene) {
+      await scene.liteTopics(1)
+      const client = { group: 'lite', topic: 'lites', clientId: 'client' }
+      const waiting = Array.from({ length: 1_000 }, () => scene.answered({ ...client, waitMs: 30_000 }))
+      await scene.clock.advance(200)
+      return scene.measure(async () => {
+        scene.broker.consuming.clientGone('client')
+        expect(await Promise.all(waiting)).toEqual(waiting.map(() => 0))
       })
     },
     async 'the seal of a segment with messages of 100,000 lite topics'(scene) {

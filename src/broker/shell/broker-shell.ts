@@ -25,6 +25,7 @@ import { Acknowledging } from './consuming/acknowledging.ts'
 import { Consuming } from './consuming/consuming.ts'
 import { DeadLetters } from './consuming/dead-letters.ts'
 import { Delivering } from './consuming/delivering.ts'
+import { HandOver } from './consuming/hand-over.ts'
 import { Offsets } from './consuming/offsets.ts'
 import { Receiving } from './consuming/receiving.ts'
 import { Subscriptions } from './consuming/subscriptions.ts'
@@ -93,8 +94,9 @@ export class BrokerShell implements Broker {
       ...common,
       spend: (subscription, units, at) => throughput.spendReceive(subscription, units, at),
     })
+    const handOver = new HandOver(turns)
     const receiving: Receiving = new Receiving({
-      ...{ ...common, subscriptions, throughput, delivering },
+      ...{ ...common, subscriptions, throughput, delivering, handOver },
       readAhead: new ReadAhead(index, common.now),
       sqlEvaluation: new SqlEvaluation({
         ...{ clock, now: common.now, turns },
@@ -107,7 +109,7 @@ export class BrokerShell implements Broker {
     const deadLetters = new DeadLetters(common)
     const acknowledging = new Acknowledging({ ...common, subscriptions, deadLetters })
     const offsets: Offsets = new Offsets({ ...common, subscriptions, throughput })
-    const lite: LiteShell = new LiteShell({ ...common, subscriptions, throughput, delivering, receiving })
+    const lite: LiteShell = new LiteShell({ ...common, subscriptions, throughput, delivering, handOver, receiving })
     const retention = new Retention({
       ...{ ...common, journal },
       beforeTrim: (below) => transactions.endBelow(below),

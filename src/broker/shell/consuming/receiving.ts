@@ -24,6 +24,7 @@ import { asRefusal, boundToLite, refuse } from '../refusals.ts'
 import type { Throughput } from '../throughput.ts'
 import type { TurnBudget } from '../turn-budget.ts'
 import { type Delivering, isHeld } from './delivering.ts'
+import type { HandOver } from './hand-over.ts'
 import type { Subscriptions } from './subscriptions.ts'
 
 /** How long a poll whose time is up waits for an expression to be asked of more messages; the wire leaves 200 ms for the answer to travel. */
@@ -41,6 +42,7 @@ export interface ReceivingContext {
   readonly subscriptions: Pick<Subscriptions, 'group' | 'of' | 'settled'>
   readonly throughput: Pick<Throughput, 'refuseReceive' | 'receivesAt' | 'spendReceive'>
   readonly delivering: Delivering
+  readonly handOver: HandOver
   readonly readAhead: ReadAhead
   readonly sqlEvaluation: SqlEvaluation
   /** Deliveries made now are named by it. */
@@ -187,8 +189,10 @@ export class Receiving {
     this.#wakeOf.delete(subscription)
     for (let poll = subscription.waiters.first as Poll | null; poll; poll = subscription.waiters.first as Poll | null) {
       leaveQueue(this.#state, subscription, poll)
-      if (refusal) this.#fail(poll, refusal)
-      else this.#answer(poll, [])
+      this.#context.handOver.run(() => {
+        if (refusal) this.#fail(poll, refusal)
+        else this.#answer(poll, [])
+      })
     }
   }
 
@@ -247,7 +251,7 @@ export class Receiving {
   }
 
   async #deliver(poll: Poll, leased: DeliveryEvent): Promise<void> {
-    const { delivering, subscriptions } = this.#context
+    const { delivering, handOver, subscriptions } = this.#context
     const { subscription } = poll
     // Of the record that was just written: a delivery that is handed over counts, also after a kill, and its messages are
     // durable with it or before it (docs/decisions/0002-broker-core.md).
@@ -257,6 +261,8 @@ export class Receiving {
       await durable
       await subscriptions.settled(subscription.group)
       const matched = sqlOf(poll.filter) ? await delivering.evaluate(poll.filter, messages) : null
+      const turn = handOver.turn()
+      if (turn) await turn
       const isMatch = (message: MessageEvent) => (matched ? matched.has(message) : matches(poll.filter, message))
       if (messages.length < leased.entries.length) delivering.giveBack(subscription, leased, messages.length)
       if (messages.length === 0 && leased.entries.length > 0) {
@@ -272,6 +278,8 @@ export class Receiving {
       if (deliveries.length === 0) this.#waitOn(poll)
       else this.#answer(poll, deliveries)
     } catch (error) {
+      const turn = handOver.turn()
+      if (turn) await turn
       if (this.#context.closed()) {
         this.#answer(poll, [])
         return

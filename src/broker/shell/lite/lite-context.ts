@@ -3,6 +3,7 @@ import type { BrokerEvent } from '../../core/events.ts'
 import type { BrokerState, Subscription } from '../../core/state.ts'
 import type { PersistentQueueIndex } from '../../log/queue-index.ts'
 import type { Delivering } from '../consuming/delivering.ts'
+import type { HandOver } from '../consuming/hand-over.ts'
 import type { Receiving } from '../consuming/receiving.ts'
 import type { Subscriptions } from '../consuming/subscriptions.ts'
 import type { Throughput } from '../throughput.ts'
@@ -23,6 +24,7 @@ export interface LiteContext {
   readonly subscriptions: Pick<Subscriptions, 'settled'>
   readonly throughput: Pick<Throughput, 'refuseReceive' | 'receivesAt' | 'spendReceive' | 'send'>
   readonly delivering: Pick<Delivering, 'read' | 'giveBack' | 'setAside'>
+  readonly handOver: HandOver
   readonly receiving: Pick<Receiving, 'takeLite' | 'isLoading' | 'load' | 'endPolls'>
   moved(subscription: Subscription): void
   arm(): void

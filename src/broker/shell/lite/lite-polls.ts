@@ -11,6 +11,7 @@ import { codes, type Refusal } from '../../core/refusal.ts'
 import type { BrokerState, Waiter } from '../../core/state.ts'
 import { DeadlineHeap } from '../../core/structures/deadline-heap.ts'
 import { FifoList } from '../../core/structures/fifo-list.ts'
+import type { HandOver } from '../consuming/hand-over.ts'
 import { refuse } from '../refusals.ts'
 
 /** A waiting receive with the client that asked. */
@@ -31,11 +32,13 @@ const ENDED_AT_ONCE = 128
 
 export class LitePolls {
   readonly #state: BrokerState
+  readonly #handOver: Pick<HandOver, 'run'>
   readonly #queues = new Map<LiteClient, FifoList<Waiter>>()
   readonly #ends = new DeadlineHeap<LitePoll>()
 
-  constructor(state: BrokerState) {
+  constructor(state: BrokerState, handOver: Pick<HandOver, 'run'>) {
     this.#state = state
+    this.#handOver = handOver
   }
 
   /** When the first one ends. */
@@ -101,8 +104,10 @@ export class LitePolls {
   endAll(client: LiteClient, refusal: Refusal | null): void {
     for (let poll = this.first(client); poll; poll = this.first(client)) {
       this.leaveQueue(poll)
-      if (refusal) this.fail(poll, refusal)
-      else this.answer(poll, [])
+      this.#handOver.run(() => {
+        if (refusal) this.fail(poll, refusal)
+        else this.answer(poll, [])
+      })
     }
   }
 

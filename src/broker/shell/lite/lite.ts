@@ -32,7 +32,7 @@ export class LiteShell {
   constructor(context: LiteContext) {
     this.#context = context
     this.#state = context.state
-    this.#polls = new LitePolls(context.state)
+    this.#polls = new LitePolls(context.state, context.handOver)
     this.#expiry = new LiteExpiry(context)
     const common = { ...context, clients: this.#clients, catchUp: (at: number) => this.#catchUp(at) }
     this.#serving = new LiteServing({ ...common, polls: this.#polls })
