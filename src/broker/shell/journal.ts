@@ -68,6 +68,7 @@ export class Journal {
   #batch: Batch
   /** Topics with messages that were not offered yet. */
   #unoffered = new Set<Topic>()
+  #offering = false
   #bytes = 0
   #events = 0
   #dirty = false
@@ -97,6 +98,7 @@ export class Journal {
 
   /** One atomic record group. Throws what the log throws (busy, failed), and then nothing has changed. */
   commit(events: readonly BrokerEvent[]): void {
+    if (this.#offering) this.#refuseMessages(events)
     const records = encodeAll(events)
     const { positions, durable } = this.log.write(records)
     const batch = this.#batchOf(durable)
@@ -230,17 +232,27 @@ export class Journal {
     this.#unoffered.add(queue.topic)
   }
 
-  /** Receives take what they want; nothing in there may write messages, which would not be offered with this commit. */
+  /** Receives take what they want. */
   #offer(): void {
     if (this.#unoffered.size === 0) return
     const topics = this.#unoffered
     this.#unoffered = new Set()
+    this.#offering = true
     try {
       this.#options.onArrival(topics)
     } catch (error) {
       if (error instanceof BrokenInvariant) this.stop(error)
       else this.#options.report(error)
+    } finally {
+      this.#offering = false
     }
+  }
+
+  /** A message that is written while others are offered would be offered to nobody, until the next one comes. */
+  #refuseMessages(events: readonly BrokerEvent[]): void {
+    if (!events.some(({ type }) => type === 'message')) return
+    this.stop(new BrokenInvariant('Broken invariant: no message is written while messages are offered'))
+    throw this.failed
   }
 
   /** The segment holds something that is to be kept for the retention from then on. */

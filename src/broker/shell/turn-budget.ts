@@ -21,6 +21,11 @@ export const TURN_MS = 8
 /** What an instance has of a turn while others wait. */
 export const SLICE_MS = 2
 
+/** How many more may be served at once, by whatever serves for one cause; what is beyond follows in later turns. */
+export interface Portion {
+  left: number
+}
+
 export interface EventLoopTurnsOptions {
   /** Milliseconds that never go backwards. */
   readonly monotonic: () => number

@@ -2,6 +2,7 @@
  * What no call causes: messages become visible, the alarm rings, the log fails, the broker closes. It tells the modules
  * that have something to do then, each a bounded portion at a time.
  */
+import { BrokenInvariant } from '../../model/assert.ts'
 import { expire, sweepDropped } from '../core/consuming/deliveries.ts'
 import { type BrokerState, LiteTopic, type Subscription, type Topic } from '../core/state.ts'
 import type { Alarm } from './alarm.ts'
@@ -13,13 +14,13 @@ import { asRefusal } from './refusals.ts'
 import type { Retention } from './retention.ts'
 import type { Timers } from './timers.ts'
 import type { TransactionShell } from './transactions.ts'
-import type { TurnBudget } from './turn-budget.ts'
+import type { Portion, TurnBudget } from './turn-budget.ts'
 import type { Writing } from './writing.ts'
 
 /** Deliveries that run out, or were dropped, are handled in portions of so many while the turn has time left. */
 const EXPIRE_PORTION = 512
 const SWEEP_PORTION = 4_096
-/** Subscriptions of a topic that are served at once when messages arrive; further ones follow in later turns. */
+/** Subscriptions and lite clients that are served at once when messages arrive; further ones follow in later turns. */
 const SERVED_AT_ONCE = 64
 
 export interface UpkeepContext {
@@ -35,6 +36,7 @@ export interface UpkeepContext {
   readonly transactions: TransactionShell
   readonly retention: Retention
   now(): number
+  report(error: unknown): void
   nextSession(): void
 }
 
@@ -45,22 +47,31 @@ export class Upkeep {
     this.#context = context
   }
 
-  /** Messages of these topics can be offered to the receives that wait. */
+  /** Messages of these topics can be offered to the receives that wait. A topic with a fault leaves the others theirs. */
   arrived(topics: ReadonlySet<Topic>): void {
-    const { receiving, lite, alarm } = this.#context
-    let served = 0
+    const portion: Portion = { left: SERVED_AT_ONCE }
     for (const topic of topics) {
-      if (topic instanceof LiteTopic) {
-        lite.arrived(topic)
-        continue
-      }
-      for (const subscription of topic.subscriptions.values()) {
-        if (subscription.waiters.first === null) continue
-        if (served++ < SERVED_AT_ONCE) receiving.serve(subscription)
-        else receiving.serveSoon(subscription)
+      try {
+        this.#offer(topic, portion)
+      } catch (error) {
+        if (error instanceof BrokenInvariant) throw error
+        this.#context.report(error)
       }
     }
-    alarm.arm()
+    this.#context.alarm.arm()
+  }
+
+  #offer(topic: Topic, portion: Portion): void {
+    const { receiving, lite } = this.#context
+    if (topic instanceof LiteTopic) {
+      lite.arrived(topic, portion)
+      return
+    }
+    for (const subscription of topic.subscriptions.values()) {
+      if (subscription.waiters.first === null) continue
+      if (portion.left-- > 0) receiving.serve(subscription)
+      else receiving.serveSoon(subscription)
+    }
   }
 
   earliest(): number {

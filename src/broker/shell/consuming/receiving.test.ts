@@ -3,12 +3,14 @@
  * damaged record.
  */
 import { describe, expect, it, vi } from 'vitest'
+import { assert } from '../../../model/assert.ts'
 import { settle } from '../../../world/simulated.ts'
 import { tagHash } from '../../core/filters/filter.ts'
 import { limits } from '../../core/limits.ts'
 import { encodeState } from '../../core/snapshot.ts'
 import {
   ack,
+  anyIndex,
   broker,
   changeSettings,
   clock,
@@ -27,6 +29,7 @@ import {
   settings,
   settled,
   text,
+  topicSpec,
   useBroker,
   want,
 } from '../test-broker.ts'
@@ -42,6 +45,51 @@ describe('a delivery to a receive that waits', () => {
     await send()
     expect(await waiting).toHaveLength(1)
     expect(disk.calls.get('datasync')).toBe(before + 1)
+  })
+})
+
+describe('an offer of new messages', () => {
+  const offered = async () => {
+    await broker.administration.ensureTopics([topicSpec('another')])
+    await receive({ topic: 'another' })
+    const waiting = [receive({ waitMs: 20_000 }), receive({ topic: 'another', waitMs: 20_000 })]
+    for (const one of waiting) one.catch(() => {})
+    await settle()
+    return waiting
+  }
+  const sendToBoth = () =>
+    Promise.all([send(), broker.producing.send({ topic: 'another', messages: [message('tag', 'body')] })])
+
+  it('that fails for one topic is made for the others', async () => {
+    const [, another] = await offered()
+    vi.spyOn(await anyIndex(), 'lookup').mockImplementationOnce(() => {
+      throw new Error('a fault')
+    })
+    await sendToBoth()
+    expect(await another).toHaveLength(1)
+    expect(reported.splice(0)).toEqual([new Error('a fault')])
+  })
+
+  it('that meets a broken invariant stops the instance', async () => {
+    await offered()
+    vi.spyOn(await anyIndex(), 'lookup').mockImplementationOnce(() => assert(false, 'nothing is left out') as never)
+    await expect(Promise.all([sendToBoth(), settle()])).resolves.toBeDefined()
+    await expect(send()).rejects.toThrow('nothing is left out')
+    expect(reported.splice(0)).toHaveLength(1)
+  })
+
+  it('writes no message: that would be offered to nobody', async () => {
+    const [first] = await offered()
+    let refused: Promise<unknown> | undefined
+    vi.spyOn(await anyIndex(), 'lookup').mockImplementationOnce(() => {
+      refused = expect(send()).rejects.toThrow('no message is written while messages are offered')
+      throw new Error('it was refused')
+    })
+    await send().catch(() => {})
+    await refused
+    await expect(first).rejects.toThrow('cannot be relied on')
+    await expect(send()).rejects.toThrow('cannot be relied on')
+    expect(reported.splice(0).length).toBeGreaterThan(0)
   })
 })
 

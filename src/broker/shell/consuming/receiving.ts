@@ -323,8 +323,10 @@ export class Receiving {
     return true
   }
 
+  /** By `at`, or before: what is still held back when it is served says so again. */
   #serveLater(subscription: Subscription, at: number): void {
     let wake = this.#wakeOf.get(subscription)
+    if (wake && wake.due <= at) return
     if (!wake) {
       wake = { due: at, heapIndex: -1, subscription }
       this.#wakeOf.set(subscription, wake)

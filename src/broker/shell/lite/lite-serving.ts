@@ -17,11 +17,12 @@ import { DeadlineHeap, type Due } from '../../core/structures/deadline-heap.ts'
 import { units } from '../../core/throttle.ts'
 import { deliveryOf } from '../consuming/delivering.ts'
 import { asRefusal } from '../refusals.ts'
+import type { Portion } from '../turn-budget.ts'
 import type { LiteContext } from './lite-context.ts'
 import type { LitePoll, LitePolls } from './lite-polls.ts'
 import { type LiteBatch, LiteTaking } from './lite-taking.ts'
 
-/** Clients served at once when messages arrive, or in one firing of the alarm: each has an answer to write after it. */
+/** Clients served at once in one firing of the alarm, or when something became ready: each has an answer to write after it. */
 const SERVED_AT_ONCE = 64
 
 /** A client to be served again at a time: its budget is used up, or the log was busy. */
@@ -73,14 +74,14 @@ export class LiteServing {
   /** Something about the subscription changed: there may be something to deliver. */
   becameReady(subscription: Subscription): void {
     if (subscription.removed || this.#context.stopped()) return
-    this.#makeReady(subscription.group.settings.consumerGroupId, subscription.topic.liteTopic, 0)
+    const portion = { left: SERVED_AT_ONCE }
+    this.#makeReady(subscription.group.settings.consumerGroupId, subscription.topic.liteTopic, portion)
   }
 
-  /** New messages of the lite topic may be taken. */
-  arrived(lite: LiteTopic): void {
-    let served = 0
+  /** New messages of the lite topic may be taken. Clients beyond the portion are served in later turns. */
+  arrived(lite: LiteTopic, portion: Portion): void {
     for (const { consumerGroupId } of this.#context.clients.groupsOf(lite.settings.topicName))
-      served = this.#makeReady(consumerGroupId, lite.liteTopic, served)
+      this.#makeReady(consumerGroupId, lite.liteTopic, portion)
   }
 
   /** Its index could not be read: it stays ready, for later. */
@@ -119,16 +120,14 @@ export class LiteServing {
     this.#wakeOf.delete(client)
   }
 
-  /** Answers how many were served by now, `served` before this. */
-  #makeReady(consumerGroupId: string, liteTopic: string, served: number): number {
+  #makeReady(consumerGroupId: string, liteTopic: string, portion: Portion): void {
     // A copy: serving changes the order of those who share a lite topic.
     for (const client of [...this.#context.clients.readersOf(consumerGroupId, liteTopic)]) {
       client.ready.add(liteTopic)
       if (!this.#context.polls.first(client)) continue
-      if (served++ < SERVED_AT_ONCE) this.serve(client)
+      if (portion.left-- > 0) this.serve(client)
       else this.#serveLater(client, this.#context.now())
     }
-    return served
   }
 
   /** Whether the poll got something; otherwise its client is served again when that can help. */
@@ -171,18 +170,22 @@ export class LiteServing {
 
   /** In order, so that a lite topic's messages are never behind those of its later batch. */
   async #deliver(poll: LitePoll, group: Group, batches: readonly LiteBatch[]): Promise<void> {
-    const { delivering, polls, subscriptions } = this.#context
+    const { delivering, handOver, polls, subscriptions } = this.#context
     // As in consuming/receiving.ts: a delivery that is handed over counts.
     const durable = this.#context.promised()
     try {
       const read = await this.#read(poll, batches)
       await durable
       await subscriptions.settled(group)
+      const turn = handOver.turn()
+      if (turn) await turn
       this.#context.catchUp(this.#context.now())
       const deliveries = batches.flatMap((batch, i) => this.#toGive(poll, batch, read[i] ?? []))
       if (read.every((messages) => messages.length === 0)) polls.fail(poll, tooMuchUnread)
       else polls.answer(poll, deliveries)
     } catch (error) {
+      const turn = handOver.turn()
+      if (turn) await turn
       if (this.#context.closed()) {
         polls.answer(poll, [])
         return
@@ -228,8 +231,10 @@ export class LiteServing {
     return given.map((message, i) => deliveryOf(subscription, leased, leased.entries[i]!, message, state.handleKey))
   }
 
+  /** By `at`, or before: what holds one lite topic back holds no other, and the client is served for all of them. */
   #serveLater(client: LiteClient, at: number): void {
     let wake = this.#wakeOf.get(client)
+    if (wake && wake.due <= at) return
     if (!wake) {
       wake = { client, due: at, heapIndex: -1 }
       this.#wakeOf.set(client, wake)

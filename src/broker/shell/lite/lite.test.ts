@@ -639,6 +639,46 @@ it('costs a receive nothing that thousands of other lite topics are there', asyn
   expect(broker.state.subscriptions.size).toBe(before + 1)
 })
 
+it('is served for what it can have while something else of the same client cannot be read', async () => {
+  await sync('add', ['a', 'b'])
+  await send('a', '0')
+  await send('b', '0')
+  for (const delivery of await receive({})) await ack(delivery)
+  const waiting = seen({ waitMs: 20 * SECOND })
+  await settle()
+  vi.spyOn(await anyIndex(), 'lookup').mockImplementationOnce(async () => {
+    throw new Error('the disk is broken')
+  })
+  const write = broker.log.write.bind(broker.log)
+  vi.spyOn(broker.log, 'write')
+    .mockImplementationOnce(write)
+    .mockImplementationOnce(() => {
+      throw new LogError('busy', 'wait for the disk')
+    })
+  const messages = [outgoing('b', '1'), outgoing('a', '1')]
+  await during(broker.producing.send({ topic: 'topic', messages }))
+  vi.restoreAllMocks()
+  expect(await settled(waiting)).toBe(false)
+  expect(reported).toHaveLength(1)
+  reported = []
+  await clock.advance(limits.busyRetryMs)
+  expect(await settled(waiting)).toBe(true)
+  expect(await waiting).toContain('a/1:1')
+})
+
+it('serves 64 clients at once, however many lite topics a commit holds', async () => {
+  let answered = 0
+  for (let i = 0; i < 100; i++) {
+    await sync('add', [`n${i}`], { clientId: `client-${i}` })
+    void receive({ clientId: `client-${i}`, waitMs: 20 * SECOND }).then(() => answered++)
+  }
+  await sendToMany(100)
+  await settle()
+  expect(answered).toBe(64)
+  await clock.advance(1)
+  expect(answered).toBe(100)
+})
+
 // What the tests speak in ------------------------------------------------------------------------
 
 async function open(settings: { readonly retentionMs?: number } = {}): Promise<void> {

@@ -12,6 +12,7 @@ import { type LiteClient, LiteSubscriptions } from '../../core/lite/lite-subscri
 import { codes, type Refusal } from '../../core/refusal.ts'
 import type { BrokerState, Group, LiteTopic, Subscription, Topic } from '../../core/state.ts'
 import { refuse } from '../refusals.ts'
+import type { Portion } from '../turn-budget.ts'
 import type { LiteContext } from './lite-context.ts'
 import { LiteExpiry } from './lite-expiry.ts'
 import { boundGroup } from './lite-groups.ts'
@@ -103,8 +104,8 @@ export class LiteShell {
   }
 
   /** New messages of the lite topic may be taken. */
-  arrived(lite: LiteTopic): void {
-    this.#serving.arrived(lite)
+  arrived(lite: LiteTopic, portion: Portion): void {
+    this.#serving.arrived(lite, portion)
   }
 
   unreadable(subscription: Subscription): void {
