@@ -32,6 +32,14 @@ const numbers = new Set([
   'float',
   'double',
 ])
+/**
+ * Entries of fields that a request could hold tens of thousands of, beyond which it is not decoded: twice what its handler
+ * takes, so that whoever sends a few too many hears from the handler.
+ */
+const mostEntries = {
+  SendMessageRequest: { messages: 2_048 },
+  AckMessageRequest: { entries: 2_048 },
+}
 const banner = '// Generated from proto/ by scripts/generate-proto.mjs. Do not edit.\n'
 
 /** The generated files, name to content. The same input gives the same bytes. */
@@ -86,8 +94,23 @@ function encoders(name, source) {
   )
   args.push('--force-number', '-p', protoRoot, source)
   return new Promise((resolve, reject) => {
-    pbjs.main(args, (error, text) => (error ? reject(error) : resolve(text)))
+    pbjs.main(args, (error, text) => (error ? reject(error) : resolve(name === 'rocketmq' ? withBounds(text) : text)))
   })
+}
+
+/** Decoders count the entries of `mostEntries` before they make one more. */
+function withBounds(text) {
+  for (const [type, fields] of Object.entries(mostEntries)) {
+    for (const [field, most] of Object.entries(fields)) {
+      const from = text.indexOf(` ${type}.decode = function`)
+      const at = text.indexOf(`message.${field}.push(`, from)
+      const end = text.indexOf('.decode = function', from + type.length + 20)
+      if (from < 0 || at < 0 || (end > 0 && at > end)) throw new Error(`the decoder of ${type} adds to no ${field}`)
+      const check = `if (message.${field}.length === ${most}) throw $Reader.tooMany(${most}, "${field}");`
+      text = `${text.slice(0, at)}${check}\n${' '.repeat(32)}${text.slice(at)}`
+    }
+  }
+  return text
 }
 
 /** Messages, enums and services of the schema, flat and in the schema's order; a nested type's name is joined by `_`. */

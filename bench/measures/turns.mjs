@@ -231,7 +231,7 @@ const inputs = {
 const floods = {
   '9,000 calls on 10 connections, each reset at once': ['resets', 9_000],
   '400 sends of 16 KiB on 4 connections that become 16 MiB each': ['bombs', 400],
-  '400 sends on 4 connections, each of 100,000 empty values': ['values', 400],
+  '400 sends on 4 connections, each of 21,000 properties': ['values', 400],
   '4,000 telemetry streams on 4 connections': ['telemetry', 4_000],
 }
 for (const [what, [kind, count]] of Object.entries(floods)) {
@@ -334,7 +334,7 @@ class Bench {
       ...{ instanceId: 'rmq-cn-bench', generation: 1, serving: true, ipWhitelist: ['0.0.0.0/0'], accounts: [] },
       ...{ listen: [{ kind: 'vpc', host: '127.0.0.1', port, allow: [], bandwidthMbps: null }], vpcAuthFree: true },
       ...{ retentionHours: 72, sendTps: 1e6, receiveTps: 1e6, elasticity: null, maxConnections: 10_000 },
-      ...{ maxDelayMs: 24 * hour, maxGroupsMadeByUse: 10_000, dedicated: false, encryptionKeyId: null },
+      ...{ maxDelayMs: 24 * hour, maxGroupsMadeByUse: 10_000, dedicated: false, encryptionKeyId: null, grants: [] },
     }
     await host.ensureInstance({ spec, storageKey: null })
     return port

@@ -14,11 +14,22 @@ const perConnection = { resets: 900, bombs: 100, telemetry: 1_000, values: 100 }
 
 /** A message marked compressed that becomes 16 MiB: a field nobody knows, `0x7a` with its length, of zeros. */
 const bomb = compressed(Buffer.concat([Buffer.from([0x7a, 0xf0, 0xff, 0xff, 0x07]), Buffer.alloc(16 * 2 ** 20 - 32)]))
-/** One that becomes as many empty messages as are allowed of a repeated field. */
-const values = compressed(Buffer.alloc(2 * 100_000, Buffer.from([0x0a, 0x00])))
+/** One of as many values as are allowed: a message with 21,000 properties, each with a name of its own. */
+const values = compressed(
+  field(
+    0x0a,
+    Buffer.concat(Array.from({ length: 21_000 }, (_, i) => field(0x12, field(0x0a, Buffer.from(i.toString(36)))))),
+  ),
+)
 /** Settings of a producer, as a telemetry command: tag 3, then the client type and a publishing part. */
 const telemetry = plain(Buffer.from([0x0a, 0x06, 0x08, 0x01, 0x22, 0x02, 0x0a, 0x00]))
 
+function field(tag, bytes) {
+  const length = []
+  let rest = bytes.length
+  for (; rest > 127; rest >>>= 7) length.push((rest & 127) | 128)
+  return Buffer.concat([Buffer.from([tag, ...length, rest]), bytes])
+}
 function compressed(bytes) {
   return prefixed(1, gzipSync(bytes, { level: 9 }))
 }

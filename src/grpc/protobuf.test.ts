@@ -1,6 +1,8 @@
 import protobuf from 'protobufjs/minimal.js'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import {
+  AckMessageEntry,
+  AckMessageRequest,
   Code,
   Endpoints,
   GetOffsetResponse,
@@ -8,6 +10,7 @@ import {
   type MessageInit,
   MessageQueue,
   SendMessageRequest,
+  Settings,
   SyncLiteSubscriptionRequest,
   Timestamp,
 } from './gen/index.ts'
@@ -63,7 +66,7 @@ describe('what one message may hold', () => {
   const many = maxMessageValues + 1
 
   it.each<[string, { decode(bytes: Uint8Array): unknown }, (count: number) => Buffer]>([
-    ['empty messages', SendMessageRequest, (count) => bytes(count, 0x0a, 0)],
+    ['empty messages', Settings, (count) => inside(0x2a, bytes(count - 1, 0x0a, 0))],
     ['entries of a map', SendMessageRequest, (count) => inside(0x0a, bytes(count - 1, 0x12, 0))],
     ['texts', SyncLiteSubscriptionRequest, (count) => bytes(count, 0x22, 0)],
     ['one field again and again', Timestamp, (count) => bytes(count, 0x08, 1)],
@@ -78,6 +81,17 @@ describe('what one message may hold', () => {
   ])('is counted: %s', (_, type, of) => {
     expect(() => type.decode(of(maxMessageValues))).not.toThrow()
     expect(() => type.decode(of(many))).toThrow(TooManyValues)
+  })
+
+  it.each([
+    ['messages of a send', SendMessageRequest, 0x0a],
+    ['handles of an acknowledgement', AckMessageRequest, 0x1a],
+  ] as const)('is bounded for what its handler takes a thousand of: %s', (_, type, tag) => {
+    expect(() => type.decode(bytes(2_048, tag, 0))).not.toThrow()
+    const decoded = vi.spyOn(tag === 0x0a ? Message : AckMessageEntry, 'decode')
+    expect(() => type.decode(bytes(65_000, tag, 0))).toThrow(TooManyValues)
+    expect(decoded).toHaveBeenCalledTimes(2_048)
+    decoded.mockRestore()
   })
 
   it('is enough for a thousand messages with ten properties each', () => {

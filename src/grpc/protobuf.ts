@@ -33,7 +33,7 @@ export interface Codec<Out, In> {
  */
 export const maxMessageValues = 65_536
 
-/** Thrown by `decode` of a message with more than `maxMessageValues`. */
+/** Thrown by `decode` of a message with more than `maxMessageValues`, or more entries of a field than scripts/generate-proto.mjs says. */
 export class TooManyValues extends Error {
   override readonly name = 'TooManyValues'
 }
@@ -62,6 +62,11 @@ class NumberReader extends BufferReader {
       Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.length),
     )
     return latest
+  }
+
+  /** For generated code: what a field with as many entries as may be is refused with. */
+  static tooMany(most: number, field: string): TooManyValues {
+    return new TooManyValues(`it holds more than ${most} ${field}`)
   }
 
   get values(): number {

@@ -623,11 +623,11 @@ describe('a call', () => {
             },
           },
           {
-            ask: async (_call, { messages }) => {
+            ask: async (_call, { messages: [message] }) => {
               held.push(host.stats().heldBytes)
               if (held.length === 2) go.fire()
               await go.promise
-              return { text: `${messages.length}` }
+              return { text: `${message!.systemProperties!.keys.length}` }
             },
           },
         ),
@@ -639,7 +639,11 @@ describe('a call', () => {
     const { port } = await host.listen({ host: '127.0.0.1', port: 0, context: 'ctx' })
     const session = http2(port)
     const answers = [1, 20_000].map((count) =>
-      answerOf(openCall(session).end(encodeFrame(SendMessageRequest, { messages: Array(count).fill({}) }))),
+      answerOf(
+        openCall(session).end(
+          encodeFrame(SendMessageRequest, { messages: [{ systemProperties: { keys: Array(count).fill('') } }] }),
+        ),
+      ),
     )
     for (const answer of await Promise.all(answers)) expect(answer).toMatchObject(grpcStatus(0))
     expect(held[0]).toBeLessThan(100_000)

@@ -144,7 +144,7 @@ const attacks: readonly Attack[] = [
       for (let tries = 0; tries < 5; tries++) {
         expect(await statusOf(client)).toEqual([
           8,
-          expect.stringMatching(/more than 65536 values; send less at a time/),
+          expect.stringMatching(/more than 2048 messages; send less at a time/),
         ])
       }
     },

@@ -259,6 +259,7 @@ export const apache = $root.apache = (() => {
                                     break;
                                 if (!(message.messages && message.messages.length))
                                     message.messages = [];
+                                if (message.messages.length === 2048) throw $Reader.tooMany(2048, "messages");
                                 message.messages.push($root.apache.rocketmq.v2.Message.decode(reader, reader.size(), $undefined, _depth + 1));
                                 continue;
                             }
@@ -1158,6 +1159,7 @@ export const apache = $root.apache = (() => {
                                     break;
                                 if (!(message.entries && message.entries.length))
                                     message.entries = [];
+                                if (message.entries.length === 2048) throw $Reader.tooMany(2048, "entries");
                                 message.entries.push($root.apache.rocketmq.v2.AckMessageEntry.decode(reader, reader.size(), $undefined, _depth + 1));
                                 continue;
                             }
