@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { type FirstBytes, maxFirstBytes, recognise as recogniseAmong, startsLike } from './first-bytes.ts'
+import { type FirstBytes, recognise as recogniseAmong, startsLike } from './first-bytes.ts'
 
 const preface = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n'
 /** One that needs the whole preface to be sure, as HTTP/2 does. */
@@ -19,6 +19,19 @@ function proxy2(command: number, family: number, body: string): Buffer {
   return Buffer.concat([Buffer.from(signature, 'hex'), Buffer.from([command, family]), length, bytes])
 }
 
+/** A ClientHello of 300 bytes, in records of so many. */
+function hello(...recordBytes: number[]): Buffer {
+  const message = Buffer.alloc(300)
+  message.writeUInt32BE(0x01000000 + 296)
+  const ends = recordBytes.map((_, at) => recordBytes.slice(0, at + 1).reduce((sum, length) => sum + length))
+  return Buffer.concat(
+    recordBytes.flatMap((length, at) => [
+      Buffer.from([0x16, 3, 1, length >> 8, length & 255]),
+      message.subarray(ends[at]! - length, ends[at]),
+    ]),
+  )
+}
+
 const four = {
   sourceAddress: '192.0.2.7',
   sourcePort: 51000,
@@ -29,7 +42,9 @@ const bodyFour = 'c0000207' + '0a000001' + 'c738' + '1f91'
 const bodySix = '20010db8000000000000000000000001' + '00000000000000000000000000000001' + 'c738' + '1f91'
 
 const known: [string, Buffer, FirstBytes<typeof protocol>][] = [
-  ['TLS', Buffer.from([0x16, 3]), { speaks: 'tls' }],
+  ['TLS', hello(300), { speaks: 'tls' }],
+  ['TLS whose hello is cut into records', hello(2, 100, 198), { speaks: 'tls' }],
+  ['TLS that begins with another message', Buffer.from([0x16, 3, 1, 0, 4, 2, 0, 0, 1]), { speaks: 'tls' }],
   ['a protocol', Buffer.from(preface), { speaks: 'protocol', protocol }],
   ['HTTP/1', Buffer.from('GET '), { speaks: 'http1' }],
   ['HTTP/1 OPTIONS', Buffer.from('OPTIONS '), { speaks: 'http1' }],
@@ -76,7 +91,7 @@ describe('recognise', () => {
 
   it.each(known)('waits for the whole of %s', (_name, bytes) => {
     for (let length = 0; length < bytes.length; length++)
-      expect(recognise(bytes.subarray(0, length))).toEqual({ speaks: 'more' })
+      expect(recognise(bytes.subarray(0, length))).toMatchObject({ speaks: 'more' })
   })
 
   it.each(known)('knows %s with more behind it', (_name, bytes, answer) => {
@@ -86,6 +101,7 @@ describe('recognise', () => {
   it.each([
     ['noise', Buffer.from([0, 1, 2])],
     ['an alert', Buffer.from([0x15, 3])],
+    ['TLS whose hello is cut into many records', hello(60, 60, 60, 60, 60)],
     ['TLS of no version', Buffer.from([0x16, 9])],
     ['lower case', Buffer.from('get / ')],
     ['a long word', Buffer.from('ABCDEFGH')],
@@ -114,7 +130,11 @@ describe('recognise', () => {
       fc.property(start, fc.uint8Array({ maxLength: 100 }), (head, tail) => {
         const bytes = Buffer.concat([head, tail])
         recognise(bytes)
-        expect(recognise(Buffer.concat([bytes, Buffer.alloc(maxFirstBytes)])).speaks).not.toBe('more')
+        for (const more of [4096, 16_384]) {
+          const whole = Buffer.concat([bytes, Buffer.alloc(more)])
+          const answer = recognise(whole)
+          if (answer.speaks === 'more') expect(whole.length).toBeLessThanOrEqual(answer.most)
+        }
       }),
     )
   })

@@ -1,6 +1,6 @@
 /**
  * What a new connection speaks, told by its first bytes: TLS, one of the protocols, or a HAProxy PROXY header (version 1
- * or 2) in front of either. Pure: bytes in, an answer or "more" out; whoever asks stops at `maxFirstBytes`.
+ * or 2) in front of either. Pure: bytes in, an answer or "more" out; whoever asks stops where "more" says.
  *
  * The PROXY header's forms are those of HAProxy's proxy-protocol.txt. Apache's proxy accepts them as well.
  */
@@ -12,7 +12,9 @@ interface Recognising {
 }
 
 export type FirstBytes<Protocol> =
-  | { readonly speaks: 'more' }
+  /** Of more bytes than `most` nobody says so. */
+  | { readonly speaks: 'more'; readonly most: number }
+  /** With the whole of the client's hello, so that what follows is work at once, and never in a moment of the client's choice. */
   | { readonly speaks: 'tls' }
   | { readonly speaks: 'protocol'; readonly protocol: Protocol }
   /** `length` bytes of header; `addresses` is null when the proxy speaks for itself (health checks). */
@@ -29,6 +31,8 @@ export interface ProxyAddresses {
 
 /** Enough for a version 2 header with every extension in use; longer ones are refused. */
 export const maxFirstBytes = 4096
+/** Of a ClientHello, with its records: that of a client with key shares after the quantum computer and a ticket has 4 KiB. */
+const maxHelloBytes = 16 * 1024
 
 const proxy1 = Buffer.from('PROXY ')
 const proxy2 = Buffer.from('\r\n\r\n\0\r\nQUIT\n')
@@ -39,7 +43,7 @@ export function recognise<P extends Recognising>(bytes: Buffer, protocols: reado
   if (bytes.length === 0) return more
   if (bytes[0] === 0x16) {
     if (bytes.length < 2) return more
-    if (bytes[1] === 0x03) return { speaks: 'tls' }
+    if (bytes[1] === 0x03) return recogniseHello(bytes)
   }
   if (startsLike(bytes, proxy1)) return recogniseProxy1(bytes)
   if (startsLike(bytes, proxy2)) return recogniseProxy2(bytes)
@@ -61,14 +65,43 @@ export function recogniseProtocol<P extends Recognising>(bytes: Buffer, protocol
   return /^[A-Z]{1,7}$/.test(text) ? more : unknown
 }
 
-const more = { speaks: 'more' } as const
+const more = { speaks: 'more', most: maxFirstBytes } as const
 const unknown = { speaks: 'unknown' } as const
+const tls = { speaks: 'tls' } as const
 
 /** True when `bytes` begins with `pattern`, or is the beginning of it. */
 export function startsLike(bytes: Buffer, pattern: Buffer): boolean {
   const length = Math.min(bytes.length, pattern.length)
   return bytes.compare(pattern, 0, length, 0, length) === 0
 }
+
+/**
+ * What is no ClientHello counts as a whole one: TLS refuses it at no cost. No client cuts its hello into many records; few are
+ * looked at, for this is asked again with each piece that comes.
+ */
+function recogniseHello(bytes: Buffer): FirstBytes<never> {
+  let at = 0
+  let messageBytes = 0
+  /** Of the message: one byte that says that it is a ClientHello, three how long it is. */
+  const head: number[] = []
+  for (let records = 0; at + recordHeaderBytes <= bytes.length; records++) {
+    if (records === mostHelloRecords) return unknown
+    const recordBytes = bytes.readUInt16BE(at + 3)
+    if (bytes[at] !== 0x16 || recordBytes === 0) return tls
+    const first = at + recordHeaderBytes
+    at = first + recordBytes
+    const end = Math.min(at, bytes.length)
+    messageBytes += end - first
+    for (let next = first; next < end && head.length < 4; next++) head.push(bytes[next]!)
+    if (head.length < 4) continue
+    const [type, high, middle, low] = head as [number, number, number, number]
+    if (type !== 1 || messageBytes >= 4 + (high << 16) + (middle << 8) + low) return tls
+  }
+  return { speaks: 'more', most: maxHelloBytes }
+}
+
+const recordHeaderBytes = 5
+const mostHelloRecords = 4
 
 function recogniseProxy1(bytes: Buffer): FirstBytes<never> {
   const end = bytes.subarray(0, maxProxy1Bytes).indexOf('\r\n')

@@ -9,6 +9,7 @@
 import type { Socket } from 'node:net'
 import { createServer, type TLSSocket, type Server as TlsServer } from 'node:tls'
 import type { Cancel, Clock } from '../world/world.ts'
+import { Handshakes } from './handshakes.ts'
 import { ProcessBounds } from './instance-bounds.ts'
 import { defaultGatewayLimits, type GatewayLimits } from './limits.ts'
 import { Listener, type ListenOptions, type OpenPort } from './listener.ts'
@@ -53,11 +54,14 @@ export class Gateway<Context> {
   refused = 0
   #connectionId = 0
   #tls: TlsServer | null = null
-  readonly #handshakes = new Map<string, (secure: TLSSocket) => void>()
+  /** Those that were begun, by `endsOf`. */
+  readonly #shaking = new Map<string, (secure: TLSSocket) => void>()
+  readonly #handshakes: Handshakes
   #sweep: Cancel | null = null
 
   constructor(options: GatewayOptions<Context>) {
     this.clock = options.clock
+    this.#handshakes = new Handshakes(options.clock)
     this.limits = { ...defaultGatewayLimits, ...options.limits }
     this.bounds = new ProcessBounds(this.limits)
     this.protocols = options.protocols
@@ -81,7 +85,7 @@ export class Gateway<Context> {
     }
     this.#tls = createServer({ ...keys, ALPNProtocols: this.protocols.flatMap(({ alpn }) => alpn) })
     this.#tls.on('secureConnection', (secure) => {
-      const then = this.#handshakes.get(endsOf(secure))
+      const then = this.#shaking.get(endsOf(secure))
       if (then) then(secure)
       else secure.destroy()
     })
@@ -89,15 +93,22 @@ export class Gateway<Context> {
   }
 
   /**
-   * Runs the handshake on `socket`; `then` is called when it succeeds, and never otherwise: the caller bounds its time.
-   * Answers how to forget about it, or null without keys. All ports share one TLS server, which never listens.
+   * Runs the handshake on `socket`, whose unread bytes begin with the client's hello, when it is its turn; `then` is called
+   * when it succeeds, and never otherwise: the caller bounds its time. Answers how to forget about it, or null without keys.
+   * All ports share one TLS server, which never listens.
    */
-  startTls(socket: Socket, then: (secure: TLSSocket) => void): Cancel | null {
-    if (!this.#tls) return null
+  startTls(socket: Socket, owner: object, then: (secure: TLSSocket) => void): Cancel | null {
+    const tls = this.#tls
+    if (!tls) return null
     const key = endsOf(socket)
-    this.#handshakes.set(key, then)
-    this.#tls.emit('connection', socket)
-    return () => this.#handshakes.delete(key)
+    const cancel = this.#handshakes.begin(owner, () => {
+      this.#shaking.set(key, then)
+      tls.emit('connection', socket)
+    })
+    return () => {
+      cancel()
+      this.#shaking.delete(key)
+    }
   }
 
   stats(): GatewayStats {

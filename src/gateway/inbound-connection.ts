@@ -11,7 +11,7 @@ import type { Socket } from 'node:net'
 import type { TLSSocket } from 'node:tls'
 import { Share } from '../bounds/shares.ts'
 import type { Cancel, Clock } from '../world/world.ts'
-import { maxFirstBytes, type ProxyAddresses, recognise, recogniseProtocol } from './first-bytes.ts'
+import { type ProxyAddresses, recognise, recogniseProtocol } from './first-bytes.ts'
 import type { InstanceBounds } from './instance-bounds.ts'
 import type { GatewayLimits } from './limits.ts'
 import type { Protocol, ServedConnection, ServingConnection } from './protocol.ts'
@@ -23,7 +23,7 @@ export interface ConnectionHost {
   readonly protocols: readonly Protocol[]
   nextConnectionId(): number
   /** See `Gateway.startTls`. */
-  startTls(socket: Socket, then: (secure: TLSSocket) => void): Cancel | null
+  startTls(socket: Socket, owner: object, then: (secure: TLSSocket) => void): Cancel | null
 }
 
 /** What it needs of its port. */
@@ -208,7 +208,7 @@ export class InboundConnection implements ServingConnection {
     const first = this.encrypted ? recogniseProtocol(this.#seen, protocols) : recognise(this.#seen, protocols)
     switch (first.speaks) {
       case 'more':
-        if (this.#seen.length > maxFirstBytes) this.destroy()
+        if (this.#seen.length > first.most) this.destroy()
         return
       case 'tls':
         this.#startTls()
@@ -255,7 +255,7 @@ export class InboundConnection implements ServingConnection {
   }
 
   #startTls(): void {
-    this.#cancelHandshake = this.#gateway.startTls(this.#handOver(), (secure) => this.#onSecure(secure))
+    this.#cancelHandshake = this.#gateway.startTls(this.#handOver(), this.owner, (secure) => this.#onSecure(secure))
     if (!this.#cancelHandshake) this.destroy()
   }
 

@@ -2,10 +2,16 @@
  * What two instances of one process hold of it: one is attacked, the other does not notice. Silent connections, unfinished
  * requests, and crowds that have made a call.
  */
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
 import { type ClientHttp2Session, type ClientHttp2Stream, connect as connectHttp2, type Settings } from 'node:http2'
-import { connect as connectTcp, type Socket } from 'node:net'
+import { type AddressInfo, connect as connectTcp, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import type { OpenPort } from '../../src/gateway/gateway.ts'
+import { loadCertificate } from '../../src/gateway/certificate.ts'
+import type { OpenPort, TlsKeys } from '../../src/gateway/gateway.ts'
 import { InstanceBounds } from '../../src/gateway/instance-bounds.ts'
 import type { GatewayLimits } from '../../src/gateway/limits.ts'
 import type { ServerCall } from '../../src/grpc/call.ts'
@@ -51,6 +57,7 @@ async function serve(
   limits: Partial<GatewayLimits & Limits>,
   handlers: Partial<NoteHandlers> = {},
   maxConnections = 1000,
+  tls?: TlsKeys,
 ): Promise<[attacked: Instance, other: Instance]> {
   host = new GrpcHost({
     services: [
@@ -66,6 +73,7 @@ async function serve(
     ],
     clock,
     limits,
+    ...(tls && { tls }),
     onError: (error) => {
       throw error
     },
@@ -106,6 +114,28 @@ async function serveSettings() {
     },
   })
   return { gateway: host.gateway, calls: opened }
+}
+
+async function keys(): Promise<TlsKeys> {
+  const directory = await mkdtemp(join(tmpdir(), 'gantry-bounds-'))
+  try {
+    return await loadCertificate({ directory, hosts: [] })
+  } finally {
+    await rm(directory, { recursive: true })
+  }
+}
+
+/** What a TLS client says first. */
+async function clientHello(): Promise<Buffer> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  connectTls({ port, host: '127.0.0.1', ALPNProtocols: ['h2'] }).on('error', () => {})
+  const [socket] = await once(server, 'connection')
+  const [hello] = await once(socket, 'data')
+  socket.destroy()
+  server.close()
+  return hello
 }
 
 const turn = () => new Promise<void>((resolve) => setImmediate(resolve))
@@ -465,6 +495,32 @@ describe('the time of a turn', () => {
     expect(new Set(await Promise.all(answers))).toEqual(new Set(['done']))
     // One that comes while there is time, and one that waited.
     expect(most).toBeLessThanOrEqual(2)
+  })
+
+  it('that TLS handshakes take is that of a few, however many hellos come at once', async () => {
+    let reads = 0
+    clock = new (class extends SimulatedClock {
+      override monotonic(): number {
+        return super.monotonic() + 5 * reads++
+      }
+    })()
+    const [attacked] = await serve({ firstBytesMs: 1e9, strangerMs: 1e9 }, {}, 1000, await keys())
+    const hello = await clientHello()
+    const clients = Array.from({ length: 30 }, () => silent(attacked))
+    for (const client of clients) client.write(hello.subarray(0, -1))
+    let answered = 0
+    for (const client of clients) client.once('data', () => answered++)
+    await until(() => host.gateway.stats().connections === clients.length)
+    for (let turns = 0; turns < 100; turns++) await turn()
+    // A handshake is not begun with a part of its hello.
+    expect(answered).toBe(0)
+    let most = 0
+    for (const client of clients) client.write(hello.subarray(-1))
+    for (let before = 0; answered < clients.length; before = answered) {
+      await turn()
+      most = Math.max(most, answered - before)
+    }
+    expect(most).toBeLessThanOrEqual(4)
   })
 
   it('that the messages of streams both ways take is also that of a few', async () => {
