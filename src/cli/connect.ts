@@ -35,8 +35,11 @@ const stopLimitMs = 3_000
 /** The library, loaded only by the commands that speak to an instance. */
 export const clientLibrary = (): any => createRequire(import.meta.url)('rocketmq-client-nodejs')
 
-/** Where and as whom to connect. Throws `CommandError` when the instance does not run. */
-export async function connectionTo(target: Target, instanceId: string): Promise<Connection> {
+/**
+ * Where and as whom to connect: as the account of this name, or as the default one. Throws `CommandError` when the instance
+ * does not run, and when it would not let the account in.
+ */
+export async function connectionTo(target: Target, instanceId: string, username?: string): Promise<Connection> {
   const instance = await callData<InstanceShown>(target, 'GetInstance', { instanceId })
   const endpoint = instance.networkInfo?.endpoints.find(({ endpointType }) => endpointType === 'TCP_VPC')
   if (instance.status !== 'RUNNING' || endpoint === undefined) {
@@ -44,11 +47,25 @@ export async function connectionTo(target: Target, instanceId: string): Promise<
       `Instance ${shown(instanceId)} is ${shown(instance.status)}; clients connect to one that is RUNNING. "gantry get instance ${shown(instanceId)}" shows why.`,
     )
   }
-  const account =
-    instance.aclInfo?.defaultVpcAuthFree === true
-      ? null
-      : await callData<Account>(target, 'GetInstanceAccount', { instanceId })
-  return connectionAt(instanceId, endpoint.endpointUrl, account)
+  return connectionAt(instanceId, endpoint.endpointUrl, await accountFor(target, instance, username))
+}
+
+/** Its password comes from the API, so that none stands in a command line. */
+async function accountFor(target: Target, instance: InstanceShown, username?: string): Promise<Account | null> {
+  const { instanceId, aclInfo } = instance
+  if (username === undefined && aclInfo?.defaultVpcAuthFree === true) return null
+  const another = `name one with --username; "gantry accounts ${shown(instanceId)}" shows them`
+  if (username === undefined && aclInfo?.aclTypes?.includes('default') === false)
+    throw new CommandError(
+      `Instance ${shown(instanceId)} lets in accounts with grants only (its aclTypes are ${shown(aclInfo.aclTypes.join(', '))}): ${another}.`,
+    )
+  const named = username === undefined ? {} : { username }
+  const account = await callData<Account>(target, 'GetInstanceAccount', { instanceId, ...named })
+  if (account.accountStatus === 'DISABLE')
+    throw new CommandError(
+      `The account ${shown(account.username)} is disabled: enable it ("gantry call UpdateInstanceAccount --instanceId ${shown(instanceId)} --username ${shown(account.username)} --accountStatus ENABLE"), or ${another}.`,
+    )
+  return account
 }
 
 export function connectionAt(instanceId: string, endpoint: string, account: Account | null): Connection {

@@ -23,6 +23,7 @@ export interface ReceiveOptions extends OutputOptions {
   readonly sql?: string
   readonly invisible: string
   readonly wait: string
+  readonly username?: string
 }
 
 /** A message as the command shows it. */
@@ -77,7 +78,7 @@ export async function receive(
   const target = findTarget(settings)
   const instanceId = await instanceIdOf(target, instance)
   await callData(target, 'GetTopic', { instanceId, topicName })
-  const connection = await connectionTo(target, instanceId)
+  const connection = await connectionTo(target, instanceId, options.username)
   const { SimpleConsumer } = clientLibrary()
   const consumer = new SimpleConsumer({
     ...connection.options,

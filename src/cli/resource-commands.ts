@@ -253,6 +253,12 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
   )
 }
 
+/** There is no option for a password: others on the machine can read the command lines of processes. */
+const connectAs: OptionSpec = {
+  flags: '--username <name>',
+  help: 'connect as this account; the default one unless it is given',
+}
+
 export function addMessageCommands(program: Command, settings: ReadSettings): void {
   command(program, {
     usage: 'send <instance> <topic> [body]',
@@ -268,8 +274,10 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       { flags: '--deliver-at <time>', help: 'deliver it then, such as 2026-01-31T18:00:00Z (DELAY)' },
       { flags: '--lite-topic <name>', help: 'lite topic inside a LITE topic' },
       { flags: '--priority <n>', help: 'the larger, the more urgent (PRIORITY)' },
+      connectAs,
     ],
-    notes: 'Prints the id of each message that the instance has stored. A message to a TRANSACTION topic is committed.',
+    notes:
+      'Prints the id of each message that the instance has stored. A message to a TRANSACTION topic is committed.\nThe password of the account is read through the API (GetInstanceAccount).',
     examples: [
       'gantry send orders events "hello" --tag greeting --key order-1',
       'gantry send orders events --file order.json --property source=shop',
@@ -290,6 +298,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       { flags: '--sql <expression>', help: 'only what the SQL92 expression matches, such as "amount > 5"' },
       { flags: '--invisible <time>', help: 'how long a message is hidden from others, 10s to 12h', fallback: '30s' },
       { flags: '--wait <time>', help: 'how long to wait for the first message, 5s to 20s', fallback: '5s' },
+      connectAs,
     ],
     notes:
       'A message is acknowledged once it has been printed. However the command ends, what it has not acknowledged\nis visible to the group again. "gantry messages" looks at messages without receiving them.',

@@ -22,6 +22,7 @@ export interface SendOptions extends OutputOptions {
   readonly deliverAt?: string
   readonly liteTopic?: string
   readonly priority?: string
+  readonly username?: string
 }
 
 const maxBodyBytes = limits.message.bodyBytes
@@ -41,7 +42,7 @@ export async function send(
   const instanceId = await instanceIdOf(target, instance)
   const { messageType } = await callData<{ messageType: string }>(target, 'GetTopic', { instanceId, topicName })
   refuseOtherKind(topicName, messageType, options)
-  const connection = await connectionTo(target, instanceId)
+  const connection = await connectionTo(target, instanceId, options.username)
   const { Producer } = clientLibrary()
   const commit = 1
   const producer = new Producer({

@@ -19,7 +19,7 @@ export interface InstanceShown {
     readonly endpoints: ReadonlyArray<{ readonly endpointType: string; readonly endpointUrl: string }>
   }
   readonly accountInfo?: { readonly username: string }
-  readonly aclInfo?: { readonly defaultVpcAuthFree?: boolean }
+  readonly aclInfo?: { readonly defaultVpcAuthFree?: boolean; readonly aclTypes?: readonly string[] }
 }
 
 const firstPauseMs = 15

@@ -87,6 +87,34 @@ const lagOf = async (group: string): Promise<GroupLag['totalLag']> => {
   return (await until(ask, (lag) => lag !== null, `the ledger knows group ${group}`))!
 }
 
+describe('send and receive as an account', () => {
+  const call = (...args: string[]) => succeeds('call', ...args)
+
+  it('use the one that is named, and say which is needed when the default one is not let in', async () => {
+    const { instanceId } = JSON.parse(await succeeds('create', 'instance', 'granted', '-o', 'json'))
+    await succeeds('create', 'topic', 'granted', 'events')
+    const on = ['--instanceId', instanceId]
+    for (const username of ['worker', 'nothing']) {
+      await call('CreateInstanceAccount', ...on, '--username', username, '--password', `${username}-password`)
+    }
+    const granted = ['--username', 'worker', '--decision', 'Allow', '--resourceType']
+    await call('CreateInstanceAcl', ...on, ...granted, 'Topic', '--resourceName', 'events', '--actions', 'Pub|Sub')
+    await call('CreateInstanceAcl', ...on, ...granted, 'Group', '--resourceName', 'readers', '--actions', 'Sub')
+    await call('UpdateInstance', ...on, '--aclInfo.aclTypes', 'apache_acl')
+    const send = ['send', 'granted', 'events', 'from worker']
+    await fails(1, /lets in accounts with grants only .*apache_acl.*--username.*gantry accounts rmq-/, ...send)
+    await succeeds(...send, '--username', 'worker')
+    const receive = ['receive', 'granted', 'events', '--group', 'readers', '-o', 'json']
+    await fails(1, /lets in accounts with grants only/, ...receive)
+    const received = JSON.parse(await succeeds(...receive, '--username', 'worker')) as ReceivedMessage[]
+    expect(received.map(({ body }) => body)).toEqual(['from worker'])
+    await fails(1, /FORBIDDEN[\s\S]*no grant of Pub[\s\S]*on topic "events"/, ...send, '--username', 'nothing')
+    await fails(1, /InstanceAccount\.NotExisted[\s\S]*gantry accounts/, ...send, '--username', 'nobody')
+    await call('UpdateInstanceAccount', ...on, '--username', 'worker', '--accountStatus', 'DISABLE')
+    await fails(1, /account worker is disabled: enable it .*UpdateInstanceAccount/, ...send, '--username', 'worker')
+  })
+})
+
 describe('send and receive', () => {
   it('carry a body, a tag, keys and properties, with the account of the instance', async () => {
     const id = (
