@@ -16,7 +16,7 @@ function fieldsOf(fields: Record<string, string>, given?: string): Credentials {
     .join('')
   const signature = Signature ?? createHmac('sha1', 'password').update(signed).digest('base64')
   return {
-    text: `${signature}\n${signed}`,
+    text: null,
     claim: () => ({
       username: AccessKey,
       signed,
@@ -34,6 +34,14 @@ describe('credentials of another scheme', () => {
     const right = fieldsOf({ topic: 'a', AccessKey: 'user' })
     expect(check(right)).toBe('good')
     expect(createAuthenticator(accounts, { now: () => 0 }).userNameOf(right)).toBe('user')
+  })
+
+  it('are verified anew for each request that is signed for itself, and again after others', () => {
+    const authenticator = createAuthenticator(accounts, { now: () => 0 })
+    const [right, wrong] = [fieldsOf({ topic: 'a', AccessKey: 'user' }), fieldsOf({ AccessKey: 'user' }, 'AAAA')]
+    expect([right, wrong, right].map((each) => authenticator.check(each)?.guessed ?? 'good')).toEqual([
+      ...['good', 'user', 'good'],
+    ])
   })
 
   it.each([

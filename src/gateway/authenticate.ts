@@ -15,8 +15,11 @@ export interface Account {
 
 /** What a client shows of itself, in whatever headers or fields its protocol has. */
 export interface Credentials {
-  /** Equal texts are equal credentials, so that those of many calls are verified once; empty when there are none. */
-  readonly text: string
+  /**
+   * Equal texts are equal credentials, so that those of many calls are verified once; empty when there are none. Null where
+   * each request is signed for itself, with its fields and its body: each is verified, and nothing is remembered of it.
+   */
+  readonly text: string | null
   /** Read only when they were not verified before; a string says what is wrong with their form, for the client. */
   claim(): Claim | string
 }
@@ -66,18 +69,20 @@ export function createAuthenticator(accounts: readonly Account[], clock: Pick<Cl
       const { text } = credentials
       if (text === '')
         return wrong('This address needs credentials: give the client the instance account (GetInstanceAccount).')
-      const known = verified.get(text)
+      const known = text === null ? undefined : verified.get(text)
       if (known !== undefined && known.until >= clock.now()) return null
       const result = verify(byName, credentials.claim(), clock.now())
       if ('message' in result) return result
+      if (text === null) return null
       if (verified.size >= mostRemembered) verified.clear()
       verified.set(text, result)
       return null
     },
     userNameOf(credentials) {
-      const known = verified.get(credentials.text)
+      const { text } = credentials
+      const known = text === null ? undefined : verified.get(text)
       if (known !== undefined) return known.username
-      const claim = credentials.text === '' ? '' : credentials.claim()
+      const claim = text === '' ? '' : credentials.claim()
       return typeof claim === 'string' ? null : claim.username
     },
     accountNamed: (username) => byName.get(username),
