@@ -13,7 +13,7 @@ import { type Account, ensureAccount } from './account.ts'
 import { createApi } from './api/server.ts'
 import type { Settings } from './config.ts'
 import { EmbeddedEngine } from './engines/embedded/engine.ts'
-import { createLauncher } from './engines/embedded/host-process.ts'
+import { HostLauncher } from './engines/embedded/host-process.ts'
 import { hostPaths } from './engines/embedded/paths.ts'
 import { storedFormats } from './engines/embedded/stored-formats.ts'
 import { loadCertificate } from './gateway/certificate.ts'
@@ -89,7 +89,7 @@ export async function startServer(given: Settings, log: Log): Promise<RunningSer
       clock,
       disk: world.disk,
       home: settings.home,
-      launcher: createLauncher({
+      launcher: new HostLauncher({
         home: settings.home,
         script: path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'broker-host.mjs'),
         version,

@@ -7,7 +7,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, expect, it } from 'vitest'
 import { EmbeddedEngine } from '../../src/engines/embedded/engine.ts'
-import { createLauncher } from '../../src/engines/embedded/host-process.ts'
+import { HostLauncher } from '../../src/engines/embedded/host-process.ts'
 import { lookAtProcesses } from '../../src/engines/embedded/inspect.ts'
 import { realWorld } from '../../src/world/real.ts'
 import { until } from '../support/sdk.ts'
@@ -33,7 +33,7 @@ async function start(options: { hangSeconds: number; blockMs: number }): Promise
   reports.length = 0
   engine = new EmbeddedEngine({
     ...{ clock, disk, home: home.home },
-    launcher: createLauncher({
+    launcher: new HostLauncher({
       ...{ home: home.home, clock, version: 'test', lingerMinutes: 1 },
       script: fileURLToPath(new URL('blocking-host.mjs', import.meta.url)),
     }),

@@ -7,7 +7,7 @@ import path from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { EmbeddedEngine } from '../../src/engines/embedded/engine.ts'
-import { createLauncher } from '../../src/engines/embedded/host-process.ts'
+import { HostLauncher } from '../../src/engines/embedded/host-process.ts'
 import type { ProcessSeen } from '../../src/engines/embedded/inspect.ts'
 import { hostPaths, processPaths } from '../../src/engines/embedded/paths.ts'
 import { realWorld } from '../../src/world/real.ts'
@@ -190,7 +190,7 @@ describe('what the next server finds', () => {
       clock,
       disk,
       home: home.home,
-      launcher: createLauncher({
+      launcher: new HostLauncher({
         home: home.home,
         script: path.join(root, 'dist', 'broker-host.mjs'),
         version: '99.0.0',

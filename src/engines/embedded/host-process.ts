@@ -35,29 +35,78 @@ const helloLimitMs = 2_000
 /** How long an end is waited for that the kernel has not reported yet. */
 const exitLimitMs = 1_000
 
-export function createLauncher(options: HostProcessOptions): Launcher<HostApi> {
-  const { home, clock } = options
-  const places = hostPaths(home)
+export class HostLauncher implements Launcher<HostApi> {
+  readonly #options: HostProcessOptions
+  readonly #places: ReturnType<typeof hostPaths>
   /** The first process makes the certificate that all of them show; the others wait for it. */
-  let certificate: Promise<unknown> | null = null
+  #certificate: Promise<unknown> | null = null
 
-  async function start(name: string): Promise<RunningProcess<HostApi>> {
-    if (certificate === null && !existsSync(path.join(places.certificates, 'tls.crt'))) {
-      const first = startNow(name)
-      certificate = first.catch(() => {
-        certificate = null
+  constructor(options: HostProcessOptions) {
+    this.#options = options
+    this.#places = hostPaths(options.home)
+  }
+
+  async names(): Promise<string[]> {
+    return namesWithSocket(this.#places)
+  }
+
+  async find(name: string, patience: Patience): Promise<RunningProcess<HostApi> | null> {
+    const { home, clock, lingerMinutes } = this.#options
+    const { socket, pulse: pulsePath, log } = processPaths(home, name)
+    ownSocketFolder(this.#places)
+    const link = await connectToHost(socket, clock).catch(() => null)
+    if (link === null) {
+      // Left over by a process that was killed.
+      if ((await answers(socket)) === 'no') await unlink(socket).catch(() => {})
+      return null
+    }
+    const pulse = linkToPulse(pulsePath)
+    const greeting = await this.#greetingOf({ link, pulse }, name, patience).catch((error: unknown) => {
+      link.close()
+      pulse.close()
+      throw error
+    })
+    if (greeting === null || !this.#isOurs(greeting, name)) {
+      pulse.close()
+      if (greeting !== null) await this.#replace(link, greeting)
+      return null
+    }
+    if (greeting.lingerMinutes !== lingerMinutes) await link.host.configure({ lingerMinutes })
+    const said = saidFrom(log)
+    // Not our child: the kernel tells its exit status to nobody we could ask.
+    return running(
+      { link, pulse, greeting },
+      () => this.#kill(name),
+      async () => ({ how: 'without saying how', said: said() }),
+    )
+  }
+
+  async start(name: string): Promise<RunningProcess<HostApi>> {
+    if (this.#certificate === null && !existsSync(path.join(this.#places.certificates, 'tls.crt'))) {
+      const first = this.#startNow(name)
+      this.#certificate = first.catch(() => {
+        this.#certificate = null
       })
       return first
     }
-    await certificate
-    return startNow(name)
+    await this.#certificate
+    return this.#startNow(name)
   }
 
-  async function startNow(name: string): Promise<RunningProcess<HostApi>> {
+  async forget(name: string): Promise<void> {
+    const { home } = this.#options
+    const { log, pulse } = processPaths(home, name)
+    await rm(log, { force: true })
+    await rm(pulse, { force: true })
+    await rm(nameLockOf(home, name), { recursive: true, force: true })
+  }
+
+  async #startNow(name: string): Promise<RunningProcess<HostApi>> {
+    const { home, clock, script, lingerMinutes } = this.#options
     const { socket, pulse, log } = processPaths(home, name)
-    mkdirSync(places.brokers, { recursive: true, mode: 0o700 })
+    mkdirSync(this.#places.brokers, { recursive: true, mode: 0o700 })
     const { child, exit, announced, said } = startChild({
-      command: [process.execPath, options.script, home, name, String(options.lingerMinutes)],
+      command: [process.execPath, script, home, name, String(lingerMinutes)],
       log,
     })
     try {
@@ -66,7 +115,7 @@ export function createLauncher(options: HostProcessOptions): Launcher<HostApi> {
       const greeting = await link.host.hello()
       return running(
         { link, pulse: linkToPulse(pulse), greeting },
-        () => kill(name),
+        () => this.#kill(name),
         async () => {
           // The end counts when the kernel reports it, also when nothing else is left to do.
           child.ref()
@@ -82,55 +131,10 @@ export function createLauncher(options: HostProcessOptions): Launcher<HostApi> {
     }
   }
 
-  return {
-    async names() {
-      return namesWithSocket(places)
-    },
-
-    async find(name, patience) {
-      const { socket, pulse: pulsePath, log } = processPaths(home, name)
-      ownSocketFolder(places)
-      const link = await connectToHost(socket, clock).catch(() => null)
-      if (link === null) {
-        // Left over by a process that was killed.
-        if ((await answers(socket)) === 'no') await unlink(socket).catch(() => {})
-        return null
-      }
-      const pulse = linkToPulse(pulsePath)
-      const greeting = await greetingOf({ link, pulse }, name, patience).catch((error: unknown) => {
-        link.close()
-        pulse.close()
-        throw error
-      })
-      if (greeting === null || !isOurs(greeting, name)) {
-        pulse.close()
-        if (greeting !== null) await replace(link, greeting)
-        return null
-      }
-      if (greeting.lingerMinutes !== options.lingerMinutes)
-        await link.host.configure({ lingerMinutes: options.lingerMinutes })
-      const said = saidFrom(log)
-      // Not our child: the kernel tells its exit status to nobody we could ask.
-      return running(
-        { link, pulse, greeting },
-        () => kill(name),
-        async () => ({ how: 'without saying how', said: said() }),
-      )
-    },
-
-    start,
-
-    async forget(name) {
-      const { log, pulse } = processPaths(home, name)
-      await rm(log, { force: true })
-      await rm(pulse, { force: true })
-      await rm(nameLockOf(home, name), { recursive: true, force: true })
-    },
-  }
-
-  function isOurs(greeting: HostGreeting, name: string): boolean {
+  #isOurs(greeting: HostGreeting, name: string): boolean {
+    const { version, home } = this.#options
     return (
-      greeting.version === options.version &&
+      greeting.version === version &&
       greeting.protocol === hostProtocol &&
       greeting.home === home &&
       greeting.name === name
@@ -138,11 +142,12 @@ export function createLauncher(options: HostProcessOptions): Launcher<HostApi> {
   }
 
   /** Null when it had to be killed. */
-  async function greetingOf(
+  async #greetingOf(
     { link, pulse }: { readonly link: HostLink; readonly pulse: PulseLink },
     name: string,
     patience: Patience,
   ): Promise<HostGreeting | null> {
+    const { home, clock } = this.#options
     const { socket } = processPaths(home, name)
     if (patience.beats === 0)
       return within(clock, helloLimitMs, link.host.hello(), `The process behind ${socket} does not answer.`)
@@ -165,14 +170,14 @@ export function createLauncher(options: HostProcessOptions): Launcher<HostApi> {
       }, done)
     })
     if (heard !== null) return heard
-    await kill(name)
+    await this.#kill(name)
     await within(clock, goneLimitMs, closed, `The process behind ${socket} does not answer, and was killed in vain.`)
     return null
   }
 
   /** By the number in its lock, which it took itself; never one that may be another's by now, or that counts elsewhere. */
-  async function kill(name: string): Promise<void> {
-    const holder = await holderOf(nameLockOf(home, name))
+  async #kill(name: string): Promise<void> {
+    const holder = await holderOf(nameLockOf(this.#options.home, name))
     const self = await describeSelf()
     if (holder === null || !(await isAlive(holder, self, null))) return
     if (!isJudgedBy(holder, self)) {
@@ -184,12 +189,12 @@ export function createLauncher(options: HostProcessOptions): Launcher<HostApi> {
     process.kill(holder.pid, 'SIGKILL')
   }
 
-  async function replace(link: HostLink, greeting: HostGreeting): Promise<void> {
+  async #replace(link: HostLink, greeting: HostGreeting): Promise<void> {
     const closed = new Promise<void>((resolve) => link.onClose(resolve))
     // The process may be gone before its answer is read; the link's end says the same.
     await link.host.shutdown().catch(() => {})
     await within(
-      clock,
+      this.#options.clock,
       closeLimitMs,
       closed,
       `The broker process ${greeting.pid} of version ${greeting.version} did not close.`,
