@@ -34,7 +34,7 @@ import { insertInstance } from './src/ledger/instances.ts'
 import { openLedger } from './src/ledger/open.ts'
 import { putTags } from './src/ledger/tags.ts'
 import { silentLog } from './src/observability/log.ts'
-import { wantedInstance } from './src/resources/rocketmq/create-instance.ts'
+import { wantedInstance } from './src/resources/rocketmq/wanted-instance.ts'
 import { products } from './src/resources/index.ts'
 import { realWorld } from './src/world/real.ts'
 
