@@ -53,9 +53,26 @@ export async function deleteGrant(writer: Writer, key: GrantKey): Promise<void> 
     .execute()
 }
 
-/** Of one instance, in no order. */
-export function grantsOf(reader: Reader, instanceId: string): Promise<GrantRow[]> {
-  return reader.selectFrom('instance_grants').selectAll().where('instance_id', '=', instanceId).execute()
+export async function countGrants(reader: Reader, instanceId: string): Promise<number> {
+  const { count } = await reader
+    .selectFrom('instance_grants')
+    .select((of) => of.fn.countAll<number>().as('count'))
+    .where('instance_id', '=', instanceId)
+    .executeTakeFirstOrThrow()
+  return Number(count)
+}
+
+/** Grants of one instance that count for some addresses only, in no order. */
+export function grantsWithAddresses(
+  reader: Reader,
+  instanceId: string,
+): Promise<(GrantKey & Pick<GrantRow, 'ip_whitelists_json'>)[]> {
+  return reader
+    .selectFrom('instance_grants')
+    .select(['instance_id', 'username', 'resource_type', 'resource_name', 'ip_whitelists_json'])
+    .where('instance_id', '=', instanceId)
+    .where('ip_whitelists_json', 'is not', null)
+    .execute()
 }
 
 /** Newest first, then by account and resource. */

@@ -11,12 +11,13 @@ import { grantedNameProblem, limits } from '../../catalogue/rocketmq/limits.ts'
 import { findAccount } from '../../ledger/accounts.ts'
 import {
   actionsOf,
+  countGrants,
   deleteGrant,
   findGrant,
   type GrantColumns,
   type GrantKey,
   type GrantRow,
-  grantsOf,
+  grantsWithAddresses,
   insertGrant,
   ipWhitelistsOf,
   listGrants,
@@ -43,9 +44,8 @@ export const createInstanceAcl: Handler<'CreateInstanceAcl'> = async (services, 
     const problem = grantedNameProblem(key.resource_type, key.resource_name, specificationOfRow(instance).nameMaxLength)
     if (problem !== null) throw invalid('resourceName', problem)
     if ((await findGrant(tx, key)) !== undefined) throw grantExisted(key)
-    const others = await grantsOf(tx, instanceId)
-    if (others.length >= limits.grants.perInstance) throw quotaExceeded(instanceId)
-    checkAddressCount([...others, columns])
+    if ((await countGrants(tx, instanceId)) >= limits.grants.perInstance) throw quotaExceeded(instanceId)
+    await checkAddressCount(tx, key, columns)
     await insertGrant(tx, { ...key, ...columns, create_time_ms: call.at, update_time_ms: call.at })
     await changeInstance(tx, instance, {}, { at: call.at, specification: true })
     await record(grantResource(instanceId, username), { created: detailOf(key, columns) })
@@ -86,7 +86,7 @@ export const updateInstanceAcl: Handler<'UpdateInstanceAcl'> = async (services, 
     })
     const names = ['actions_json', 'decision', 'ip_whitelists_json'] as const
     if (names.every((name) => columns[name] === row[name])) return false
-    checkAddressCount([...(await grantsOf(tx, instanceId)).filter((other) => !isSame(other, key)), columns])
+    await checkAddressCount(tx, key, columns)
     await updateGrant(tx, key, { ...columns, update_time_ms: call.at })
     await changeInstance(tx, instance, {}, { at: call.at, specification: true })
     await record(grantResource(instanceId, username), { changed: detailOf(key, columns) })
@@ -155,8 +155,11 @@ async function checkAccount(reader: Reader, instanceId: string, username: string
 }
 
 /** Refuses more addresses in all grants of an instance than its broker process is to keep in memory. */
-function checkAddressCount(grants: readonly Pick<GrantRow, 'ip_whitelists_json'>[]): void {
-  const count = grants.reduce((sum, grant) => sum + (ipWhitelistsOf(grant)?.length ?? 0), 0)
+async function checkAddressCount(reader: Reader, key: GrantKey, columns: GrantColumns): Promise<void> {
+  const own = ipWhitelistsOf(columns)?.length ?? 0
+  if (own === 0) return
+  const others = (await grantsWithAddresses(reader, key.instance_id)).filter((other) => !isSame(other, key))
+  const count = others.reduce((sum, other) => sum + (ipWhitelistsOf(other)?.length ?? 0), own)
   const { addressesPerInstance } = limits.grants
   if (count <= addressesPerInstance) return
   throw invalid(
