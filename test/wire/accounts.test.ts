@@ -53,6 +53,11 @@ describe('a custom account', () => {
   const takeBack = (resourceType: string, resourceName: string) =>
     api.deleteInstanceAcl(instanceId, 'worker', new sdk.DeleteInstanceAclRequest({ resourceType, resourceName }))
 
+  const takeBackOf = (username: string, key: object) =>
+    api.deleteInstanceAcl(instanceId, username, new sdk.DeleteInstanceAclRequest(key))
+  /** A model of the SDK as the data that it holds. */
+  const plain = (model: unknown) => JSON.parse(JSON.stringify(model))
+
   async function dial(secret = password): Promise<DriverClient> {
     const port = Number(endpoint.split(':').at(-1))
     return DriverClient.dial('java', {
@@ -167,6 +172,55 @@ describe('a custom account', () => {
   it('is known by its password no more once it is deleted', async () => {
     await api.deleteInstanceAccount(instanceId, 'worker')
     await untilSends(UNAUTHORIZED, another)
+  })
+
+  it('is read, listed and changed through the SDK with exactly the fields that its models have', async () => {
+    const username = 'reader'
+    await api.createInstanceAccount(
+      instanceId,
+      new sdk.CreateInstanceAccountRequest({ username, password, remark: 'r' }),
+    )
+    const key = { resourceType: 'Topic', resourceName: 'orders' }
+    const create = new sdk.CreateInstanceAclRequest({ ...key, actions: ['Pub', 'Sub'], decision: 'Allow' })
+    expect((await api.createInstanceAcl(instanceId, username, create)).body.data).toBe(true)
+    const change = { ...key, decision: 'Deny', ipWhitelists: ['10.0.0.0/8'] }
+    const updated = await api.updateInstanceAcl(instanceId, username, new sdk.UpdateInstanceAclRequest(change))
+    expect(updated.body).toMatchObject({ success: true, httpStatusCode: 200, data: true })
+    const view = {
+      ...{ instanceId, regionId: 'cn-hangzhou', username, ...change },
+      actions: ['Pub', 'Sub'],
+    }
+    const got = await api.getInstanceAcl(instanceId, username, new sdk.GetInstanceAclRequest(key))
+    expect(plain(got.body.data)).toEqual({ ...view, aclType: 'apache_acl' })
+    const acls = await api.listInstanceAcl(
+      instanceId,
+      new sdk.ListInstanceAclRequest({ filter: username, pageNumber: 1, pageSize: 10 }),
+    )
+    expect(plain(acls.body.data)).toEqual({
+      ...{ pageNumber: 1, pageSize: 10, totalCount: 1 },
+      list: [{ ...view, aclType: 'APACHE' }],
+    })
+    const account = await api.getInstanceAccount(instanceId, new sdk.GetInstanceAccountRequest({ username }))
+    expect(plain(account.body.data)).toEqual({ username, password, accountStatus: 'ENABLE', remark: 'r' })
+    const listed = await api.listInstanceAccount(
+      instanceId,
+      new sdk.ListInstanceAccountRequest({ username: 'read', accountType: 'CUSTOMER', accountStatus: 'ENABLE' }),
+    )
+    expect(plain(listed.body.data)).toEqual({
+      ...{ pageNumber: 1, pageSize: 10, totalCount: 1 },
+      list: [
+        {
+          ...{ instanceId, regionId: 'cn-hangzhou', username, remark: 'r' },
+          ...{ accountStatus: 'ENABLE', accountType: 'CUSTOMER' },
+        },
+      ],
+    })
+    await takeBackOf(username, key)
+    await expect(takeBackOf(username, key)).rejects.toMatchObject({ code: 'InstanceAcl.NotExisted', statusCode: 404 })
+    await api.deleteInstanceAccount(instanceId, username)
+    await expect(api.deleteInstanceAccount(instanceId, username)).rejects.toMatchObject({
+      ...{ code: 'InstanceAccount.NotExisted', statusCode: 404 },
+    })
   })
 
   it('leaves its passwords in no log, not even of calls that were refused', async () => {
