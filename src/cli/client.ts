@@ -14,6 +14,7 @@ import { fillPath, requestTarget, signRequest } from '../iam/sign.ts'
 import { hostileHome } from '../ledger/home-trust.ts'
 import { realClock, realRandom } from '../world/real.ts'
 import { CommandError, LateError, UnreachableError, UsageError } from './errors.ts'
+import { say } from './output.ts'
 import { shown } from './safe-text.ts'
 
 export interface Target {
@@ -79,6 +80,10 @@ function given(url: string | undefined): string | undefined {
   throw new UsageError(`GANTRY_API_URL is ${JSON.stringify(url)} but it must look like http://127.0.0.1:7800.`)
 }
 
+/** Zone in which texts for people of this home are, minutes east of UTC: that of its server. */
+export const zoneOfHome = (settings: Settings): number =>
+  readServerFile(settings.home)?.timeZoneOffsetMinutes ?? settings.timeZoneOffsetMinutes
+
 interface ServerFile {
   readonly apiUrl: string
   readonly region: string
@@ -129,6 +134,18 @@ export async function callData<Data>(
 ): Promise<Data> {
   const { status, body } = await callOperation(target, action, input)
   if (status >= 400) throw new CommandError(refusalText(action, status, body))
+  return body.data as Data
+}
+
+/** `callData`, saying on stderr what the reply says beside its data: what it could not do, or what should be known of it. */
+export async function callAndNote<Data>(
+  target: Target,
+  action: string,
+  input: Readonly<Record<string, unknown>>,
+): Promise<Data> {
+  const { status, body } = await callOperation(target, action, input)
+  if (status >= 400) throw new CommandError(refusalText(action, status, body))
+  if (body.message !== 'Success') say(shown(String(body.message).replace(/^Success\. /, '')))
   return body.data as Data
 }
 

@@ -2,20 +2,27 @@
 import type { Settings } from '../config.ts'
 import { instanceIdOf, wholeNumber } from './arguments.ts'
 import { callData, findTarget, type Target } from './client.ts'
+import { UsageError } from './errors.ts'
 import { type Columns, type ListOptions, list } from './lists.ts'
 import { given, type Members, refuseNothing, when } from './members.ts'
 import { type OutputOptions, print, step } from './output.ts'
-import { anyTable } from './tables.ts'
+import { partFacts } from './parts.ts'
+import { shown } from './safe-text.ts'
 import { untilPartRuns } from './waiting.ts'
 
 export interface GroupOptions extends OutputOptions {
-  readonly order: string
   readonly retries?: string
   readonly retryPolicy?: string
   readonly retryInterval?: string
   readonly deadLetterTopic?: string
   readonly remark?: string
   readonly maxReceiveTps?: string
+}
+
+export interface NewGroupOptions extends GroupOptions {
+  readonly order: string
+  readonly liteOf?: string
+  readonly exclusive?: boolean
 }
 
 /** The vendor's pairs: ordered delivery retries after a fixed pause, concurrent delivery by the growing table. */
@@ -25,12 +32,15 @@ export async function createGroup(
   settings: Settings,
   instance: string,
   consumerGroupId: string,
-  options: GroupOptions,
+  options: NewGroupOptions,
 ): Promise<void> {
   const policy = {
     ...(options.order === 'Orderly' ? orderlyPolicy : { retryPolicy: 'DefaultRetryPolicy' }),
     ...policyMembers(options),
   }
+  refuseUnusedInterval(policy.retryPolicy, options)
+  if (options.exclusive === true && options.liteOf === undefined)
+    throw new UsageError('--exclusive counts for a group of lite consumers; name its LITE topic with --lite-of.')
   const members = groupMembers(options)
   const target = findTarget(settings)
   const instanceId = await instanceIdOf(target, instance)
@@ -41,6 +51,8 @@ export async function createGroup(
       deliveryOrderType: options.order,
       consumeRetryPolicy: policy,
       ...members,
+      ...(options.liteOf === undefined ? {} : { messageModel: 'LITE_SELECTIVE', topicName: options.liteOf }),
+      ...(options.exclusive === true ? { exclusive: true } : {}),
     }),
   )
   await groupRuns(target, { instanceId, consumerGroupId }, options)
@@ -51,7 +63,7 @@ export async function updateGroup(
   settings: Settings,
   instance: string,
   consumerGroupId: string,
-  options: Omit<GroupOptions, 'order'>,
+  options: GroupOptions,
 ): Promise<void> {
   const policy = policyMembers(options)
   const members = groupMembers(options)
@@ -62,6 +74,7 @@ export async function updateGroup(
     instanceId,
     consumerGroupId,
   })
+  refuseUnusedInterval(policy.retryPolicy ?? consumeRetryPolicy.retryPolicy, options)
   await step(`UpdateConsumerGroup ${consumerGroupId}`, () =>
     callData(target, 'UpdateConsumerGroup', {
       instanceId,
@@ -73,15 +86,21 @@ export async function updateGroup(
   await groupRuns(target, { instanceId, consumerGroupId }, options)
 }
 
+/** The API keeps an interval under every policy, and it counts under the fixed one. */
+function refuseUnusedInterval(retryPolicy: unknown, { retryInterval }: GroupOptions): void {
+  if (retryInterval === undefined || retryPolicy === 'FixedRetryPolicy') return
+  throw new UsageError(
+    `--retry-interval counts with --retry-policy FixedRetryPolicy, and the policy is ${shown(String(retryPolicy))}.`,
+  )
+}
+
 /** The fixed interval belongs to the fixed policy alone. */
 function changedPolicy(stored: Members, changes: Members): Members {
   const { fixedIntervalRetryTime, ...rest } = { ...stored, ...changes }
-  return rest.retryPolicy === 'FixedRetryPolicy' || changes.fixedIntervalRetryTime !== undefined
-    ? given({ ...rest, fixedIntervalRetryTime })
-    : rest
+  return rest.retryPolicy === 'FixedRetryPolicy' ? given({ ...rest, fixedIntervalRetryTime }) : rest
 }
 
-const policyMembers = (options: Omit<GroupOptions, 'order'>): Members =>
+const policyMembers = (options: GroupOptions): Members =>
   given({
     maxRetryTimes: when(options.retries, (text) => wholeNumber('--retries', text)),
     retryPolicy: options.retryPolicy,
@@ -89,7 +108,7 @@ const policyMembers = (options: Omit<GroupOptions, 'order'>): Members =>
     deadLetterTargetTopic: options.deadLetterTopic,
   })
 
-const groupMembers = (options: Omit<GroupOptions, 'order'>): Members =>
+const groupMembers = (options: GroupOptions): Members =>
   given({
     remark: options.remark,
     maxReceiveTps: when(options.maxReceiveTps, (text) => wholeNumber('--max-receive-tps', text)),
@@ -97,7 +116,7 @@ const groupMembers = (options: Omit<GroupOptions, 'order'>): Members =>
 
 async function groupRuns(target: Target, place: Record<string, string>, options: OutputOptions): Promise<void> {
   const group = await step('waiting until it runs', () => untilPartRuns(target, 'GetConsumerGroup', place))
-  print(group, options, () => anyTable(group))
+  print(group, options, () => partFacts(group, target.zoneMinutes))
 }
 
 export const groupColumns: Columns = [
@@ -110,5 +129,6 @@ export const groupColumns: Columns = [
 export async function listGroups(settings: Settings, instance: string, options: ListOptions): Promise<void> {
   const target = findTarget(settings)
   const instanceId = await instanceIdOf(target, instance)
-  await list(target, 'ListConsumerGroups', { instanceId }, 100, options, groupColumns)
+  const place = { action: 'ListConsumerGroups', input: { instanceId }, pageSize: 100 }
+  await list(target, { ...place, things: 'consumer groups', columns: groupColumns }, options)
 }

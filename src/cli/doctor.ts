@@ -10,7 +10,7 @@ import { homeHolder } from '../ledger/home.ts'
 import { hostileHome } from '../ledger/home-trust.ts'
 import { keyProblem } from '../ledger/key-check.ts'
 import { realClock, realWorld } from '../world/real.ts'
-import { callOperation, findTarget, readServerFile } from './client.ts'
+import { callOperation, findTarget, readServerFile, zoneOfHome } from './client.ts'
 import { exitCodes } from './errors.ts'
 import { columnsOf, type OutputOptions, print } from './output.ts'
 import { processFacts, titleOf } from './processes.ts'
@@ -38,7 +38,7 @@ export async function doctor(settings: Settings, options: OutputOptions): Promis
     ...keptFiles(settings.home),
     ...(await keyOfDatabase(settings)),
     ...(await serverState(settings)),
-    ...brokerStates(brokers, await doesServerRun(settings)),
+    ...brokerStates(brokers, { serverRuns: await doesServerRun(settings), zoneMinutes: zoneOfHome(settings) }),
     await portState(settings),
     ...(await instanceStates(settings, brokers)),
     ...damages(brokers),
@@ -236,12 +236,15 @@ async function serverState(settings: Settings): Promise<Finding[]> {
 }
 
 /** The broker processes, one finding each. */
-function brokerStates(seen: readonly ProcessSeen[], serverRuns: boolean): Finding[] {
+function brokerStates(
+  seen: readonly ProcessSeen[],
+  { serverRuns, zoneMinutes }: { readonly serverRuns: boolean; readonly zoneMinutes: number },
+): Finding[] {
   if (seen.length === 0) return [{ ok: true, what: 'no broker process; the server starts one with the first instance' }]
   return seen.map((process) => {
     const { name, greeting, silent, record, log } = process
     if (greeting !== null) {
-      return { ok: true, what: `${titleOf(process)}: ${processFacts(process)}; its log is ${log}` }
+      return { ok: true, what: `${titleOf(process)}: ${processFacts(process, zoneMinutes)}; its log is ${log}` }
     }
     if (silent !== null) {
       return {

@@ -1,12 +1,13 @@
 /** `gantry create / list / get / update / delete instance`: the everyday operations with good defaults and readable results. */
 import type { Settings } from '../config.ts'
-import { decimal, instanceIdOf, trueOrFalse, wholeNumber } from './arguments.ts'
-import { callData, callOperation, findTarget, refusalText } from './client.ts'
-import { CommandError } from './errors.ts'
+import { decimal, instanceIdOf, instancesNamed, quoted, trueOrFalse, wholeNumber } from './arguments.ts'
+import { callData, callOperation, findTarget, refusalText, type Target } from './client.ts'
+import { CommandError, UsageError } from './errors.ts'
 import { type Columns, type ListOptions, list } from './lists.ts'
 import { given, isEmpty, type Members, refuseNothing, when } from './members.ts'
-import { type OutputOptions, print, step } from './output.ts'
+import { type OutputOptions, print, say, step } from './output.ts'
 import { processOfInstance } from './processes.ts'
+import { shown } from './safe-text.ts'
 import { type Facts, facts } from './tables.ts'
 import { type InstanceShown, untilGone, untilRunning } from './waiting.ts'
 import { withZone } from './zone.ts'
@@ -80,6 +81,7 @@ export async function createInstance(
     () => callData<string>(target, 'CreateInstance', request),
     (id) => id,
   )
+  if (name !== undefined) await noteSharedName(target, name)
   if (!options.wait) {
     print({ instanceId }, options, () => instanceId)
     return
@@ -139,9 +141,26 @@ export async function updateInstance(settings: Settings, name: string, options: 
   refuseNothing('instance', changes)
   const target = findTarget(settings)
   const instanceId = await instanceIdOf(target, name)
+  if (productInfo.traceOn !== undefined) await refuseUnusedTrace(target, instanceId)
   await step(`UpdateInstance ${instanceId}`, () => callData(target, 'UpdateInstance', { instanceId, ...changes }))
   const instance = await step('waiting until it runs', () => untilRunning(target, instanceId))
+  if (options.name !== undefined) await noteSharedName(target, options.name)
   print(instance, options, () => instanceFacts(instance, target.zoneMinutes))
+}
+
+/** The API ignores the value where it does not count, as Terraform sends it always; a person should be told. */
+async function refuseUnusedTrace(target: Target, instanceId: string): Promise<void> {
+  const { subSeriesCode } = await callData<InstanceShown>(target, 'GetInstance', { instanceId })
+  if (subSeriesCode === 'serverless') return
+  throw new UsageError(
+    `--trace counts for serverless instances; the traces of ${shown(instanceId)}, ${shown(subSeriesCode)}, are always on.`,
+  )
+}
+
+async function noteSharedName(target: Target, name: string): Promise<void> {
+  const ids = await instancesNamed(target, name)
+  if (ids.length > 1)
+    say(`${ids.length} instances have the name ${quoted(name)}; commands take them by their ids: ${ids.join(', ')}.`)
 }
 
 export async function deleteInstance(
@@ -194,5 +213,6 @@ export const instanceColumns: Columns = [
 ]
 
 export async function listInstances(settings: Settings, options: ListOptions): Promise<void> {
-  await list(findTarget(settings), 'ListInstances', {}, 200, options, instanceColumns)
+  const listing = { action: 'ListInstances', input: {}, pageSize: 200, things: 'instances', columns: instanceColumns }
+  await list(findTarget(settings), listing, options)
 }

@@ -3,15 +3,18 @@ import type { Settings } from '../config.ts'
 import { instanceIdOf } from './arguments.ts'
 import { callData, findTarget } from './client.ts'
 import { given } from './members.ts'
-import { type OutputOptions, print } from './output.ts'
+import { type OutputOptions, print, say } from './output.ts'
 import { shownDuration } from './processes.ts'
+import { shown } from './safe-text.ts'
 import { table } from './tables.ts'
+import { clockText, withZone } from './zone.ts'
 
 interface Lag {
   readonly readyCount: number
   readonly inflightCount?: number
   /** Seconds. */
   readonly deliveryDuration: number
+  /** When the last message that the group is done with was stored. */
   readonly lastConsumeTimestamp?: number
 }
 
@@ -33,21 +36,27 @@ export async function lag(
     consumerGroupId,
     ...given({ topicName: options.topic }),
   })
-  print(found, options, () => lagTable(found))
+  print(found, options, () => {
+    if (Object.keys(found.topicLagMap).length === 0) say(`Group ${shown(consumerGroupId)} has read no topic yet.`)
+    return lagTable(found, target.zoneMinutes)
+  })
 }
 
-export function lagTable({ totalLag, topicLagMap, liteTopicLagMap = {} }: GroupLag): string {
+export function lagTable(
+  { totalLag, topicLagMap, liteTopicLagMap = {} }: GroupLag,
+  zoneMinutes: number | null,
+): string {
   const row = (name: string, each: Lag): string[] => [
     name,
     String(each.readyCount),
     each.inflightCount === undefined ? '' : String(each.inflightCount),
     shownDuration(each.deliveryDuration * 1000),
-    each.lastConsumeTimestamp === undefined ? 'never' : new Date(each.lastConsumeTimestamp).toISOString(),
+    each.lastConsumeTimestamp === undefined ? '' : clockText(each.lastConsumeTimestamp, zoneMinutes),
   ]
   const byName = (map: Readonly<Record<string, Lag>>, prefix = ''): string[][] =>
     Object.entries(map).map(([name, each]) => row(`${prefix}${name}`, each))
   return table(
-    ['TOPIC', 'READY', 'IN FLIGHT', 'OLDEST WAITS', 'LAST CONSUMED'],
+    ['TOPIC', 'READY', 'IN FLIGHT', 'OLDEST WAITS', withZone('CONSUMED UP TO', zoneMinutes ?? 0)],
     [...byName(topicLagMap), ...byName(liteTopicLagMap, 'lite topic '), row('(all)', totalLag)],
   )
 }

@@ -1,7 +1,8 @@
 /** `gantry list`: every page of a list operation, as a table with columns of its own. */
+import { quoted } from './arguments.ts'
 import { callData, type Target } from './client.ts'
 import { given, type Members } from './members.ts'
-import { type OutputOptions, print } from './output.ts'
+import { type OutputOptions, print, say } from './output.ts'
 import { table } from './tables.ts'
 import { withZone } from './zone.ts'
 
@@ -14,14 +15,19 @@ type Row = Readonly<Record<string, unknown>>
 /** Columns of a list: title and member. */
 export type Columns = ReadonlyArray<readonly [title: string, member: string | ((row: Row) => string)]>
 
-/** All pages of a list operation. `pageSize`: the most that the operation takes. */
+export interface Listing {
+  readonly action: string
+  readonly input: Members
+  readonly pageSize: number
+  readonly things: string
+  readonly columns: Columns
+}
+
+/** All pages of a list operation. `pageSize`: the most that the operation takes; `things`: what an empty list has none of. */
 export async function list(
   target: Target,
-  action: string,
-  input: Members,
-  pageSize: number,
+  { action, input, pageSize, things, columns }: Listing,
   options: ListOptions,
-  columns: Columns,
 ): Promise<void> {
   const entries: Row[] = []
   for (let pageNumber = 1; ; pageNumber++) {
@@ -34,8 +40,15 @@ export async function list(
     entries.push(...page.list)
     if (page.list.length === 0 || entries.length >= page.totalCount) break
   }
-  print(entries, options, () => rows(columns, entries, target.zoneMinutes))
+  print(entries, options, () => {
+    if (entries.length === 0) say(noneText(things, options.filter))
+    return rows(columns, entries, target.zoneMinutes)
+  })
 }
+
+/** Said on stderr, under the header of an empty table. */
+const noneText = (things: string, filter: string | undefined): string =>
+  filter === undefined ? `No ${things}.` : `No ${things} match ${quoted(filter)}.`
 
 export const rows = (columns: Columns, entries: readonly Row[], zoneMinutes: number | null): string =>
   table(

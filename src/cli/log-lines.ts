@@ -3,6 +3,7 @@
  * sentence, and a crash any text. Pure.
  */
 import { cyan, dim, red, shown, yellow } from './safe-text.ts'
+import { clockText, withZone } from './zone.ts'
 
 export interface LogLine {
   /** `server`, or the name of a broker process. */
@@ -81,8 +82,9 @@ const paintLevel: Readonly<Record<string, (text: string) => string>> = {
 }
 
 /** One line for people: time, source, level, message, and the fields behind it. */
-export function logText({ source, timeMs, level, message, fields }: LogLine): string {
-  const time = timeMs === null ? ' '.repeat(24) : new Date(timeMs).toISOString()
+export function logText({ source, timeMs, level, message, fields }: LogLine, zoneMinutes: number): string {
+  const zoned = withZone(clockText(timeMs ?? 0, zoneMinutes, { fraction: true }), zoneMinutes)
+  const time = timeMs === null ? ' '.repeat(zoned.length) : zoned
   const paint = (level !== null && paintLevel[level]) || ((text: string) => text)
   const more = Object.entries(fields ?? {}).map(([name, value]) => ` ${dim(`${shown(name)}=`)}${fieldText(value)}`)
   return `${dim(time)} ${shown(source)} ${paint(shown(level ?? '').padEnd(5))} ${shown(message)}${more.join('')}`.trimEnd()

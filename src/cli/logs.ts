@@ -10,13 +10,13 @@ import type { Settings } from '../config.ts'
 import { lookAtProcesses } from '../engines/embedded/inspect.ts'
 import { hostPaths } from '../engines/embedded/paths.ts'
 import { pause, realClock } from '../world/real.ts'
-import { wholeNumber } from './arguments.ts'
-import { refuseHostileHome } from './client.ts'
-import { CommandError, exitCodes, UsageError } from './errors.ts'
+import { instanceIdOf, quoted, wholeNumber } from './arguments.ts'
+import { findTarget, isTargetKnown, refuseHostileHome, zoneOfHome } from './client.ts'
+import { CommandError, exitCodes, UnreachableError, UsageError } from './errors.ts'
 import { serverLogName } from './log-file.ts'
 import { inOrder, isChosen, type LogChoice, type LogLine, levels, logText } from './log-lines.ts'
 import { type Source, Tail } from './log-tail.ts'
-import { type OutputOptions, printOne } from './output.ts'
+import { type OutputOptions, printOne, say } from './output.ts'
 import { shown } from './safe-text.ts'
 
 export interface LogsOptions extends OutputOptions {
@@ -36,11 +36,14 @@ export async function logs(settings: Settings, options: LogsOptions): Promise<vo
     throw new UsageError(`--level takes ${levels.join(', ')}, not ${shown(JSON.stringify(options.level))}.`)
   const sources = (): Source[] => chosenSources(settings.home, options.process)
   if (sources().length === 0) throw new CommandError(nothingThere(settings.home, options.process))
+  const instanceId = options.instance === undefined ? undefined : await instanceNamed(settings, options.instance)
   const choice: LogChoice = {
-    instanceId: options.instance,
+    instanceId,
     level: options.level,
-    holder: options.instance === undefined ? undefined : await holderOf(settings.home, options.instance),
+    holder: instanceId === undefined ? undefined : await holderOf(settings.home, instanceId),
   }
+  const zoneMinutes = zoneOfHome(settings)
+  const show = (line: LogLine): void => printLine(line, options, zoneMinutes)
   const tails = new Map<string, Tail>()
   const earlier = sources().map((source) => {
     const tail = new Tail(source)
@@ -48,15 +51,34 @@ export async function logs(settings: Settings, options: LogsOptions): Promise<vo
     return [...before(source), ...tail.lines()].filter((line) => isChosen(line, choice))
   })
   const found = inOrder(earlier)
-  for (const line of limit === 0 ? [] : found.slice(-limit)) show(line, options)
-  if (options.follow === true) await follow(sources, tails, (line) => isChosen(line, choice) && show(line, options))
+  for (const line of limit === 0 ? [] : found.slice(-limit)) show(line)
+  if (found.length === 0 && options.follow !== true) say(`No line is ${choiceText(choice)}.`)
+  if (options.follow === true) await follow(sources, tails, (line) => isChosen(line, choice) && show(line))
 }
 
-const show = (line: LogLine, options: OutputOptions): void =>
+/** By its name where a server runs, which knows it; by its id in any case, for one that was deleted has lines too. */
+async function instanceNamed(settings: Settings, text: string): Promise<string> {
+  if (/^rmq-/.test(text) && !isTargetKnown(settings)) return text
+  try {
+    return await instanceIdOf(findTarget(settings), text)
+  } catch (error) {
+    if (!(error instanceof UnreachableError)) throw error
+    if (/^rmq-/.test(text)) return text
+    throw new CommandError(`No server runs that knows which instance is called ${quoted(text)}; give its id.`)
+  }
+}
+
+const choiceText = ({ instanceId, level }: LogChoice): string =>
+  [
+    ...(instanceId === undefined ? [] : [`about instance ${shown(instanceId)}`]),
+    ...(level === undefined ? [] : [`of level ${level} or above`]),
+  ].join(' and ') || 'there yet'
+
+const printLine = (line: LogLine, options: OutputOptions, zoneMinutes: number): void =>
   printOne(
     { source: line.source, ...(line.fields ?? {}), time: timeOf(line), level: line.level, message: line.message },
     options,
-    () => logText(line),
+    () => logText(line, zoneMinutes),
   )
 
 const timeOf = ({ timeMs }: LogLine): string | null => (timeMs === null ? null : new Date(timeMs).toISOString())

@@ -10,7 +10,7 @@ import { UsageError } from './errors.ts'
 import { given } from './members.ts'
 import { type OutputOptions, print, say } from './output.ts'
 import { bold, clipped, dim, shown, shownLines } from './safe-text.ts'
-import { facts, table } from './tables.ts'
+import { counted, facts, table } from './tables.ts'
 import { apiTime, withZone } from './zone.ts'
 
 export interface MessagesOptions extends OutputOptions {
@@ -62,9 +62,27 @@ export async function messages(
     return
   }
   const { found, more } = await findMessages(target, place, options, limit)
-  print(found, options, () => messageTable(found, target.zoneMinutes))
+  const { messageType } = await callData<{ messageType: string }>(target, 'GetTopic', place)
+  print(found, options, () => {
+    if (found.length === 0) say(`No message of topic ${shown(topicName)} is stored${chosenBy(options)}.`)
+    return messageTable(found, target.zoneMinutes)
+  })
+  const waiting = Object.hasOwn(waitingOf, messageType) ? waitingOf[messageType] : undefined
+  if (waiting !== undefined) say(`${shown(topicName)} is a ${messageType} topic: ${waiting}`)
   if (more)
     say(`There are more; --limit ${Math.min(limit * 10, 10_000)} shows more, --start and --end narrow the time.`)
+}
+
+/** What a list does not show of a topic, by its type. */
+const waitingOf: Readonly<Record<string, string>> = {
+  DELAY: 'a message is listed once its delivery time has come; --id finds one that waits.',
+  TRANSACTION: 'a message is listed once it is committed; --id finds one that waits.',
+}
+
+function chosenBy({ key, start, end, liteTopic }: MessagesOptions): string {
+  const place = liteTopic === undefined ? '' : ` in lite topic ${shown(liteTopic)}`
+  const time = start === undefined && end === undefined ? '' : ' in that time'
+  return `${place}${key === undefined ? '' : ` with key ${shown(key)}`}${time}`
 }
 
 async function findMessages(
@@ -142,7 +160,7 @@ export function cardText(
   const lines = shownLines(body)
   const shownBody = lines.slice(0, bodyLines).map((line) => `  ${dim('|')} ${clipped(line, bodyColumns)}`)
   const cut = lines.length > bodyLines || lines.some((line) => line.length > bodyColumns)
-  const size = `${sizeBytes ?? Buffer.byteLength(body)} bytes${cut ? '; cut here, -o json shows all of it' : ''}`
+  const size = `${counted(sizeBytes ?? Buffer.byteLength(body), 'byte')}${cut ? '; cut here, -o json shows all of it' : ''}`
   return [
     bold(shown(id)),
     facts([...known, ['body', size]]).replace(/^/gm, '  '),

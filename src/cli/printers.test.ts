@@ -29,6 +29,7 @@ import { rows } from './lists.ts'
 import { logText, readLine } from './log-lines.ts'
 import { messageCard, messageTable } from './messages.ts'
 import { movingLine, stepLine, yamlText } from './output.ts'
+import { partFacts } from './parts.ts'
 import { processFacts, processTable, titleOf } from './processes.ts'
 import { products } from './products.ts'
 import { complaint, createProgram } from './program.ts'
@@ -110,17 +111,19 @@ const printers: Readonly<Record<string, Printer>> = {
   'list topics': (text) => rows(topicColumns, [row(text)], 480),
   'list groups': (text) => rows(groupColumns, [row(text)], 480),
   'list processes': (text) => processTable([processSeen(text, true), processSeen(text, false)]),
-  'get topic, get group, call -o table': (text) => anyTable({ [text]: text, inner: { [text]: [text] } }),
+  'get topic, get group': (text) =>
+    partFacts({ [text]: text, createTime: text, priority: text, inner: { [text]: [text] } }, 480),
+  'call -o table': (text) => anyTable({ [text]: text, inner: { [text]: [text] } }),
   'call -o table of a page': (text) => anyTable({ list: [{ a: text, [text]: { b: text } }] }),
   accounts: (text) =>
     accountTable([{ username: text, password: text, accountType: text, accountStatus: text, remark: text }]),
   account: (text) => accountFacts({ username: text, password: text, accountStatus: text, remark: text }, true),
-  lag: (text) => lagTable({ totalLag: lag, topicLagMap: { [text]: lag }, liteTopicLagMap: { [text]: lag } }),
+  lag: (text) => lagTable({ totalLag: lag, topicLagMap: { [text]: lag }, liteTopicLagMap: { [text]: lag } }, 480),
   messages: (text) => messageTable([stored(text)], 480),
   doctor: (text) =>
     findingsText(
       [
-        { ok: true, what: `${titleOf({ name: text })}: ${processFacts(processSeen(text, true))}` },
+        { ok: true, what: `${titleOf({ name: text })}: ${processFacts(processSeen(text, true), 480)}` },
         { ok: false, what: text, mend: text },
       ],
       Number.POSITIVE_INFINITY,
@@ -134,8 +137,8 @@ const printers: Readonly<Record<string, Printer>> = {
     ),
   env: (text) => `export A=${shellQuoted(text)}`,
   'a line of a log': (text) =>
-    logText(readLine(text, JSON.stringify({ level: text, msg: text, [text]: text, err: { message: text } }))),
-  'a line of a log that is not ours': (text) => logText(readLine('server', text)),
+    logText(readLine(text, JSON.stringify({ level: text, msg: text, [text]: text, err: { message: text } })), 480),
+  'a line of a log that is not ours': (text) => logText(readLine('server', text), 480),
   'a line of a log in a pipe': (text) => safeJsonText(JSON.stringify({ msg: text, [text]: text })),
   'a refusal of the API': (text) => refusalText('GetTopic', 404, { Code: text, Message: text, RequestId: text }),
   'a refusal of an instance': (text) =>
@@ -180,6 +183,7 @@ const ofLines: Readonly<Record<string, Printer>> = {
         deliveryAttempt: 1,
         body: Buffer.from(text),
       }),
+      480,
     ),
   'an error nobody expected': (text) => complaint(new Error(text)),
   'an error of the home': (text) => complaint(Object.assign(new Error(text), { name: 'HomeError' })),

@@ -2,13 +2,18 @@
 import type { Settings } from '../config.ts'
 import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/inspect.ts'
 import { realClock } from '../world/real.ts'
-import { type OutputOptions, print } from './output.ts'
-import { table } from './tables.ts'
+import { zoneOfHome } from './client.ts'
+import { type OutputOptions, print, say } from './output.ts'
+import { counted, table } from './tables.ts'
+import { momentText } from './zone.ts'
 
 /** `gantry list processes`. */
 export async function listProcesses(settings: Settings, options: OutputOptions): Promise<void> {
   const seen = await lookAtProcesses(settings.home, realClock)
-  print(seen.map(plain), options, () => processTable(seen))
+  print(seen.map(plain), options, () => {
+    if (seen.length === 0) say('No broker processes.')
+    return processTable(seen)
+  })
 }
 
 export const processTable = (seen: readonly ProcessSeen[]): string =>
@@ -23,18 +28,20 @@ export async function processOfInstance(
   const holder =
     seen.find(({ observed }) => observed.some((one) => one.instanceId === instanceId)) ??
     seen.find(({ instances }) => instances.includes(instanceId))
-  return holder === undefined ? [] : [[titleOf(holder), processFacts(holder)]]
+  return holder === undefined ? [] : [[titleOf(holder), processFacts(holder, zoneOfHome(settings))]]
 }
 
 /** `broker process 2`, or the instance that has one to itself. */
 export const titleOf = ({ name }: Pick<ProcessSeen, 'name'>): string =>
   /^\d+$/.test(name) ? `broker process ${name}` : `broker process of its own, ${name}`
 
-export function processFacts({ greeting, silent, record }: ProcessSeen): string {
+export function processFacts({ greeting, silent, record }: ProcessSeen, zoneMinutes: number): string {
   const restarts = counted(record.restarts, 'restart')
   if (greeting === null) return silent ?? record.failure ?? `does not run, ${restarts}`
   const last =
-    record.lastEnd === null ? '' : ` (it ended ${record.lastEnd.how} at ${new Date(record.lastEnd.atMs).toISOString()})`
+    record.lastEnd === null
+      ? ''
+      : ` (it ended ${record.lastEnd.how} at ${momentText(record.lastEnd.atMs, zoneMinutes)})`
   return `process ${greeting.pid}, version ${greeting.version}, ${counted(greeting.instances, 'instance')}, up ${shownDuration(greeting.uptimeMs)}, ${restarts}${last}`
 }
 
@@ -62,8 +69,6 @@ function row({ name, greeting, silent, record, instances }: ProcessSeen): string
     state,
   ]
 }
-
-const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
 
 export function shownDuration(ms: number): string {
   const seconds = Math.round(ms / 1000)

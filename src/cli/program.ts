@@ -139,7 +139,7 @@ function addServerCommands(program: Command): void {
     options: [
       { flags: '--follow', help: 'go on with what is written, until Ctrl-C' },
       { flags: '--lines <n>', help: 'how many lines of what is there', fallback: '100' },
-      { flags: '--instance <id>', help: 'only lines about this instance' },
+      { flags: '--instance <id>', help: 'only lines about this instance; its name while the server runs' },
       { flags: '--process <name>', help: 'only "server", or a broker process ("gantry list processes")' },
       { flags: '--level <level>', help: 'this level and above', values: ['debug', 'info', 'warn', 'error'] },
     ],

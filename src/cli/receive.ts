@@ -7,12 +7,14 @@
 import type { Settings } from '../config.ts'
 import { pause, realClock } from '../world/real.ts'
 import { duration, instanceIdOf, wholeNumber } from './arguments.ts'
-import { callData, findTarget } from './client.ts'
-import { clientError, clientLibrary, connectionTo, started, stopped, within } from './connect.ts'
-import { exitCodes, Interrupted, LateError, UnreachableError, UsageError } from './errors.ts'
+import { callData, callOperation, findTarget, refusalText, type Target } from './client.ts'
+import { type ClientOptions, clientError, clientLibrary, connectionTo, started, stopped, within } from './connect.ts'
+import { CommandError, exitCodes, Interrupted, LateError, UnreachableError, UsageError } from './errors.ts'
+import { liteConsumer } from './lite-consumer.ts'
 import { cardText } from './messages.ts'
 import { flushed, type OutputOptions, print, printOne, say, step, whenOutputCloses } from './output.ts'
 import { dim, shown } from './safe-text.ts'
+import { momentText } from './zone.ts'
 
 export interface ReceiveOptions extends OutputOptions {
   readonly group: string
@@ -21,6 +23,7 @@ export interface ReceiveOptions extends OutputOptions {
   readonly count?: string
   readonly tag?: string
   readonly sql?: string
+  readonly liteTopic?: readonly string[]
   readonly invisible: string
   readonly wait: string
   readonly username?: string
@@ -77,17 +80,23 @@ export async function receive(
     throw new UsageError('--tag and --sql are two kinds of filters; give one of them.')
   const target = findTarget(settings)
   const instanceId = await instanceIdOf(target, instance)
-  await callData(target, 'GetTopic', { instanceId, topicName })
+  const { messageType } = await callData<{ messageType: string }>(target, 'GetTopic', { instanceId, topicName })
+  const isLite = messageType === 'LITE'
+  if (isLite) await refuseOtherLite(target, { instance, instanceId, topicName }, options)
+  else if (options.liteTopic !== undefined)
+    throw new UsageError(
+      `Topic ${shown(topicName)} is a ${shown(messageType)} topic; --lite-topic belongs to LITE topics.`,
+    )
   const connection = await connectionTo(target, instanceId, options.username)
-  const { SimpleConsumer } = clientLibrary()
-  const consumer = new SimpleConsumer({
-    ...connection.options,
-    consumerGroup: options.group,
-    subscriptions: new Map([[topicName, filterOf(options)]]),
-    awaitDuration: waitMs,
-    maxRetryAttempts: 1,
-  })
-  const session = new ReceiveSession(consumer, options, invisibleMs)
+  const consumer = isLite
+    ? liteConsumer(connection.options, {
+        group: options.group,
+        topicName,
+        liteTopics: options.liteTopic ?? [],
+        waitMs,
+      })
+    : simpleConsumer(connection.options, topicName, options, waitMs)
+  const session = new ReceiveSession(consumer, options, { invisibleMs, isLite, zoneMinutes: target.zoneMinutes })
   const interruption = onInterruption(() => session.end())
   try {
     await step(`connect to ${connection.options.endpoints}`, () =>
@@ -103,6 +112,49 @@ export async function receive(
     await stopped(consumer)
     interruption.leave()
   }
+}
+
+function simpleConsumer(client: ClientOptions, topicName: string, options: ReceiveOptions, waitMs: number): any {
+  const { SimpleConsumer } = clientLibrary()
+  return new SimpleConsumer({
+    ...client,
+    consumerGroup: options.group,
+    subscriptions: new Map([[topicName, filterOf(options)]]),
+    awaitDuration: waitMs,
+    maxRetryAttempts: 1,
+  })
+}
+
+/** Refuses what the instance would, with the command that helps: lite topics are read by name, by a group that is bound to their topic. */
+async function refuseOtherLite(
+  target: Target,
+  {
+    instance,
+    instanceId,
+    topicName,
+  }: { readonly instance: string; readonly instanceId: string; readonly topicName: string },
+  { group, liteTopic, tag, sql }: ReceiveOptions,
+): Promise<void> {
+  const topic = shown(topicName)
+  if (liteTopic === undefined)
+    throw new UsageError(`Topic ${topic} is a LITE topic: say which lite topics to receive with --lite-topic.`)
+  if (tag !== undefined || sql !== undefined)
+    throw new UsageError(`Topic ${topic} is a LITE topic; its messages are not filtered, give neither --tag nor --sql.`)
+  const reply = await callOperation(target, 'GetConsumerGroup', { instanceId, consumerGroupId: group })
+  if (reply.status >= 400 && reply.status !== 404)
+    throw new CommandError(refusalText('GetConsumerGroup', reply.status, reply.body))
+  const bound = reply.status === 404 ? null : (reply.body.data as { messageModel: string; topicName?: string })
+  if (bound?.messageModel === 'LITE_SELECTIVE' && bound.topicName === topicName) return
+  const what =
+    bound === null
+      ? 'does not exist'
+      : bound.messageModel === 'LITE_SELECTIVE'
+        ? `is bound to the LITE topic ${shown(String(bound.topicName))}`
+        : 'is a group of other consumers'
+  const other = bound === null ? shown(group) : 'OTHER'
+  throw new CommandError(
+    `Group ${shown(group)} ${what}, and lite topics are received by a group that is bound to their topic. "gantry create group ${shown(instance)} ${other} --lite-of ${topic}" makes one.`,
+  )
 }
 
 function wantedCount({ count, follow, peek }: ReceiveOptions): number {
@@ -121,20 +173,27 @@ function filterOf({ tag, sql }: ReceiveOptions): unknown {
   return new FilterExpression(sql, sqlType)
 }
 
+interface ReceivingOptions {
+  readonly invisibleMs: number
+  /** A receive gives what one lite topic has, so that a part of what was asked for does not mean that no more is waiting. */
+  readonly isLite: boolean
+  readonly zoneMinutes: number | null
+}
+
 class ReceiveSession {
   readonly #consumer: any
   readonly #options: ReceiveOptions
-  readonly #invisibleMs: number
+  readonly #how: ReceivingOptions
   readonly #held = new Map<string, Held>()
   #receiving = false
   #ended: Promise<void> | null = null
   /** It was reported that the instance does not answer. */
   #reported = false
 
-  constructor(consumer: any, options: ReceiveOptions, invisibleMs: number) {
+  constructor(consumer: any, options: ReceiveOptions, how: ReceivingOptions) {
     this.#consumer = consumer
     this.#options = options
-    this.#invisibleMs = invisibleMs
+    this.#how = how
   }
 
   /** Receives until it has enough, or, unless it follows, until nothing more is waiting. */
@@ -150,9 +209,10 @@ class ReceiveSession {
       const views = batch.map((message) => messageView(message))
       // A script gets one document from a command that ends, and a line for each message from one that goes on.
       if (!follow && output !== undefined && output !== 'table') all.push(...views)
-      else for (const view of views) printOne(view, this.#options, () => `${receivedCard(view)}\n`)
+      else
+        for (const view of views) printOne(view, this.#options, () => `${receivedCard(view, this.#how.zoneMinutes)}\n`)
       if (all.length === 0) await this.#settle(batch)
-      if (!follow && batch.length < asked) break
+      if (!follow && batch.length < (this.#how.isLite ? 1 : asked)) break
     }
     if (!follow && output !== undefined && output !== 'table') {
       print(all, this.#options, () => '')
@@ -164,10 +224,10 @@ class ReceiveSession {
 
   async #receive(most: number): Promise<any[]> {
     this.#receiving = true
-    const batch: any[] = await this.#consumer.receive(most, this.#invisibleMs).finally(() => {
+    const batch: any[] = await this.#consumer.receive(most, this.#how.invisibleMs).finally(() => {
       this.#receiving = false
     })
-    const untilMs = realClock.monotonic() + this.#invisibleMs
+    const untilMs = realClock.monotonic() + this.#how.invisibleMs
     for (const message of batch) this.#held.set(message.messageId, { message, untilMs })
     // The command ended while the receive was under way.
     if (this.#ended !== null) await this.#handBack()
@@ -284,7 +344,12 @@ export function messageView(message: any): ReceivedMessage {
 /** A producer may have written a time that no calendar has. */
 const isoText = (date: Date): string => (Number.isNaN(date.getTime()) ? 'unknown' : date.toISOString())
 
-export function receivedCard(message: ReceivedMessage): string {
+function forPeople(isoOrUnknown: string | undefined, zoneMinutes: number | null): string | undefined {
+  const ms = Date.parse(isoOrUnknown ?? '')
+  return Number.isNaN(ms) ? isoOrUnknown : momentText(ms, zoneMinutes)
+}
+
+export function receivedCard(message: ReceivedMessage, zoneMinutes: number | null): string {
   return cardText(
     message.messageId,
     [
@@ -293,8 +358,8 @@ export function receivedCard(message: ReceivedMessage): string {
       ['keys', message.messageKeys.join(' ')],
       ['message group', message.messageGroup],
       ['lite topic', message.liteTopicName],
-      ['born', [message.bornTime, message.bornHost].filter(Boolean).join(' on ')],
-      ['delivery time', message.deliveryTime],
+      ['born', [forPeople(message.bornTime, zoneMinutes), message.bornHost].filter(Boolean).join(' on ')],
+      ['delivery time', forPeople(message.deliveryTime, zoneMinutes)],
       ['attempt', message.deliveryAttempt === undefined ? undefined : String(message.deliveryAttempt)],
       ...Object.entries(message.userProperties).map(([name, value]) => [`property ${name}`, value] as const),
     ],

@@ -16,6 +16,16 @@ and logs are written as escapes, in every form.
 
 An instance is named by its id, or by its name while only one instance has it.
 
+Every command takes these options besides its own:
+
+| option | means |
+| --- | --- |
+| \`--home <dir>\` | folder that holds everything the server keeps (default: ~/.gantry) |
+| \`-h, --help\` | how the command is used |
+
+Times for people are in the zone of the server, which is named beside them; \`-o json\` and \`-o yaml\` have what the API
+answers. A table without rows has its header, and stderr says that there is nothing.
+
 | exit status | means |
 | --- | --- |
 | 0 | done |

@@ -20,11 +20,14 @@ const groupOptions: readonly OptionSpec[] = [
   { flags: '--retries <n>', help: 'deliveries after the first; 16 by default' },
   {
     flags: '--retry-policy <policy>',
-    help: 'growing pauses, or one fixed pause',
+    help: 'growing pauses, or one fixed pause; Orderly has the fixed one unless told otherwise',
     values: ['DefaultRetryPolicy', 'FixedRetryPolicy', 'BackoffRetryPolicy'],
   },
-  { flags: '--retry-interval <seconds>', help: 'the fixed pause (FixedRetryPolicy)' },
-  { flags: '--dead-letter-topic <topic>', help: 'where a message goes after its last delivery' },
+  { flags: '--retry-interval <seconds>', help: 'the fixed pause, 10 to 1800, Orderly 1 to 600 (FixedRetryPolicy)' },
+  {
+    flags: '--dead-letter-topic <topic>',
+    help: 'where a message goes after its last delivery; %DLQ%GROUP unless told',
+  },
   { flags: '--max-receive-tps <n>', help: 'most deliveries a second to this group; 0: only the limit of the instance' },
   { flags: '--remark <text>', help: 'a note for people' },
 ]
@@ -100,9 +103,15 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
         fallback: 'Concurrently',
         values: ['Concurrently', 'Orderly'],
       },
+      { flags: '--lite-of <topic>', help: 'make it a group of lite consumers of this LITE topic' },
+      { flags: '--exclusive', help: 'each lite topic has one consumer at a time (with --lite-of)' },
       ...groupOptions,
     ],
-    examples: ['gantry create group orders readers --retries 3', 'gantry create group orders in-order --order Orderly'],
+    examples: [
+      'gantry create group orders readers --retries 3',
+      'gantry create group orders in-order --order Orderly',
+      'gantry create group orders listeners --lite-of chats',
+    ],
   }).action(async (instance: string, id: string, options: Given) =>
     (await groups()).createGroup(settings(options), instance, id, options),
   )
@@ -176,7 +185,7 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
       { flags: '--retention <hours>', help: 'how long messages are kept' },
       { flags: '--send-receive-ratio <n>', help: 'share of the TPS kept for sending, such as 0.5' },
       { flags: '--auto-scaling <bool>', help: 'whether it may pass its base TPS for a while', values: trueFalse },
-      { flags: '--trace <bool>', help: 'message traces (serverless)', values: trueFalse },
+      { flags: '--trace <bool>', help: 'message traces (serverless; others always have them)', values: trueFalse },
       {
         flags: '--vpc-auth-free <bool>',
         help: 'whether clients on the VPC endpoint connect without user name and password',
@@ -270,10 +279,10 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       { flags: '--key <key>', help: 'key to find it by; may be given several times', many: true },
       { flags: '--property <name=value>', help: 'property of your own; may be given several times', many: true },
       { flags: '--message-group <group>', help: 'messages of one group keep their order (FIFO)' },
-      { flags: '--delay <time>', help: 'deliver it so much later, such as 30s (DELAY)' },
+      { flags: '--delay <time>', help: 'deliver it so much later, such as 30s, up to 40d by the edition (DELAY)' },
       { flags: '--deliver-at <time>', help: 'deliver it then, such as 2026-01-31T18:00:00Z (DELAY)' },
       { flags: '--lite-topic <name>', help: 'lite topic inside a LITE topic' },
-      { flags: '--priority <n>', help: 'the larger, the more urgent (PRIORITY)' },
+      { flags: '--priority <n>', help: '1 to 7, the larger the more urgent; a larger one counts as 7 (PRIORITY)' },
       connectAs,
     ],
     notes:
@@ -296,6 +305,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       { flags: '--peek', help: 'acknowledge nothing; each is delivered again, and the delivery counts' },
       { flags: '--tag <expression>', help: 'only these tags, such as "paid || shipped"' },
       { flags: '--sql <expression>', help: 'only what the SQL92 expression matches, such as "amount > 5"' },
+      { flags: '--lite-topic <name>', help: 'lite topic of a LITE topic; may be given several times', many: true },
       { flags: '--invisible <time>', help: 'how long a message is hidden from others, 10s to 12h', fallback: '30s' },
       { flags: '--wait <time>', help: 'how long to wait for the first message, 5s to 20s', fallback: '5s' },
       connectAs,
@@ -334,6 +344,8 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
     usage: 'lag <instance> <group>',
     about: 'show what a consumer group has yet to consume',
     options: [{ flags: '--topic <topic>', help: 'only this topic' }],
+    notes:
+      'CONSUMED UP TO is when the last message that the group is done with was stored, as the API tells it; empty where\nthere is none. A topic is shown once the group has read it.',
     examples: ['gantry lag orders readers', 'gantry lag orders readers -o json | jq .totalLag.readyCount'],
   }).action(async (instance: string, group: string, options: Given) =>
     (await import('./lag.ts')).lag(settings(options), instance, group, options),

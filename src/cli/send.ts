@@ -1,5 +1,5 @@
 /** `gantry send`: messages from an argument, a file or stdin to a topic, through the official client. */
-import { createReadStream, openSync } from 'node:fs'
+import { createReadStream, openSync, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { limits } from '../catalogue/rocketmq/limits.ts'
 import type { Settings } from '../config.ts'
@@ -162,10 +162,17 @@ function bodiesOf(body: string | undefined, { file, lines }: SendOptions): Async
 
 function opened(file: string): Readable {
   try {
+    if (statSync(file).isDirectory()) throw new UsageError(`--file ${quoted(file)} is a folder; name a file.`)
     return createReadStream('', { fd: openSync(file, 'r') })
   } catch (error) {
-    throw new UsageError(`--file ${quoted(file)} cannot be read: ${shown((error as Error).message)}.`)
+    if (error instanceof UsageError) throw error
+    throw new UsageError(`--file ${quoted(file)} cannot be read: ${reasonOf(error as NodeJS.ErrnoException)}.`)
   }
+}
+
+function reasonOf({ code, message }: NodeJS.ErrnoException): string {
+  if (code === 'ENOENT') return 'there is no such file'
+  return code === 'EACCES' ? 'this user may not read it' : shown(message)
 }
 
 async function* one(body: Buffer): AsyncIterable<Buffer> {

@@ -42,8 +42,11 @@ export function anyTable(data: unknown): string {
   return isObject(data) ? facts(flat(data)) : shown(cellOf(data))
 }
 
+/** `1 byte`, `2 bytes`. */
+export const counted = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`
+
 /** Members by their dotted names; lists as JSON. */
-function flat(data: Readonly<Record<string, unknown>>, prefix = ''): Array<readonly [string, string]> {
+export function flat(data: Readonly<Record<string, unknown>>, prefix = ''): Array<readonly [string, string]> {
   return Object.entries(data).flatMap(([name, value]) =>
     isObject(value) && Object.keys(value).length > 0
       ? flat(value, `${prefix}${name}.`)

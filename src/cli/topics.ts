@@ -5,7 +5,7 @@ import { callData, findTarget, type Target } from './client.ts'
 import { type Columns, type ListOptions, list } from './lists.ts'
 import { given, type Members, refuseNothing, when } from './members.ts'
 import { type OutputOptions, print, step } from './output.ts'
-import { anyTable } from './tables.ts'
+import { partFacts } from './parts.ts'
 import { untilPartRuns } from './waiting.ts'
 
 export interface TopicOptions extends OutputOptions {
@@ -53,7 +53,7 @@ const topicMembers = (options: Omit<TopicOptions, 'type'>): Members =>
 
 async function topicRuns(target: Target, place: Record<string, string>, options: OutputOptions): Promise<void> {
   const topic = await step('waiting until it runs', () => untilPartRuns(target, 'GetTopic', place))
-  print(topic, options, () => anyTable(topic))
+  print(topic, options, () => partFacts(topic, target.zoneMinutes))
 }
 
 export const topicColumns: Columns = [
@@ -67,5 +67,12 @@ export const topicColumns: Columns = [
 export async function listTopics(settings: Settings, instance: string, options: ListOptions): Promise<void> {
   const target = findTarget(settings)
   const instanceId = await instanceIdOf(target, instance)
-  await list(target, 'ListTopics', { instanceId }, 1000, options, topicColumns)
+  const listing = {
+    action: 'ListTopics',
+    input: { instanceId },
+    pageSize: 1000,
+    things: 'topics',
+    columns: topicColumns,
+  }
+  await list(target, listing, options)
 }

@@ -21,7 +21,7 @@ export async function up(settings: Settings, options: { json: boolean }): Promis
   const log = createLog({
     clock: realClock,
     level: settings.logLevel,
-    to: logStream(createLogFile(settings.home), process.stderr.isTTY === true),
+    to: logStream(createLogFile(settings.home), process.stderr.isTTY === true, settings.timeZoneOffsetMinutes),
   })
   const asked = stopAsked()
   const server = await startServer(settings, log)
@@ -59,12 +59,12 @@ function stopAsked(): { readonly wait: Promise<void>; already(): boolean } {
 }
 
 /** Lines for whoever reads stderr (people on a terminal, else machines), and for `gantry logs`. */
-function logStream(file: LogFile, forPeople: boolean): { write(line: string): void } {
+function logStream(file: LogFile, forPeople: boolean, zoneMinutes: number): { write(line: string): void } {
   return {
     write(written) {
       const line = safeJsonText(written)
       file.write(line)
-      sayText(forPeople ? `${logText(readLine('server', line.trimEnd()))}\n` : line)
+      sayText(forPeople ? `${logText(readLine('server', line.trimEnd()), zoneMinutes)}\n` : line)
     },
   }
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { apiTime, withZone, zoneName } from './zone.ts'
+import { apiTime, clockText, momentText, withZone, zoneName } from './zone.ts'
 
 const now = Date.parse('2026-01-31T18:00:00Z')
 
@@ -14,6 +14,12 @@ describe('the zone of date texts', () => {
   it('stands behind what is shown', () => {
     expect(withZone('2026-01-31 18:00:00', 480)).toBe('2026-01-31 18:00:00 UTC+08:00')
     expect(withZone('2026-01-31 18:00:00', null)).toBe('2026-01-31 18:00:00')
+  })
+
+  it('is that of moments too, which are in UTC where it is not known', () => {
+    expect(momentText(now, 480)).toBe('2026-02-01 02:00:00 UTC+08:00')
+    expect(momentText(now, null)).toBe('2026-01-31 18:00:00 UTC+00:00')
+    expect(clockText(now + 7, -210, { fraction: true })).toBe('2026-01-31 14:30:00.007')
   })
 })
 

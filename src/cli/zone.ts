@@ -17,6 +17,16 @@ export function zoneName(zoneMinutes: number | null): string {
 export const withZone = (text: string, zoneMinutes: number | null): string =>
   zoneMinutes === null || text === '' ? text : `${text} ${zoneName(zoneMinutes)}`
 
+/** `2026-01-31 18:00:00` in the zone of the API's texts, in UTC where that is not known; with `fraction` to the millisecond. */
+export function clockText(ms: number, zoneMinutes: number | null, { fraction = false } = {}): string {
+  const text = new Date(ms + (zoneMinutes ?? 0) * 60_000).toISOString().replace('T', ' ')
+  return text.slice(0, fraction ? -1 : -'.000Z'.length)
+}
+
+/** A moment as everything that is meant for people shows it: with its zone behind it. */
+export const momentText = (ms: number, zoneMinutes: number | null): string =>
+  withZone(clockText(ms, zoneMinutes), zoneMinutes ?? 0)
+
 const apiForm = /^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d$/
 const isoForm = /^\d{4}-\d\d-\d\dT\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d)$/
 const ageForm = /^(\d{1,6})(s|m|h|d)$/

@@ -69,6 +69,11 @@ describe('create, list, get, delete', () => {
     expect((await succeeds(...one)).stdout).toMatch(
       /^user +\S{16}\npassword +hidden; --show-password shows it\nstatus +ENABLE\n$/,
     )
+    await fails(
+      1,
+      /GetInstanceAccount was refused: InstanceAccount\.NotExisted[\s\S]*"gantry accounts INSTANCE" shows those that exist/,
+      ...['accounts', 'orders', '--username', 'nope'],
+    )
     for (const args of [one, ['accounts', 'orders']])
       expect((await succeeds(...args, '--show-password')).stdout).toContain(account.password)
   })
@@ -150,6 +155,14 @@ describe('create, list, get, delete', () => {
       remark: 'two days',
       productInfo: { messageRetentionTime: 48 },
     })
+    await fails(
+      2,
+      /--trace counts for serverless instances; the traces of rmq-\S+, cluster_ha, are always on/,
+      ...['update', 'instance', 'orders', '--trace', 'false'],
+    )
+    const unused = /--retry-interval counts with --retry-policy FixedRetryPolicy, and the policy is DefaultRetryPolicy/
+    await fails(2, unused, 'update', 'group', 'orders', 'readers', '--retry-interval', '30')
+    await fails(2, unused, 'create', 'group', 'orders', 'other', '--retry-interval', '30')
     await fails(2, /Say what to change; "gantry update topic --help"/, 'update', 'topic', 'orders', 'events')
     await fails(
       2,
@@ -163,7 +176,11 @@ describe('create, list, get, delete', () => {
 
   it('takes the name of an instance for its id while only one has it', async () => {
     await fails(1, /No instance has the id or the name "nobody"/, 'list', 'topics', 'nobody')
-    const twin = JSON.parse((await succeeds('create', 'instance', 'orders', '-o', 'json')).stdout) as InstanceShown
+    const made = await succeeds('create', 'instance', 'orders', '-o', 'json')
+    const twin = JSON.parse(made.stdout) as InstanceShown
+    expect(made.stderr).toMatch(
+      /^2 instances have the name "orders"; commands take them by their ids: rmq-\S+, rmq-\S+\.\n$/,
+    )
     await fails(1, /2 instances have the name "orders"; say which by its id: rmq-\S+, rmq-\S+\./, 'lag', 'orders', 'g')
     await succeeds('delete', 'instance', twin.instanceId)
   })
@@ -188,6 +205,18 @@ describe('create, list, get, delete', () => {
     )
     expect((await succeeds('list', 'groups', instanceId)).stdout).toMatch(/\nreaders +RUNNING/)
     await succeeds('delete', 'instance', second.instanceId)
+    const none = await succeeds('list', 'topics', instanceId, '--filter', 'x"y')
+    expect([none.stdout, none.stderr]).toEqual([
+      expect.stringMatching(/^TOPIC +TYPE .*\n$/),
+      'No topics match "x\\"y".\n',
+    ])
+    expect((await succeeds('list', 'topics', instanceId, '--filter', 'x', '-o', 'json')).stderr).toBe('')
+  })
+
+  it('finds an instance whose name begins like an id', async () => {
+    await succeeds('create', 'instance', 'rmq-mine')
+    expect((await succeeds('get', 'instance', 'rmq-mine')).stdout).toMatch(/^name +rmq-mine$/m)
+    await succeeds('delete', 'instance', 'rmq-mine')
   })
 
   it('tells of the broker process behind an instance', async () => {

@@ -37,7 +37,9 @@ describe('logs', () => {
     )
     expect(all).toContainEqual(expect.objectContaining({ message: 'request', action: 'CreateInstance', status: 200 }))
     const { stdout } = await on('logs')
-    expect(stdout).toMatch(/^\d{4}-\d\d-\d\dT[\d:.]+Z server info {2}the ledger is open database=\S+ migrations=\d+/m)
+    expect(stdout).toMatch(
+      /^\d{4}-\d\d-\d\d [\d:.]{12} UTC\+08:00 server info {2}the ledger is open database=\S+ migrations=\d+/m,
+    )
     // The same lines as went to stderr.
     expect(server.log()).toContain(readFileSync(path.join(home.home, 'server.log'), 'utf8').split('\n')[0])
   })
@@ -60,6 +62,11 @@ describe('logs', () => {
       'not ours \u001b[31m',
     ])
     expect((await on('logs', '--process', '1')).stdout).toMatch(/ broker 1 {7}not ours \\u001b\[31m\n$/)
+    expect(await lines('--instance', 'logged')).toEqual(await lines('--instance', instanceId))
+    const gone = await on('logs', '--instance', 'rmq-cn-0123456789a')
+    expect([gone.code, gone.stdout, gone.stderr]).toEqual([0, '', 'No line is about instance rmq-cn-0123456789a.\n'])
+    const nope = await on('logs', '--instance', 'nope')
+    expect([nope.code, nope.stderr]).toEqual([1, expect.stringMatching(/No instance has the id or the name "nope"/)])
     const nobody = await on('logs', '--process', 'nobody')
     expect([nobody.code, nobody.stderr]).toEqual([1, expect.stringMatching(/holds no log of "nobody"; take "server"/)])
     const loud = await on('logs', '--level', 'loud')

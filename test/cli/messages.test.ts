@@ -26,6 +26,7 @@ beforeAll(async () => {
     ['held', 'NORMAL'],
     ['stream', 'NORMAL'],
     ['odd', 'NORMAL'],
+    ['chats', 'LITE'],
   ] as const) {
     await succeeds('create', 'topic', 'shop', name, '--type', type)
   }
@@ -170,6 +171,15 @@ describe('send and receive', () => {
     await succeeds('send', 'shop', 'payments', 'paid')
     expect((await receive('payments', 'cashiers')).map(({ body }) => body)).toEqual(['paid'])
     await succeeds('send', 'shop', 'urgent', 'now', '--priority', '5')
+    expect((await receive('urgent', 'firemen')).map(({ body }) => body)).toEqual(['now'])
+    await succeeds('send', 'shop', 'urgent', 'more than most', '--priority', '70')
+    await fails(2, /--priority takes a whole number from 1 to/, 'send', 'shop', 'urgent', 'x', '--priority', '0')
+    expect(await succeeds('get', 'topic', 'shop', 'urgent')).toMatch(
+      /^priority +7 \(the highest; a larger one counts as this\)$/m,
+    )
+    expect(await succeeds('receive', 'shop', 'urgent', '--group', 'firemen')).toMatch(
+      /^ {2}born +\d{4}-\d\d-\d\d [\d:]{8} UTC\+08:00 on /m,
+    )
     // Due long after the test, however long the sending takes.
     const [delayed] = parseAllDocuments(
       await succeeds('send', 'shop', 'later', 'tomorrow', '--delay', '1h', '-o', 'yaml'),
@@ -202,7 +212,16 @@ describe('send and receive', () => {
     await fails(2, /--property takes name=value, not "x"/, ...sendTo('--property', 'x'))
     await fails(2, /--delay takes a time from 1s to 40d, such as 30s or 5m, not "soon"/, ...sendTo('--delay', 'soon'))
     await fails(2, /--deliver-at takes a time with its zone/, ...sendTo('--deliver-at', '2026-01-31 18:00:00'))
-    await fails(2, /--file "\/nowhere" cannot be read: ENOENT/, 'send', 'shop', 'events', '--file', '/nowhere')
+    await fails(
+      2,
+      /--file "\/nowhere" cannot be read: there is no such file\.\n/,
+      'send',
+      'shop',
+      'events',
+      '--file',
+      '/nowhere',
+    )
+    await fails(2, /--file "\/tmp" is a folder; name a file\./, 'send', 'shop', 'events', '--file', '/tmp')
     await fails(2, /Give the body as an argument, or with --file or --lines/, ...sendTo('--lines'))
     await fails(2, /required option '--group <id>' not specified/, 'receive', 'shop', 'events')
     // It ends: the client that was not let in leaves nothing that goes on.
@@ -226,6 +245,42 @@ describe('send and receive', () => {
 
 const sendTo = (...options: string[]): string[] => ['send', 'shop', 'events', 'x', ...options]
 const receiving = (...options: string[]): string[] => ['receive', 'shop', 'events', '--group', 'readers', ...options]
+
+describe('lite topics', () => {
+  it('are received by name, by a group that is bound to their topic', async () => {
+    const listening = (...more: string[]): string[] => ['receive', 'shop', 'chats', '--group', 'listeners', ...more]
+    const sent = ['send', 'shop', 'chats']
+    await succeeds(...sent, 'one', '--lite-topic', 'a')
+    await succeeds(...sent, 'two', '--lite-topic', 'b')
+    await succeeds(...sent, 'not asked for', '--lite-topic', 'c')
+    await fails(2, /Topic chats is a LITE topic: say which lite topics to receive with --lite-topic\./, ...listening())
+    const makes =
+      /Group listeners does not exist, and .* "gantry (create group shop listeners --lite-of chats)" makes one/
+    const refused = await on(listening('--lite-topic', 'a'))
+    expect([refused.code, refused.stderr]).toEqual([1, expect.stringMatching(makes)])
+    await succeeds(...makes.exec(refused.stderr)![1]!.split(' '))
+    await fails(
+      1,
+      /Group readers is a group of other consumers, .*"gantry create group shop OTHER --lite-of chats" makes one/,
+      ...['receive', 'shop', 'chats', '--group', 'readers', '--lite-topic', 'a'],
+    )
+    await fails(2, /its messages are not filtered/, ...listening('--lite-topic', 'a', '--tag', 'x'))
+    await fails(2, /is a NORMAL topic; --lite-topic belongs to LITE topics/, ...receiving('--lite-topic', 'a'))
+    await fails(2, /--exclusive counts for a group of lite consumers/, 'create', 'group', 'shop', 'x', '--exclusive')
+    const bodies = async (...more: string[]): Promise<Array<readonly [string | undefined, string | undefined]>> =>
+      (await receive('chats', 'listeners', '--lite-topic', 'a', '--lite-topic', 'b', ...more)).map(
+        ({ liteTopicName, body }) => [liteTopicName, body] as const,
+      )
+    const both = [
+      ['a', 'one'],
+      ['b', 'two'],
+    ]
+    expect((await bodies('--peek')).sort()).toEqual(both)
+    expect((await bodies()).sort()).toEqual(both)
+    expect(await bodies()).toEqual([])
+    expect(await succeeds('lag', 'shop', 'listeners')).toMatch(/^lite topic a +0 /m)
+  })
+})
 
 describe('what is received and not acknowledged', () => {
   it('is visible again after a peek', async () => {
@@ -333,6 +388,19 @@ describe('messages', () => {
     await fails(2, /--limit takes a whole number from 1 to 10000/, 'messages', 'shop', 'events', '--limit', '0')
   })
 
+  it('says what a list does not show, and that it is empty', async () => {
+    const none = await on(['messages', 'shop', 'payments', '--key', 'none'])
+    expect(none.stdout).toMatch(/^MESSAGE +STORED UTC\+08:00 .*\n$/)
+    expect(none.stderr).toBe(
+      'No message of topic payments is stored with key none.\npayments is a TRANSACTION topic: a message is listed once it is committed; --id finds one that waits.\n',
+    )
+    const id = (await succeeds('send', 'shop', 'later', 'x', '--delay', '1h')).trim()
+    const waiting = await on(['messages', 'shop', 'later'])
+    expect(waiting.stdout).not.toContain(id)
+    expect(waiting.stderr).toMatch(/later is a DELAY topic: a message is listed once its delivery time has come; --id/)
+    expect(await succeeds('messages', 'shop', 'later', '--id', id)).toMatch(/ {2}body +1 byte\n {2}\| x\n$/)
+  })
+
   it('shows control characters in bodies, keys and properties, and sends none', async () => {
     await succeeds('send', 'shop', 'odd', '\u001b]0;title\u0007\u202e', '--property', 'p=\u2066\u200b')
     const shown =
@@ -353,8 +421,10 @@ describe('lag', () => {
     await succeeds('create', 'group', 'shop', 'late')
     await receive('held', 'late', '--count', '1')
     expect(await succeeds('lag', 'shop', 'late')).toMatch(
-      /^TOPIC +READY +IN FLIGHT +OLDEST WAITS +LAST CONSUMED\nheld +1 +0 +\d+ s +\d{4}-.*Z\n\(all\) +1 +0 +\d+ s +\d{4}-.*Z\n$/,
+      /^TOPIC +READY +IN FLIGHT +OLDEST WAITS +CONSUMED UP TO UTC\+08:00\nheld +1 +0 +\d+ s +\d{4}-\d\d-\d\d [\d:]{8}\n\(all\) +1 +0 +\d+ s +\d{4}-\d\d-\d\d [\d:]{8}\n$/,
     )
     await fails(1, /GetConsumerGroupLag was refused: ConsumerGroup\.NotFound/, 'lag', 'shop', 'nobody')
+    await succeeds('create', 'group', 'shop', 'fresh')
+    expect((await on(['lag', 'shop', 'fresh'])).stderr).toBe('Group fresh has read no topic yet.\n')
   })
 })

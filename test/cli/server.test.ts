@@ -135,7 +135,7 @@ describe('gantry up', () => {
       'the card is there',
     )
     for (const says of [
-      /Gantry is ready in \d+ ms/,
+      /Gantry is ready in [\d.]+ m?s/,
       /API +http:\/\/127\.0\.0\.1:\d+/,
       /AccessKey id +LTAI/,
       /AccessKey secret +\S+/,
