@@ -3,19 +3,29 @@
  * the answer, and ends exactly once — by the handler, the deadline, the client, or the connection — whichever is first.
  *
  * A unary answer is one `respond`, one `end` and one `sendTrailers`; whatever else a call may need (abort signal,
- * timer, request queue) is made when it is first asked for.
+ * timer, request queue) is made when it is first asked for. `request.ts` reads requests, `response.ts` writes answers.
  */
 
-import type { IncomingHttpHeaders, ServerHttp2Stream, ServerStreamResponseOptions } from 'node:http2'
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2'
 import type { ServingConnection } from '../gateway/protocol.ts'
 import type { Cancel, Clock } from '../world/world.ts'
 import { CallSignal } from './call-signal.ts'
 import { encodeFrame, frameHeader, MessageReader } from './framing.ts'
-import { inflate } from './inflate.ts'
 import type { Limits } from './limits.ts'
-import { addMetadata, encodeStatusMessage, parseTimeout } from './metadata.ts'
-import { decodedValues, TooManyValues } from './protobuf.ts'
+import { addMetadata, parseTimeout } from './metadata.ts'
+import { decodedValues } from './protobuf.ts'
+import { inflateRequest, parseRequest, valuesBytes } from './request.ts'
 import { type RequestMessage, RequestQueue } from './request-queue.ts'
+import {
+  addStatus,
+  type Headers,
+  http2NoError,
+  noHeaders,
+  responseHeaders,
+  stopReading,
+  trailersOnly,
+  withTrailers,
+} from './response.ts'
 import {
   type Admission,
   type BidiCall,
@@ -49,28 +59,16 @@ export interface CallHost {
   onEnd(call: ServerCall, status: Status): void
 }
 
-type Headers = Record<string, string | number>
-
-/** No gRPC client reads a date. */
-type ResponseOptions = ServerStreamResponseOptions & { readonly sendDate: boolean }
-const withTrailers: ResponseOptions = { waitForTrailers: true, sendDate: false }
-const trailersOnly: ResponseOptions = { endStream: true, sendDate: false }
-const noHeaders: MetadataInit = {}
 export const tooManyBytes = 'Too many bytes of unanswered requests; send fewer at a time'
 export const tooManyCalls = 'Too many calls are open; leave fewer open at a time'
 /** What an open call keeps beside its headers and its request: Node's stream, ours, a handler that waits. */
 const openCallBytes = 8 * 1024
-/** What one decoded value costs, beside its bytes. */
-const bytesPerValue = 64
-/** Values of a request that are not counted: an ordinary one has fewer. */
-const freeValues = 256
 /** Why a call ended, where nobody asks where in the program that was: an error with its stack costs more than the rest. */
 const clientGone = new RpcError(Status.CANCELLED, 'The client went away')
 const hasEnded = new RpcError(Status.CANCELLED, 'The call has ended')
 const connectionClosed = new RpcError(Status.UNAVAILABLE, 'The connection was closed')
 const readsTooSlowly = new RpcError(Status.RESOURCE_EXHAUSTED, 'The client reads too slowly')
 const http2Cancel = 8
-const http2NoError = 0
 
 export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   readonly path: string
@@ -241,8 +239,8 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     if (this.#stream.headersSent) {
       this.#stream.end()
     } else {
-      this.#stream.respond(this.#statusHeaders(this.#responseHeaders()), trailersOnly)
-      this.#stopReading()
+      this.#stream.respond(this.#addStatus(responseHeaders(this.#headers)), trailersOnly)
+      stopReading(this.#stream)
     }
   }
 
@@ -265,7 +263,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     if (!this.#host.mayDecode(bytes.length)) await this.#turn()
     if (this.#ended) throw hasEnded
     const value = this.#parse(bytes)
-    const heldBytes = this.#valuesBytes + (message.compressed ? bytes.length : 0)
+    const heldBytes = valuesBytes(this.#values) + (message.compressed ? bytes.length : 0)
     if (heldBytes > 0 && !this.hold(heldBytes)) throw hasEnded
     return { value, heldBytes }
   }
@@ -387,14 +385,9 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       this.#fail(error)
       return
     }
-    const valuesBytes = this.#valuesBytes
-    if (valuesBytes > 0 && !this.hold(valuesBytes)) return
+    const heldBytes = valuesBytes(this.#values)
+    if (heldBytes > 0 && !this.hold(heldBytes)) return
     this.#run(request)
-  }
-
-  /** Millions of small values in few bytes are not few bytes any more. */
-  get #valuesBytes(): number {
-    return Math.max(0, this.#values - freeValues) * bytesPerValue
   }
 
   #run(request: unknown): void {
@@ -428,7 +421,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     let headers: Headers
     try {
       frame = encodeFrame(this.#method.type.response, value)
-      headers = this.#responseHeaders()
+      headers = responseHeaders(this.#headers)
     } catch (error) {
       this.#fail(error)
       return
@@ -453,7 +446,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   #send(chunks: readonly Uint8Array[]): boolean {
     const stream = this.#stream
     if (this.#unreachable) return true
-    if (!stream.headersSent) this.#open(this.#responseHeaders())
+    if (!stream.headersSent) this.#open(responseHeaders(this.#headers))
     // Messages written in one turn leave together: small ones fill frames and packets instead of one each.
     if (!this.#uncorking) {
       this.#uncorking = true
@@ -480,11 +473,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   #sendTrailers(): void {
     if (this.#unreachable) return
-    this.#stream.sendTrailers(this.#statusHeaders({}))
-    this.#stopReading()
-  }
-
-  #stopReading(): void {
+    this.#stream.sendTrailers(this.#addStatus({}))
     stopReading(this.#stream)
   }
 
@@ -493,18 +482,8 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     return this.#stream.destroyed || this.#stream.closed
   }
 
-  #responseHeaders(): Headers {
-    const headers: Headers = { ':status': 200, 'content-type': 'application/grpc' }
-    if (this.#headers !== noHeaders) addMetadata(headers, this.#headers)
-    return headers
-  }
-
-  #statusHeaders(headers: Headers): Headers {
-    headers['grpc-status'] = this.#status
-    if (this.#statusMessage) headers['grpc-message'] = encodeStatusMessage(this.#statusMessage)
-    if (this.#status === Status.UNIMPLEMENTED) headers['grpc-accept-encoding'] = 'identity,gzip'
-    if (this.#trailers !== noHeaders) addMetadata(headers, this.#trailers)
-    return headers
+  #addStatus(headers: Headers): Headers {
+    return addStatus(headers, this.#status, this.#statusMessage, this.#trailers)
   }
 
   #armDeadline(): void {
@@ -540,20 +519,9 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   }
 
   #parse(bytes: Buffer): unknown {
-    try {
-      const request = this.#method.type.request.decode(bytes)
-      this.#values = decodedValues()
-      return request
-    } catch (cause) {
-      const why = cause instanceof Error ? cause.message : 'unreadable'
-      if (cause instanceof TooManyValues) {
-        throw new RpcError(
-          Status.RESOURCE_EXHAUSTED,
-          `The request of ${this.path} is too large: ${why}; send less at a time`,
-        )
-      }
-      throw new RpcError(Status.INTERNAL, `The request of ${this.path} is not the message it should be: ${why}`)
-    }
+    const request = parseRequest(this.#method.type, bytes)
+    this.#values = decodedValues()
+    return request
   }
 
   /** A later turn, or the end of the call: what waits of a connection that has gone is not done. */
@@ -565,46 +533,15 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   }
 
   async #inflate(bytes: Buffer): Promise<Buffer> {
-    const encoding = this.metadata['grpc-encoding']
-    if (encoding !== 'gzip') {
-      if (encoding === undefined || encoding === 'identity') {
-        throw new RpcError(Status.INTERNAL, 'A message is marked compressed, but no grpc-encoding was given')
-      }
-      throw new RpcError(
-        Status.UNIMPLEMENTED,
-        `grpc-encoding ${JSON.stringify(encoding)} is not supported; use gzip or identity`,
-      )
-    }
     const { limits, connection } = this.#host
-    const { maxMessageBytes } = limits
-    const { owner } = connection
-    try {
-      const inflated = await inflate(bytes, maxMessageBytes, [owner, connection], () => !this.#ended)
-      if (inflated === null) throw hasEnded
-      return inflated
-    } catch (cause) {
-      if (cause instanceof RpcError) throw cause
-      if ((cause as NodeJS.ErrnoException).code === 'ERR_BUFFER_TOO_LARGE') {
-        throw new RpcError(
-          Status.RESOURCE_EXHAUSTED,
-          `A message is larger than the limit of ${maxMessageBytes} bytes once decompressed`,
-        )
-      }
-      throw new RpcError(Status.INTERNAL, 'A compressed message is not gzip')
-    }
+    const inflated = await inflateRequest(bytes, this.metadata['grpc-encoding'], {
+      mostBytes: limits.maxMessageBytes,
+      owners: [connection.owner, connection],
+      isWanted: () => !this.#ended,
+    })
+    if (inflated === null) throw hasEnded
+    return inflated
   }
-}
-
-/**
- * Resets the stream of a client that is still sending, after the status has left: a reset in the same turn
- * would overtake it. A request that has ended needs nothing.
- */
-export function stopReading(stream: ServerHttp2Stream): void {
-  if (stream.readableEnded || stream.endAfterHeaders) return
-  stream.resume()
-  setImmediate(() => {
-    if (!stream.destroyed && !stream.closed && !stream.readableEnded) stream.close(http2NoError)
-  })
 }
 
 function headerBytes(metadata: Metadata): number {

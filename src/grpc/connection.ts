@@ -13,9 +13,10 @@ import {
 import type { Duplex } from 'node:stream'
 import type { ServedConnection, ServingConnection } from '../gateway/protocol.ts'
 import type { Clock } from '../world/world.ts'
-import { type CallHost, ServerCall, stopReading, tooManyBytes, tooManyCalls } from './call.ts'
+import { type CallHost, ServerCall, tooManyBytes, tooManyCalls } from './call.ts'
 import type { CallBudget, Waiting } from './call-budget.ts'
 import type { Limits } from './limits.ts'
+import { stopReading } from './response.ts'
 import { type Method, Status } from './transport.ts'
 
 /**
