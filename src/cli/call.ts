@@ -123,13 +123,19 @@ const everyOperation: readonly CatalogueOperation[] = products.flatMap((product)
   product.operations.map((operation) => ({ product, operation })),
 )
 
+const same = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase()
+
+/** The operations of the product of that code, or of all. Throws `UsageError` for another code. */
+function operationsOf(productCode: string | undefined): readonly CatalogueOperation[] {
+  if (productCode === undefined) return everyOperation
+  if (products.some(({ code }) => same(code, productCode)))
+    return everyOperation.filter(({ product }) => same(product.code, productCode))
+  throw new UsageError(`--product takes ${products.map(({ code }) => code).join(', ')}, not ${quoted(productCode)}.`)
+}
+
 /** The operation of that name, whatever its capitals; of the named product where several have it. Throws `UsageError`. */
 export function findOperation(action: string, productCode?: string): CatalogueOperation {
-  const same = (one: string, other: string): boolean => one.toLowerCase() === other.toLowerCase()
-  if (productCode !== undefined && !products.some(({ code }) => same(code, productCode))) {
-    throw new UsageError(`--product takes ${products.map(({ code }) => code).join(', ')}, not ${quoted(productCode)}.`)
-  }
-  const all = everyOperation.filter(({ product }) => productCode === undefined || same(product.code, productCode))
+  const all = operationsOf(productCode)
   const found = all.filter(({ operation }) => same(operation.action, action))
   if (found.length > 1) {
     throw new UsageError(
@@ -160,16 +166,14 @@ async function isCarriedOut({ product, operation }: CatalogueOperation): Promise
 
 async function list(options: CallOptions): Promise<void> {
   const all = await Promise.all(
-    everyOperation
-      .filter(({ product }) => options.product?.toLowerCase() === product.code.toLowerCase() || !options.product)
-      .map(async (each) => ({
-        action: each.operation.action,
-        product: each.product.code,
-        method: each.operation.method,
-        path: each.operation.path,
-        summary: each.operation.summary,
-        carriedOut: await isCarriedOut(each),
-      })),
+    operationsOf(options.product).map(async (each) => ({
+      action: each.operation.action,
+      product: each.product.code,
+      method: each.operation.method,
+      path: each.operation.path,
+      summary: each.operation.summary,
+      carriedOut: await isCarriedOut(each),
+    })),
   )
   print(all, options, () => operationTable(all))
   if (options.output === undefined || options.output === 'table')

@@ -144,7 +144,7 @@ function addServerCommands(program: Command): void {
       { flags: '--level <level>', help: 'this level and above', values: ['debug', 'info', 'warn', 'error'] },
     ],
     notes:
-      'The server writes server.log in the home, 16 MiB and the 16 MiB before; a broker process brokers/NAME.log, begun anew beyond 16 MiB.\nWith -o json each line is one JSON object.',
+      'The server writes server.log in the home, 16 MiB and the 16 MiB before; a broker process\nbrokers/NAME.log, begun anew beyond 16 MiB. With -o json each line is one JSON object.',
     examples: ['gantry logs', 'gantry logs --follow --level warn', 'gantry logs --instance rmq-cn-... --lines 20'],
   }).action(async (options) => (await import('./logs.ts')).logs(settingsOf(options), options))
   command(program, {

@@ -286,7 +286,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       connectAs,
     ],
     notes:
-      'Prints the id of each message that the instance has stored. A message to a TRANSACTION topic is committed.\nThe password of the account is read through the API (GetInstanceAccount).',
+      'Prints the id of each message that the instance has stored. A message to a TRANSACTION topic is\ncommitted. The password of the account is read through the API (GetInstanceAccount).',
     examples: [
       'gantry send orders events "hello" --tag greeting --key order-1',
       'gantry send orders events --file order.json --property source=shop',
@@ -311,7 +311,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       connectAs,
     ],
     notes:
-      'A message is acknowledged once it has been printed. However the command ends, what it has not acknowledged\nis visible to the group again. "gantry messages" looks at messages without receiving them.',
+      'A message is acknowledged once it has been printed. However the command ends, what it has not\nacknowledged is visible to the group again. "gantry messages" looks at messages without receiving them.',
     examples: [
       'gantry receive orders events --group readers',
       'gantry receive orders events --group readers --follow -o json | jq -r .body',
@@ -345,7 +345,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
     about: 'show what a consumer group has yet to consume',
     options: [{ flags: '--topic <topic>', help: 'only this topic' }],
     notes:
-      'CONSUMED UP TO is when the last message that the group is done with was stored, as the API tells it; empty where\nthere is none. A topic is shown once the group has read it.',
+      'CONSUMED UP TO is when the last message that the group is done with was stored, as the API tells it;\nempty where there is none. A topic is shown once the group has read it.',
     examples: ['gantry lag orders readers', 'gantry lag orders readers -o json | jq .totalLag.readyCount'],
   }).action(async (instance: string, group: string, options: Given) =>
     (await import('./lag.ts')).lag(settings(options), instance, group, options),

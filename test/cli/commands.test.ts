@@ -373,6 +373,7 @@ describe('call', () => {
     ],
     [['call', 'TagResources', '--tag', '[{}]'], /TagResources needs .*tag\[0\]\.key/],
     [['call', 'GetTopic', '--product', 'BssOpenApi'], /BssOpenApi has no operation GetTopic/],
+    [['call', '--list', '--product', 'Vpc'], /--product takes RocketMQ, BssOpenApi, not "Vpc"/],
     [['call', 'GetTopic', '--product', 'Vpc'], /--product takes RocketMQ, BssOpenApi, not "Vpc"/],
     [
       ['call', 'GetTopic', '--instanceid', 'rmq-1'],
@@ -743,6 +744,10 @@ describe('help', () => {
     [['delete', 'group'], ['Examples:']],
     [['call'], ['--body', '--list', 'gantry call CreateTopic --help']],
     [['doctor'], ['Exit status 1', 'Examples:']],
+    [['logs'], ['--instance', 'Examples:']],
+    [['receive'], ['--lite-topic', '--peek', 'Examples:']],
+    [['send'], ['--priority', 'Examples:']],
+    [['lag'], ['CONSUMED UP TO', 'Examples:']],
   ] as [string[], string[]][])('of %j has its options and examples', async (command, words) => {
     const { code, stdout, stderr } = await run([...command, '--help'])
     expect([code, stderr]).toEqual([0, ''])
