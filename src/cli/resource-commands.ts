@@ -311,7 +311,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       connectAs,
     ],
     notes:
-      'A message is acknowledged once it has been printed. However the command ends, what it has not\nacknowledged is visible to the group again. "gantry messages" looks at messages without receiving them.',
+      'A message is acknowledged once it has been printed. However the command ends, what it has not\nacknowledged is visible to the group again. "gantry messages" looks at messages without receiving\nthem.',
     examples: [
       'gantry receive orders events --group readers',
       'gantry receive orders events --group readers --follow -o json | jq -r .body',
