@@ -70,6 +70,12 @@ export interface ConsumingRole {
   ack(request: AckRequest): Promise<HandleOutcome[]>
   /** Moves the delivery's deadline to now + `invisibleMs`; the answer's handle and the old one both name the delivery. */
   changeInvisible(request: ChangeInvisibleRequest): Promise<HandleOutcome & { handle: string }>
+  /**
+   * Deliveries that were never written to a client: visible again after `delayMs`, and not counted. One whose handle was given out before (an
+   * orderly batch repeated for its attempt id) counts. Handles that name no current delivery are passed over. False when
+   * nothing can be written now: the deliveries come again at the end of their time, and count.
+   */
+  returnDeliveries(request: ReturnRequest): Promise<boolean>
   /** Copies the message to the group's dead letters and passes it over for the group, in one durable step. Fine when already handled. */
   forwardToDeadLetter(request: ForwardRequest): Promise<void>
   /** The client is alive: its auto-renewed deliveries stay invisible. Called for each heartbeat and open stream. */
@@ -352,6 +358,13 @@ export interface ChangeInvisibleRequest {
   /** Of a lite topic: it pauses until then, and this delivery counts as none; its handle names nothing any more. */
   readonly suspend?: boolean
   readonly clientId: ClientId
+}
+
+export interface ReturnRequest {
+  readonly group: ConsumerGroupId
+  readonly topic: TopicName
+  readonly handles: readonly string[]
+  readonly delayMs: number
 }
 
 export interface ForwardRequest {

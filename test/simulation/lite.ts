@@ -52,6 +52,8 @@ export interface LiteOutcome {
   readonly expired: number
   readonly crashes: number
   readonly answersLost: number
+  /** Deliveries that were sent to no client. */
+  readonly returned: number
   readonly replaysCompared: number
   readonly reached: number
   readonly trimmed: number
@@ -80,6 +82,7 @@ class LiteSimulation extends World {
   #evictions = 0
   #expired = 0
   #answersLost = 0
+  #returned = 0
   #reached = 0
   #finishing = false
 
@@ -144,6 +147,7 @@ class LiteSimulation extends World {
       evictions: this.#evictions,
       expired: this.#expired,
       answersLost: this.#answersLost,
+      returned: this.#returned,
       replaysCompared: this.replaysCompared,
       reached: this.#reached,
       trimmed: segmentOf(this.shell.log.first) - 1,
@@ -310,7 +314,7 @@ class LiteSimulation extends World {
       if (deliveries && deliveries.length > 0 && losesAnswer) {
         this.#answersLost++
         const lost = deliveries
-        deliveries = await this.#receive(reader, { ...request, waitMs: 0 }, aborted.signal)
+        deliveries = await this.#receive(reader, { ...request, waitMs: 0 }, aborted.signal, { whole: true })
         const subscribed = this.#subscribed.get(`${reader.group} ${clientId}`)
         const wanted = lost.every((delivery) => subscribed?.wants.has(liteTopicOf(delivery)))
         if (deliveries && jumps === this.jumps && !this.stopping && wanted && reader.orderly && attemptId !== null)
@@ -329,16 +333,23 @@ class LiteSimulation extends World {
     reader: LiteReader,
     request: Parameters<BrokerShell['consuming']['receive']>[0],
     signal: AbortSignal,
+    { whole = false } = {},
   ): Promise<Delivery[] | null> {
     const life = this.life
     const incarnation = this.#model.incarnation
     const received = await this.shell.consuming.receive(request, signal)
     if (life !== this.life || signal.aborted || incarnation !== this.#model.incarnation) return null
     const at = this.shell.now()
-    const deliveries = received.map((delivery) => ({
+    let deliveries: Delivery[] = received.map((delivery) => ({
       ...delivery,
       queueId: this.#names.indexOf(liteTopicOf(delivery)),
     }))
+    if (deliveries.length > 0 && !whole && !this.#finishing && this.oneIn(6)) {
+      const { sent, unsent } = this.sendPart(request, deliveries)
+      this.#model.returned(reader, unsent)
+      this.#returned += unsent.length
+      deliveries = sent
+    }
     for (const delivery of deliveries) {
       this.#judgeWanted(reader, request.clientId, delivery)
       this.#judgeAlive(delivery, at)

@@ -74,7 +74,9 @@ interface Story {
   deliveries: number
   /** By the broker's time: the latest delivery has certainly ended. */
   heldUntil: number
-  /** The latest delivery is the broker's latest, too. */
+  /** By the broker's time: until when it is invisible because a later delivery was returned unsent; 0 when none was. */
+  returnedUntil: number
+  /** The latest delivery is the broker's latest that counts, too. */
   sure: boolean
   suspect: string | null
   deadAt: number
@@ -210,7 +212,7 @@ export class MixedModel {
         check(
           !story.done ||
             subscription.order === 'turning' ||
-            (subscription.order === 'always' && (!first || repeated || !story.sure)),
+            (subscription.order === 'always' && (!first || repeated || !story.sure || story.returnedUntil > 0)),
           `${name} was acknowledged, and came again as attempt ${delivery.attempt}`,
         )
         if (subscription.order === 'always') this.#judgeOrder(subscription, message, here, when.at)
@@ -244,9 +246,15 @@ export class MixedModel {
         attempted: false,
         handle: delivery.handle,
         attempt: delivery.attempt,
+        returnedUntil: 0,
         sure: true,
       })
     }
+  }
+
+  /** Sent to no client, and returned: invisible `until` then, and no deliveries. */
+  returned(subscription: Subscription, deliveries: readonly Delivery[], until: number): void {
+    for (const { messageId } of deliveries) this.story(subscription, messageId).returnedUntil = until
   }
 
   /** Of an earlier time, and nobody treats them. */
@@ -288,6 +296,7 @@ export class MixedModel {
       if (message.topic !== subscription.topic || !message.promised || !this.kept(message)) continue
       if (!passes(subscription.filter, message)) continue
       const story = this.story(subscription, message.id)
+      if (at <= story.returnedUntil + slackMs) continue
       const name = `${message.id} for ${subscription.group}`
       if (message.thereSince <= now - slackMs)
         check(
@@ -483,6 +492,7 @@ function untold(): Story {
     attempt: 0,
     deliveries: 0,
     heldUntil: Number.POSITIVE_INFINITY,
+    returnedUntil: 0,
     sure: true,
     suspect: null,
     deadAt: Number.POSITIVE_INFINITY,

@@ -7,5 +7,5 @@ worldsOf({
   worlds: 450,
   steps: 110,
   simulate: simulateMixed,
-  atLeast: {},
+  atLeast: { returned: 3 },
 })

@@ -60,6 +60,8 @@ export interface MixedOutcome {
   readonly recalled: number
   readonly committed: number
   readonly answersLost: number
+  /** Deliveries that were sent to no client. */
+  readonly returned: number
   readonly crashes: number
   readonly replaysCompared: number
   readonly trimmed: number
@@ -97,7 +99,7 @@ class Mixed extends World {
   #readsFailed = false
   readonly #calm: boolean
   readonly #usualMs: number
-  readonly #counts = { resets: 0, turns: 0, recalled: 0, committed: 0, answersLost: 0 }
+  readonly #counts = { resets: 0, turns: 0, recalled: 0, committed: 0, answersLost: 0, returned: 0 }
 
   constructor(seed: number) {
     super(seed)
@@ -381,7 +383,7 @@ class Mixed extends World {
         if (attemptId === null) return
         const { epoch } = subscription
         const lost = deliveries
-        deliveries = await this.#receive(subscription, { ...request, waitMs: 0 }, poll.signal)
+        deliveries = await this.#receive(subscription, { ...request, waitMs: 0 }, poll.signal, { whole: true })
         const heard = life === this.life && !this.stopping && epoch === subscription.epoch && !poll.signal.aborted
         if (subscription.order === 'always' && heard && this.#calmSince(subscription) < began)
           check(named(lost) === named(deliveries), `${attemptId} got ${named(lost)} and then ${named(deliveries)}`)
@@ -396,6 +398,7 @@ class Mixed extends World {
     subscription: Subscription,
     request: Omit<Parameters<World['shell']['consuming']['receive']>[0], 'group' | 'topic' | 'filter'>,
     signal: AbortSignal,
+    { whole = false } = {},
   ): Promise<Delivery[]> {
     const { life, jumps } = this
     const { epoch, group, topic, filter } = subscription
@@ -423,6 +426,14 @@ class Mixed extends World {
     if (epoch !== subscription.epoch) {
       this.#model.lost(subscription, deliveries)
       return []
+    }
+    if (deliveries.length > 0 && !whole && !this.#finishing && this.oneIn(6)) {
+      const { sent, unsent, delayMs } = this.sendPart(subscription, deliveries)
+      this.#model.returned(subscription, unsent, this.shell.now() + delayMs)
+      this.#disturbed.add(subscription)
+      this.#counts.returned += unsent.length
+      if (sent.length === 0) return []
+      deliveries = sent
     }
     const now = this.clock.monotonic()
     const calm = this.#calmSince(subscription) < began && !this.stopping && subscription.order === 'never'

@@ -4,7 +4,7 @@
  * 1. Of one message group, a message comes only when every earlier one was acknowledged (or somebody
  *    asked to), lies among the dead letters by then, or comes in the same answer before it.
  * 2. What was acknowledged comes again only behind, in the same answer and queue, something that was not; what came so, and
- *    whose answer a crash swallowed, is to be acknowledged again.
+ *    whose answer a crash swallowed or which was returned unsent, is to be acknowledged again.
  * 3. A message comes at most `maxAttempts` times as the first of its queue; each crash may forget one. The
  *    attempt a client is told never exceeds `maxAttempts` and never falls.
  * 4. What was promised and matches reaches the group or its dead letters; no message is in both.
@@ -35,6 +35,8 @@ interface Story {
   done: boolean
   /** Crashes there had been by then. */
   doneAfter: number
+  /** A delivery after `done` was returned unsent: it is to be acknowledged again. */
+  returned: boolean
   /** Its latest delivery came behind another message of its queue. */
   behind: boolean
   /** An acknowledgement or a move to the dead letters was asked for its latest delivery. */
@@ -94,7 +96,7 @@ export class OrderModel {
         this.#judgeOrder(reader, message, here, at)
         const mayHaveComeUnheard = story.behind && this.crashes > story.doneAfter
         check(
-          !(first && story.done && !repeated && !mayHaveComeUnheard),
+          !(first && story.done && !repeated && !mayHaveComeUnheard && !story.returned),
           `${name} was acknowledged, and came again as the first of its queue`,
         )
         check(delivery.attempt <= maxAttempts, `${name} came as attempt ${delivery.attempt} of ${maxAttempts}`)
@@ -113,11 +115,17 @@ export class OrderModel {
       if (repeated) continue
       if (story.deliveries++ > 0) this.again++
       story.done = false
+      story.returned = false
       story.behind = !first
       story.attempted = false
       story.handle = delivery.handle
       story.attempt = delivery.attempt
     }
+  }
+
+  /** Sent to no client, and returned: these count as no deliveries. */
+  returned(reader: OrderReader, deliveries: readonly Delivery[]): void {
+    for (const { messageId } of deliveries) this.story(reader, messageId).returned = true
   }
 
   #judgeOrder(reader: OrderReader, message: OrderedMessage, here: ReadonlySet<string>, at: number): void {
@@ -192,6 +200,7 @@ export class OrderModel {
       story = {
         done: false,
         doneAfter: 0,
+        returned: false,
         behind: false,
         attempted: false,
         unanswered: 0,

@@ -14,6 +14,7 @@ worldsOf({
     deadLetters: 1,
     crashes: 1,
     answersLost: 1,
+    returned: 3,
     replaysCompared: 1,
     trimmed: 0.2,
   },

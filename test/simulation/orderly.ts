@@ -25,6 +25,8 @@ export interface OrderOutcome {
   readonly deadLetters: number
   readonly crashes: number
   readonly answersLost: number
+  /** Deliveries that were sent to no client. */
+  readonly returned: number
   readonly replaysCompared: number
   /** Segments that retention removed. */
   readonly trimmed: number
@@ -44,6 +46,7 @@ class OrderSimulation extends World {
   #messages = 0
   #attempts = 0
   #answersLost = 0
+  #returned = 0
   #turns = 0
   #turned = false
   #finishing = false
@@ -103,6 +106,7 @@ class OrderSimulation extends World {
       deadLetters,
       crashes: this.crashes,
       answersLost: this.#answersLost,
+      returned: this.#returned,
       replaysCompared: this.replaysCompared,
       trimmed: segmentOf(this.shell.log.first) - 1,
     }
@@ -159,7 +163,7 @@ class OrderSimulation extends World {
         // The client never saw it, and asks again as the same attempt.
         this.#answersLost++
         const lost = deliveries
-        deliveries = await this.#receive(reader, { ...request, waitMs: 0 }, aborted.signal)
+        deliveries = await this.#receive(reader, { ...request, waitMs: 0 }, aborted.signal, { whole: true })
         if (
           deliveries &&
           jumps === this.jumps &&
@@ -183,11 +187,18 @@ class OrderSimulation extends World {
     reader: OrderReader,
     request: Parameters<BrokerShell['consuming']['receive']>[0],
     signal: AbortSignal,
+    { whole = false } = {},
   ): Promise<Delivery[] | null> {
     const life = this.life
     const incarnation = this.#model.incarnation
-    const deliveries = await this.shell.consuming.receive(request, signal)
+    let deliveries = await this.shell.consuming.receive(request, signal)
     if (life !== this.life || signal.aborted || incarnation !== this.#model.incarnation) return null
+    if (deliveries.length > 0 && !whole && !this.#finishing && this.oneIn(6)) {
+      const { sent, unsent } = this.sendPart(request, deliveries)
+      this.#model.returned(reader, unsent)
+      this.#returned += unsent.length
+      deliveries = sent
+    }
     this.#model.delivered(reader, deliveries, this.#maxRetryTimes + 1, this.shell.now())
     return deliveries
   }

@@ -6,7 +6,7 @@
  * Everything random comes from the seed and everything timed from the simulated clock, so a seed is a life.
  * What a former process still answers was heard by nobody: whoever awaits the shell compares `life` after it.
  */
-import type { BrokerSettings } from '../../src/broker/broker.ts'
+import type { BrokerSettings, Delivery } from '../../src/broker/broker.ts'
 import { encodeState } from '../../src/broker/core/snapshot.ts'
 import { LogError } from '../../src/broker/log/errors.ts'
 import type { BrokerShell } from '../../src/broker/shell/broker-shell.ts'
@@ -202,6 +202,19 @@ export abstract class World {
       if (error instanceof BrokerRefusal && (codes === null || codes.includes(error.code))) return
       this.breaks(error)
     })
+  }
+
+  /** Where a protocol stopped sending an answer: `sent` reached the client, `unsent` nobody, and is returned uncounted. */
+  sendPart(
+    where: { readonly group: string; readonly topic: string },
+    deliveries: readonly Delivery[],
+  ): { readonly sent: Delivery[]; readonly unsent: Delivery[]; readonly delayMs: number } {
+    const from = this.random.below(deliveries.length + 1)
+    const unsent = deliveries.slice(from)
+    const delayMs = this.random.below(5 * SECOND)
+    const handles = unsent.map(({ handle }) => handle)
+    this.behind(async () => void (await this.shell.consuming.returnDeliveries({ ...where, handles, delayMs })))
+    return { sent: deliveries.slice(0, from), unsent, delayMs }
   }
 
   breaks(error: unknown): void {

@@ -275,7 +275,7 @@ const quirks: readonly Quirk[] = [
   },
   {
     source: 'data-plane §0 row 10',
-    name: 'cannot read a body of 4 MiB: it never comes beside others, which arrive, and alone when there is nothing else',
+    name: 'cannot read a body of 4 MiB: it comes alone, as attempt 1, and others arrive',
     clients: ['node', 'csharp', 'rust'],
     async run(bench) {
       const { client, topic } = await consumer(bench)
@@ -284,23 +284,26 @@ const quirks: readonly Quirk[] = [
       for (const each of [...small.slice(0, 2), large, ...small.slice(2)]) await client.send(each)
       const group = await instance.group({ maxRetryTimes: 1 })
       const arrived: string[] = []
-      for (let polls = 0; arrived.length < 5 && polls < 20; polls++) {
-        const polled = await client.poll('simple', topic, group, { batchSize: 4 })
-        for (const [index, message] of polled.messages.entries()) {
-          acceptMessage(bench.personality, message, polled.messageBytes[index]!)
+      const alone: unknown[] = []
+      for (let polls = 0; arrived.length + alone.length < 6 && polls < 40; polls++) {
+        const { messages, messageBytes } = await client.poll('simple', topic, group, { batchSize: 4 })
+        // What was held back is visible then.
+        await instance.clock.advance(1_000)
+        // As it is: the client's own error says what is wrong with it.
+        if (messageBytes.some((bytes) => bytes > bench.personality.receiveLimit!)) {
+          expect(messages).toHaveLength(1)
+          alone.push(messages[0]!.systemProperties?.deliveryAttempt)
+          continue
+        }
+        for (const [index, message] of messages.entries()) {
+          acceptMessage(bench.personality, message, messageBytes[index]!)
+          expect(message.systemProperties?.deliveryAttempt).toBe(1)
           arrived.push(text(message))
           await client.ack(topic, group, message)
         }
-        await instance.clock.advance(100)
       }
       expect(arrived.sort()).toEqual(small.map(({ body }) => `${body}`))
-      // Alone it comes, as it is: the client's own error says what is wrong with it.
-      const other = await instance.group()
-      const alone = await bench.instance.topic()
-      await client.send(client.message(alone, Buffer.alloc(4 * 1024 * 1024, 'b')))
-      const { messages, messageBytes } = await client.poll('simple', alone, other)
-      expect(messages).toHaveLength(1)
-      expect(messageBytes[0]).toBeGreaterThan(bench.personality.receiveLimit!)
+      expect(alone).toEqual([1])
     },
   },
   {

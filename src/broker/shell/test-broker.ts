@@ -180,6 +180,12 @@ export function change(delivery: Delivery, invisibleMs: number) {
   return broker.consuming.changeInvisible({ group: 'group', topic: 'topic', clientId: 'client', handle, invisibleMs })
 }
 
+/** As a protocol does with what it sent to no client. */
+export function returnAll(deliveries: readonly Delivery[], delayMs: number, where: { group?: string } = {}) {
+  const handles = deliveries.map(({ handle }) => handle)
+  return broker.consuming.returnDeliveries({ group: 'group', topic: 'topic', ...where, handles, delayMs })
+}
+
 export function forward(
   { handle, messageId }: Pick<Delivery, 'handle' | 'messageId'>,
   clientId = 'client',

@@ -87,6 +87,12 @@ export function isRepeat(subscription: Subscription, attemptId: string): boolean
   return subscription.group.settings.orderly && batchOfAttempt(subscription, attemptId) !== null
 }
 
+/** Its batch was given again under its attempt id: the first answer may have reached the client. */
+export function wasRepeated({ subscription, queueId, offset }: Lease): boolean {
+  const lock = subscription.cursors[queueId]?.lock ?? null
+  return lock !== null && lock.repeats > 0 && offset <= lock.last
+}
+
 function locked(
   subscription: Subscription,
   want: Pick<Waiter, 'invisibleMs' | 'autoRenew' | 'clientId' | 'userName' | 'attemptId'>,

@@ -38,6 +38,9 @@ class World {
   readonly gone: string[] = []
   readonly alive: string[] = []
   readonly reported: unknown[] = []
+  /** Handles, by what became of their deliveries without the client. */
+  readonly returned: string[] = []
+  readonly released: string[] = []
   deliveries: Delivery[] = []
   outcome: 'done' | 'expired' = 'done'
   readonly endpoint: BrokerEndpoint
@@ -48,6 +51,7 @@ class World {
       metadata: {
         maxDelayMs: 7 * 86_400_000,
         topic: (name: string) => topics.get(name) ?? null,
+        group,
       },
       producing: {
         send: async ({ messages }: { messages: readonly OutgoingMessage[] }) => {
@@ -73,7 +77,11 @@ class World {
         },
         ack: async ({ handles }: { handles: readonly string[] }) =>
           handles.map((handle) => ({ outcome: handle === 'old' ? 'expired' : this.outcome })),
-        changeInvisible: async () => ({ outcome: this.outcome, handle: 'same' }),
+        changeInvisible: async ({ handle }: { handle: string }) => {
+          this.released.push(handle)
+          return { outcome: this.outcome, handle: 'same' }
+        },
+        returnDeliveries: async ({ handles }: { handles: readonly string[] }) => this.returned.push(...handles) > 0,
         forwardToDeadLetter: async () => {},
         clientAlive: (clientId: string) => this.alive.push(clientId),
         clientGone: (clientId: string) => this.gone.push(clientId),
@@ -98,11 +106,16 @@ class World {
   call(
     path: string,
     request: unknown,
-    more: { metadata?: Record<string, string>; remainingMs?: number; overLimit?: boolean; reads?: boolean } = {},
+    more: {
+      metadata?: Record<string, string>
+      remainingMs?: number
+      overLimit?: boolean
+      reads?: boolean
+      ended?: AbortController
+    } = {},
   ): Promise<any> {
     const written: any[] = []
-    const { reads = true } = more
-    const ended = new AbortController()
+    const { reads = true, ended = new AbortController() } = more
     const method = messagingService.methods.find(({ type }) => type.path.endsWith(`/${path}`))!
     const call = {
       path: method.type.path,
@@ -373,6 +386,84 @@ describe('ReceiveMessage', () => {
     const { written, code: answered } = await receive(more, remainingMs, metadata)
     expect(answered).toBe(code)
     expect(written.at(-1).deliveryTimestamp).toBeDefined()
+  })
+
+  describe('of messages that the client is not sent', () => {
+    const delivery = (handle: string, bodyBytes = 1): Delivery => ({
+      messageId: handle,
+      payload: encodeStored(
+        gen.Message.decode(gen.Message.encode(message({}, { body: new Uint8Array(bodyBytes) })).finish()),
+        normal,
+        { userName: 'alice', storeHost: '127.0.0.1:7801' },
+        0,
+      ),
+      queueId: 0,
+      offset: 0,
+      attempt: 1,
+      handle,
+      storeTimeMs: 0,
+      invisibleMs: 0,
+      deadLetterOf: null,
+    })
+    const asked = { longPollingTimeout: { seconds: 20 } }
+    const more = { remainingMs: Number.POSITIVE_INFINITY }
+
+    it('returns those that its library could not read beside others', async () => {
+      const world = new World()
+      world.deliveries = [delivery('a'), delivery('large', 4_194_304), delivery('b')]
+      const metadata = { 'x-mq-language': 'HTTP' }
+      const written = await world.call('ReceiveMessage', request(asked), { ...more, metadata })
+      expect(written.filter((each: any) => each.message).length).toBe(2)
+      expect([world.returned, world.released]).toEqual([['large'], []])
+    })
+
+    it.each<[string, (world: World) => void, number]>([
+      [
+        'the instance was stopped',
+        ({ endpoint }) => {
+          endpoint.serving = false
+        },
+        40200,
+      ],
+      [
+        'its account may do so no more',
+        ({ endpoint }) => {
+          endpoint.authorizer = { refusal: () => 'the account may not' } as any
+          endpoint.openCalls.changed(0)
+        },
+        40300,
+      ],
+    ])('returns all of them, as %s while it waited', async (_, change, code) => {
+      const world = new World()
+      world.endpoint.broker.consuming.receive = async () => {
+        change(world)
+        return [delivery('a'), delivery('b')]
+      }
+      const written = await world.call('ReceiveMessage', request(asked), more)
+      expect(written.map((each: any) => each.status?.code ?? 'end')).toEqual([code, 'end'])
+      expect([world.returned, world.released]).toEqual([['a', 'b'], []])
+    })
+
+    it('counts those that were written to a client that reads no more, and returns the rest', async () => {
+      const world = new World()
+      world.deliveries = [delivery('a'), delivery('b'), delivery('c')]
+      const receiving = world.call('ReceiveMessage', request(asked), { ...more, reads: false })
+      await settle()
+      await world.clock.advance(30_000)
+      await receiving
+      expect([world.returned, world.released]).toEqual([['b', 'c'], ['a']])
+    })
+
+    it('returns all of them when the client went away while they were read', async () => {
+      const world = new World()
+      const gone = new AbortController()
+      world.endpoint.broker.consuming.receive = async () => {
+        gone.abort()
+        return [delivery('a'), delivery('b')]
+      }
+      await world.call('ReceiveMessage', request(asked), { ...more, ended: gone })
+      expect([world.returned, world.released]).toEqual([['a', 'b'], []])
+    })
   })
 
   it('passes the attempt id on, and refuses one that is no such thing', async () => {

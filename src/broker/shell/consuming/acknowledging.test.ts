@@ -6,12 +6,17 @@ import {
   change,
   clock,
   disk,
+  ensureGroup,
+  gate,
   HOUR,
+  hearFor,
   open,
   receive,
   restart,
+  returnAll,
   send,
   sendMany,
+  settings,
   settled,
   text,
   useBroker,
@@ -107,6 +112,88 @@ describe('changing the invisible time', () => {
       expect(await broker.consuming.ack({ ...request, handles: [handle] })).toEqual([{ outcome: 'expired' }])
     },
   )
+})
+
+describe('a delivery that is returned because no client was sent it', () => {
+  const seen = async () => (await receive()).map((delivery) => `${text(delivery)}:${delivery.attempt}`)
+
+  it.each([false, true])('comes again after the delay and counts as none, auto-renewed: %s', async (autoRenew) => {
+    await send('tag', 'first')
+    await ensureGroup({ generation: 2, maxRetryTimes: 1 })
+    for (let round = 0; round < 5; round++) {
+      const [delivery] = await receive({ autoRenew })
+      expect([text(delivery!), delivery!.attempt]).toEqual(['first', 1])
+      expect(await returnAll([delivery!], 1_000)).toBe(true)
+      await clock.advance(999)
+      expect(await receive()).toEqual([])
+      await clock.advance(1)
+    }
+    expect(await seen()).toEqual(['first:1'])
+    await clock.advance(30_000)
+    expect(await seen()).toEqual(['first:2'])
+  })
+
+  it('is durable when it was answered', async () => {
+    await sendMany(2)
+    const deliveries = await receive()
+    await returnAll(deliveries, 1_000)
+    await restart({ killed: true })
+    await clock.advance(1_000)
+    expect(await seen()).toEqual(['body:1', 'body:1'])
+  })
+
+  it('is returned also after its time, unless somebody got it since or it was acknowledged', async () => {
+    await sendMany(3)
+    const [late, other, done] = await receive()
+    await ack(done!)
+    await clock.advance(30_000)
+    const [again] = await receive({ max: 1 })
+    expect(again!.offset).toBe(late!.offset)
+    expect(await returnAll([late!, other!, other!, done!], 0)).toBe(true)
+    await clock.advance(0)
+    expect(await seen()).toEqual(['body:1'])
+    expect(await ack(again!)).toBe('done')
+  })
+
+  it('is taken back from the way to the dead letters', async () => {
+    await send()
+    await ensureGroup({ generation: 2, maxRetryTimes: 0 })
+    const deliveries = await receive()
+    const reading = gate()
+    reading.close()
+    const { read } = broker.log
+    broker.log.read = async (position) => {
+      await reading.passed()
+      return read.call(broker.log, position)
+    }
+    await clock.advance(30_000)
+    const subscription = broker.state.topics.get('topic')!.subscriptions.get('group')!
+    expect(subscription.exhausted.first?.phase).toBe('exhausted')
+    await returnAll(deliveries, 0)
+    reading.open()
+    await clock.advance(0)
+    expect(broker.metadata.topic('%DLQ%group')).toBeNull()
+    expect(await seen()).toEqual(['body:1'])
+  })
+
+  it('counts when nothing may be written, and comes again at the end of its time', async () => {
+    await send()
+    const deliveries = await receive({ autoRenew: true })
+    broker.administration.configure({ ...settings, writePause: 'the disk is full' })
+    expect(await returnAll(deliveries, 1_000)).toBe(false)
+    broker.administration.configure(settings)
+    await hearFor(60_000)
+    expect(await seen()).toEqual(['body:2'])
+  })
+
+  it('is of the group and topic that are named', async () => {
+    await send()
+    const deliveries = await receive()
+    expect(await returnAll(deliveries, 0, { group: 'other' })).toBe(true)
+    await clock.advance(0)
+    expect(await seen()).toEqual([])
+    expect(await ack(deliveries[0]!)).toBe('done')
+  })
 })
 
 describe('a handle', () => {

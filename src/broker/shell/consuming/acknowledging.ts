@@ -1,11 +1,18 @@
 /**
- * Acknowledgements, changes of the invisible time, and moves to the dead-letter topic that a consumer asks for. Each is
- * durable before it is answered, and idempotent.
+ * Acknowledgements, changes of the invisible time, moves to the dead-letter topic that a consumer asks for, and deliveries
+ * that a protocol returns because no client was sent them. Each is durable before it is answered, and idempotent.
  */
-import type { AckRequest, ChangeInvisibleRequest, ForwardRequest, HandleOutcome } from '../../broker.ts'
-import { decideDeadline, decideReturned, findDelivery, isGone, isNamed } from '../../core/consuming/deliveries.ts'
+import type { AckRequest, ChangeInvisibleRequest, ForwardRequest, HandleOutcome, ReturnRequest } from '../../broker.ts'
+import {
+  decideDeadline,
+  decideReturned,
+  findDelivery,
+  isGone,
+  isNamed,
+  renewNoMore,
+} from '../../core/consuming/deliveries.ts'
 import { type DeliveryName, parseHandle } from '../../core/consuming/handle.ts'
-import { decideAck } from '../../core/consuming/orderly.ts'
+import { decideAck, wasRepeated } from '../../core/consuming/orderly.ts'
 import type { BrokerEvent } from '../../core/events.ts'
 import { limits } from '../../core/limits.ts'
 import { codes } from '../../core/refusal.ts'
@@ -26,12 +33,15 @@ export interface AcknowledgingContext {
   sendPause(): string | null
   now(): number
   commit(events: readonly BrokerEvent[]): void
+  /** As `commit`; false when the log takes nothing now. */
+  tryCommit(events: readonly BrokerEvent[]): boolean
   durable(): Promise<void>
   /** The subscription may have something new to deliver, or to move to the dead letters. */
   attend(subscription: Subscription): void
   /** Starts a new session: later deliveries have other handles. */
   nextSession(): void
   arm(): void
+  stopped(): boolean
 }
 
 export class Acknowledging {
@@ -95,6 +105,33 @@ export class Acknowledging {
       await this.#context.durable()
     } else if (found.kind === 'done') await this.#context.durable()
     return { outcome: found.kind === 'expired' ? 'expired' : 'done', handle: request.handle }
+  }
+
+  async returnDeliveries({ group, topic, handles, delayMs }: ReturnRequest): Promise<boolean> {
+    const { state, subscriptions } = this.#context
+    if (this.#context.stopped()) return false
+    const unsent = new Map<Subscription, Set<Lease>>()
+    const repeated = new Set<Lease>()
+    for (const handle of handles) {
+      const name = parseHandle(handle, state.handleKey)
+      const lease = leaseOf(subscriptions.find({ group, topic }, name), name)
+      if (lease === null) continue
+      if (wasRepeated(lease)) {
+        if (lease.phase === 'leased') repeated.add(lease)
+        continue
+      }
+      const leases = unsent.get(lease.subscription) ?? new Set()
+      unsent.set(lease.subscription, leases.add(lease))
+    }
+    const deadline = this.#context.now() + Math.max(0, delayMs)
+    const events = Array.from(unsent, ([subscription, leases]) => decideReturned(subscription, [...leases], deadline))
+    if (!this.#context.tryCommit([...events, ...decideDeadline([...repeated], deadline)])) {
+      for (const leases of [...unsent.values(), repeated]) renewNoMore(state, [...leases])
+      return false
+    }
+    this.#context.arm()
+    await this.#context.durable()
+    return true
   }
 
   async forwardToDeadLetter(request: ForwardRequest): Promise<void> {

@@ -14,6 +14,7 @@ import type {
   GroupView,
   HandleOutcome,
   ReceiveRequest,
+  ReturnRequest,
 } from '../../broker.ts'
 import { codes, tooMuchUnread } from '../../core/refusal.ts'
 import type { BrokerState } from '../../core/state.ts'
@@ -71,6 +72,11 @@ export class Consuming implements ConsumingRole {
   changeInvisible(request: ChangeInvisibleRequest): Promise<HandleOutcome & { handle: string }> {
     this.clientAlive(request.clientId)
     return this.#context.acknowledging.changeInvisible(request)
+  }
+
+  /** Says nothing about a client: it may be gone. */
+  returnDeliveries(request: ReturnRequest): Promise<boolean> {
+    return this.#context.acknowledging.returnDeliveries(request)
   }
 
   forwardToDeadLetter(request: ForwardRequest): Promise<void> {

@@ -232,6 +232,58 @@ describe('the same attempt again', () => {
   })
 })
 
+describe('a batch that is returned because no client was sent it', () => {
+  it('blocks its queue for the delay, and comes again in order, counting nothing', async () => {
+    await send('a', '1', '2', '3')
+    await ensureGroup({ generation: 2, maxRetryTimes: 0 })
+    for (let round = 0; round < 3; round++) {
+      await returnAll(await receive({ max: 2 }))
+      await clock.advance(SECOND - 1)
+      expect(await seen({})).toEqual([])
+      await clock.advance(1)
+    }
+    expect(await seen({})).toEqual(['1:1', '2:1', '3:1'])
+    expect(broker.metadata.topic('%DLQ%group')).toBeNull()
+  })
+
+  it('waits for what was sent before it, whichever is over first', async () => {
+    await send('a', '1', '2', '3')
+    const [first, ...rest] = await receive({ max: 2 })
+    await returnAll(rest)
+    await clock.advance(20 * SECOND)
+    expect(await seen({})).toEqual([])
+    await ack(first!)
+    expect(await seen({})).toEqual(['2:1', '3:1'])
+  })
+
+  it('releases other queues at once, and its own also after a kill', async () => {
+    await inQueues('a', 'b')
+    const [a] = await receive({ max: 1 })
+    await returnAll([a!])
+    expect(await seen({})).toEqual(['b:1'])
+    await restart({ killed: true })
+    await clock.advance(SECOND)
+    expect(await seen({})).toEqual(['a:1'])
+  })
+
+  it('is no batch that its attempt gets at once', async () => {
+    await send('a', '1')
+    await returnAll(await receive({ attemptId: 'attempt' }))
+    expect(await seen({ attemptId: 'attempt' })).toEqual([])
+    await clock.advance(SECOND)
+    expect(await seen({ attemptId: 'attempt' })).toEqual(['1:1'])
+  })
+
+  it('counts when its attempt had got it before: that answer may have arrived', async () => {
+    await send('a', '1')
+    const asked = { attemptId: 'attempt' }
+    await receive(asked)
+    await returnAll(await receive(asked))
+    await clock.advance(SECOND)
+    expect(await seen({})).toEqual(['1:2'])
+  })
+})
+
 describe('dead letters in a topic of their own', () => {
   const read = async () => {
     const where = { topic: 'graveyard', group: 'auditor' }
@@ -562,6 +614,11 @@ async function ack({ handle }: Delivery): Promise<string> {
 
 function change({ handle }: Delivery, invisibleMs: number) {
   return broker.consuming.changeInvisible({ group: 'group', topic: 'topic', clientId: 'client', handle, invisibleMs })
+}
+
+function returnAll(deliveries: readonly Delivery[]): Promise<boolean> {
+  const handles = deliveries.map(({ handle }) => handle)
+  return broker.consuming.returnDeliveries({ group: 'group', topic: 'topic', handles, delayMs: SECOND })
 }
 
 function forward({ handle, messageId }: Delivery): Promise<void> {

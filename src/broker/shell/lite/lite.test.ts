@@ -176,6 +176,22 @@ describe('a lite topic', () => {
   })
 })
 
+it('comes again in order and counts nothing when it is returned because no client was sent it', async () => {
+  await ensureGroup({ generation: 2, maxRetryTimes: 0 })
+  await send('a', '1', '2')
+  await send('b', '1')
+  await sync('add', ['a', 'b'])
+  for (let round = 0; round < 3; round++) {
+    const batch = await receive({ attemptId: `attempt-${round}` })
+    expect(batch.map(told).sort()).toEqual(['a/1:1', 'a/2:1', 'b/1:1'])
+    const handles = batch.map(({ handle }) => handle)
+    await during(broker.consuming.returnDeliveries({ group: 'group', topic: 'topic', handles, delayMs: SECOND }))
+    expect(await seen({ attemptId: `attempt-${round}` })).toEqual([])
+    await clock.advance(SECOND)
+  }
+  expect(broker.metadata.topic('%DLQ%group')).toBeNull()
+})
+
 it('gives no handle of an earlier delivery power over a message that is suspended', async () => {
   await send('a', '1')
   await sync('add', ['a'])

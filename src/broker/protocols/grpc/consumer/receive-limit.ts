@@ -1,8 +1,9 @@
 /**
  * Messages that a client's gRPC library refuses to read. Node.js, C# and Rust take at most 4 MiB a gRPC message (data-plane
  * §0 row 10), a body may have 4 MiB, and one message too large ends the whole receive there: what came with it would fail
- * again and again beside it, up to the dead letters. So what is too large never travels with others: it is given back
- * while there is something else, and goes alone, where the client says what is wrong, when there is not.
+ * again and again beside it, up to the dead letters. So a message that is too large is sent alone, where the client's error
+ * names the reason: when it is the first of a receive. Anywhere else it is held back, and so is the rest of a receive whose
+ * first message is too large. What is held back is returned uncounted, and comes among the first of a later receive.
  */
 import type { Delivery } from '../../../broker.ts'
 
@@ -31,19 +32,22 @@ export function whatFits(
   laneOf: ((delivery: Delivery) => number) | null,
   sizeOf: (delivery: Delivery) => number,
 ): Sorted {
+  const fits = (delivery: Delivery) => delivery.payload.byteLength <= surelyFits || sizeOf(delivery) <= fourMiB
+  // Held back for as long as there is something else, it would never be sent in a busy topic.
+  if (deliveries.length > 0 && !fits(deliveries[0]!))
+    return { sent: deliveries.slice(0, 1), heldBack: deliveries.slice(1) }
   const stopped = new Set<number>()
   const sent: Delivery[] = []
   const heldBack: Delivery[] = []
   for (const delivery of deliveries) {
     const lane = laneOf?.(delivery)
-    const fits = delivery.payload.byteLength <= surelyFits || sizeOf(delivery) <= fourMiB
     const inTurn = lane === undefined || !stopped.has(lane)
-    if (fits && inTurn) {
+    if (inTurn && fits(delivery)) {
       sent.push(delivery)
       continue
     }
     heldBack.push(delivery)
     if (lane !== undefined) stopped.add(lane)
   }
-  return sent.length > 0 ? { sent, heldBack } : { sent: heldBack.slice(0, 1), heldBack: heldBack.slice(1) }
+  return { sent, heldBack }
 }

@@ -37,8 +37,8 @@ const defaultRequestTimeoutMs = 3000
 const longestAttemptId = 255
 /** Left of the deadline for the answer to travel. */
 const answerMarginMs = 200
-/** After a delivery that could not be written. */
-const giveBackMs = 1000
+/** How long a delivery stays invisible that the client does not get, or does not read. */
+const returnDelayMs = 1000
 
 type ReceiveCall = WritableCall<BrokerEndpoint, gen.ReceiveMessageResponseInit>
 
@@ -72,7 +72,7 @@ async function answer(
   try {
     const taken = await take(wire, request, call, ongoing)
     // The instance may have been stopped while the poll waited, or its account changed.
-    if (!wire.endpoint.serving || ongoing.isRefused) await giveBack(wire, request, taken)
+    if (!wire.endpoint.serving || ongoing.isRefused) await returnUnsent(wire, request, taken)
     refuseWhenStopped(wire.endpoint)
     ongoing.check()
     deliveries = await readable(wire, request, taken)
@@ -137,7 +137,7 @@ async function readable(
   const laneOf = inOrder ? ({ queueId }: Delivery) => (isLite ? 0 : queueId) : null
   const sizeOf = (delivery: Delivery) => encodeDelivery(delivery, requestedTopic(request)).length
   const { sent, heldBack } = whatFits(taken, laneOf, sizeOf)
-  if (heldBack.length > 0) await giveBack(wire, request, heldBack)
+  if (heldBack.length > 0) await returnUnsent(wire, request, heldBack)
   return sent
 }
 
@@ -157,7 +157,7 @@ async function deliver(
     const { bandwidth } = call.context
     if (bandwidth.limited) await bandwidth.take(deliverySize(delivery), ongoing)
     if (ongoing.aborted) {
-      await giveBack(wire, request, deliveries.slice(index))
+      await returnUnsent(wire, request, deliveries.slice(index))
       return
     }
     if (call.writeEncoded([encodeDelivery(delivery, as)])) continue
@@ -166,34 +166,52 @@ async function deliver(
       takenBelow = index + 1
       continue
     }
-    // The client reads no more: the rest is returned for others.
+    // The client reads no more. Those written since it last read may have reached it.
     if (!inTime) call.reset()
-    await giveBack(wire, request, deliveries.slice(takenBelow))
+    await releaseSent(wire, request, deliveries.slice(takenBelow, index + 1))
+    await returnUnsent(wire, request, deliveries.slice(index + 1))
     return
   }
 }
 
-/** These reached no client: they become visible again soon. */
-async function giveBack(
+/** Never written to the client: visible again soon, and not counted. */
+async function returnUnsent(
   wire: WireCall<'consuming'>,
   request: gen.ReceiveMessageRequest,
   deliveries: readonly Delivery[],
 ): Promise<void> {
-  const where = {
-    group: request.group?.name ?? '',
-    topic: request.messageQueue?.topic?.name ?? '',
-    clientId: wire.clientId,
+  if (deliveries.length === 0) return
+  const handles = deliveries.map(({ handle }) => handle)
+  try {
+    await wire.endpoint.broker.consuming.returnDeliveries({ ...placeOf(request), handles, delayMs: returnDelayMs })
+  } catch (error) {
+    // They stay invisible for their own time instead; nothing is lost.
+    wire.endpoint.report(error)
   }
+}
+
+/** Written, and perhaps read by the client: visible again soon, and counted. */
+async function releaseSent(
+  wire: WireCall<'consuming'>,
+  request: gen.ReceiveMessageRequest,
+  deliveries: readonly Delivery[],
+): Promise<void> {
+  const where = { ...placeOf(request), clientId: wire.clientId }
   for (const { handle } of deliveries) {
     try {
-      await wire.endpoint.broker.consuming.changeInvisible({ ...where, handle, invisibleMs: giveBackMs })
+      await wire.endpoint.broker.consuming.changeInvisible({ ...where, handle, invisibleMs: returnDelayMs })
     } catch (error) {
-      // It stays invisible for its own time instead; nothing is lost.
+      // As above.
       wire.endpoint.report(error)
       return
     }
   }
 }
+
+const placeOf = ({ group, messageQueue }: gen.ReceiveMessageRequest) => ({
+  group: group?.name ?? '',
+  topic: messageQueue?.topic?.name ?? '',
+})
 
 /** The clients' are UUIDs; it is kept with the queues it locks, so it must be short. */
 function checkedAttempt(attemptId: string | null): string | null {
