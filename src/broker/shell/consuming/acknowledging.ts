@@ -72,11 +72,9 @@ export class Acknowledging {
       return each
     })
     if (live.size > 0) {
-      const wasFull = [...live.keys()].filter(isFull)
+      const heldBack = [...live.keys()].filter(mayBeHeldBack)
       this.#context.commit(Array.from(live, ([subscription, leases]) => decideAck(subscription, leases)))
-      // In an orderly group the queue may be free again, or its next message out of retries.
-      for (const subscription of live.keys())
-        if (wasFull.includes(subscription) || subscription.group.settings.orderly) this.#context.attend(subscription)
+      for (const subscription of heldBack) this.#context.attend(subscription)
       await this.#context.durable()
     } else if (found.some((each) => each.kind === 'done')) await this.#context.durable()
     return found.map((each) => ({ outcome: each.kind === 'expired' ? 'expired' : 'done' }))
@@ -142,8 +140,11 @@ export class Acknowledging {
         request.handle === ''
           ? await this.#ownedByMessageId(request)
           : leaseOf(subscriptions.find(request, name, request.liteTopic), name)
-      if (lease) await this.#context.deadLetters.moveToDeadLetter(lease)
-      if (lease?.subscription.group.settings.orderly) this.#context.attend(lease.subscription)
+      if (lease) {
+        const heldBack = mayBeHeldBack(lease.subscription)
+        await this.#context.deadLetters.moveToDeadLetter(lease)
+        if (heldBack) this.#context.attend(lease.subscription)
+      }
     } catch (error) {
       throw refuse(asRefusal(error))
     }
@@ -175,8 +176,12 @@ function leaseOf(subscription: Subscription | undefined, name: DeliveryName | nu
   return lease && !lease.acked && isNamed(lease, name) ? lease : null
 }
 
-const isFull = (subscription: Subscription): boolean =>
-  subscription.unacknowledged >= limits.unacknowledgedPerSubscription
+/**
+ * A message that is done with may let others be delivered: in an orderly group its queue may be free again, or the next
+ * message of the queue out of retries; at the limit of unacknowledged messages there is a place for a fresh one.
+ */
+const mayBeHeldBack = ({ group, unacknowledged }: Subscription): boolean =>
+  group.settings.orderly || unacknowledged >= limits.unacknowledgedPerSubscription
 
 /** The delivery was suspended, by a call whose answer did not arrive. */
 function isSuspended(subscription: Subscription, name: DeliveryName | null): boolean {
