@@ -13,6 +13,7 @@
 import { assert } from '../../../model/assert.ts'
 import type {
   AckedEvent,
+  AckedOutOfOrderEvent,
   DeadlineEvent,
   DeliveryEvent,
   LeasedEntry,
@@ -52,6 +53,12 @@ export function isNamed(lease: Lease, { attempt, session }: DeliveryName): boole
   return lease.attempt === attempt && lease.session === session && !lease.returned
 }
 
+/** An acknowledgement by a client: for good, or in an orderly group once everything before it is acknowledged. */
+export function decideAck(subscription: Subscription, leases: readonly Lease[]): AckedEvent | AckedOutOfOrderEvent {
+  const type = subscription.group.settings.orderly ? 'acked-out-of-order' : 'acked'
+  return { type, subscriptionId: subscription.id, entries: leases.map(nameOf) }
+}
+
 export function decideDeadline(leases: readonly Lease[], deadline: number): DeadlineEvent[] {
   const bySubscription = new Map<number, MessageName[]>()
   for (const lease of leases) {
@@ -77,6 +84,18 @@ export function decideReturned(subscription: Subscription, leases: readonly Leas
     returned: true,
     entries: leases.map(nameOf),
   }
+}
+
+/**
+ * The attempt a client is told. A message behind a failing one may have been delivered more
+ * often than the group's retries allow one message to fail, and a push client that is told of the last
+ * attempt moves the message to the dead-letter topic itself, so the last attempt is named only when it is the last.
+ */
+export function attemptToTell(subscription: Subscription, entry: LeasedEntry): number {
+  const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
+  const last = maxAttempts(subscription.group.settings.maxRetryTimes)
+  if (!lease || lease.failures + 1 >= last) return Math.min(entry.attempt, last)
+  return Math.min(entry.attempt, last - 1)
 }
 
 /**

@@ -15,7 +15,7 @@
  */
 
 import { assert } from '../../../model/assert.ts'
-import type { AckedEvent, AckedOutOfOrderEvent, BrokerEvent, LeasedEntry, LockedEvent, MessageName } from '../events.ts'
+import type { AckedOutOfOrderEvent, BrokerEvent, LeasedEntry, LockedEvent, MessageName } from '../events.ts'
 import { limits } from '../limits.ts'
 import type { BrokerState, Cursor, Group, Lease, Subscription, Waiter } from '../state.ts'
 import {
@@ -30,7 +30,6 @@ import {
   newLease,
   surface,
 } from './deliveries.ts'
-import { maxAttempts } from './retry.ts'
 import { againOf, inTurn, type Sorted, sort, type TakeContext, type Taken, takeFresh } from './take.ts'
 
 /** What a receive of an orderly group gets now. Deciding changes nothing. */
@@ -183,12 +182,6 @@ export function applyLocked(state: BrokerState, event: LockedEvent): void {
   subscription.roundRobin = (subscription.roundRobin + 1) % subscription.cursors.length
 }
 
-/** An acknowledgement by a client: for good, or in an orderly group once everything before it is acknowledged. */
-export function decideAck(subscription: Subscription, leases: readonly Lease[]): AckedEvent | AckedOutOfOrderEvent {
-  const type = subscription.group.settings.orderly ? 'acked-out-of-order' : 'acked'
-  return { type, subscriptionId: subscription.id, entries: leases.map(nameOf) }
-}
-
 export function applyAckedOutOfOrder(state: BrokerState, event: AckedOutOfOrderEvent): void {
   const subscription = state.subscriptions.get(event.subscriptionId)
   if (!subscription) return
@@ -231,16 +224,4 @@ export function orderChanged(state: BrokerState, group: Group): void {
       }
       if (group.settings.orderly) judgeHead(cursor)
     }
-}
-
-/**
- * The attempt a client is told. A message behind a failing one may have been delivered more
- * often than the group's retries allow one message to fail, and a push client that is told of the last
- * attempt moves the message to the dead-letter topic itself, so the last attempt is named only when it is the last.
- */
-export function attemptToTell(subscription: Subscription, entry: LeasedEntry): number {
-  const lease = subscription.cursors[entry.queueId]?.leases.get(entry.offset)
-  const last = maxAttempts(subscription.group.settings.maxRetryTimes)
-  if (!lease || lease.failures + 1 >= last) return Math.min(entry.attempt, last)
-  return Math.min(entry.attempt, last - 1)
 }

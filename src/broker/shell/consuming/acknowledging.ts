@@ -4,6 +4,7 @@
  */
 import type { AckRequest, ChangeInvisibleRequest, ForwardRequest, HandleOutcome, ReturnRequest } from '../../broker.ts'
 import {
+  decideAck,
   decideDeadline,
   decideReturned,
   findDelivery,
@@ -12,7 +13,7 @@ import {
   renewNoMore,
 } from '../../core/consuming/deliveries.ts'
 import { type DeliveryName, parseHandle } from '../../core/consuming/handle.ts'
-import { decideAck, wasRepeated } from '../../core/consuming/orderly.ts'
+import { wasRepeated } from '../../core/consuming/orderly.ts'
 import type { BrokerEvent } from '../../core/events.ts'
 import { limits } from '../../core/limits.ts'
 import { codes } from '../../core/refusal.ts'

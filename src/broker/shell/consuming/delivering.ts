@@ -4,9 +4,15 @@
  */
 import type { Cancellation } from '../../../model/cancellation.ts'
 import type { Delivery, ReceiveBudget } from '../../broker.ts'
-import { decideDeadline, decideReturned, expireNow, nameOf, renewNoMore } from '../../core/consuming/deliveries.ts'
+import {
+  attemptToTell,
+  decideDeadline,
+  decideReturned,
+  expireNow,
+  nameOf,
+  renewNoMore,
+} from '../../core/consuming/deliveries.ts'
 import { formatHandle, type HandleKey } from '../../core/consuming/handle.ts'
-import { attemptToTell } from '../../core/consuming/orderly.ts'
 import type { BrokerEvent, DeliveryEvent, MessageEvent, MessageName } from '../../core/events.ts'
 import { type Filter, matches } from '../../core/filters/filter.ts'
 import { limits } from '../../core/limits.ts'
