@@ -331,7 +331,7 @@ async function carryOut({ tx, cause, record }: ChangeContext, write: Write): Pro
   }
 }
 
-/** As the broker made it (broker/core/group.ts, `defaultGroup`), so that ensuring it changes nothing for its clients. */
+/** As the broker made it (broker/core/consumer-groups.ts, `defaultGroup`), so that ensuring it changes nothing for its clients. */
 const groupMadeByUse = (
   instanceId: InstanceId,
   consumerGroupId: ConsumerGroupId,

@@ -68,7 +68,7 @@ describe('documents named in code and documents', () => {
 })
 
 describe('source files named in comments and documents', () => {
-  /** Each ending of each path: `broker/core/group.ts`, `core/group.ts`, `group.ts`. */
+  /** Each ending of each path: `broker/core/consumer-groups.ts`, `core/consumer-groups.ts`, `consumer-groups.ts`. */
   const endings = new Set(
     textFiles('src', 'test', 'bench', 'scripts', 'bin').flatMap(({ path: file }) => {
       const parts = file.split('/')

@@ -5,16 +5,18 @@
  * meanwhile) is passed over, except where an event before it must have made it: that is asserted.
  */
 
+import { applyGroup, applyGroupRemoved } from './consumer-groups.ts'
 import { applyAcked, applyDeadline, applyLeased } from './consuming/deliveries.ts'
 import { applyCursorReset } from './consuming/offsets.ts'
 import { applyAckedOutOfOrder, applyLocked } from './consuming/orderly.ts'
+import { applySubscribed } from './consuming/subscriptions.ts'
 import type { BrokerEvent } from './events.ts'
-import { applyGroup, applyGroupRemoved, applySubscribed } from './group.ts'
 import { applyLiteExpired, applyLiteSubscribed, applyLiteTopic } from './lite/lite.ts'
-import { applyMessage, applyTopic, applyTopicRemoved } from './queue.ts'
 import { applyTrimmed } from './retention.ts'
+import { applyMessage } from './sending.ts'
 import type { BrokerState } from './state.ts'
 import { applyTimerFired, applyTimerRecalled, applyTimerStored } from './timers.ts'
+import { applyTopic, applyTopicRemoved } from './topics.ts'
 import { applyHalf, applyTransactionChecked, applyTransactionEnded } from './transactions.ts'
 
 /** `position` is where the event's record lies in the log. */

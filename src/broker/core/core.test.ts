@@ -8,13 +8,13 @@ import { decodeEvent, decodeForIndex, encodeEvent } from './event-codec.ts'
 import type { BrokerEvent } from './events.ts'
 import { filterHashes, matches, tagHash } from './filters/filter.ts'
 import { queueOfGroup } from './message-group.ts'
-import { decideTopic } from './queue.ts'
 import { decideTrim, expiredSegments } from './retention.ts'
 import { emptyState } from './state.ts'
 import { Reader, Writer } from './structures/bytes.ts'
 import { DeadlineHeap, type Due } from './structures/deadline-heap.ts'
 import { FifoList, type Linked } from './structures/fifo-list.ts'
 import { makeBucket, open, opensAt, setRate, spend, units } from './throttle.ts'
+import { decideTopic } from './topics.ts'
 
 const whole = fc.nat({ max: Number.MAX_SAFE_INTEGER })
 const small = fc.nat({ max: 70_000 })

@@ -5,14 +5,15 @@ import { beforeEach, describe, expect, it } from 'vitest'
 import { checkState } from '../../../test/support/check-state.ts'
 import { readOnly } from '../../../test/support/read-only.ts'
 import { apply } from './apply.ts'
+import { decideGroup, defaultGroup } from './consumer-groups.ts'
 import { decideDeadLetter, decideDeadLetterTopic } from './consuming/dead-letters.ts'
 import { decideAck, decideDeadline, decideReturned } from './consuming/deliveries.ts'
 import { decideReset } from './consuming/offsets.ts'
 import { decideOrderlyTake } from './consuming/orderly.ts'
+import { decideSubscribe } from './consuming/subscriptions.ts'
 import { decideTake } from './consuming/take.ts'
 import { makeWaiter } from './consuming/waiters.ts'
 import type { BrokerEvent, LeasedEvent, MessageEvent, TimerStoredEvent } from './events.ts'
-import { decideGroup, decideSubscribe, defaultGroup } from './group.ts'
 import {
   decideLiteExpired,
   decideLiteRemoved,
@@ -20,11 +21,12 @@ import {
   decideLiteSend,
   decideLiteSubscribe,
 } from './lite/lite.ts'
-import { decideSend, decideTopic } from './queue.ts'
 import { decideTrim } from './retention.ts'
+import { decideSend } from './sending.ts'
 import { encodeState } from './snapshot.ts'
 import { type BrokerState, emptyState, type LiteTopic } from './state.ts'
 import { decideMoved, decideTimerFired, decideTimerStored } from './timers.ts'
+import { decideTopic } from './topics.ts'
 import { decideHalf, decideTransactionChecked, decideTransactionEnded } from './transactions.ts'
 
 const outgoing = { messageId: 'M', tag: 'a', payload: new Uint8Array(3), bodyBytes: 3 }

@@ -4,7 +4,6 @@ import { describe, expect, it } from 'vitest'
 import { apply } from './apply.ts'
 import type { TimerStoredEvent } from './events.ts'
 import { limits } from './limits.ts'
-import { decideTopic } from './queue.ts'
 import { decodeState, encodeState } from './snapshot.ts'
 import { type BrokerState, emptyState, type Topic } from './state.ts'
 import { Reader, Writer } from './structures/bytes.ts'
@@ -20,6 +19,7 @@ import {
   parseRecallHandle,
   refuseTimer,
 } from './timers.ts'
+import { decideTopic } from './topics.ts'
 
 describe('the timer table', () => {
   const id = fc.oneof(fc.nat({ max: 300 }), fc.nat({ max: Number.MAX_SAFE_INTEGER }))

@@ -11,8 +11,8 @@
 import type { MessageEvent, TimerFiredEvent, TimerRecalledEvent, TimerStoredEvent } from './events.ts'
 import { tagHash } from './filters/filter.ts'
 import { limits } from './limits.ts'
-import { decideSend, type Outgoing } from './queue.ts'
 import { codes, type Refusal } from './refusal.ts'
+import { decideSend, type Outgoing } from './sending.ts'
 import type { BrokerState, Topic } from './state.ts'
 
 export interface OutgoingTimer extends Outgoing {

@@ -14,8 +14,8 @@ import { assert } from '../../model/assert.ts'
 import type { HalfEvent, Resolution, TransactionCheckedEvent, TransactionEndedEvent } from './events.ts'
 import { limits } from './limits.ts'
 import { closeTransaction, endOfLife, type OpenTransaction, openTransaction, schedule } from './open-transactions.ts'
-import type { Outgoing } from './queue.ts'
 import { codes, type Refusal } from './refusal.ts'
+import type { Outgoing } from './sending.ts'
 import type { BrokerState, Topic } from './state.ts'
 
 export interface HalfMessage extends Outgoing {

@@ -5,14 +5,14 @@
 import type { ConsumerGroupId, TopicName } from '../../model/ids.ts'
 import type { GroupSpec, TopicSpec } from '../../model/instances.ts'
 import type { AdministrationRole, BrokerSettings } from '../broker.ts'
+import { decideGroup } from '../core/consumer-groups.ts'
 import { retriesChanged } from '../core/consuming/deliveries.ts'
 import { refuseDeleted } from '../core/deleted-groups.ts'
 import type { BrokerEvent } from '../core/events.ts'
-import { decideGroup } from '../core/group.ts'
 import { sameBinding } from '../core/lite/lite-topics.ts'
-import { decideTopic } from '../core/queue.ts'
 import type { Refusal } from '../core/refusal.ts'
 import type { BrokerState, Subscription, Topic } from '../core/state.ts'
+import { decideTopic } from '../core/topics.ts'
 import { topicNotFound } from './refusals.ts'
 
 export interface ConfigurationContext {

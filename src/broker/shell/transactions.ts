@@ -25,8 +25,8 @@ import { decodeEvent } from '../core/event-codec.ts'
 import type { BrokerEvent, HalfEvent, Resolution } from '../core/events.ts'
 import { limits } from '../core/limits.ts'
 import type { OpenTransaction } from '../core/open-transactions.ts'
-import { decideSend } from '../core/queue.ts'
 import { codes } from '../core/refusal.ts'
+import { decideSend } from '../core/sending.ts'
 import type { BrokerState, Topic } from '../core/state.ts'
 import {
   decideHalf,

@@ -10,8 +10,9 @@
 import type { TopicName } from '../../../model/ids.ts'
 import type { MessageEvent, PassedOverEvent, TopicEvent } from '../events.ts'
 import { limits } from '../limits.ts'
-import { decideTopic, messageEvent } from '../queue.ts'
+import { messageEvent } from '../sending.ts'
 import type { BrokerState, Group, Lease, Queue, Topic } from '../state.ts'
+import { decideTopic } from '../topics.ts'
 
 const PREFIX = '%DLQ%'
 

@@ -10,11 +10,11 @@
  */
 
 import { decideReset } from '../consuming/offsets.ts'
+import { isYoung } from '../consuming/subscriptions.ts'
 import type { BrokerEvent, LiteExpiredEvent, LiteSubscribedEvent, LiteTopicEvent, MessageEvent } from '../events.ts'
-import { isYoung } from '../group.ts'
 import { limits } from '../limits.ts'
-import { messageEvent, type Outgoing } from '../queue.ts'
 import type { Refusal } from '../refusal.ts'
+import { messageEvent, type Outgoing } from '../sending.ts'
 import { type BrokerState, type Group, LiteTopic, makeSubscription, type Subscription, type Topic } from '../state.ts'
 import { addLiteTopic, addSubscription, dropLiteTopic } from './lite-topics.ts'
 

@@ -4,10 +4,11 @@
  */
 
 import type { ConsumerGroupId } from '../../../model/ids.ts'
+import { defaultGroup } from '../../core/consumer-groups.ts'
 import type { DeliveryName } from '../../core/consuming/handle.ts'
+import { decideSubscribe } from '../../core/consuming/subscriptions.ts'
 import { refuseDeleted } from '../../core/deleted-groups.ts'
 import type { BrokerEvent } from '../../core/events.ts'
-import { decideSubscribe, defaultGroup } from '../../core/group.ts'
 import { limits } from '../../core/limits.ts'
 import { codes } from '../../core/refusal.ts'
 import type { BrokerState, Group, Subscription, Topic } from '../../core/state.ts'

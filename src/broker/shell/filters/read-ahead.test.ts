@@ -1,7 +1,7 @@
 /** What is read ahead for a subscription, and when its memory is given back. */
 import { expect, it } from 'vitest'
+import { defaultGroup } from '../../core/consumer-groups.ts'
 import type { Entries } from '../../core/consuming/take.ts'
-import { defaultGroup } from '../../core/group.ts'
 import { makeGroup, makeSubscription, makeTopic, type Subscription } from '../../core/state.ts'
 import { IDLE_MS } from './idle-memory.ts'
 import { ReadAhead } from './read-ahead.ts'

@@ -5,7 +5,7 @@
  */
 import type { LiteOffset, LiteSyncRequest } from '../../broker.ts'
 import { decideReset, lowWater } from '../../core/consuming/offsets.ts'
-import { isYoung } from '../../core/group.ts'
+import { isYoung } from '../../core/consuming/subscriptions.ts'
 import type { LiteClient, LiteSubscriptions } from '../../core/lite/lite-subscriptions.ts'
 import type { Group, Subscription, Topic } from '../../core/state.ts'
 import { refuse, topicNotFound } from '../refusals.ts'

@@ -1,23 +1,18 @@
 /**
- * Consumer groups and where they begin to read.
+ * Consumer groups: making, changing and removing them.
  *
- * An unknown group is made by using it (data-plane §0 row 15), with Apache's defaults and generation
- * 0; when the management API names it later, it keeps its progress. A group that reads a topic for
- * the first time begins at the first message if the topic is young, else at the end (§4.5); dead
- * letters are always read from the first.
+ * An unknown group is made by using it (data-plane §0 row 15), with Apache's defaults and generation 0; when the management
+ * API names it later, it keeps its progress.
  */
 
-import { assert } from '../../model/assert.ts'
 import type { ConsumerGroupId } from '../../model/ids.ts'
-import { isDeadLetterTopic } from './consuming/dead-letters.ts'
 import { dropSubscription } from './consuming/deliveries.ts'
 import { orderChanged } from './consuming/orderly.ts'
 import { rememberDeleted } from './deleted-groups.ts'
-import type { GroupEvent, GroupRemovedEvent, GroupSettings, SubscribedEvent } from './events.ts'
+import type { GroupEvent, GroupRemovedEvent, GroupSettings } from './events.ts'
 import { limits } from './limits.ts'
 import { dropLiteSubscriptions, sameBinding } from './lite/lite-topics.ts'
-import { retained } from './queue.ts'
-import { type BrokerState, type Group, makeGroup, makeSubscription, type Topic } from './state.ts'
+import { type BrokerState, makeGroup } from './state.ts'
 import { setRate } from './throttle.ts'
 
 export function defaultGroup(consumerGroupId: ConsumerGroupId): GroupSettings {
@@ -68,22 +63,6 @@ export function decideGroup(state: BrokerState, wanted: GroupSettings): GroupEve
   }
 }
 
-export function decideSubscribe(state: BrokerState, group: Group, topic: Topic): SubscribedEvent {
-  const fromTheFirst = isDeadLetterTopic(topic.settings.topicName) || isYoung(topic)
-  return {
-    type: 'subscribed',
-    subscriptionId: state.nextSubscriptionId,
-    consumerGroupId: group.settings.consumerGroupId,
-    topicName: topic.settings.topicName,
-    starts: topic.queues.map((queue) => (fromTheFirst ? queue.begin : queue.visible)),
-  }
-}
-
-/** Young: it never lost a message to retention and holds few enough, so a new group starts at its beginning. */
-export function isYoung(topic: Topic): boolean {
-  return topic.queues.every((queue) => queue.begin === 0) && retained(topic) <= limits.youngTopicMessages
-}
-
 export function applyGroup(state: BrokerState, event: GroupEvent): void {
   const { type: _, ...settings } = event
   state.deletedGroups.delete(event.consumerGroupId)
@@ -112,18 +91,6 @@ export function applyGroupRemoved(state: BrokerState, event: GroupRemovedEvent):
 
 function countMadeByUse(state: BrokerState, before: GroupSettings | undefined, after: GroupSettings | undefined): void {
   state.groupsMadeByUse += (after?.madeByUse === true ? 1 : 0) - (before?.madeByUse === true ? 1 : 0)
-}
-
-export function applySubscribed(state: BrokerState, event: SubscribedEvent): void {
-  state.nextSubscriptionId = Math.max(state.nextSubscriptionId, event.subscriptionId + 1)
-  const group = state.groups.get(event.consumerGroupId)
-  const topic = state.topics.get(event.topicName)
-  assert(group !== undefined && topic !== undefined, 'a subscription names a group and a topic that are there')
-  assert(!state.subscriptions.has(event.subscriptionId), 'an id of a subscription is used once')
-  const subscription = makeSubscription(event.subscriptionId, group, topic, event.starts)
-  group.subscriptions.set(event.topicName, subscription)
-  topic.subscriptions.set(event.consumerGroupId, subscription)
-  state.subscriptions.set(event.subscriptionId, subscription)
 }
 
 function interval(settings: GroupSettings): number | null {
