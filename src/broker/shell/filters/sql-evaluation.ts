@@ -13,9 +13,9 @@ import type { Entries } from '../../core/consuming/take.ts'
 import type { SqlFilter } from '../../core/filters/filter.ts'
 import { limits } from '../../core/limits.ts'
 import type { Lease, Queue, Subscription } from '../../core/state.ts'
+import { IdleMemory } from '../consuming/idle-memory.ts'
 import { messageOf } from '../records.ts'
 import type { TurnBudget } from '../turn-budget.ts'
-import { IdleMemory } from './idle-memory.ts'
 
 /** Payload bytes read at a time. */
 const PORTION_BYTES = 4 * 2 ** 20
