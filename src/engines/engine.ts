@@ -45,7 +45,7 @@ export interface Engine {
   ensureGroups(instanceId: InstanceId, groups: readonly GroupSpec[]): Promise<void>
   /** From then on its clients are refused, for seven days at most, unless it is ensured again; also when the engine did not hold it. */
   removeGroup(instanceId: InstanceId, consumerGroupId: ConsumerGroupId): Promise<void>
-  /** Moves readings, in the order given; a reset that was carried out before, or whose group or topic is gone, does nothing. */
+  /** Moves the offsets of subscriptions, in the order given; a reset that was carried out before, or whose group or topic is gone, does nothing. */
   resetOffsets(instanceId: InstanceId, resets: readonly OffsetReset[]): Promise<void>
   /** Puts one of `Questions` (questions.ts); nothing changes by asking. */
   readonly ask: Ask

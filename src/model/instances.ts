@@ -111,7 +111,7 @@ export interface GroupSpec {
   readonly lite?: { readonly topicName: TopicName; readonly exclusive: boolean } | null
 }
 
-/** A group's reading of a topic is to be moved, once: the id tells this reset from every other. */
+/** Moves a group's offsets in a topic to a time, once for each `resetId`. */
 export interface OffsetReset {
   readonly resetId: string
   readonly consumerGroupId: ConsumerGroupId

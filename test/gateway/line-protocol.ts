@@ -17,7 +17,7 @@ import type { WireCall } from '../../src/broker/calls/wire-call.ts'
 import type { ClientCommand, ClientStream } from '../../src/broker/clients/client-streams.ts'
 import { filterOf } from '../../src/broker/messages/filter.ts'
 import { checkMessage, checkType, noProperties, toOutgoing } from '../../src/broker/messages/produced-message.ts'
-import { keptMessage } from '../../src/broker/messages/stored-message.ts'
+import { decodeStored } from '../../src/broker/messages/stored-message.ts'
 import { checkGroupName, checkTopicName } from '../../src/broker/messages/validation.ts'
 import type { Credentials } from '../../src/gateway/authenticate.ts'
 import { admit, denyCredentials } from '../../src/gateway/endpoint.ts'
@@ -328,6 +328,6 @@ async function acknowledge(call: WireCall<'consuming'>, request: LineRequest): P
 }
 
 function shown({ payload, handle }: Delivery) {
-  const { body, systemProperties } = keptMessage(payload)
+  const { body, systemProperties } = decodeStored(payload)
   return { body: Buffer.from(body).toString(), tag: systemProperties.tag, handle }
 }

@@ -1,8 +1,8 @@
 /**
  * The one way state changes: an event is applied, live and in replay alike.
  *
- * Applying never looks at a clock and never decides. What an event refers to and is not there any more (a topic removed
- * meanwhile) is passed over, except where an event before it must have made it: that is asserted.
+ * Applying never looks at a clock and never decides. An event that names something that is not there (its topic was removed
+ * before it) changes nothing, except where an earlier event must have made it: that is asserted.
  */
 
 import { applyGroup, applyGroupRemoved } from './consumer-groups.ts'

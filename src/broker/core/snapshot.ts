@@ -38,7 +38,7 @@ export const stateVersion = 4
 const oldestVersion = 3
 
 const RENEWABLE = 1
-const UNTOUCHED = 2
+const RETURNED = 2
 const ACKED = 4
 
 /** A piece is given out when it has grown to this. */
@@ -376,7 +376,7 @@ function fill(numbers: Float64Array, at: number, lease: Lease): void {
   numbers[at + 2] = lease.session
   numbers[at + 3] = lease.at
   numbers[at + 4] = lease.deadline
-  numbers[at + 5] = (lease.renewable ? RENEWABLE : 0) | (lease.returned ? UNTOUCHED : 0) | (lease.acked ? ACKED : 0)
+  numbers[at + 5] = (lease.renewable ? RENEWABLE : 0) | (lease.returned ? RETURNED : 0) | (lease.acked ? ACKED : 0)
 }
 
 const one = new Float64Array(LEASE_FIELDS)
@@ -441,7 +441,7 @@ function readLease(from: Reader, state: BrokerState, subscription: Subscription,
   lease.deadline = from.whole()
   const flags = from.whole()
   lease.renewable = (flags & RENEWABLE) !== 0
-  lease.returned = (flags & UNTOUCHED) !== 0
+  lease.returned = (flags & RETURNED) !== 0
   lease.owner = from.text()
   if ((flags & ACKED) !== 0) {
     applyAckedOutOfOrderTo(state, lease)

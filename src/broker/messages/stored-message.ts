@@ -91,8 +91,8 @@ export function encodeStored(
   return kept
 }
 
-/** A kept message decoded, for the rare sending that is no delivery. Without a topic. */
-export function keptMessage(payload: Uint8Array): gen.Message & { readonly systemProperties: gen.SystemProperties } {
+/** The message as protobuf, without its topic: for the rare sending that is no delivery. */
+export function decodeStored(payload: Uint8Array): gen.Message & { readonly systemProperties: gen.SystemProperties } {
   const { system, rest } = partsOf(payload)
   return { ...gen.Message.decode(rest), systemProperties: gen.SystemProperties.decode(system) }
 }

@@ -106,7 +106,7 @@ export class DiskMarks {
       if (space !== null && !this.#closed) {
         this.#pressure = pressureOf(space, this.#pressure)
         if (this.#pressure === 'high') await this.#listElsewhere()
-        this.#judge(space)
+        this.#pauseOrResume(space)
         if (space.freeBytes < reserveBytes(space) * closeMark) waitMs = closePollMs
       }
     } catch (error) {
@@ -131,7 +131,7 @@ export class DiskMarks {
     this.#listedAt = clock.monotonic()
   }
 
-  #judge(space: DiskSpace): void {
+  #pauseOrResume(space: DiskSpace): void {
     const own = this.#options.instances()
     const giveWay = whoGivesWay(this.#pressure, [...own, ...this.#elsewhere], reserveBytes(space))
     const before = new Map(this.#paused)

@@ -304,7 +304,7 @@ export class ProcessSupervisor<Api extends ProcessApi> {
         if (this.#process === process) this.#options.onGreeting(greeting)
       }),
       onPulse: (pulse) => {
-        this.#judge(process, pulse)
+        this.#reportPulse(process, pulse)
         if (killed !== null || !isHung(pulse, patience)) return
         killed =
           pulse.unanswered > 0
@@ -317,7 +317,7 @@ export class ProcessSupervisor<Api extends ProcessApi> {
     return () => killed
   }
 
-  #judge(process: RunningProcess<Api>, { unanswered, busyMs }: Pulse): void {
+  #reportPulse(process: RunningProcess<Api>, { unanswered, busyMs }: Pulse): void {
     const { patience } = this.#options
     if (unanswered >= silentBeats)
       this.#saySilent(

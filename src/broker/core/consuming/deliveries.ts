@@ -155,7 +155,7 @@ export function surface(lease: Lease): void {
   const { orderly, maxRetryTimes } = subscription.group.settings
   if (orderly) {
     enterPhase(lease, 'ready')
-    judgeHead(subscription.cursors[lease.queueId]!)
+    exhaustHead(subscription.cursors[lease.queueId]!)
     return
   }
   const dies = spent(lease, maxAttempts(maxRetryTimes))
@@ -168,8 +168,8 @@ export function spent(lease: Lease, last: number): boolean {
   return lease.failures + (lease.returned ? 0 : 1) >= last
 }
 
-/** In an orderly group only the first unacknowledged message of a queue can be out of retries, and only while no client holds a message of the queue. */
-export function judgeHead(cursor: Cursor): void {
+/** The first unacknowledged message of an orderly group's queue is out of retries: only it can be, and only while no client holds a message of the queue. */
+export function exhaustHead(cursor: Cursor): void {
   const head = headOf(cursor)
   if (head?.phase !== 'ready' || cursor.invisible > 0) return
   const { subscription } = head
@@ -192,14 +192,14 @@ export function commitPrefix(state: BrokerState, cursor: Cursor): void {
   }
   const head = headOf(cursor)
   if (cursor.lock && (!head || head.offset > cursor.lock.last)) cursor.lock = null
-  judgeHead(cursor)
+  exhaustHead(cursor)
 }
 
 /** The group's retry limit changed: messages that are visible again may be above it now. */
 export function retriesChanged(group: Group): void {
   const last = maxAttempts(group.settings.maxRetryTimes)
   for (const subscription of group.subscriptions.values()) {
-    if (group.settings.orderly) for (const cursor of subscription.cursors) judgeHead(cursor)
+    if (group.settings.orderly) for (const cursor of subscription.cursors) exhaustHead(cursor)
     for (let lease = subscription.ready.first; lease; ) {
       const following = lease.next
       if (spent(lease, last)) {

@@ -22,11 +22,10 @@ import {
   commitPrefix,
   deliver,
   enterPhase,
+  exhaustHead,
   forget,
   headOf,
-  judgeHead,
   leave,
-  nameOf,
   newLease,
   surface,
 } from './deliveries.ts'
@@ -222,6 +221,6 @@ export function orderChanged(state: BrokerState, group: Group): void {
           if (!group.settings.orderly) surface(lease)
         }
       }
-      if (group.settings.orderly) judgeHead(cursor)
+      if (group.settings.orderly) exhaustHead(cursor)
     }
 }

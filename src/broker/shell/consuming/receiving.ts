@@ -239,7 +239,7 @@ export class Receiving {
     }
     if (taken.leased && taken.leased.entries.length > 0) {
       leaveQueue(this.#state, subscription, poll)
-      if (sql) markPassed(subscription, taken.leased, sql)
+      if (sql) markMatched(subscription, taken.leased, sql)
       this.#context.throughput.spendReceive(subscription, taken.leased.entries.length, at)
       void this.#deliver(poll, taken.leased)
       return true
@@ -345,7 +345,7 @@ export class Receiving {
     this.#resume(
       subscription,
       unevaluated.length > 0
-        ? sqlEvaluation.judge(unevaluated, filter, isWanted)
+        ? sqlEvaluation.evaluateDelivered(unevaluated, filter, isWanted)
         : sqlEvaluation.evaluate(subscription, filter, max, isWanted),
     )
   }
@@ -408,7 +408,7 @@ export class Receiving {
 }
 
 /** So that a redelivery under the same expression need not ask again. */
-function markPassed(subscription: Subscription, leased: DeliveryEvent, filter: SqlFilter): void {
+function markMatched(subscription: Subscription, leased: DeliveryEvent, filter: SqlFilter): void {
   for (const { queueId, offset } of leased.entries) {
     const lease = subscription.cursors[queueId]?.leases.get(offset)
     if (lease) lease.matchedBy = filter

@@ -118,8 +118,8 @@ export class SqlEvaluation {
     return passed
   }
 
-  /** Asks of messages that were delivered before. */
-  async judge(leases: readonly Lease[], filter: SqlFilter, isWanted: () => boolean): Promise<void> {
+  /** Evaluates the expression for messages that were delivered before; the result is kept in their leases. */
+  async evaluateDelivered(leases: readonly Lease[], filter: SqlFilter, isWanted: () => boolean): Promise<void> {
     const positions = leases.map((lease) => lease.position)
     const passes = await this.#ask(filter, positions, isWanted)
     if (passes === null) return

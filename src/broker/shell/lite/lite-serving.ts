@@ -84,7 +84,7 @@ export class LiteServing {
       this.#makeReady(consumerGroupId, lite.liteTopic, portion)
   }
 
-  /** Its index could not be read: it stays ready, for later. */
+  /** Entries of its queue could not be read: its clients are served again after `limits.unreadableRetryMs`. */
   unreadable({ group, topic }: Subscription): void {
     const { clients } = this.#context
     for (const client of clients.readersOf(group.settings.consumerGroupId, topic.liteTopic)) {

@@ -114,7 +114,7 @@ export class LiteShell {
 
   // Ends -----------------------------------------------------------------------------------------
 
-  /** The client went away: it subscribes to nothing any more, and what it waits for ends. */
+  /** The client went away: its lite subscriptions end, and its waiting receives are answered with nothing. */
   clientGone(clientId: string): void {
     for (const client of this.#clients.byId(clientId)) this.#forget(client, null)
   }

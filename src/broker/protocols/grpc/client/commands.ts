@@ -5,7 +5,7 @@ import type { MessageToVerify } from '../../../../model/clients.ts'
 import type { Orphan } from '../../../broker.ts'
 import type { ClientCommand } from '../../../clients/client-streams.ts'
 import type { Answer } from '../../../clients/questions.ts'
-import { keptMessage } from '../../../messages/stored-message.ts'
+import { decodeStored } from '../../../messages/stored-message.ts'
 import { secondsAndNanos } from '../../../messages/time.ts'
 
 export function telemetryCommandOf(command: ClientCommand): gen.TelemetryCommandInit {
@@ -62,7 +62,7 @@ function messageOf(parts: MessageToVerify): gen.MessageInit {
 }
 
 function questionOf(orphan: Orphan, namespace: string): gen.RecoverOrphanedTransactionCommandInit {
-  const { systemProperties, ...rest } = keptMessage(orphan.payload)
+  const { systemProperties, ...rest } = decodeStored(orphan.payload)
   return {
     message: {
       ...rest,
