@@ -25,7 +25,7 @@ function turnsOf() {
   const come = (from: Waiting & { name: string }, count: number) => {
     for (let n = 0; n < count; n++) {
       const what = `${from.name}${n}`
-      if (turns.mayBegin()) begin(what)
+      if (turns.mayBegin(from)) begin(what)
       else turns.later(from, () => begin(what))
     }
   }
@@ -34,7 +34,7 @@ function turnsOf() {
     await new Promise((resolve) => setImmediate(resolve))
     return done.join(' ')
   }
-  come(connection('free'), 256)
+  come(connection('free'), 64)
   done.length = 0
   return { turns, connection, come, next, done }
 }
@@ -49,8 +49,8 @@ describe('calls that come in one turn', () => {
     expect([await next(), await next(), await next()]).toEqual(['a3 b0 a4', 'b1 a5 a6', 'a7'])
     await next()
     come(b, 300)
-    // The first 256 of a turn begin whatever the clock says.
-    expect(done).toHaveLength(259)
+    // The first 64 of a turn begin whatever the clock says.
+    expect(done).toHaveLength(67)
   })
 
   it('that are many of one connection: it is not read from until they are done, and one such a turn is again', async () => {
@@ -65,6 +65,26 @@ describe('calls that come in one turn', () => {
     while (!(a.reading && b.reading)) turns.push(await next())
     expect(turns.slice(-2)).toEqual([expect.stringMatching(/b33 read a$/), 'read b'])
     expect(turns.slice(0, -2).join(' ')).not.toContain('read')
+  })
+
+  it('do not wait behind those of another owner, while they are few', async () => {
+    const { connection, come, next, done } = turnsOf()
+    const [a, b, c] = [connection('a'), connection('b', {}), connection('c', {})]
+    come(a, 40)
+    await next()
+    done.length = 0
+    come(b, 2)
+    expect(done.join(' ')).toBe('b0 b1')
+    come(a, 1)
+    come(b, 20)
+    // 16 of the turn; the others wait, and with them whatever is of the same owner.
+    expect(done).toHaveLength(16)
+    expect(done).not.toContain('a0')
+    await next()
+    done.length = 0
+    come(b, 1)
+    come(c, 1)
+    expect(done.join(' ')).toBe('c0')
   })
 
   it('of a connection that has gone are not begun', async () => {
@@ -124,5 +144,27 @@ describe('requests that are to be decoded', () => {
       expect(turns.mayDecode(heavy, 1)).toBe(n === 10)
     }
     expect(decoded.light).toBe(900)
+  })
+
+  it('count for their values too; those of others who send little go ahead', () => {
+    let at = 0
+    const turns = new CallBudget({ monotonic: () => at })
+    const connection = () => ({ owner: {}, pauseReading() {}, resumeReading() {} })
+    const heavy = connection()
+    let decoded = 0
+    for (let n = 0; n < 20; n++) {
+      if (!turns.mayDecode(heavy, 2_000)) turns.later(heavy, () => {})
+      else {
+        decoded++
+        at += 3
+        turns.decoded(1_000)
+      }
+    }
+    // After 2,048 values the clock is looked at, for 8 ms.
+    expect(decoded).toBe(5)
+    expect(turns.mayDecode(connection(), 2_000)).toBe(false)
+    const few = Array.from({ length: 20 }, () => turns.mayDecode(connection(), 1_000))
+    expect(few.filter(Boolean)).toHaveLength(16)
+    expect(turns.mayDecode(heavy, 1_000)).toBe(false)
   })
 })

@@ -12,16 +12,24 @@ import type { Clock } from '../world/world.ts'
 /** As `broker/shell/turn-budget.ts`: a fraction of the 50 ms that a turn may last, for one read goes on for a while after. */
 const turnMs = 8
 /**
- * Calls of a turn after which the clock is looked at: about 8 ms of work on top. Honest clients under load have as many at a
- * time, and what begins together is written together; put off, it would cost more in all.
+ * Calls of a turn after which the clock is looked at: 2 to 12 ms of work on top. Together with what is begun in 8 ms they are
+ * as many as honest clients have at a time, and what begins together is written together; put off, it would cost more in all.
  */
-const uncounted = 256
+const uncounted = 64
+/**
+ * Calls begun, and requests of so many bytes decoded, in a turn up to which those of an owner of whom nothing waits do not
+ * wait behind what others sent.
+ */
+const aheadOfOthers = 16
+const smallBytes = 1_024
 /**
  * Bytes of requests decoded in a turn after which the clock is looked at. So many hold at most 32,768 values: about 10 ms.
  * A request counts for `requestBytes` more than it has, for its handler.
  */
 const unlookedBytes = 64 * 1024
 const requestBytes = 512
+/** What a value of a request of many values counts for, beside its bytes: 2,048 of them, about 1 ms, fill what is not looked at. */
+const valueBytes = 32
 /** What a task counts for at least, so that owners take turns on a clock that does not move, too. */
 const leastMs = 0.001
 /** Calls that may wait of a connection that is still read from: a client that starts or comes back has fewer. */
@@ -54,6 +62,8 @@ export class CallBudget {
   #begun = 0
   /** Bytes decoded, the same. */
   #decoded = 0
+  /** Small requests decoded in this turn that did not wait behind others. */
+  #ahead = 0
   /** When the clock was first looked at in this turn; null until then. */
   #since: number | null = null
   #scheduled = false
@@ -75,20 +85,31 @@ export class CallBudget {
   }
 
   /** True when a call that has just come may begin at once; else it is to be handed to `later`. */
-  mayBegin(): boolean {
-    if (this.#lines.size > 0) return false
+  mayBegin(connection: Waiting): boolean {
+    if (this.#lines.size > 0 && (this.#begun >= aheadOfOthers || this.#isWaiting(connection))) return false
     return ++this.#begun <= uncounted || this.#hasTime()
   }
 
   /**
-   * True when a request of `bytes` may be decoded at once; else that is to be handed to `later`. A small one of a connection
-   * of which nothing waits does not wait behind the large ones of others.
+   * True when a request of `bytes` may be decoded at once; else that is to be handed to `later`. A few small ones of owners
+   * of whom nothing waits do not wait behind the large ones of others.
    */
   mayDecode(connection: Waiting, bytes: number): boolean {
     if (this.#lineOf.size > 0 && this.#lineOf.has(connection)) return false
     this.#decoded += bytes + requestBytes
     if (this.#decoded <= unlookedBytes) return true
-    return this.#lines.size === 0 && this.#hasTime()
+    if (this.#lines.size === 0 && this.#hasTime()) return true
+    return bytes <= smallBytes && !this.#lines.has(connection.owner) && ++this.#ahead <= aheadOfOthers
+  }
+
+  /** A request that was decoded had so many values. */
+  decoded(values: number): void {
+    // What a task does is measured.
+    if (this.#working === null) this.#decoded += values * valueBytes
+  }
+
+  #isWaiting(connection: Waiting): boolean {
+    return this.#lineOf.has(connection) || this.#lines.has(connection.owner)
   }
 
   #hasTime(): boolean {
@@ -150,6 +171,7 @@ export class CallBudget {
     this.#since = null
     this.#begun = 0
     this.#decoded = 0
+    this.#ahead = 0
     if (this.#lines.size === 0 && this.#paused.size === 0) return
     this.#wentOnAt = this.#clock.monotonic()
     this.#goOn(this.#wentOnAt)

@@ -14,7 +14,7 @@ import { encodeFrame, frameHeader, MessageReader } from './framing.ts'
 import type { Limits } from './limits.ts'
 import { addMetadata, parseTimeout } from './metadata.ts'
 import { decodedValues } from './protobuf.ts'
-import { inflateRequest, parseRequest, valuesBytes } from './request.ts'
+import { freeValues, inflateRequest, parseRequest, valuesBytes } from './request.ts'
 import { type RequestMessage, RequestQueue } from './request-queue.ts'
 import {
   addStatus,
@@ -51,6 +51,8 @@ export interface CallHost {
   callEnded(bytes: number): void
   /** True when a request of `bytes` may be decoded at once; else that is to be handed to `later`. */
   mayDecode(bytes: number): boolean
+  /** Counts the values of a request that has more than an ordinary one, for the turn that decoded them. */
+  decoded(values: number): void
   /** Does `task` in a later turn of the event loop. */
   later(task: () => void): void
   /** Answers written but not taken by the client, of all calls of the connection. */
@@ -521,6 +523,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   #parse(bytes: Buffer): unknown {
     const request = parseRequest(this.#method.type, bytes)
     this.#values = decodedValues()
+    if (this.#values > freeValues) this.#host.decoded(this.#values)
     return request
   }
 

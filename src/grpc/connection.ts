@@ -119,6 +119,10 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
     return this.#host.budget.mayDecode(this, bytes)
   }
 
+  decoded(values: number): void {
+    this.#host.budget.decoded(values)
+  }
+
   later(task: () => void): void {
     this.#host.budget.later(this, task)
   }
@@ -213,7 +217,7 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
   #end(which: (call: ServerCall) => boolean): void {
     for (const call of this.#calls) {
       if (!which(call)) continue
-      if (this.#host.budget.mayBegin()) call.end(Status.UNAVAILABLE, 'The server is closing')
+      if (this.#host.budget.mayBegin(this)) call.end(Status.UNAVAILABLE, 'The server is closing')
       else this.#host.budget.later(this, () => call.end(Status.UNAVAILABLE, 'The server is closing'))
     }
   }
@@ -221,7 +225,7 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
   /** A stream that has gone before its turn costs nothing more. */
   #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
     const { budget } = this.#host
-    if (budget.mayBegin()) {
+    if (budget.mayBegin(this)) {
       this.#begin(stream, headers)
       return
     }

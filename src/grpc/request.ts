@@ -6,7 +6,7 @@ import { type MethodType, RpcError, Status } from './transport.ts'
 /** What one decoded value costs, beside its bytes. */
 const bytesPerValue = 64
 /** Values of a request that are not counted: an ordinary one has fewer. */
-const freeValues = 256
+export const freeValues = 256
 
 /** Millions of small values in few bytes are not few bytes any more. */
 export const valuesBytes = (values: number): number => Math.max(0, values - freeValues) * bytesPerValue

@@ -102,6 +102,7 @@ export class WireSubject {
       callOpened: () => true,
       callEnded: () => {},
       mayDecode: () => true,
+      decoded: () => {},
       later: setImmediate,
       unsentBytes: () => 0,
       onError: (error) => this.errors.push(error),
