@@ -2,28 +2,23 @@
  * gRPC messages on a byte stream: one byte of flags, four of length, then the message. The reader takes chunks cut
  * anywhere and keeps at most one unfinished message, never more memory than has arrived.
  */
-import { type Codec, createWriter } from './protobuf.ts'
+import { borrowWriter, type Codec, returnWriter } from './protobuf.ts'
 import { RpcError, Status } from './transport.ts'
 
 export const frameHeaderBytes = 5
-const keptWriterBytes = 64 * 1024
 const emptyHeader = new Uint8Array(frameHeaderBytes)
 const empty = Buffer.alloc(0)
 
-let writer = createWriter()
-
 /** The message with its frame header, in one exact buffer. */
 export function encodeFrame<In>(codec: Codec<unknown, In>, message: In): Buffer {
-  const own = writer
+  const writer = borrowWriter()
   try {
-    codec.encode(message, own.raw(emptyHeader))
-    const frame = own.finish() as Buffer
+    codec.encode(message, writer.raw(emptyHeader))
+    const frame = writer.finish() as Buffer
     frame.writeUInt32BE(frame.length - frameHeaderBytes, 1)
     return frame
   } finally {
-    // A writer that threw half-way, or that has grown, is not used again.
-    if (own.pos <= keptWriterBytes && !own.states?.length) own.reset()
-    else writer = createWriter()
+    returnWriter(writer)
   }
 }
 

@@ -166,6 +166,19 @@ export default {
   roots: {} as Record<string, unknown>,
 }
 
-export function createWriter(): ProtoWriter {
-  return protobuf.Writer.create()
+const keptWriterBytes = 64 * 1024
+let spare: ProtoWriter | null = null
+
+/** A writer that keeps its memory from one message to the next: `returnWriter` it in a `finally`, in the same turn. */
+export function borrowWriter(): ProtoWriter {
+  const borrowed = spare ?? protobuf.Writer.create()
+  spare = null
+  return borrowed
+}
+
+/** Views of what it has written are good until then. One that threw half-way, or that has grown, is not used again. */
+export function returnWriter(writer: ProtoWriter): void {
+  if (writer.pos > keptWriterBytes || writer.states?.length) return
+  writer.reset()
+  spare = writer
 }

@@ -5,7 +5,6 @@
 import * as grpc from '@grpc/grpc-js'
 import type { Limits } from '../../src/grpc/limits.ts'
 import type { Codec } from '../../src/grpc/protobuf.ts'
-import { createWriter } from '../../src/grpc/protobuf.ts'
 import {
   type BidiCall,
   type Connection,
@@ -215,7 +214,7 @@ async function* requestsOf(call: AnyCall, signal: AbortSignal): AsyncIterable<un
 }
 
 function encoder(codec: Codec<unknown, unknown>): (value: unknown) => Buffer {
-  return (value) => codec.encode(value, createWriter()).finish() as Buffer
+  return (value) => codec.encode(value).finish() as Buffer
 }
 
 function toServiceError(error: unknown, trailers: MetadataInit): Partial<grpc.ServiceError> {

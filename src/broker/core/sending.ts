@@ -20,12 +20,18 @@ export interface Outgoing {
 
 /** The queue that a client asks for is ignored (data-plane §1.5). */
 export function decideSend(topic: Topic, messages: readonly Outgoing[], at: number): MessageEvent[] {
-  const ends = new Map<Queue, number>()
   let turn = topic.roundRobin
+  const queueOf = (message: Outgoing) => queueFor(topic, message) ?? topic.queues[turn++ % topic.queues.length]!
+  // Nearly all sends are of one message, and nothing must be remembered for it.
+  if (messages.length === 1) {
+    const queue = queueOf(messages[0]!)
+    return [messageEvent(queue, queue.end, messages[0]!, null, at)]
+  }
+  const ends = new Map<Queue, number>()
   return messages.map((message) => {
-    const queue = queueFor(topic, message) ?? topic.queues[turn++ % topic.queues.length]!
+    const queue = queueOf(message)
     const offset = ends.get(queue) ?? queue.end
-    if (messages.length > 1) ends.set(queue, offset + 1)
+    ends.set(queue, offset + 1)
     return messageEvent(queue, offset, message, null, at)
   })
 }

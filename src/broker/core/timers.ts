@@ -36,6 +36,7 @@ export function decideTimerStored(
   { at, wallMs }: { readonly at: number; readonly wallMs: number },
 ): Array<MessageEvent | TimerStoredEvent> {
   const waits = (message: OutgoingTimer) => message.deliverAtMs != null && message.deliverAtMs > wallMs
+  if (!messages.some(waits)) return decideSend(topic, messages, at)
   const now = decideSend(
     topic,
     messages.filter((message) => !waits(message)),

@@ -10,6 +10,7 @@
  */
 import { hash } from 'node:crypto'
 import * as gen from '../../grpc/gen/rocketmq.js'
+import { borrowWriter, returnWriter } from '../../grpc/protobuf.ts'
 import type { TopicView } from '../broker.ts'
 import { secondsAndNanos } from './time.ts'
 import { varintLength, writeVarint } from './varint.ts'
@@ -19,6 +20,7 @@ export const storedVersion = 2
 const nameStart = 6
 const maxNameBytes = 255
 const { GZIP, IDENTITY } = gen.Encoding
+const noKeys: readonly string[] = []
 
 /** A message as a producer sent it, in the words of RocketMQ 5's protobuf message: what gRPC decodes is one as it is. */
 export interface ProducedMessage {
@@ -52,35 +54,53 @@ export function encodeStored(
   atMs: number,
 ): Buffer {
   const { userName, storeHost } = from
-  const { body, systemProperties: given } = message
-  const system = gen.SystemProperties.encode({
-    tag: given?.tag || null,
-    keys: given?.keys ?? [],
-    messageId: given?.messageId ?? '',
-    // Clients disagree on the text of a CRC32 and crash without a digest; all of them read MD5.
-    bodyDigest: { type: gen.DigestType.MD5, checksum: hash('md5', body, 'hex').toUpperCase() },
-    bodyEncoding: given?.bodyEncoding === GZIP ? GZIP : IDENTITY,
-    messageType: gen.MessageType[topic.messageType],
-    bornTimestamp: given?.bornTimestamp ?? secondsAndNanos(atMs),
-    bornHost: given?.bornHost ?? '',
-    storeHost,
-    deliveryTimestamp: given?.deliveryTimestamp ?? null,
-    messageGroup: given?.messageGroup || null,
-    traceContext: given?.traceContext ?? null,
-    liteTopic: given?.liteTopic ?? null,
-    priority: given?.priority ?? null,
-  }).finish()
-  const properties = gen.Message.encode({ userProperties: message.userProperties }).finish()
-  const restLength = properties.length + (body.length > 0 ? 1 + varintLength(body.length) + body.length : 0)
+  const { body, systemProperties: given, userProperties } = message
+  const writer = borrowWriter()
+  try {
+    gen.SystemProperties.encode(
+      {
+        tag: given?.tag || null,
+        keys: given?.keys ?? noKeys,
+        messageId: given?.messageId ?? '',
+        // Clients disagree on the text of a CRC32 and crash without a digest; all of them read MD5.
+        bodyDigest: { type: gen.DigestType.MD5, checksum: hash('md5', body, 'hex').toUpperCase() },
+        bodyEncoding: given?.bodyEncoding === GZIP ? GZIP : IDENTITY,
+        messageType: gen.MessageType[topic.messageType],
+        bornTimestamp: given?.bornTimestamp ?? secondsAndNanos(atMs),
+        bornHost: given?.bornHost ?? '',
+        storeHost,
+        deliveryTimestamp: given?.deliveryTimestamp ?? null,
+        messageGroup: given?.messageGroup || null,
+        traceContext: given?.traceContext ?? null,
+        liteTopic: given?.liteTopic ?? null,
+        priority: given?.priority ?? null,
+      },
+      writer,
+    )
+    const systemLength = writer.pos
+    gen.Message.encode({ userProperties }, writer)
+    return joined({ userName, properties: writer.buf.subarray(0, writer.pos), systemLength, body })
+  } finally {
+    returnWriter(writer)
+  }
+}
+
+/** The stored form from its parts: system and user properties, one behind the other, and the body. */
+function joined(parts: {
+  readonly userName: string | null
+  readonly properties: Uint8Array
+  readonly systemLength: number
+  readonly body: Uint8Array
+}): Buffer {
+  const { userName, properties, systemLength, body } = parts
+  const bodyLength = body.length > 0 ? 1 + varintLength(body.length) + body.length : 0
   const nameBytes = userName === null ? 0 : Math.min(Buffer.byteLength(userName), maxNameBytes)
-  const kept = Buffer.allocUnsafe(nameStart + nameBytes + system.length + restLength)
+  const kept = Buffer.allocUnsafe(nameStart + nameBytes + properties.length + bodyLength)
   kept[0] = storedVersion
-  kept.writeUInt32BE(system.length, 1)
+  kept.writeUInt32BE(systemLength, 1)
   kept[nameStart - 1] = nameBytes
   if (userName !== null) kept.write(userName, nameStart, nameBytes, 'utf8')
   let at = nameStart + nameBytes
-  kept.set(system, at)
-  at += system.length
   kept.set(properties, at)
   at += properties.length
   if (body.length === 0) return kept

@@ -61,13 +61,13 @@ export class Sending implements ProducingRole {
     const recallHandles = timers.sent(events)
     await this.#context.durable()
     // The sends may have filled segments without waking a receive.
-    if (recallHandles.some((handle) => handle !== null)) this.#context.arm()
+    if (recallHandles !== null) this.#context.arm()
     return events.map((event, i) => ({
       messageId: event.messageId,
       queueId: event.queueKey - topic.firstQueueKey,
       offset: event.type === 'message' ? event.offset : 0,
       storeTimeMs: at,
-      recallHandle: recallHandles[i]!,
+      recallHandle: recallHandles?.[i] ?? null,
     }))
   }
 }

@@ -92,13 +92,15 @@ export class Timers {
   decideSend(topic: Topic, { messages }: SendRequest, at: number): Array<MessageEvent | TimerStoredEvent> {
     const wallMs = this.#context.clock.now()
     const events = decideTimerStored(this.#state, topic, messages, { at, wallMs })
-    const refusal = refuseTimer(this.#state, events.filter(({ type }) => type === 'timer-stored').length)
+    if (!events.some(isStored)) return events
+    const refusal = refuseTimer(this.#state, events.filter(isStored).length)
     if (refusal) throw refuse(refusal)
     return events
   }
 
-  /** The recall handles of what was just committed; null for what does not wait. */
-  sent(events: ReadonlyArray<MessageEvent | TimerStoredEvent>): Array<string | null> {
+  /** The recall handles of what was just committed, null for what does not wait; null when nothing of it does. */
+  sent(events: ReadonlyArray<MessageEvent | TimerStoredEvent>): Array<string | null> | null {
+    if (!events.some(isStored)) return null
     const handles = events.map((event) => {
       if (event.type !== 'timer-stored') return null
       return formatRecallHandle(nameOfTimer(event, this.#state.timers.positionOf(event.timerId)!))
@@ -379,3 +381,5 @@ function tooLate(): Refusal {
       'the message cannot be recalled any more: its delivery time has come, and it was delivered or is about to be, or it was recalled long ago',
   }
 }
+
+const isStored = ({ type }: MessageEvent | TimerStoredEvent): boolean => type === 'timer-stored'

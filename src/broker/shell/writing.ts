@@ -39,6 +39,9 @@ export class Writing {
   readonly #context: WritingContext
   readonly #journal: Journal
   #datedAt = 0
+  /** The journal's promise of what was committed last, and the same with a refusal for those who call. */
+  #awaited: Promise<void> | null = null
+  #durable: Promise<void> = Promise.resolve()
 
   constructor(context: WritingContext) {
     this.#context = context
@@ -80,13 +83,18 @@ export class Writing {
     }
   }
 
-  /** Resolves when everything committed so far is durable. */
-  async durable(): Promise<void> {
-    try {
-      await this.#journal.durable
-    } catch (error) {
-      throw refuse(asRefusal(error))
+  /** Resolves when everything committed so far is durable; one promise for all that becomes durable together. */
+  durable(): Promise<void> {
+    const { durable } = this.#journal
+    if (durable !== this.#awaited) {
+      this.#awaited = durable
+      this.#durable = durable.catch((error: unknown) => {
+        throw refuse(asRefusal(error))
+      })
+      // Whoever waits hears of a failure; when nobody does it is reported where it was found.
+      this.#durable.catch(() => {})
     }
+    return this.#durable
   }
 
   /** Before work that only reads: what the disk holds of a log that failed is unknown. */

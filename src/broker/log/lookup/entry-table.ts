@@ -38,17 +38,9 @@ export class EntryTable {
         found.push(this.#positions[i]!)
   }
 
-  /** By term, and by position within a term; one that was added twice comes once. The entry given is the same object each time. */
-  *sorted(): Generator<Entry> {
-    const entry = { high: 0, low: 0, position: -1 }
-    for (const i of this.#order()) {
-      const { high, low, position } = entry
-      if (position === this.#positions[i] && high === this.#highs[i] && low === this.#lows[i]) continue
-      entry.high = this.#highs[i]!
-      entry.low = this.#lows[i]!
-      entry.position = this.#positions[i]!
-      yield entry
-    }
+  /** By term, and by position within a term; one that was added twice comes once. */
+  sorted(): SortedEntries {
+    return new SortedEntries(this.#highs, this.#lows, this.#positions, this.#order())
   }
 
   /** The entries' places in sorted order. Whole numbers sort natively, several times faster than with a comparison of ours. */
@@ -80,5 +72,40 @@ export class EntryTable {
     this.#highs = highs
     this.#lows = lows
     this.#positions = positions
+  }
+}
+
+/** Entries one after another, as `RunCursor` has those of a run: not a generator, since every message has some. */
+export class SortedEntries implements Entry {
+  high = 0
+  low = 0
+  position = -1
+  readonly #highs: Uint32Array
+  readonly #lows: Uint16Array
+  readonly #positions: Float64Array
+  readonly #order: ArrayLike<number>
+  #next = 0
+
+  constructor(highs: Uint32Array, lows: Uint16Array, positions: Float64Array, order: ArrayLike<number>) {
+    this.#highs = highs
+    this.#lows = lows
+    this.#positions = positions
+    this.#order = order
+  }
+
+  /** Moves on to the next entry; false behind the last one. */
+  next(): boolean {
+    while (this.#next < this.#order.length) {
+      const at = this.#order[this.#next++]!
+      const high = this.#highs[at]!
+      const low = this.#lows[at]!
+      const position = this.#positions[at]!
+      if (position === this.position && high === this.high && low === this.low) continue
+      this.high = high
+      this.low = low
+      this.position = position
+      return true
+    }
+    return false
   }
 }

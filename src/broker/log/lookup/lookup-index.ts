@@ -469,7 +469,8 @@ export class LookupIndex {
     const { from, to } = table
     const writer = await RunWriter.create(this.#place, { from, to, hasCurrentTerms: true })
     try {
-      for (const entry of table.sorted()) if (writer.add(entry)) await writer.write()
+      const entries = table.sorted()
+      while (entries.next()) if (writer.add(entries)) await writer.write()
       return await writer.finish()
     } catch (error) {
       await writer.abandon()
