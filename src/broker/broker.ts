@@ -1,6 +1,6 @@
 /**
- * What one instance's broker promises, seen from above: the boundary between `shell/`, which keeps
- * the promises, and `protocols/`, which speak to clients. Plain data both ways; times are milliseconds.
+ * The interface of one instance's broker: the boundary between `shell/`, which implements it, and `protocols/`, which speak
+ * to clients. Plain data both ways; times are milliseconds.
  *
  * A promise of a write (send, ack, invisible duration, dead letter) resolves only after the log has
  * made it durable. Refusals are `BrokerRefusal` values thrown with RocketMQ's own status code.
@@ -13,11 +13,11 @@ import type { MessageStatus, TraceIncident } from '../model/messages.ts'
 import type { TopicLag } from '../model/observations.ts'
 import type { Elasticity } from './core/capacity.ts'
 
-/** The language of `SqlFilter`, for whoever can read a payload's properties. */
+/** The language of `SqlFilter`, for protocols, which read the properties of a payload. */
 export { compileSql, SqlError } from './core/filters/sql.ts'
 
 /**
- * One instance's broker, by roles: whoever uses it takes those it needs. Each role is an object of its own, so that a call
+ * One instance's broker, by roles: a caller declares those it needs. Each role is an object of its own, so that a call
  * is one property read more than a function.
  */
 export interface Broker {
@@ -42,7 +42,7 @@ export interface AdministrationRole {
   configure(settings: BrokerSettings): void
 }
 
-/** What there is: each protocol asks it with nearly every call. */
+/** Topics and groups; read with nearly every call. */
 export interface MetadataRole {
   topic(topicName: TopicName): TopicView | null
   /** Groups a client made by using them are here too, with `generation` 0. */
@@ -56,7 +56,7 @@ export interface MetadataRole {
 export interface ProducingRole {
   send(request: SendRequest): Promise<SendReceipt[]>
   /**
-   * Takes a timed message back before it is due; durable, and as good the second time. Refused for a message whose
+   * Takes a timed message back before it is due; durable and idempotent. Refused for a message whose
    * time has come (40400), and for handles that are malformed, of another topic or of another instance (40000).
    */
   recall(request: { topic: TopicName; handle: string }): Promise<{ messageId: MessageId }>
@@ -76,7 +76,7 @@ export interface ConsumingRole {
    * nothing can be written now: the deliveries come again at the end of their time, and count.
    */
   returnDeliveries(request: ReturnRequest): Promise<boolean>
-  /** Copies the message to the group's dead letters and passes it over for the group, in one durable step. Fine when already handled. */
+  /** Copies the message to the group's dead letters and passes it over for the group, in one durable step. Idempotent. */
   forwardToDeadLetter(request: ForwardRequest): Promise<void>
   /** The client is alive: its auto-renewed deliveries stay invisible. Called for each heartbeat and open stream. */
   clientAlive(clientId: ClientId): void
@@ -85,9 +85,9 @@ export interface ConsumingRole {
 }
 
 export interface TransactionsRole {
-  /** Decides an open transaction, durably; fine when it has ended already, whatever this decision is. */
+  /** Decides an open transaction, durably; without effect on one that has ended, whatever this decision is. */
   end(request: EndTransactionRequest): Promise<TransactionOutcome>
-  /** Who asks producers to decide transactions that were left open; each protocol adds its own, for the producers it knows. */
+  /** Adds a checker: it asks the producers that it knows to decide open transactions. */
   addTransactionChecker(checker: TransactionChecker): void
   /** A producer that declares these topics can be asked from now on. */
   producerConnected(topicNames: readonly string[]): void
@@ -97,8 +97,8 @@ export interface LiteRole {
   /** The group, when it is one of lite consumers. It is never made by use: refused with 40403 when nobody created it, 40000 when it is of another kind. */
   group(consumerGroupId: ConsumerGroupId): GroupView
   /**
-   * What a lite consumer wants from now on; what that moves of its group's subscription is durable on return. Refused, and
-   * then nothing has changed: names (40020), quotas (42902), and groups that are not bound to the topic (40000).
+   * The lite topics that a consumer subscribes to from now on; offsets that this moves are durable on return. Changes nothing
+   * when it is refused: names (40020), quotas (42902), and groups that are not bound to the topic (40000).
    */
   sync(request: LiteSyncRequest): Promise<void>
   /** Told when a client loses a lite topic to another client of its exclusive group; each protocol listens for its own clients. */
@@ -106,7 +106,7 @@ export interface LiteRole {
 }
 
 export interface OffsetsRole {
-  /** Moves a group's subscription to a topic, once for each reset id; fine when the group or the topic is not there. Durable on return. */
+  /** Moves a group's offsets in a topic, once for each reset id; does nothing when the group or the topic is absent. Durable on return. */
   reset(reset: OffsetReset): Promise<void>
   /** How far the group is behind on each topic it reads; counted at one moment, at a cost that follows the number of queues. */
   lag(consumerGroupId: ConsumerGroupId): Promise<TopicLag[]>
@@ -126,7 +126,7 @@ export interface InspectionRole {
   browse(request: BrowseRequest): Promise<BrowsePage | null>
   /** One message by its id, in a queue or on its way to one, at a cost that does not follow what is retained; null when there is none. */
   findMessage(request: FindRequest): Promise<FoundMessage | null>
-  /** What became of a message that `findMessage` found, as far as the log still says. */
+  /** The history of a message that `findMessage` found, as far as the log still has it. */
   historyOf(topicName: TopicName, found: FoundMessage): Promise<Incident[]>
   /** Bytes of the log on the disk; its cost grows with the segments alone. */
   storedBytes(): number

@@ -11,7 +11,7 @@ import type { ClientRegistry } from '../clients/client-registry.ts'
 
 /** An endpoint with what its calls are carried out with: the context its port is opened with. */
 export interface BrokerEndpoint<Roles extends keyof Broker = keyof Broker> extends Endpoint {
-  /** Of the broker, the roles that whoever has the endpoint uses. */
+  /** The roles of the broker that the holder of the endpoint uses. */
   readonly broker: Pick<Broker, Roles>
   readonly clients: ClientRegistry
   readonly clock: Clock

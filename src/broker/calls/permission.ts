@@ -27,8 +27,8 @@ function isFree({ endpoint, userName }: WireCall): boolean {
 const userOf = ({ userName, address }: WireCall): User => ({ username: userName ?? '', address })
 
 /**
- * What the broker says and sends to a client goes by its id, which whoever knows it can write: a custom account may not speak as
- * a client of another account. One that goes on with another account does so over its own connection. Throws FORBIDDEN.
+ * Commands and settings go to a client by its id, which is no secret: a custom account may not use the id of a client of
+ * another account. One that goes on with another account does so over its own connection. Throws FORBIDDEN.
  */
 export function checkClientOwner(wire: WireCall, clientId = wire.clientId): void {
   if (isFree(wire)) return

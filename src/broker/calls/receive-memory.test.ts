@@ -1,4 +1,4 @@
-/** Who may receive more, and who loses what it does not take. */
+/** The memory limits of receives: who is refused more, and whose receives are ended. */
 import { describe, expect, it } from 'vitest'
 import type { Connection } from '../../gateway/protocol.ts'
 import { budgetOf } from './receive-memory.ts'

@@ -1,8 +1,8 @@
 /**
- * Bytes of messages read for consumers and not yet taken by them, over the whole process. Whoever does not read its
- * stream holds memory of ours; here is the bound: a connection that holds much gets no more, and when all together hold
- * too much, of the instance that holds most the connection that does loses its receives. Messages nobody took are given back
- * by whoever reads them.
+ * Bytes of messages read for consumers and not yet taken by them, over the whole process. A client that does not read its
+ * stream holds memory of the process. The bounds: a connection that holds much gets no more, and when all together hold
+ * too much, of the instance that holds most the connection that does loses its receives. The receive that read messages
+ * gives back those that no client took.
  */
 import { Share } from '../../bounds/shares.ts'
 import type { Connection } from '../../gateway/protocol.ts'

@@ -1,4 +1,4 @@
-/** The status of a reply: RocketMQ's code, and a sentence. What went wrong unexpectedly is told to nobody. */
+/** The status of a reply: RocketMQ's code, and a sentence. The reason of an unexpected error is not sent to a client. */
 import { Code, codeName } from '../../model/codes.ts'
 import { BrokerRefusal } from '../../model/refusals.ts'
 

@@ -1,4 +1,4 @@
-/** One call on an endpoint of an instance, as whoever carries it out sees it, whatever protocol brought it. */
+/** A call on an endpoint of an instance, of any protocol, as its handler sees it. */
 import type { Credentials } from '../../gateway/authenticate.ts'
 import type { Cancellation } from '../../model/cancellation.ts'
 import type { Broker } from '../broker.ts'
@@ -22,7 +22,7 @@ export interface WireCall<Roles extends keyof Broker = never> {
   readonly connectionId: number
   /** Address the client arrived at, `host:port`. */
   readonly storeHost: string
-  /** Aborts when nobody will read the answer. */
+  /** Aborts when the client no longer waits for the answer. */
   readonly signal: Cancellation
   remainingMs(): number
   now(): number

@@ -1,9 +1,9 @@
 /**
  * What clients measure themselves: the latest value of each instrument for each set of labels, kept in memory until its
- * client is gone, for whoever scrapes the broker.
+ * client is gone, for scrapes of the broker.
  *
  * Everything is bounded: series of one client and of the instance, labels and the bytes of their texts,
- * buckets. A point beyond a bound or of a kind nobody sends is refused by itself and counted; the rest of
+ * buckets. A point beyond a bound or of an unknown kind is refused by itself and counted; the rest of
  * what came with it is kept.
  */
 import type { ClientMetric, MetricValue } from '../../model/clients.ts'
@@ -14,7 +14,7 @@ const maxSeriesPerClient = 1_000
 const maxCharacters = 16 * 2 ** 20
 /** Looked at of one request, each some 20 µs where its labels are as long as they may be; a client sends some hundred. */
 const maxPointsPerRequest = 1_000
-/** Of one point; whoever makes points refuses what is beyond. */
+/** Of one point. The maker of points refuses larger ones. */
 export const maxLabels = 16
 export const maxTextBytes = 256
 export const maxBuckets = 64

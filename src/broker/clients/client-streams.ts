@@ -1,6 +1,6 @@
 /**
- * The ways to clients: what is said to a client goes over its newest one. A stream whose client does not read what was sent
- * gets nothing more until it does.
+ * The open streams of clients. A command goes over the client's newest stream; a stream that its client does not read gets
+ * no more commands until it does.
  */
 import type { MessageToVerify } from '../../model/clients.ts'
 import type { Clock } from '../../world/world.ts'

@@ -1,5 +1,5 @@
 /**
- * Lets the broker reach clients: producers that are to decide a transaction, and consumers that lost a lite topic.
+ * Passes the broker's calls to clients: checks of transactions to producers, lost lite topics to consumers.
  *
  * Which producer is asked: any live one that declared the topic, in turn; nothing ties a transaction to the producer that
  * began it (data-plane §5.3). Of the consumers those of Node.js and Python do not act on what they are told.

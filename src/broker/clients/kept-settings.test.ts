@@ -1,4 +1,4 @@
-/** What is kept of clients' settings, and who gives way. */
+/** Which settings of clients are kept, and which are dropped at the bound. */
 import { expect, it } from 'vitest'
 import { KeptSettings } from './kept-settings.ts'
 

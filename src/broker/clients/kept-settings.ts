@@ -1,8 +1,8 @@
 /**
  * What the clients of one instance said in their settings, kept to answer them anew when their group changes: as bytes in
  * the form of their protocol, because a decoded list of empty entries takes twenty times as much. Small settings are always
- * kept, their number being that of the streams; large ones share a bound, beyond which the largest gives way. Its client is
- * answered as ever, and is not told of later changes.
+ * kept, their number being that of the streams; large ones share a bound, beyond which the largest is dropped. The client
+ * of dropped settings is answered as others are, and is not told of later changes.
  */
 
 /** A client with some thirty topics. */

@@ -1,6 +1,6 @@
 /**
- * What clients say they are in their settings: consumers with their group, producers with the topics they declare.
- * Bounded in clients and in topics; beyond, the one that came first is forgotten.
+ * Clients by their settings: consumers with their group, producers with the topics they declare. Bounded in clients and in
+ * topics; beyond the bound the oldest is forgotten.
  */
 export interface ClientInfo {
   readonly clientId: string

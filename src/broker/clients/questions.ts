@@ -1,8 +1,8 @@
 /**
  * Questions this broker puts to clients, each with a nonce, and the answers that come back.
  *
- * Nothing waits longer than five seconds (what Apache gives a client), and the number of open questions is
- * bounded: a client that never answers costs a timer. Only the client that was asked can answer.
+ * A question waits at most five seconds (as in Apache), and the number of open questions is bounded. Only the client that
+ * was asked can answer.
  */
 import type { Cancel, Clock } from '../../world/world.ts'
 
@@ -65,7 +65,7 @@ export class Questions {
     question.settle(answer)
   }
 
-  /** The client is gone, or everything ends: nobody will answer. */
+  /** The client is gone, or the instance closes: its questions end without an answer. */
   give(up: { readonly on: string | 'everybody' }): void {
     for (const question of [...this.#open.values()]) {
       if (up.on !== 'everybody' && question.clientId !== up.on) continue

@@ -2,8 +2,8 @@
  * The capacity of a serverless instance as it follows its traffic.
  *
  * Up to a threshold growth is invisible ("lossless"). Traffic beyond it is refused while the instance scales out by
- * one step, and the threshold is then that much higher; when the last step was not needed for the whole look-back, it
- * goes again (vendor's serverless page; the figures and the way back are in docs/decisions/catalogue-specifications.md).
+ * one step, and the threshold rises by that step; a step that was not needed for the whole look-back period is taken
+ * back (vendor's serverless page; the figures and the way back are in docs/decisions/catalogue-specifications.md).
  * Volatile: a broker that starts begins at its first threshold.
  */
 

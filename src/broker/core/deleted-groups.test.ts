@@ -1,4 +1,4 @@
-/** What is remembered of deleted groups is bounded, by number and by time. */
+/** The record of deleted groups is bounded in number and in time. */
 import { expect, it } from 'vitest'
 import { refuseDeleted, rememberDeleted } from './deleted-groups.ts'
 import { limits } from './limits.ts'

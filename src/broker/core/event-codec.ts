@@ -2,8 +2,8 @@
  * Events as records of the log.
  *
  * One log record is one event: a type byte, then its fields. A message's payload is the record's tail
- * and is never interpreted. Types are numbered for good: a number is never used again for something
- * else, and a record that this version does not know stops recovery (a later one wrote it).
+ * and is never interpreted. A type number is never given another meaning. A record of an unknown type, written by a later
+ * version, stops recovery.
  */
 
 import type {

@@ -1,6 +1,6 @@
 /**
- * Everything that can happen to a broker. The log holds these events in order; applying them to an empty
- * state gives the state (`apply.ts`). How one is written down is in `event-codec.ts`.
+ * The events of a broker: every change of its state. The log holds them in order; applying them to an empty
+ * state gives the state (`apply.ts`). Their bytes are in `event-codec.ts`.
  */
 import type { ConsumerGroupId, MessageId, TopicName } from '../../model/ids.ts'
 import type { RetryPolicy } from './consuming/retry.ts'
@@ -30,7 +30,7 @@ export interface GroupSettings {
   readonly retry: RetryPolicy
   readonly deadLetterTopic: string | null
   readonly maxReceiveTps: number | null
-  /** A client made it by using it, and nobody has created or changed it since; absent: no. */
+  /** Made by a client's use, and not created or changed by the management API since; absent: no. */
   readonly madeByUse?: boolean
   readonly lite?: LiteBinding | null
 }
@@ -91,7 +91,7 @@ export interface LeasedEntry {
   readonly tagHash: number
 }
 
-/** Messages were handed to a client. Offsets passed over on the way to `nexts` are done with for this group. */
+/** Messages were delivered to a client. Offsets passed over on the way to `nexts` are done with for this group. */
 export interface LeasedEvent {
   readonly type: 'leased'
   readonly subscriptionId: number
@@ -136,7 +136,7 @@ export interface AckedEvent {
   readonly entries: readonly MessageName[]
 }
 
-/** Why a group is done with messages that nobody acknowledged. */
+/** Why a group is done with messages that were not acknowledged. */
 export type PassedOverReason = 'dead-letter' | 'retries-used-up' | 'filtered' | 'damaged'
 
 /**
@@ -153,7 +153,7 @@ export interface PassedOverEvent {
 
 /**
  * Deliveries got another deadline from outside (a client, or the broker nacking for it); they are no
- * longer renewed. `returned`: nobody was given them after all, so the attempt does not count.
+ * longer renewed. `returned`: no client was sent them, so the attempt does not count.
  */
 export interface DeadlineEvent {
   readonly type: 'deadline'

@@ -56,7 +56,7 @@ export const limits = {
   subscriptions: 50_000,
   /** Groups made by clients that merely used them, where the specification names no smaller number; for memory. */
   groupsMadeByUse: 10_000,
-  /** How long the name of a deleted group is refused to clients: its old ones are redeployed by then, or never. */
+  /** How long the name of a deleted group is refused to clients: old clients are redeployed within it. */
   deletedGroupMs: 7 * 24 * 3_600_000,
   /** Names of deleted groups that are remembered; the one deleted first is forgotten first. About 1 MB at this number. */
   deletedGroups: 10_000,

@@ -1,7 +1,7 @@
 /**
  * The terms by which a record of the log is found again: the message id it carries, the keys of a message, and the
- * block of deliveries, of timers or of transactions that it is about. A term is a hash of 48 bits; whoever looks one up
- * reads the record and compares, so a collision costs a read and never a wrong answer.
+ * block of deliveries, of timers or of transactions that it is about. A term is a hash of 48 bits; a look-up
+ * reads the record and compares, so a collision costs a read and is never a wrong answer.
  *
  * Terms are read from the record's bytes, without decoding it: this runs once for every record that is written. Records
  * about deliveries come in great numbers, so they are named roughly: one term for 16 neighbouring offsets, and none when

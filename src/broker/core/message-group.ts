@@ -1,6 +1,6 @@
 /**
- * Which queue a message group lives in: always the same one, whoever sends and however often the broker
- * was started. A topic's number of queues never changes; were it to, groups would move and lose order.
+ * The queue of a message group: the same one for every producer and after every restart. A topic's number of queues
+ * never changes; if it did, groups would move to other queues and lose their order.
  *
  * FNV-1a over UTF-16 units, then a finalizer that lets every bit of the hash reach the low ones: group
  * names differ in their last characters, and the remainder looks at the low bits only.

@@ -1,6 +1,6 @@
 /**
- * The table of open transactions: by number, by topic, and by the time of what happens to them next. What is decided
- * about them is in transactions.ts.
+ * The table of open transactions: by number, by topic, and by the time of their next check or end. Decisions are in
+ * transactions.ts.
  */
 import type { MessageId } from '../../model/ids.ts'
 import { limits } from './limits.ts'

@@ -3,8 +3,8 @@
  *
  * A segment may be unlinked when its newest message is too old. Its messages leave the queues by an
  * event, and every group's progress follows: what a group had not read yet is lost to it, as
- * with the vendor. Between unlinkings single messages that are too old are passed over when they
- * would be taken (`take.ts`), so that a quiet topic keeps its promise too.
+ * with the vendor. Until then a message that is too old is passed over by takes
+ * (`take.ts`), so that a quiet topic observes the retention too.
  */
 
 import { assert } from '../../model/assert.ts'

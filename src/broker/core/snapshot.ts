@@ -1,14 +1,14 @@
 /**
  * The state as bytes: what a checkpoint holds, and what "replayed equals live" compares.
  *
- * Exactly the fields that events set, in the order in which they came to be; nothing volatile. Format
- * version 4; version 3, which knew no deleted groups, is read too.
+ * Exactly the fields that events set, in the order in which they were set; nothing volatile. Format
+ * version 4; version 3, which has no deleted groups, is read too.
  *
  * A snapshot is of one moment, the one at which it was made, and is written piece by piece while events go on: it is
  * told of each event before that is applied (`before`), and puts aside what the event is about to change and was not
  * written yet. What is small is encoded at once: topics, groups, counters. What may be large is not: of lite topics and
  * transactions the few fields that change are copied, deliveries are put aside a queue at a time, timed
- * messages a chunk of their table at a time. So neither making nor keeping one ever takes long, however much there is.
+ * messages a chunk of their table at a time. So no step of it is long, whatever the size of the state.
  */
 
 import { newLease, own } from './consuming/deliveries.ts'

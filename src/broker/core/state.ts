@@ -1,5 +1,5 @@
 /**
- * What a broker knows: topics with their queues, groups with their progress, deliveries in flight.
+ * The state of a broker: topics with their queues, groups with their progress, deliveries in flight.
  *
  * Nothing here grows with the messages retained: a queue is two offsets, and a group's progress in it
  * is one offset plus the messages delivered and not yet acknowledged. Every offset below `next` that

@@ -1,4 +1,4 @@
-/** How many subscriptions an instance has room for, and who gives way when there are so many. */
+/** The limits of subscriptions of an instance. Groups made by use have half of them. */
 import { limits } from './limits.ts'
 import { liteCodes } from './lite/lite.ts'
 import { codes, type Refusal } from './refusal.ts'

@@ -1,4 +1,4 @@
-/** What waits for its time: the table against a plain list, and the decisions as rows. */
+/** Timed messages: the table against a plain list, and the decisions as rows. */
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { apply } from './apply.ts'

@@ -3,8 +3,8 @@
  *
  * A half message is a record of the log that belongs to no queue, so nobody receives it. Its transaction
  * is open until one `ended` event: a commit writes the message to a queue in the same record group, a
- * rollback drops it, and at the end of life it is rolled back. Whichever ends it first wins; the number
- * is never open again. Open transactions live in memory (some 300 bytes each, without their payload,
+ * rollback drops it, and at the end of life it is rolled back. The first of these ends it; its number
+ * is never used again. Open transactions live in memory (some 300 bytes each, without their payload,
  * which stays in the log) and are bounded in number; those that ended leave nothing behind.
  *
  * Positions rise with numbers, so the oldest open transaction is the first of the map.
@@ -85,7 +85,7 @@ export function decideTransactionEnded(
   return { type: 'transaction-ended', at, resolution, numbers: ended.map(({ number }) => number) }
 }
 
-/** Nobody can be asked now: again at the next interval, and as soon as a producer of the topic comes. No check is used up. */
+/** No producer can be asked now: the check is put off to the next interval, or to the connection of a producer of the topic, and not counted. */
 export function postponeCheck({ transactions }: BrokerState, one: OpenTransaction, at: number): void {
   transactions.ofTopic.get(one.topicKey)!.unasked.add(one)
   transactions.due.set(one, Math.min(at + limits.checkIntervalMs, endOfLife(transactions, one)))

@@ -11,7 +11,7 @@
  *      the end; an entry is u32 offset in the segment, u32 tag hash, f64 store time (ms)
  *
  * Entries are grouped by queue, so a consumer's next entries are one read. The file is made from the
- * segment and can be made again: it is never the only place where something stands.
+ * segment and can be made again: it holds nothing that the segment does not.
  *
  * Where records are encrypted, the directory is sealed as one piece and each page by itself, with the
  * records' cipher, and each is longer by what the cipher adds: queue keys, times and tag hashes are not

@@ -3,7 +3,7 @@
  *
  * `write` encodes into memory at once and returns the positions; one loop, the pump, takes what has
  * come in, writes it with one call, syncs it with another, and resolves `durable`. What comes in
- * meanwhile is the next commit: the disk's own pace makes the batches, no timer does.
+ * meanwhile is the next commit: the speed of the disk sets the size of batches, not a timer.
  *
  * It must never acknowledge what is not synced, never overwrite what was, and never go on after a
  * failed write or sync: from then on every call is refused with that first error, and only opening

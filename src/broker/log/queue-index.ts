@@ -1,12 +1,12 @@
 /**
- * Where the messages of each queue lie: offset → position, tag hash, store time.
+ * The index of each queue: from offset to position in the log, tag hash and store time.
  *
  * Entries of the segment being written are in memory, in typed arrays of sixteen bytes an entry.
  * When the segment is sealed they go to its index file, and memory keeps 32 bytes a queue and
  * segment, however many messages that is. A lookup is a search among those and one read of a page,
  * or none when the page was read lately.
  *
- * An index file is never the only place where something stands: one that is missing or damaged is
+ * An index file holds nothing that its segment does not: one that is missing or damaged is
  * made again from its segment, with `decode`. What must never happen is an entry that is skipped, so
  * adding with a gap is refused, and adding to a sealed segment too.
  */

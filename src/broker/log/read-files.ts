@@ -1,6 +1,6 @@
 /**
  * Open files for cold reads, shared by all logs of the process: the least recently used is closed
- * when there are too many. A file that somebody is reading from is closed when the last reader is done.
+ * when there are too many. A file that is being read is closed when its last reader is done.
  */
 import type { Disk, DiskFile } from '../../world/disk.ts'
 

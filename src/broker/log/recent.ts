@@ -3,7 +3,7 @@
  *
  * Records are encoded once into blocks; a commit writes the block's bytes, readers get views of
  * them. All logs of a process share one budget: the oldest block goes first, whichever log it
- * belongs to, so a busy instance may use what a thousand idle ones do not. A block that is not yet
+ * belongs to, so a busy instance may use what idle instances do not. A block that is not yet
  * durable is never dropped (the log bounds how much that can be).
  */
 export class Block {

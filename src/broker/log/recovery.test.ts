@@ -1,5 +1,5 @@
 /**
- * What survives: every way to tear or damage the newest segment, hundreds of power cuts, and failing disks. The model
+ * Recovery after every way to tear or damage the newest segment, hundreds of power cuts, and failing disks. The model
  * is a list of batches: what was acknowledged must be there, in order, whole.
  */
 import { describe, expect, it } from 'vitest'

@@ -22,7 +22,7 @@ interface Kept {
   characters: number
 }
 
-/** By whose clients sent them, so that nobody's are forgotten for another's. */
+/** By instance: the expressions of one do not displace those of another. */
 const keptOf = new WeakMap<object, Kept>()
 
 /** `instance` is any object that the instance has to itself. Throws ILLEGAL_FILTER_EXPRESSION. */

@@ -1,8 +1,7 @@
 /**
- * Stored messages as an operator looks at them: found by id, by key or by time, shown with what their producer said
- * about them, and traced.
+ * Stored messages for an operator: found by id, by key or by time, shown with their properties, and traced.
  *
- * What is shown of one is what its stored form says; bodies of a page share a bound, and one message at a time is in memory.
+ * A view is made from the stored form alone; bodies of a page share a bound, and one message at a time is in memory.
  */
 import { promisify } from 'node:util'
 import { gunzip, inflate } from 'node:zlib'

@@ -1,4 +1,4 @@
-/** Whole numbers as protobuf writes them, beside bytes that are copied by hand. */
+/** Protobuf's variable-length whole numbers, for fields that are written without the encoder. */
 export function varintLength(value: number): number {
   let length = 1
   for (let rest = value; rest >= 0x80; rest = Math.floor(rest / 128)) length++

@@ -1,6 +1,6 @@
 /**
- * What clients may speak on an endpoint of an instance. A protocol is added to this list, and named nowhere else: whoever
- * serves endpoints goes through `gateway/protocol.ts`.
+ * The protocols of an instance's endpoints. A protocol is added to this list, and named nowhere else: endpoints are served
+ * through `gateway/protocol.ts`.
  */
 import type { Protocol, ProtocolOptions } from '../../gateway/protocol.ts'
 import type { BrokerEndpoint } from '../calls/endpoint.ts'

@@ -1,5 +1,5 @@
 /**
- * Looking at stored messages by time or by key, without consuming them.
+ * Reads stored messages by time or by key, without consuming them.
  *
  * Every call does bounded work in bounded memory: so many messages looked at, so many bytes read, a few messages at a
  * time; where it stopped is in the answer, and the next call goes on from there. Messages are found by time through the

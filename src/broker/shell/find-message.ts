@@ -1,5 +1,5 @@
 /**
- * One message by its id, wherever it is: in a queue, waiting for its time, undecided, taken back or rolled back. Found
+ * Finds one message by its id: in a queue, a waiting timed message, an open half message, recalled or rolled back. Found
  * through the look-up index at a cost that does not grow with what is retained. It must never change state.
  */
 import type { MessageId } from '../../model/ids.ts'

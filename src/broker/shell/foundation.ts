@@ -1,5 +1,5 @@
 /**
- * What every module of the shell stands on: the journal, the one way to write to it, the alarm, the settings in force and
+ * What every module of the shell uses: the journal, the one way to write to it, the alarm, the settings in force and
  * the session that handles are of; and `common`, which is made of them and of which each module declares what it uses.
  */
 import { BrokenInvariant } from '../../model/assert.ts'

@@ -1,5 +1,5 @@
 /**
- * What became of a message, read from the log: deliveries, other deadlines, acknowledgements, and its dead letters.
+ * The history of a message, read from the log: deliveries, other deadlines, acknowledgements, and its dead letters.
  *
  * Nothing is recorded for this. The look-up index says where deliveries of the message's neighbourhood lie, and only
  * those places are read: the cost follows what happened to the message and its neighbours, not what is retained. It must

@@ -1,4 +1,4 @@
-/** Stored messages as an operator looks at them, and how much is stored. A failure of the log is a refusal. */
+/** The inspection role: stored messages for an operator, and how much is stored. A failure of the log is a refusal. */
 import type { TopicName } from '../../model/ids.ts'
 import type {
   BrowsePage,

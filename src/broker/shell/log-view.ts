@@ -1,4 +1,4 @@
-/** Reading records of the log for people who look: one by one, a few behind a position, and the time at a position. */
+/** Reads records of the log for inspection: one, several behind a position, and the time at a position. */
 
 import { decodeEvent } from '../core/event-codec.ts'
 import type { BrokerEvent } from '../core/events.ts'
@@ -30,7 +30,7 @@ const recordsAhead = 32
 /** Stretches of the log gone back for a record that carries a time: an acknowledgement is at most a second behind one. */
 const stretchesBack = 64
 
-/** Null for one that is damaged, or that retention took meanwhile: whoever looks for the others finds them. */
+/** Null for a record that is damaged, or that retention took meanwhile; the others can still be read. */
 export async function readEach(context: ReadContext, positions: readonly number[]): Promise<Array<Uint8Array | null>> {
   try {
     return await context.log.readMany(positions)

@@ -1,4 +1,4 @@
-/** The topics and groups that there are, as protocols see them. */
+/** The metadata role: topics and groups as views. */
 import type { ConsumerGroupId, TopicName } from '../../model/ids.ts'
 import type { GroupView, MetadataRole, TopicView } from '../broker.ts'
 import type { BrokerState } from '../core/state.ts'

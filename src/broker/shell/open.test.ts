@@ -1,4 +1,4 @@
-/** Opening again: what a restart, a kill and a power cut leave. */
+/** Opening an instance after a restart, a kill and a power cut. */
 import { describe, expect, it } from 'vitest'
 import { tagHash } from '../core/filters/filter.ts'
 import {

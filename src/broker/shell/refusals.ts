@@ -23,7 +23,7 @@ export function asRefusal(error: unknown): Refusal {
   }
 }
 
-/** For calls that read the log and answer nobody else. */
+/** For calls that only read the log. */
 export function refused(error: unknown): never {
   throw refuse(asRefusal(error))
 }

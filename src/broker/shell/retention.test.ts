@@ -1,4 +1,4 @@
-/** What retention takes, when, and what it leaves alone. */
+/** What retention removes, when, and what it keeps. */
 import { describe, expect, it } from 'vitest'
 import { LogError } from '../log/errors.ts'
 import {

@@ -1,5 +1,5 @@
 /**
- * Sends: each kind of topic and message goes to the module that decides it, within the send budgets; answered when durable.
+ * The producing role: each kind of topic and message goes to its module, within the send budgets; answered when durable.
  */
 import type { MessageId } from '../../model/ids.ts'
 import type { ProducingRole, SendReceipt, SendRequest } from '../broker.ts'

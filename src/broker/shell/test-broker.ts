@@ -1,8 +1,8 @@
 /**
- * A broker over a simulated clock and disk for the tests of the shell's modules, with the few moves that most of them make.
+ * A broker over a simulated clock and disk for the tests of the shell's modules, with the calls that most of them make.
  *
- * `useBroker()` in a test file gives each of its tests a new one, with a topic `topic` that `group` reads, and asks at the
- * end that nothing was reported but what the test took away.
+ * `useBroker()` in a test file gives each of its tests a new one, with a topic `topic` that `group` reads, and checks at the
+ * end that nothing was reported except what the test removed from `reported`.
  */
 import { afterEach, beforeEach, expect } from 'vitest'
 import type { GroupSpec } from '../../model/instances.ts'

@@ -1,5 +1,5 @@
 /**
- * How much may pass: the instance's send and receive budgets with the capacity behind them, each topic's
+ * Rate limits: the instance's send and receive budgets with the capacity behind them, each topic's
  * `maxSendTps`, each group's `maxReceiveTps`. A refusal names the limit that was reached.
  */
 import type { BrokerSettings, SendRequest } from '../broker.ts'

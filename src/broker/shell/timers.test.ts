@@ -1,4 +1,4 @@
-/** Timed messages on a simulated clock and disk: when they come, when they do not, and what takes them back. */
+/** Timed messages on a simulated clock and disk: when they are delivered, when not, and recalls. */
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
 import { SimulatedDisk } from '../../world/simulated-disk.ts'

@@ -1,11 +1,11 @@
 /**
- * Timed messages, live: puts them into queues when they are due, takes them back when they are
- * recalled, and moves them along when retention wants their segments.
+ * Timed messages, live: puts them into queues when they are due, removes them when they are
+ * recalled, and writes them again when retention frees their segments.
  *
  * A delivery time is a time of the wall clock, so the wall clock decides what is due (the broker's own
  * time may run ahead of it after the clock was set back). Nothing tells a process that the clock
  * was set or that the machine slept: while messages wait, the clock is looked at once a second. Work is
- * done in portions that are durable before the next begins, so that a great many due at once, or
+ * done in portions, each durable before the next begins, so that many messages due at once, or
  * overdue after a restart, do not block other calls. A failure is tried again later, except for
  * a record that is damaged on the disk: it is reported and passed over, or it would block all that follow.
  */
@@ -342,7 +342,7 @@ export class Timers {
     }
   }
 
-  /** Retention took the record, so nobody can compare the handle any more; only what did not wait is taken. */
+  /** Retention took the record, so the handle cannot be compared; it is taken only for a message that did not wait. */
   #isForgotten({ timerId, position }: TimerName): boolean {
     return timerId < this.#state.nextTimerId && position < this.#context.log.first
   }

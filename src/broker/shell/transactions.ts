@@ -1,5 +1,5 @@
 /**
- * Half messages, their checks and their ends, over the log of one instance.
+ * Transactions, live: half messages, their checks and their ends.
  *
  * The answer to a send or a decision is given when the record is durable; a check is counted durably
  * before the producer is asked, so a producer is never asked more often than the limit. One

@@ -1,6 +1,6 @@
 /**
  * Whatever loops over stored messages takes little of each turn of the event loop. Work is counted in simulated
- * milliseconds: what is slow here says so to the clock, and nothing depends on how fast the machine is.
+ * milliseconds: slow work advances the simulated clock, and nothing depends on the speed of the machine.
  */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { TopicSpec } from '../../model/instances.ts'

@@ -3,9 +3,9 @@
  *
  * To the topic the group names, when that exists; else to `%DLQ%<group>`, a one-queue topic made on
  * first use (data-plane §4.6). The copy and the record that the group is done with the message are one atomic record group: the
- * message is never in both places, and never in neither. The payload is copied as it is; where it
- * came from travels beside it. In a FIFO or PRIORITY topic it goes into the queue of the number it had: queues are
- * as many in every such topic, so a message group stays in order, where its new messages go too, and a priority stays what it is.
+ * message is never in both topics, and never in neither. The payload is copied unchanged; its origin (topic and message id)
+ * is a field of the copy. In a FIFO or PRIORITY topic the copy goes into the queue with the same number: all such topics
+ * have the same number of queues, so a message group stays in one queue, with its later messages, and a priority is kept.
  */
 import type { TopicName } from '../../../model/ids.ts'
 import type { MessageEvent, PassedOverEvent, TopicEvent } from '../events.ts'

@@ -138,7 +138,7 @@ export function expireNow(state: BrokerState, leases: readonly Lease[]): void {
 }
 
 /**
- * Volatile: its owner's life no longer keeps it invisible. For a delivery that reached nobody when that could not be
+ * Volatile: heartbeats of its owner do not renew it. For a delivery that reached no client when its return could not be
  * recorded: it comes again at the end of its time, and not when its owner falls silent.
  */
 export function renewNoMore(state: BrokerState, leases: readonly Lease[]): void {

@@ -1,13 +1,13 @@
 /**
- * Receipt handles: opaque text to clients (data-plane.md §3.3), self-describing to us.
+ * Receipt handles: opaque text to clients (data-plane.md §3.3) that names a delivery.
  *
  * A handle names one delivery: subscription (a group's subscription to one incarnation of a topic), queue, offset,
  * attempt, and the session of the broker that made it. The session is a random number drawn at each start: a delivery
  * whose record a power cut took back cannot be mistaken for a later one. Changing the invisible time keeps the delivery,
  * hence the handle.
  *
- * Its last part is a MAC over the rest with a key of the instance, so that nobody acknowledges what was not delivered to
- * the group: whoever has one handle can make no other. It is not bound to the client: as with Apache, any member of the
+ * Its last part is a MAC over the rest with a key of the instance, so that a message that was not delivered to the group
+ * cannot be acknowledged: from one handle no other can be made. It is not bound to the client: as with Apache, any member of the
  * group may acknowledge with it, also one that got it from another.
  */
 import { sipHash } from '../structures/siphash.ts'
@@ -27,7 +27,7 @@ export interface HandleKey {
   readonly unsigned: ReadonlySet<number>
 }
 
-/** Of a state that nobody opened from a disk. */
+/** Of a state that was not opened from a disk. */
 export const noHandleKey: HandleKey = { words: new Uint32Array(4), unsigned: new Set() }
 
 const PREFIX = 'g2'
@@ -62,7 +62,7 @@ export function parseHandle(handle: string, key: HandleKey): DeliveryName | null
   const name = { subscriptionId, queueId, offset, attempt, session }
   if (!signed) return key.unsigned.has(session) ? name : null
   const mac = macOf(name, key)
-  // Both are compared whatever the first says: how far a guess was right takes no longer to say.
+  // Both words are compared in any case: the time taken does not tell how much of a guess was right.
   return ((mac[0] ^ low) | (mac[1] ^ high)) === 0 ? name : null
 }
 

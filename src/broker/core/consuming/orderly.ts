@@ -1,5 +1,5 @@
 /**
- * Orderly groups: the messages of a queue one after another, whoever consumes (data-plane §4.3).
+ * Orderly groups: the messages of a queue one after another, over all consumers of the group (data-plane §4.3).
  *
  * The unit of order is the queue. A receive locks each queue it gets messages of: until every message of
  * the batch is acknowledged or visible again, the queue delivers nothing. Then delivery starts again at

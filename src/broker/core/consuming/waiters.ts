@@ -1,8 +1,8 @@
 /**
- * Waiting receives (long polls): first come, first served, one woken for what one can take.
+ * Waiting receives (long polls): first come, first served; only as many are woken as messages need.
  *
  * A new message wakes the first waiter of each group on the topic, not all of them; the next is asked
- * only if something is left. A waiter leaves in O(1) when served, timed out or hung up on.
+ * only if something is left. A waiter leaves in O(1) when it is served, times out or its call is aborted.
  */
 import type { ClientId } from '../../../model/ids.ts'
 import { type Filter, filterHashes } from '../filters/filter.ts'

@@ -4,8 +4,8 @@
  *
  * The queue index keeps a 32-bit hash of each message's tag, so messages whose tag does not match are passed
  * over without being read. A hash that matches is only a hint: the exact tag is compared before
- * delivery (`matches`), because two tags may share a hash. What an expression says is known only from the
- * message itself: whoever takes finds it said already (`Entries.passes`, `Lease.matchedBy` and `refusedBy`), or asks for it.
+ * delivery (`matches`), because two tags may share a hash. An expression can be evaluated only on the
+ * message itself: a take uses results that are there (`Entries.passes`, `Lease.matchedBy` and `refusedBy`), or asks for them.
  */
 export type TagFilter = ReadonlySet<string> | null
 

@@ -1,5 +1,5 @@
 /**
- * What an SQL92 expression may be. Apache bounds none of it (its parser ends at the stack's depth), so the bounds are ours:
+ * The limits of an SQL92 expression, and its error. Apache has no limits (its parser ends at the stack's depth), so the bounds are ours:
  * far above what people write (the tests of Apache's clients stay below five comparisons), and such that one message with
  * 16 KiB of properties is evaluated in a few milliseconds. A long list of values is one comparison: IN ('a', 'b', …).
  */

@@ -1,6 +1,6 @@
 /**
- * The grammar: from words and signs to one function of a message's properties. What could never be evaluated is
- * refused here, with its place, so that evaluating need not say why.
+ * The grammar: from tokens to one function of a message's properties. An expression that could never be evaluated is
+ * refused here with an `SqlError` that names the place; evaluation reports no errors.
  */
 import { named, SqlError, sqlLimits } from './sql-error.ts'
 import { containing } from './sql-search.ts'
@@ -44,7 +44,7 @@ export class Parser {
     this.#tokens = tokens
   }
 
-  /** Apache stops reading where the expression could end; here what is left over is an error, because nobody means it. */
+  /** Apache stops reading where the expression could end; here a rest is an error. */
   whole(): Node {
     const node = this.#truth(this.#or())
     const token = this.#token

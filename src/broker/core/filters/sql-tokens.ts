@@ -1,4 +1,4 @@
-/** The words and signs of an expression, in order, with their places. */
+/** The tokens of an expression, in order, with their places. */
 import { named, SqlError, sqlLimits } from './sql-error.ts'
 import { isDigit } from './sql-values.ts'
 

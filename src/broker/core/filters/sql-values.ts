@@ -1,5 +1,5 @@
 /**
- * What an expression computes with, and how two values compare: as Apache's evaluator does, hence as Java does.
+ * The values of an expression and their comparison, as in Apache's evaluator, hence as in Java.
  */
 
 /** The text of a message's property, or null when it has none of that name. */

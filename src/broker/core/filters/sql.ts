@@ -4,11 +4,11 @@
  * Properties are texts; what a literal is decides what a text is compared as. Logic has three values,
  * and only TRUE lets a message through. An expression that cannot be evaluated for a message (a text
  * that is no number compared with one) does not match it, whatever stands around the comparison. Where
- * Apache's evaluator is odd we are odd alike, and the line says so: a filter that is tried here must do the
- * same in production.
+ * Apache's evaluator is odd this one does the same, and a comment at the line says so: a filter that is tried here must do
+ * the same in production.
  *
- * Bounded in length, depth, terms and comparisons, and linear in all of them: there is nothing that backtracks. Words and signs are
- * told apart in `sql-tokens.ts`, read and made into functions in `sql-parser.ts`, compared in `sql-values.ts`.
+ * Bounded in length, depth, terms and comparisons, and linear in all of them, without backtracking. Tokens are
+ * in `sql-tokens.ts`, the grammar in `sql-parser.ts`, values and their comparison in `sql-values.ts`.
  */
 import { SqlError, sqlLimits } from './sql-error.ts'
 import { Parser } from './sql-parser.ts'

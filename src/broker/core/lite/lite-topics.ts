@@ -1,6 +1,5 @@
 /**
- * Lite topics as part of the state: how they come in and go out of it, and with them the groups' subscriptions.
- * What is decided about them is in lite.ts.
+ * Lite topics in the state: adding and removing them, and with them the groups' subscriptions. Decisions are in lite.ts.
  */
 
 import { dropSubscription, subscriptionName } from '../consuming/deliveries.ts'

@@ -1,8 +1,8 @@
 /**
  * Lite topics: very many small queues, by name, inside one LITE topic (data-plane §5.7).
  *
- * A lite topic is made by its first message, durably with it, and goes away when its last message is old enough,
- * whoever reads it. Each has one queue with a key of its own that is never used again, so retention, the index
+ * A lite topic is made by its first message, durably with it, and removed when its last message is older than the
+ * expiration, read or not. Each has one queue with a key of its own that is never used again, so retention, the index
  * and the orderly cursors treat it like any queue. A group's subscription to it is made by the group's first receive.
  *
  * Nothing here costs more with more lite topics: they are found by name, and lie in a list by the time of their

@@ -1,6 +1,6 @@
 /**
- * Things with a deadline, earliest first: a binary heap in which each item knows its own place, so
- * that an item is moved or removed in O(log n) without a search and nothing stale is left behind.
+ * Items with a deadline, earliest first: a binary heap in which each item holds its own index, so
+ * that an item is moved or removed in O(log n) without a search, and no stale entry remains.
  */
 export interface Due {
   /** Milliseconds since the epoch. Change it only through `set`. */

@@ -1,8 +1,8 @@
 /**
- * Where something with a whole-number id lies: id → row, for rows kept in typed arrays by somebody else.
+ * An index from a whole-number id to a row, for rows that the caller keeps in typed arrays.
  *
- * Open addressing over 32-bit words, five to eleven bytes an entry. The ids are dealt over sixty-four small tables
- * by their low bits, so that growing means copying one of them and never a pause that is felt. The keys
+ * Open addressing over 32-bit words, five to eleven bytes an entry. The ids are spread over sixty-four small tables
+ * by their low bits, so that growing copies one of them and takes no long pause. The keys
  * themselves are not stored: `idOf` reads them back from the rows.
  */
 const SHARDS = 64

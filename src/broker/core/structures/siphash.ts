@@ -1,6 +1,6 @@
 /**
  * SipHash-2-4 (Aumasson and Bernstein, 2012) over whole 64-bit words: a keyed function of short inputs whose values
- * nobody can guess who has not got the key. In halves of 32 bits, because a `bigint` costs ten times as much, and with
+ * cannot be guessed without the key. In halves of 32 bits, because a `bigint` costs ten times as much, and with
  * the state in local variables, which the compiler keeps in registers; about 0.1 µs for four words.
  */
 

@@ -1,11 +1,11 @@
 /**
- * Where the records that name a term lie: term → positions, for terms that the shell takes from records.
+ * An index from terms to positions of the records that name them; the shell says which terms a record names.
  *
  * Entries of the newest records are in memory. When a table is full it is sorted and written as a run, a file for one
  * stretch of the log, and neighbouring runs are merged into larger ones (merge.ts), so that a look-up asks a number of
  * files that grows with the logarithm of what is retained. All of that happens in the background, in portions.
  *
- * A run is never the only place where something stands. A stretch of the log that no run knows (an older program wrote
+ * A run holds nothing that the log does not. A stretch of the log that no run knows (an older program wrote
  * it, a file is missing or damaged) is a gap: look-ups read it, and it is indexed again in the background. What must
  * never happen is an answer that leaves out a record, so a damaged run becomes a gap before anything is answered from it.
  */

@@ -1,5 +1,5 @@
 /**
- * Which runs become one, and how. Few runs make a look-up cheap; rewriting an entry seldom makes the index cheap: an entry
+ * Which runs are merged, and how. Few runs make a look-up cheap; few rewrites of an entry make the index cheap: an entry
  * is rewritten only into a run at least four times as large, so about once for each four-fold of what there is.
  */
 import { type Run, RunCursor, type RunPlace, RunWriter, type Term } from './run-file.ts'

@@ -12,7 +12,7 @@
  *
  * Where records are encrypted each page is sealed with the records' cipher, so neither ids nor keys, nor hashes of them
  * that could be tried, lie in clear; the range and the number of entries do. A run is made from the log and can be made
- * again: it is never the only place where something stands.
+ * again: it holds nothing that the log does not.
  */
 import { crc32 } from 'node:zlib'
 import type { Disk, DiskFile } from '../../../world/disk.ts'

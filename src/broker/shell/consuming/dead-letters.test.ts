@@ -1,4 +1,4 @@
-/** Dead letters: what goes there, when, and once. */
+/** Dead letters: which messages are moved, when, and that each is moved once. */
 import { describe, expect, it } from 'vitest'
 import {
   ack,

@@ -1,5 +1,5 @@
 /**
- * From leased offsets to deliveries: the messages are read, asked for their exact tag, and given a handle. What does not
+ * From leased offsets to deliveries: messages are read, their exact tags are compared, handles are made. What does not
  * reach the client (too much for memory at a time, unreadable, client gone) is returned and not counted.
  */
 import type { Cancellation } from '../../../model/cancellation.ts'

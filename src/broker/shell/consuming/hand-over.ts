@@ -4,7 +4,7 @@
  * One sync makes thousands of deliveries durable, all in one turn of the event loop, and each answer has work behind it:
  * handles, frames, headers. So an answer goes out when all that the one before it caused at once is done, and the turn's
  * budget is asked between two. One that comes alone goes out at once and costs no look at the clock; a flood is spread over
- * turns. Whoever waits here is never left waiting, also when the broker closes or its log fails.
+ * turns. Every answer that waits here is given, also when the broker closes or its log fails.
  */
 import type { TurnBudget } from '../turn-budget.ts'
 

@@ -1,6 +1,6 @@
 /**
- * What is remembered of subscriptions for their next receive, and given back when none came for a while: a group that
- * stopped, or has nothing more to read, holds no memory. Everything it holds can be read again from the log.
+ * Values kept for the next receive of a subscription, and dropped `IDLE_MS` after the last use: a group that stopped, or has
+ * nothing more to read, holds no memory. Every value can be read again from the log.
  */
 import type { Subscription } from '../../core/state.ts'
 

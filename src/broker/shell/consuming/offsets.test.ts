@@ -1,4 +1,4 @@
-/** Where a group begins, and where a reset takes it: every message from there on once more, and nothing of before. */
+/** Where a group begins, and a reset: every message from the new offset on is delivered again, and none before it. */
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { SimulatedClock, SimulatedRandom, settle } from '../../../world/simulated.ts'
 import { SimulatedDisk } from '../../../world/simulated-disk.ts'

@@ -2,8 +2,8 @@
  * Offsets by name: a group's subscription moved by the management API or by a client, and reading a queue from an
  * offset without a lease (data-plane §1.15, §4.9).
  *
- * A pull changes nothing in the state; one that waits is woken by what arrives in its queue. Must never move a
- * subscription half: all queues of a topic, or the one of a lite topic, go in one event.
+ * A pull changes nothing in the state; one that waits is woken by what arrives in its queue. A reset
+ * moves all queues of a topic, or the one of a lite topic, by one event: never some of them.
  */
 
 import type { Cancellation } from '../../../model/cancellation.ts'

@@ -1,4 +1,4 @@
-/** What is read ahead for a subscription, and when its memory is given back. */
+/** Entries read ahead for a subscription, and when they are dropped. */
 import { expect, it } from 'vitest'
 import { defaultGroup } from '../../core/consumer-groups.ts'
 import type { Entries } from '../../core/consuming/take.ts'

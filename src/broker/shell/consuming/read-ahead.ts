@@ -1,6 +1,6 @@
 /**
- * Index entries of sealed segments, which come from files: the take is synchronous and sees only what is in memory,
- * so what it lacks is read for its subscription and kept until the subscription has passed it, or nobody asks for it any more.
+ * Index entries of sealed segments, which are in files: the take is synchronous and sees only entries in memory, so missing
+ * ones are read for its subscription and kept until the subscription has passed them, or is idle.
  */
 
 import type { Entries } from '../../core/consuming/take.ts'

@@ -1,6 +1,6 @@
 /**
- * Renewals while the disk is nearly full. Each is a record of the log and frees nothing, so they are few: otherwise clients
- * could fill the room that acknowledgements and deletions need.
+ * Limits renewals while the disk is nearly full. Each is a record of the log and frees nothing: without a limit clients could
+ * fill the space that acknowledgements and deletions need.
  */
 import { limits } from '../../core/limits.ts'
 import { codes } from '../../core/refusal.ts'

@@ -1,5 +1,5 @@
 /**
- * Finds the subscription that a request means. A group's subscription is made on first use, and so is the group. A new
+ * Finds the subscription that a request names. A group's subscription is made on first use, and so is the group. A new
  * group delivers nothing until it is durable, because a power cut could undo it.
  */
 

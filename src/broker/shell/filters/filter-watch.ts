@@ -1,6 +1,6 @@
 /**
- * Notices when members of one group receive one topic by different filters: what one of them passes over is
- * passed over for the whole group, so the others miss messages (data-plane §4.8). Nothing is refused, because a
+ * Reports when members of one group receive one topic by different filters: a message that one of them passes over is
+ * passed over for the whole group, so the others miss it (data-plane §4.8). Nothing is refused, because a
  * rolling upgrade looks the same; it is logged once for each group.
  */
 import type { Filter } from '../../core/filters/filter.ts'

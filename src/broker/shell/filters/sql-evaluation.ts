@@ -66,7 +66,7 @@ export class SqlEvaluation {
     return null
   }
 
-  /** Evaluates the queues until `enough` messages pass, there is nothing more to ask, or nobody wants it any more. */
+  /** Evaluates the queues until `enough` messages pass, no message is left, or `isWanted` answers false. */
   async evaluate(
     subscription: Subscription,
     filter: SqlFilter,
@@ -133,7 +133,7 @@ export class SqlEvaluation {
     this.#evaluated.delete(subscription)
   }
 
-  /** 1 for each message that matches; null when nobody wanted to know any more. */
+  /** 1 for each message that matches, else 0; null when `isWanted` answers false. */
   async #ask(filter: SqlFilter, positions: readonly number[], isWanted: () => boolean): Promise<Uint8Array | null> {
     const { turns } = this.#context
     const passes = new Uint8Array(positions.length)

@@ -1,6 +1,6 @@
 /**
- * Removes expired lite topics (core/lite/lite.ts): each LITE topic waits here until its oldest lite topic may
- * have expired, rather too early than too late.
+ * Removes expired lite topics (core/lite/lite.ts): each LITE topic has a deadline, the earliest time at
+ * which its oldest lite topic may have expired.
  *
  * Must never block the event loop, however many expire at once: they are removed in portions.
  */

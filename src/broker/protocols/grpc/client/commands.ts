@@ -1,4 +1,4 @@
-/** What the broker says to a client and asks of it (`clients/client-streams.ts`), as commands of a telemetry stream, and what it answers. */
+/** Commands to a client (`clients/client-streams.ts`) as messages of its telemetry stream, and its answers. */
 import { hash } from 'node:crypto'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { MessageToVerify } from '../../../../model/clients.ts'

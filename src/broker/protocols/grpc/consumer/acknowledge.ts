@@ -1,5 +1,5 @@
 /**
- * The end of a delivery: AckMessage, ChangeInvisibleDuration (the nack) and
+ * AckMessage, ChangeInvisibleDuration (the nack) and
  * ForwardMessageToDeadLetterQueue.
  */
 import type * as gen from '../../../../grpc/gen/rocketmq.js'

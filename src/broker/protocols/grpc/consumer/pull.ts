@@ -1,6 +1,6 @@
 /**
  * PullMessage, GetOffset, UpdateOffset, QueryOffset: reading by offset, for clients that keep their own
- * place. Apache's proxy answers UNIMPLEMENTED and no official client has a consumer on top of them; they do
+ * offsets. Apache's proxy answers UNIMPLEMENTED and no official client has a consumer on top of them; they do
  * what their names say, on (group, queue), with the codes the protocol sets aside for them (data-plane §1.15).
  */
 import * as gen from '../../../../grpc/gen/rocketmq.js'

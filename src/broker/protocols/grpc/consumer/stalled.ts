@@ -1,4 +1,4 @@
-/** Clients that stop reading what they asked for: how long an answer waits for them. */
+/** How long an answer waits for a client that does not read it. */
 import type { WritableCall } from '../../../../grpc/transport.ts'
 import type { BrokerEndpoint } from '../../../calls/endpoint.ts'
 
