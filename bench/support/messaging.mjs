@@ -24,7 +24,8 @@ export async function asOftenAsAllowed(send) {
 export async function openMessaging(source, endpoint, count = 1, { tls = false } = {}) {
   const { gen } = source
   const connections = await Promise.all(
-    Array.from({ length: count }, (_, index) => Connection.open(endpoint, `bench@${process.pid}@${index}`, { tls })),
+    // One client over several connections: a delivery is acknowledged by the client that was given it.
+    Array.from({ length: count }, () => Connection.open(endpoint, `bench@${process.pid}@0`, { tls })),
   )
   let turn = 0
   const next = () => connections[turn++ % connections.length]

@@ -11,6 +11,7 @@
  */
 
 import { assert } from '../../../model/assert.ts'
+import type { ClientId } from '../../../model/ids.ts'
 import type {
   AckedEvent,
   AckedOutOfOrderEvent,
@@ -31,20 +32,26 @@ export type Found =
   | { readonly kind: 'live'; readonly lease: Lease }
   /** Acknowledged already (or passed over, or taken by retention). */
   | { readonly kind: 'done' }
-  /** Malformed, of another topic or group, of an earlier delivery, or past its deadline. */
+  /** Malformed, of another topic, group or client, of an earlier delivery, or past its deadline. */
   | { readonly kind: 'expired' }
 
 const REFRESHED_AT_ONCE = 512
 const DONE: Found = { kind: 'done' }
 const EXPIRED: Found = { kind: 'expired' }
 
-export function findDelivery(subscription: Subscription | undefined, name: DeliveryName | null, at: number): Found {
+/** `clientId`: who shows the handle. It names a delivery to that client or none. */
+export function findDelivery(
+  subscription: Subscription | undefined,
+  name: DeliveryName | null,
+  clientId: ClientId,
+  at: number,
+): Found {
   if (!name || !subscription || name.subscriptionId !== subscription.id) return EXPIRED
   const cursor = subscription.cursors[name.queueId]
   if (!cursor || name.offset >= cursor.next) return EXPIRED
   const lease = cursor.leases.get(name.offset)
   if (!lease || lease.acked) return DONE
-  if (!isNamed(lease, name)) return EXPIRED
+  if (!isNamed(lease, name) || lease.owner !== clientId) return EXPIRED
   return lease.phase === 'leased' && lease.due > at ? { kind: 'live', lease } : EXPIRED
 }
 

@@ -7,8 +7,8 @@
  * hence the handle.
  *
  * Its last part is a MAC over the rest with a key of the instance, so that a message that was not delivered to the group
- * cannot be acknowledged: from one handle no other can be made. It is not bound to the client: as with Apache, any member of the
- * group may acknowledge with it, also one that got it from another.
+ * cannot be acknowledged: from one handle no other can be made. The client is not in it, for the delivery says whose it
+ * is: shown by another client the handle names nothing (Apache takes it from any member of the group).
  */
 import { sipHash } from '../structures/siphash.ts'
 

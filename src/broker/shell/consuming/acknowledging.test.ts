@@ -221,7 +221,7 @@ describe('a handle', () => {
     expect((await receive()).map(({ attempt }) => attempt)).toEqual([2, 2])
   })
 
-  it('is good for any member of the group, and for no other group or topic', async () => {
+  it('is good for the client that was given it, and for no other group, topic or client', async () => {
     await send()
     const [delivery] = await receive()
     const { handle } = delivery!
@@ -231,9 +231,14 @@ describe('a handle', () => {
     expect(await broker.consuming.ack({ ...request, topic: 'another', handles: [handle] })).toEqual([
       { outcome: 'expired' },
     ])
-    expect(await broker.consuming.ack({ ...request, clientId: 'another', handles: [handle] })).toEqual([
-      { outcome: 'done' },
-    ])
+    const another = { ...request, clientId: 'another' }
+    expect(await broker.consuming.ack({ ...another, handles: [handle] })).toEqual([{ outcome: 'expired' }])
+    expect(await broker.consuming.changeInvisible({ ...another, handle, invisibleMs: 0 })).toMatchObject({
+      outcome: 'expired',
+    })
+    await broker.consuming.forwardToDeadLetter({ ...another, handle, messageId: delivery!.messageId })
+    expect(await broker.consuming.ack({ ...request, handles: [handle] })).toEqual([{ outcome: 'done' }])
+    expect(broker.metadata.topic('%DLQ%group')).toBeNull()
   })
 
   it('is good after a restart; with another key it is not, and the message comes again', async () => {

@@ -2,6 +2,7 @@
  * Acknowledgements, changes of the invisible time, moves to the dead-letter topic that a consumer asks for, and deliveries
  * that a protocol returns because no client was sent them. Each is durable before it is answered, and idempotent.
  */
+import type { ClientId } from '../../../model/ids.ts'
 import type { AckRequest, ChangeInvisibleRequest, ForwardRequest, HandleOutcome, ReturnRequest } from '../../broker.ts'
 import {
   decideAck,
@@ -64,7 +65,7 @@ export class Acknowledging {
     const live = new Map<Subscription, Lease[]>()
     const found = request.handles.map((handle, i) => {
       const name = parseHandle(handle, state.handleKey)
-      const each = findDelivery(subscriptions.find(request, name, request.liteTopics?.[i]), name, at)
+      const each = findDelivery(subscriptions.find(request, name, request.liteTopics?.[i]), name, request.clientId, at)
       if (each.kind !== 'live') return each
       const { subscription } = each.lease
       const leases = live.get(subscription)
@@ -86,11 +87,11 @@ export class Acknowledging {
     const name = parseHandle(request.handle, this.#context.state.handleKey)
     const subscription = this.#context.subscriptions.find(request, name, request.liteTopic)
     const suspends = request.suspend === true && subscription !== undefined && subscription.topic.parent !== null
-    if (suspends && isSuspended(subscription, name)) {
+    if (suspends && isSuspended(subscription, name, request.clientId)) {
       await this.#context.durable()
       return { outcome: 'done', handle: request.handle }
     }
-    const found = findDelivery(subscription, name, at)
+    const found = findDelivery(subscription, name, request.clientId, at)
     if (found.kind === 'live') {
       if (this.#context.sendPause() === null) this.#scarce.clear()
       else this.#scarce.spend(found.lease, at)
@@ -141,7 +142,7 @@ export class Acknowledging {
         request.handle === ''
           ? await this.#ownedByMessageId(request)
           : leaseOf(subscriptions.find(request, name, request.liteTopic), name)
-      if (lease) {
+      if (lease?.owner === request.clientId) {
         const heldBack = mayBeHeldBack(lease.subscription)
         await this.#context.deadLetters.moveToDeadLetter(lease)
         if (heldBack) this.#context.attend(lease.subscription)
@@ -185,7 +186,8 @@ const mayBeHeldBack = ({ group, unacknowledged }: Subscription): boolean =>
   group.settings.orderly || unacknowledged >= limits.unacknowledgedPerSubscription
 
 /** The delivery was suspended, by a call whose answer did not arrive. */
-function isSuspended(subscription: Subscription, name: DeliveryName | null): boolean {
+function isSuspended(subscription: Subscription, name: DeliveryName | null, clientId: ClientId): boolean {
   const lease = name ? subscription.cursors[name.queueId]?.leases.get(name.offset) : undefined
-  return lease?.returned === true && lease.attempt + 1 === name!.attempt && lease.session === name!.session
+  if (lease?.returned !== true || lease.owner !== clientId) return false
+  return lease.attempt + 1 === name!.attempt && lease.session === name!.session
 }

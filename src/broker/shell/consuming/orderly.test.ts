@@ -601,9 +601,9 @@ function told({ payload, attempt }: Delivery): string {
 /** What lies among the dead letters of `group` and was not looked at before. */
 async function dead(): Promise<string[]> {
   if (!broker.metadata.topic('%DLQ%group')) return []
-  const where = { topic: '%DLQ%group', group: 'auditor' }
+  const where = { topic: '%DLQ%group', group: 'auditor', clientId: 'auditor' }
   const deliveries = await receive(where)
-  await broker.consuming.ack({ ...where, clientId: 'auditor', handles: deliveries.map(({ handle }) => handle) })
+  await broker.consuming.ack({ ...where, handles: deliveries.map(({ handle }) => handle) })
   return deliveries.map(({ payload }) => `${Buffer.from(payload)}`)
 }
 
