@@ -1,7 +1,7 @@
 /** `gantry create / list / update group`. */
 import type { Settings } from '../config.ts'
 import { instanceIdOf, wholeNumber } from './arguments.ts'
-import { callData, findTarget, type Target } from './client.ts'
+import { callAndNote, callData, findTarget, type Target } from './client.ts'
 import { UsageError } from './errors.ts'
 import { type Columns, type ListOptions, list } from './lists.ts'
 import { given, type Members, refuseNothing, when } from './members.ts'
@@ -70,7 +70,7 @@ export async function updateGroup(
   refuseNothing('group', { ...policy, ...members })
   const target = findTarget(settings)
   const instanceId = await instanceIdOf(target, instance)
-  const { consumeRetryPolicy } = await callData<{ consumeRetryPolicy: Members }>(target, 'GetConsumerGroup', {
+  const { consumeRetryPolicy } = await callAndNote<{ consumeRetryPolicy: Members }>(target, 'GetConsumerGroup', {
     instanceId,
     consumerGroupId,
   })

@@ -371,6 +371,24 @@ describe('a consumer group', () => {
     await subject.refused('CreateConsumerGroup', group('GID', body), 400, 'InvalidDeadLetterTargetTopic', 'LITE')
   })
 
+  it('can be written back as it was read once the topic for its dead letters was deleted', async () => {
+    await subject.call('CreateTopic', topic('dead'))
+    await subject.call('CreateConsumerGroup', group('GID', fixed({ deadLetterTargetTopic: 'dead' })))
+    await subject.call('DeleteTopic', { path: { instanceId, topicName: 'dead' } })
+    const read = await subject.call('GetConsumerGroup', group('GID'))
+    if (!(read instanceof WithMessage)) throw new Error('nothing is said of the deleted topic')
+    const { consumeRetryPolicy } = read.data
+    expect(consumeRetryPolicy.deadLetterTargetTopic).toBe('%DLQ%GID')
+    await subject.call('UpdateConsumerGroup', group('GID', { consumeRetryPolicy, remark: 'x' }))
+    const { deadLetterTargetTopic, ...rest } = consumeRetryPolicy
+    expect(await subject.call('GetConsumerGroup', group('GID'))).toMatchObject({
+      remark: 'x',
+      consumeRetryPolicy: rest,
+    })
+    const body = fixed({ deadLetterTargetTopic: '%DLQ%other' })
+    await subject.refused('CreateConsumerGroup', group('GID-2', body), 404, 'Topic.NotFound')
+  })
+
   it('says where its dead letters go once the topic for them was deleted', async () => {
     const instanceId = topic('dead').path.instanceId
     const named = async () => {

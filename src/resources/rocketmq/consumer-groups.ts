@@ -27,7 +27,7 @@ import type { Reader } from '../../ledger/ledger.ts'
 import { dropOffsetResets } from '../../ledger/offset-resets.ts'
 import { findTopic } from '../../ledger/topics.ts'
 import { createdAgain, groupStatus } from '../../lifecycle/status.ts'
-import type { InstanceId, TopicName } from '../../model/ids.ts'
+import type { ConsumerGroupId, InstanceId, TopicName } from '../../model/ids.ts'
 import { causeOf, groupResource } from '../change-names.ts'
 import { isBlank } from '../check.ts'
 import { dateText } from '../date-text.ts'
@@ -41,7 +41,7 @@ export const createConsumerGroup: Handler<'CreateConsumerGroup'> = async (servic
   const { instanceId, consumerGroupId, deliveryOrderType } = input
   refuseUncarriedOrder(services.engine, deliveryOrderType)
   checkLiteMembers(services.engine, input)
-  const policy = policyOf(deliveryOrderType, input.consumeRetryPolicy, null)
+  const policy = policyOf({ consumerGroupId, order: deliveryOrderType }, input.consumeRetryPolicy, null)
   await services.ledger.change(causeOf(call, 'CreateConsumerGroup'), async ({ tx, record }) => {
     const instance = await usableInstance(tx, call, instanceId)
     const specification = specificationOfRow(instance)
@@ -93,7 +93,7 @@ export const getConsumerGroup: Handler<'GetConsumerGroup'> = async (services, ca
   const wanted = consumeRetryPolicyOf(row)
   const named = wanted.deadLetterTargetTopic
   const isThere = named === undefined || (await takesDeadLetters(services.ledger.read, input.instanceId, named))
-  const inForce = `%DLQ%${input.consumerGroupId}`
+  const inForce = ownDeadLetterTopic(input.consumerGroupId)
   const data = {
     ...summary(services, call.regionId, row),
     deliveryOrderType: row.delivery_order_type as DataOf<'GetConsumerGroup'>['deliveryOrderType'],
@@ -106,6 +106,9 @@ export const getConsumerGroup: Handler<'GetConsumerGroup'> = async (services, ca
     `Success. The dead-letter topic "${named}" was deleted, so messages that have used all retries go to "${inForce}". Create the topic again, or name another one with UpdateConsumerGroup.`,
   )
 }
+
+/** Where dead letters of a group go that names no topic for them, or one that is gone. */
+const ownDeadLetterTopic = (consumerGroupId: ConsumerGroupId): TopicName => `%DLQ%${consumerGroupId}`
 
 /** As the broker chooses: a topic that is there and holds no lite topics (broker/core/consuming/dead-letters.ts). */
 async function takesDeadLetters(reader: Reader, instanceId: InstanceId, topicName: TopicName): Promise<boolean> {
@@ -121,7 +124,7 @@ export const updateConsumerGroup: Handler<'UpdateConsumerGroup'> = async (servic
     if (row === undefined) throw consumerGroupNotFound(consumerGroupId)
     refuseOrderChange(row, input.deliveryOrderType)
     const stored = consumeRetryPolicyOf(row)
-    const policy = policyOf(row.delivery_order_type, input.consumeRetryPolicy, stored)
+    const policy = policyOf({ consumerGroupId, order: row.delivery_order_type }, input.consumeRetryPolicy, stored)
     if (policy.deadLetterTargetTopic !== stored.deadLetterTargetTopic)
       await checkDeadLetterTopic(tx, instanceId, policy)
     const wanted = {
@@ -202,10 +205,11 @@ function summary(
 
 /**
  * The policy with its defaults, or with what was stored where the request is silent. An interval is kept
- * under the default policy too, as the vendor's samples send it; it counts once the policy is fixed.
+ * under the default policy too, as the vendor's samples send it; it counts once the policy is fixed. The group's own
+ * dead-letter topic, which GetConsumerGroup names when the wanted one is gone, is what a policy without a topic means.
  */
 function policyOf(
-  order: string,
+  { consumerGroupId, order }: { readonly consumerGroupId: ConsumerGroupId; readonly order: string },
   asked: InputOf<'CreateConsumerGroup'>['consumeRetryPolicy'],
   stored: RetryPolicy | null,
 ): RetryPolicy {
@@ -225,7 +229,9 @@ function policyOf(
     retryPolicy: asked.retryPolicy,
     maxRetryTimes: asked.maxRetryTimes ?? stored?.maxRetryTimes ?? limits.retry.maxRetryTimes.default,
     ...(interval === undefined ? {} : { fixedIntervalRetryTime: interval }),
-    ...(isBlank(deadLetters) ? {} : { deadLetterTargetTopic: deadLetters }),
+    ...(isBlank(deadLetters) || deadLetters === ownDeadLetterTopic(consumerGroupId)
+      ? {}
+      : { deadLetterTargetTopic: deadLetters }),
   }
 }
 
