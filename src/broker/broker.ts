@@ -7,7 +7,7 @@
  */
 
 import type { Cancellation } from '../model/cancellation.ts'
-import type { ClientId, ConsumerGroupId, MessageId, TopicName } from '../model/ids.ts'
+import type { ClientId, ConsumerGroupId, LiteTopicName, MessageId, TopicName } from '../model/ids.ts'
 import type { GroupSpec, MessageType, OffsetReset, TopicSpec } from '../model/instances.ts'
 import type { MessageStatus, TraceIncident } from '../model/messages.ts'
 import type { TopicLag } from '../model/observations.ts'
@@ -90,7 +90,7 @@ export interface TransactionsRole {
   /** Adds a checker: it asks the producers that it knows to decide open transactions. */
   addTransactionChecker(checker: TransactionChecker): void
   /** A producer that declares these topics can be asked from now on. */
-  producerConnected(topicNames: readonly string[]): void
+  producerConnected(topicNames: readonly TopicName[]): void
 }
 
 export interface LiteRole {
@@ -102,7 +102,7 @@ export interface LiteRole {
    */
   sync(request: LiteSyncRequest): Promise<void>
   /** Told when a client loses a lite topic to another client of its exclusive group; each protocol listens for its own clients. */
-  onTopicLost(listener: (clientId: ClientId, liteTopic: string) => void): void
+  onTopicLost(listener: (clientId: ClientId, liteTopic: LiteTopicName) => void): void
 }
 
 export interface OffsetsRole {
@@ -144,7 +144,7 @@ export interface Usage {
 export interface BrowseRequest {
   readonly topic: TopicName
   /** Of a LITE topic: only this lite topic; null or absent: each in turn, in order of time by itself. */
-  readonly liteTopic?: string | null
+  readonly liteTopic?: LiteTopicName | null
   /** Store time, both ends included. */
   readonly fromMs: number
   readonly untilMs: number
@@ -177,7 +177,7 @@ export interface StoredMessage {
   readonly queueId: number
   readonly offset: number
   /** Empty when it is of none. */
-  readonly liteTopic: string
+  readonly liteTopic: LiteTopicName
   /** Where it lies in the log. */
   readonly position: number
 }
@@ -264,7 +264,7 @@ export interface OutgoingMessage {
   /** PRIORITY: at least 0, larger is more urgent. */
   readonly priority?: number | null
   /** LITE: the lite topic it goes to; made by its first message. */
-  readonly liteTopic?: string | null
+  readonly liteTopic?: LiteTopicName | null
   /** A half message: nobody receives it before `endTransaction` commits it. All messages of a send or none. */
   readonly transactional?: boolean
   /** When the producer of a half message is first asked, from now; null or absent means the usual time. */
@@ -354,7 +354,7 @@ export interface ChangeInvisibleRequest {
   readonly topic: TopicName
   readonly handle: string
   readonly invisibleMs: number
-  readonly liteTopic?: string | null
+  readonly liteTopic?: LiteTopicName | null
   /** Of a lite topic: it pauses until then, and this delivery counts as none; its handle names nothing any more. */
   readonly suspend?: boolean
   readonly clientId: ClientId
@@ -373,7 +373,7 @@ export interface ForwardRequest {
   /** Empty: the message is found by its id among what the client holds. */
   readonly handle: string
   readonly messageId: MessageId
-  readonly liteTopic?: string | null
+  readonly liteTopic?: LiteTopicName | null
   readonly clientId: ClientId
 }
 
@@ -383,7 +383,7 @@ export interface LiteSyncRequest {
   readonly topic: TopicName
   readonly clientId: ClientId
   readonly action: 'add' | 'remove' | 'replace' | 'clear'
-  readonly liteTopics: readonly string[]
+  readonly liteTopics: readonly LiteTopicName[]
   /** Of a full list: an older one than the last changes nothing. */
   readonly version: number | null
   /** Where the group goes on in lite topics that are added; null: where it is. */

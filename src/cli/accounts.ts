@@ -1,5 +1,7 @@
 /** `gantry accounts`: with which user names and passwords clients connect. A password is shown only when it is asked for. */
+
 import type { Settings } from '../config.ts'
+import type { InstanceId } from '../model/ids.ts'
 import { instanceIdOf } from './arguments.ts'
 import { callData, findTarget, type Target } from './client.ts'
 import { type OutputOptions, print } from './output.ts'
@@ -37,12 +39,12 @@ export async function accounts(
   print(shown, options, () => accountTable(shown))
 }
 
-const read = (target: Target, instanceId: string, username: string): Promise<Account> =>
+const read = (target: Target, instanceId: InstanceId, username: string): Promise<Account> =>
   callData<Account>(target, 'GetInstanceAccount', { instanceId, username })
 
 /** An instance has fewer accounts than a page may hold. */
-async function listed(target: Target, instanceId: string): Promise<ListedAccount[]> {
-  type Entry = ListedAccount & { readonly instanceId: string; readonly regionId: string }
+async function listed(target: Target, instanceId: InstanceId): Promise<ListedAccount[]> {
+  type Entry = ListedAccount & { readonly instanceId: InstanceId; readonly regionId: string }
   const page = await callData<{ list: readonly Entry[] }>(target, 'ListInstanceAccount', {
     instanceId,
     pageSize: 10_000,
@@ -52,7 +54,7 @@ async function listed(target: Target, instanceId: string): Promise<ListedAccount
   return all.sort((one, other) => rank(one) - rank(other) || (one.username < other.username ? -1 : 1))
 }
 
-async function withPassword(target: Target, instanceId: string, account: ListedAccount): Promise<ListedAccount> {
+async function withPassword(target: Target, instanceId: InstanceId, account: ListedAccount): Promise<ListedAccount> {
   return { ...account, password: (await read(target, instanceId, account.username)).password }
 }
 

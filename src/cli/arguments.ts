@@ -1,4 +1,5 @@
 /** What options take, read once: numbers, durations, switches, names of instances. Each refusal names the option. */
+import type { InstanceId } from '../model/ids.ts'
 import { callData, type Target } from './client.ts'
 import { CommandError, UsageError } from './errors.ts'
 import { shown } from './safe-text.ts'
@@ -74,7 +75,7 @@ export async function instancesNamed(target: Target, text: string): Promise<stri
   for (let pageNumber = 1; ; pageNumber++) {
     const { totalCount, list } = await callData<{
       totalCount: number
-      list: ReadonlyArray<{ instanceId: string; instanceName: string }>
+      list: ReadonlyArray<{ instanceId: InstanceId; instanceName: string }>
     }>(target, 'ListInstances', { filter: text, pageNumber, pageSize: largestPage })
     seen += list.length
     for (const { instanceId, instanceName } of list)

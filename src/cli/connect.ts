@@ -2,9 +2,11 @@
  * Official RocketMQ clients for commands: the endpoint and the account come from the API, every step has a limit, and
  * what a client throws becomes a sentence with the protocol's code.
  */
+
 import { EventEmitter } from 'node:events'
 import { createRequire } from 'node:module'
 import { format } from 'node:util'
+import type { InstanceId } from '../model/ids.ts'
 import { realClock } from '../world/real.ts'
 import type { Account } from './accounts.ts'
 import { callData, type Target } from './client.ts'
@@ -22,7 +24,7 @@ export interface ClientOptions {
 }
 
 export interface Connection {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   readonly options: ClientOptions
   /** What the client's library complained about last, for sentences about what did not happen. */
   lastComplaint(): string | null
@@ -39,7 +41,7 @@ export const clientLibrary = (): any => createRequire(import.meta.url)('rocketmq
  * Where and as whom to connect: as the account of this name, or as the default one. Throws `CommandError` when the instance
  * does not run, and when it would not let the account in.
  */
-export async function connectionTo(target: Target, instanceId: string, username?: string): Promise<Connection> {
+export async function connectionTo(target: Target, instanceId: InstanceId, username?: string): Promise<Connection> {
   const instance = await callData<InstanceShown>(target, 'GetInstance', { instanceId })
   const endpoint = instance.networkInfo?.endpoints.find(({ endpointType }) => endpointType === 'TCP_VPC')
   if (instance.status !== 'RUNNING' || endpoint === undefined) {
@@ -68,7 +70,7 @@ async function accountFor(target: Target, instance: InstanceShown, username?: st
   return account
 }
 
-export function connectionAt(instanceId: string, endpoint: string, account: Account | null): Connection {
+export function connectionAt(instanceId: InstanceId, endpoint: string, account: Account | null): Connection {
   let complaint: string | null = null
   const note = (...args: unknown[]): void => {
     complaint = format(...args)

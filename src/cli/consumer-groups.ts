@@ -1,5 +1,7 @@
 /** `gantry create / list / update group`. */
+
 import type { Settings } from '../config.ts'
+import type { ConsumerGroupId } from '../model/ids.ts'
 import { instanceIdOf, wholeNumber } from './arguments.ts'
 import { callAndNote, callData, findTarget, type Target } from './client.ts'
 import { UsageError } from './errors.ts'
@@ -31,7 +33,7 @@ const orderlyPolicy = { retryPolicy: 'FixedRetryPolicy', fixedIntervalRetryTime:
 export async function createGroup(
   settings: Settings,
   instance: string,
-  consumerGroupId: string,
+  consumerGroupId: ConsumerGroupId,
   options: NewGroupOptions,
 ): Promise<void> {
   const policy = {
@@ -62,7 +64,7 @@ export async function createGroup(
 export async function updateGroup(
   settings: Settings,
   instance: string,
-  consumerGroupId: string,
+  consumerGroupId: ConsumerGroupId,
   options: GroupOptions,
 ): Promise<void> {
   const policy = policyMembers(options)

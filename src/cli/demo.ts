@@ -3,8 +3,10 @@
  * through Alibaba Cloud's
  * official SDK and the messages through Apache's official client, both unmodified.
  */
+
 import { createRequire } from 'node:module'
 import type { Settings } from '../config.ts'
+import type { InstanceId } from '../model/ids.ts'
 import { pause, realClock } from '../world/real.ts'
 import { findTarget, isTargetKnown, refusalText, type Target } from './client.ts'
 import { type Connection, connectionTo, started as startedClient, stopped } from './connect.ts'
@@ -126,7 +128,7 @@ async function show(target: Target, count: number, keep: boolean): Promise<void>
   )
 }
 
-async function removeInstance(target: Target, client: any, instanceId: string): Promise<void> {
+async function removeInstance(target: Target, client: any, instanceId: InstanceId): Promise<void> {
   try {
     await step('DeleteInstance', () => client.deleteInstance(instanceId))
     await step('waiting until it is gone', () => untilGone(target, instanceId))
@@ -146,7 +148,7 @@ function cleanUpOnSignal(target: Target, client: any, creating: Promise<any>, ke
     if (interrupted) return
     interrupted = true
     say('\nInterrupted.')
-    const instanceId: string | null = await creating.then(
+    const instanceId: InstanceId | null = await creating.then(
       (answer) => answer.body.data,
       () => null,
     )
@@ -226,7 +228,7 @@ async function receiveAll(consumer: any, sent: ReadonlySet<string>): Promise<num
   return received.size
 }
 
-async function untilChildrenRun(client: any, instanceId: string): Promise<void> {
+async function untilChildrenRun(client: any, instanceId: InstanceId): Promise<void> {
   const end = realClock.monotonic() + receiveLimitMs
   for (;;) {
     const found = await Promise.all([

@@ -1,4 +1,5 @@
 /** `gantry doctor`: checks this machine and this home, and prints each problem with its remedy. Changes nothing. */
+
 import { createPrivateKey, X509Certificate } from 'node:crypto'
 import { closeSync, existsSync, openSync, readFileSync, readSync, statfsSync, statSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -9,6 +10,7 @@ import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/inspect.t
 import { homeHolder } from '../ledger/home.ts'
 import { hostileHome } from '../ledger/home-trust.ts'
 import { keyProblem } from '../ledger/key-check.ts'
+import type { InstanceId } from '../model/ids.ts'
 import { realClock, realWorld } from '../world/real.ts'
 import { callOperation, findTarget, readServerFile, zoneOfHome } from './client.ts'
 import { exitCodes } from './errors.ts'
@@ -321,7 +323,7 @@ async function instanceStates(settings: Settings, brokers: readonly ProcessSeen[
       pageSize: 200,
     })
     if (status !== 200) return []
-    const data = body.data as { totalCount: number; list: ReadonlyArray<{ instanceId: string; status: string }> }
+    const data = body.data as { totalCount: number; list: ReadonlyArray<{ instanceId: InstanceId; status: string }> }
     const fromBrokers = brokerReasons(brokers)
     const waiting = data.list.filter((instance) => instance.status !== 'RUNNING' && instance.status !== 'STOPPED')
     const reasons = await Promise.all(
@@ -345,7 +347,7 @@ async function instanceStates(settings: Settings, brokers: readonly ProcessSeen[
 /** Number of instances whose reason is asked from the server; reasons of the others come from the broker processes. */
 const instancesAsked = 20
 
-async function reasonOf(settings: Settings, instanceId: string): Promise<string | null> {
+async function reasonOf(settings: Settings, instanceId: InstanceId): Promise<string | null> {
   const { body } = await callOperation(findTarget(settings), 'GetInstance', { instanceId })
   return body.message === 'Success' ? null : String(body.message)
 }

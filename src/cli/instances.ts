@@ -1,5 +1,7 @@
 /** `gantry create / list / get / update / delete instance`: the everyday operations with good defaults and readable results. */
+
 import type { Settings } from '../config.ts'
+import type { InstanceId } from '../model/ids.ts'
 import { decimal, instanceIdOf, instancesNamed, quoted, trueOrFalse, wholeNumber } from './arguments.ts'
 import { callData, callOperation, findTarget, refusalText, type Target } from './client.ts'
 import { CommandError, UsageError } from './errors.ts'
@@ -149,7 +151,7 @@ export async function updateInstance(settings: Settings, name: string, options: 
 }
 
 /** The API ignores the value where it does not count, as Terraform sends it always; a person should be told. */
-async function refuseUnusedTrace(target: Target, instanceId: string): Promise<void> {
+async function refuseUnusedTrace(target: Target, instanceId: InstanceId): Promise<void> {
   const { subSeriesCode } = await callData<InstanceShown>(target, 'GetInstance', { instanceId })
   if (subSeriesCode === 'serverless') return
   throw new UsageError(

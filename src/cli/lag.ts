@@ -1,5 +1,7 @@
 /** `gantry lag`: what a consumer group has yet to consume. */
+
 import type { Settings } from '../config.ts'
+import type { ConsumerGroupId, TopicName } from '../model/ids.ts'
 import { instanceIdOf } from './arguments.ts'
 import { callData, findTarget } from './client.ts'
 import { given } from './members.ts'
@@ -27,8 +29,8 @@ export interface GroupLag {
 export async function lag(
   settings: Settings,
   instance: string,
-  consumerGroupId: string,
-  options: OutputOptions & { readonly topic?: string },
+  consumerGroupId: ConsumerGroupId,
+  options: OutputOptions & { readonly topic?: TopicName },
 ): Promise<void> {
   const target = findTarget(settings)
   const found = await callData<GroupLag>(target, 'GetConsumerGroupLag', {

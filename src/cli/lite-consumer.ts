@@ -3,12 +3,13 @@
  * rocketmq-client-nodejs has a lite push consumer only, so this is that consumer without its own receiving, with the
  * methods of the library's simple consumer beside it.
  */
+import type { ConsumerGroupId, LiteTopicName, TopicName } from '../model/ids.ts'
 import { type ClientOptions, clientLibrary } from './connect.ts'
 
 interface LiteSubscription {
-  readonly group: string
-  readonly topicName: string
-  readonly liteTopics: readonly string[]
+  readonly group: ConsumerGroupId
+  readonly topicName: TopicName
+  readonly liteTopics: readonly LiteTopicName[]
   readonly waitMs: number
 }
 

@@ -2,6 +2,7 @@
  * Lines of our logs: read, chosen, and written for people. The server writes JSON, a broker process a time and a
  * sentence, and a crash any text. Pure.
  */
+import type { InstanceId } from '../model/ids.ts'
 import { cyan, dim, red, shown, yellow } from './safe-text.ts'
 import { clockText, withZone } from './zone.ts'
 
@@ -58,7 +59,7 @@ export function inOrder(logs: ReadonlyArray<readonly LogLine[]>): LogLine[] {
 }
 
 export interface LogChoice {
-  readonly instanceId?: string | undefined
+  readonly instanceId?: InstanceId | undefined
   readonly level?: string | undefined
   /** The broker process that holds the instance: all it says may be about it. */
   readonly holder?: string | undefined

@@ -4,11 +4,13 @@
  * Reads the ends of the files only, a bounded part of each. Following looks at the files again and again, by name: a
  * file that was renamed, replaced or emptied is read on from its beginning.
  */
+
 import { existsSync, readdirSync } from 'node:fs'
 import path from 'node:path'
 import type { Settings } from '../config.ts'
 import { lookAtProcesses } from '../engines/embedded/inspect.ts'
 import { hostPaths } from '../engines/embedded/paths.ts'
+import type { InstanceId } from '../model/ids.ts'
 import { pause, realClock } from '../world/real.ts'
 import { instanceIdOf, quoted, wholeNumber } from './arguments.ts'
 import { findTarget, isTargetKnown, refuseHostileHome, zoneOfHome } from './client.ts'
@@ -104,7 +106,7 @@ function nothingThere(home: string, only: string | undefined): string {
 }
 
 /** Which process holds the instance, as its log is named here. */
-async function holderOf(home: string, instanceId: string): Promise<string | undefined> {
+async function holderOf(home: string, instanceId: InstanceId): Promise<string | undefined> {
   const seen = await lookAtProcesses(home, realClock)
   const alone = seen.find(
     ({ name, instances }) => name === instanceId || (instances.length === 1 && instances[0] === instanceId),

@@ -2,7 +2,9 @@
  * `gantry messages`: messages of a topic, found by id, by key or by time. Reads only: nothing is changed or
  * delivered.
  */
+
 import type { Settings } from '../config.ts'
+import type { LiteTopicName, MessageId, TopicName } from '../model/ids.ts'
 import { realClock } from '../world/real.ts'
 import { instanceIdOf, wholeNumber } from './arguments.ts'
 import { callData, findTarget, type Target } from './client.ts'
@@ -18,14 +20,14 @@ export interface MessagesOptions extends OutputOptions {
   readonly key?: string
   readonly start?: string
   readonly end?: string
-  readonly liteTopic?: string
+  readonly liteTopic?: LiteTopicName
   readonly limit: string
 }
 
 /** A message as ListMessages and GetMessageDetail answer it. */
 export interface StoredMessage {
-  readonly topicName: string
-  readonly messageId: string
+  readonly topicName: TopicName
+  readonly messageId: MessageId
   readonly body?: string
   readonly bodySize?: number
   readonly bornHost?: string
@@ -48,7 +50,7 @@ const bodyColumns = 400
 export async function messages(
   settings: Settings,
   instance: string,
-  topicName: string,
+  topicName: TopicName,
   options: MessagesOptions,
 ): Promise<void> {
   const limit = wholeNumber('--limit', options.limit, 1, 10_000)

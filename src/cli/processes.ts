@@ -1,6 +1,8 @@
 /** The broker processes of this machine's home, as commands show them. The API knows nothing of them: they are no product of the vendor. */
+
 import type { Settings } from '../config.ts'
 import { lookAtProcesses, type ProcessSeen } from '../engines/embedded/inspect.ts'
+import type { InstanceId } from '../model/ids.ts'
 import { realClock } from '../world/real.ts'
 import { zoneOfHome } from './client.ts'
 import { type OutputOptions, print, say } from './output.ts'
@@ -22,7 +24,7 @@ export const processTable = (seen: readonly ProcessSeen[]): string =>
 /** The facts of the process that holds the instance, for `gantry get instance`; none when this home knows of none. */
 export async function processOfInstance(
   settings: Settings,
-  instanceId: string,
+  instanceId: InstanceId,
 ): Promise<ReadonlyArray<readonly [string, string]>> {
   const seen = await lookAtProcesses(settings.home, realClock)
   const holder =

@@ -4,7 +4,9 @@
  * A message is acknowledged once it has been written to stdout, or not at all with `--peek`. However the command ends,
  * what it holds without having acknowledged it is made visible again at once.
  */
+
 import type { Settings } from '../config.ts'
+import type { ConsumerGroupId, InstanceId, MessageId, TopicName } from '../model/ids.ts'
 import { pause, realClock } from '../world/real.ts'
 import { duration, instanceIdOf, wholeNumber } from './arguments.ts'
 import { callData, callOperation, findTarget, refusalText, type Target } from './client.ts'
@@ -17,7 +19,7 @@ import { dim, shown } from './safe-text.ts'
 import { momentText } from './zone.ts'
 
 export interface ReceiveOptions extends OutputOptions {
-  readonly group: string
+  readonly group: ConsumerGroupId
   readonly follow?: boolean
   readonly peek?: boolean
   readonly count?: string
@@ -31,8 +33,8 @@ export interface ReceiveOptions extends OutputOptions {
 
 /** A message as the command shows it. */
 export interface ReceivedMessage {
-  readonly topicName: string
-  readonly messageId: string
+  readonly topicName: TopicName
+  readonly messageId: MessageId
   readonly messageTag?: string
   readonly messageKeys: readonly string[]
   readonly messageGroup?: string
@@ -70,7 +72,7 @@ interface Held {
 export async function receive(
   settings: Settings,
   instance: string,
-  topicName: string,
+  topicName: TopicName,
   options: ReceiveOptions,
 ): Promise<void> {
   const wanted = wantedCount(options)
@@ -114,7 +116,7 @@ export async function receive(
   }
 }
 
-function simpleConsumer(client: ClientOptions, topicName: string, options: ReceiveOptions, waitMs: number): any {
+function simpleConsumer(client: ClientOptions, topicName: TopicName, options: ReceiveOptions, waitMs: number): any {
   const { SimpleConsumer } = clientLibrary()
   return new SimpleConsumer({
     ...client,
@@ -132,7 +134,7 @@ async function refuseOtherLite(
     instance,
     instanceId,
     topicName,
-  }: { readonly instance: string; readonly instanceId: string; readonly topicName: string },
+  }: { readonly instance: string; readonly instanceId: InstanceId; readonly topicName: TopicName },
   { group, liteTopic, tag, sql }: ReceiveOptions,
 ): Promise<void> {
   const topic = shown(topicName)
@@ -143,7 +145,7 @@ async function refuseOtherLite(
   const reply = await callOperation(target, 'GetConsumerGroup', { instanceId, consumerGroupId: group })
   if (reply.status >= 400 && reply.status !== 404)
     throw new CommandError(refusalText('GetConsumerGroup', reply.status, reply.body))
-  const bound = reply.status === 404 ? null : (reply.body.data as { messageModel: string; topicName?: string })
+  const bound = reply.status === 404 ? null : (reply.body.data as { messageModel: string; topicName?: TopicName })
   if (bound?.messageModel === 'LITE_SELECTIVE' && bound.topicName === topicName) return
   const what =
     bound === null

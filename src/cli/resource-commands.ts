@@ -1,6 +1,8 @@
 /** The commands on instances, topics, consumer groups and messages: names, options and help. What they do is in the files they load. */
+
 import type { Command } from 'commander'
 import type { Flags, Settings } from '../config.ts'
+import type { ConsumerGroupId, TopicName } from '../model/ids.ts'
 import { type CommandSpec, command, family, type OptionSpec } from './command.ts'
 
 /** Options as commander hands them over; each command's file names the ones it takes. */
@@ -160,14 +162,14 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
     usage: 'topic <instance> <name>',
     about: 'show a topic',
     examples: ['gantry get topic orders events', 'gantry get topic orders events -o yaml'],
-  }).action(async (instance: string, topicName: string, options: Given) =>
+  }).action(async (instance: string, topicName: TopicName, options: Given) =>
     (await parts()).show(settings(options), 'GetTopic', instance, { topicName }, options),
   )
   add(get, {
     usage: 'group <instance> <id>',
     about: 'show a consumer group',
     examples: ['gantry get group orders readers', 'gantry get group orders readers -o yaml'],
-  }).action(async (instance: string, consumerGroupId: string, options: Given) =>
+  }).action(async (instance: string, consumerGroupId: ConsumerGroupId, options: Given) =>
     (await parts()).show(settings(options), 'GetConsumerGroup', instance, { consumerGroupId }, options),
   )
 
@@ -235,14 +237,14 @@ export function addResourceCommands(program: Command, settings: ReadSettings): v
     usage: 'topic <instance> <name>',
     about: 'delete a topic with its messages',
     examples: ['gantry delete topic orders events'],
-  }).action(async (instance: string, topicName: string, options: Given) =>
+  }).action(async (instance: string, topicName: TopicName, options: Given) =>
     (await parts()).remove(settings(options), 'DeleteTopic', instance, { topicName }, options),
   )
   add(remove, {
     usage: 'group <instance> <id>',
     about: 'delete a consumer group',
     examples: ['gantry delete group orders readers'],
-  }).action(async (instance: string, consumerGroupId: string, options: Given) =>
+  }).action(async (instance: string, consumerGroupId: ConsumerGroupId, options: Given) =>
     (await parts()).remove(settings(options), 'DeleteConsumerGroup', instance, { consumerGroupId }, options),
   )
 
@@ -292,7 +294,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       'gantry send orders events --file order.json --property source=shop',
       'printf "one\\ntwo\\n" | gantry send orders steps --lines --message-group order-1',
     ],
-  }).action(async (instance: string, topic: string, body: string | undefined, options: Given) =>
+  }).action(async (instance: string, topic: TopicName, body: string | undefined, options: Given) =>
     (await import('./send.ts')).send(settings(options), instance, topic, body, options),
   )
   command(program, {
@@ -317,7 +319,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       'gantry receive orders events --group readers --follow -o json | jq -r .body',
       'gantry receive orders events --group readers --peek --count 1',
     ],
-  }).action(async (instance: string, topic: string, options: Given) =>
+  }).action(async (instance: string, topic: TopicName, options: Given) =>
     (await import('./receive.ts')).receive(settings(options), instance, topic, options),
   )
   command(program, {
@@ -337,7 +339,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
       'gantry messages orders events --key order-1 -o json',
       'gantry messages orders events --start 10m --limit 100',
     ],
-  }).action(async (instance: string, topic: string, options: Given) =>
+  }).action(async (instance: string, topic: TopicName, options: Given) =>
     (await import('./messages.ts')).messages(settings(options), instance, topic, options),
   )
   command(program, {
@@ -347,7 +349,7 @@ export function addMessageCommands(program: Command, settings: ReadSettings): vo
     notes:
       'CONSUMED UP TO is when the last message that the group is done with was stored, as the API tells it;\nempty where there is none. A topic is shown once the group has read it.',
     examples: ['gantry lag orders readers', 'gantry lag orders readers -o json | jq .totalLag.readyCount'],
-  }).action(async (instance: string, group: string, options: Given) =>
+  }).action(async (instance: string, group: ConsumerGroupId, options: Given) =>
     (await import('./lag.ts')).lag(settings(options), instance, group, options),
   )
 }

@@ -1,8 +1,10 @@
 /** `gantry send`: messages from an argument, a file or stdin to a topic, through the official client. */
+
 import { createReadStream, openSync, statSync } from 'node:fs'
 import type { Readable } from 'node:stream'
 import { limits } from '../catalogue/rocketmq/limits.ts'
 import type { Settings } from '../config.ts'
+import type { LiteTopicName, TopicName } from '../model/ids.ts'
 import { realClock } from '../world/real.ts'
 import { duration, instanceIdOf, quoted, wholeNumber } from './arguments.ts'
 import { callData, findTarget } from './client.ts'
@@ -20,7 +22,7 @@ export interface SendOptions extends OutputOptions {
   readonly messageGroup?: string
   readonly delay?: string
   readonly deliverAt?: string
-  readonly liteTopic?: string
+  readonly liteTopic?: LiteTopicName
   readonly priority?: string
   readonly username?: string
 }
@@ -31,7 +33,7 @@ const longestDelayMs = 40 * 24 * 3_600_000
 export async function send(
   settings: Settings,
   instance: string,
-  topicName: string,
+  topicName: TopicName,
   body: string | undefined,
   options: SendOptions,
 ): Promise<void> {
@@ -79,7 +81,7 @@ async function sendOne(producer: any, messageType: string, message: object): Pro
 const recall = ({ recallHandle }: { recallHandle?: string }): object => (recallHandle ? { recallHandle } : {})
 
 /** The message without its body, sent at `atMs`, from which a delay counts. Throws `UsageError` for what cannot be read. */
-export function messageOf(topicName: string, options: SendOptions, atMs: number): object {
+export function messageOf(topicName: TopicName, options: SendOptions, atMs: number): object {
   if (options.delay !== undefined && options.deliverAt !== undefined)
     throw new UsageError('--delay and --deliver-at both say when; give one of them.')
   const deliveryTimestamp =
@@ -127,7 +129,7 @@ const optionOf: Readonly<Record<string, string>> = {
 }
 
 /** Refuses a message that is not of the topic's type, with a clearer sentence than the instance's own. */
-function refuseOtherKind(topicName: string, messageType: string, options: SendOptions): void {
+function refuseOtherKind(topicName: TopicName, messageType: string, options: SendOptions): void {
   const kinds = [
     ['FIFO', options.messageGroup],
     ['DELAY', options.delay ?? options.deliverAt],

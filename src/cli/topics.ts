@@ -1,5 +1,7 @@
 /** `gantry create / list / update topic`. */
+
 import type { Settings } from '../config.ts'
+import type { TopicName } from '../model/ids.ts'
 import { instanceIdOf, wholeNumber } from './arguments.ts'
 import { callData, findTarget, type Target } from './client.ts'
 import { type Columns, type ListOptions, list } from './lists.ts'
@@ -18,7 +20,7 @@ export interface TopicOptions extends OutputOptions {
 export async function createTopic(
   settings: Settings,
   instance: string,
-  topicName: string,
+  topicName: TopicName,
   options: TopicOptions,
 ): Promise<void> {
   const members = topicMembers(options)
@@ -33,7 +35,7 @@ export async function createTopic(
 export async function updateTopic(
   settings: Settings,
   instance: string,
-  topicName: string,
+  topicName: TopicName,
   options: Omit<TopicOptions, 'type'>,
 ): Promise<void> {
   const changes = topicMembers(options)

@@ -1,10 +1,11 @@
 /** Waiting for the loop: polls an instance until it has the state that the command needs, within a time limit. */
+import type { InstanceId } from '../model/ids.ts'
 import { pause, realClock } from '../world/real.ts'
 import { callData, callOperation, refusalText, type Target } from './client.ts'
 import { CommandError, LateError } from './errors.ts'
 
 export interface InstanceShown {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   readonly instanceName: string
   readonly status: string
   readonly seriesCode: string
@@ -26,13 +27,13 @@ const firstPauseMs = 15
 const longestPauseMs = 500
 const limitMs = 60_000
 
-export async function untilRunning(target: Target, instanceId: string): Promise<InstanceShown> {
+export async function untilRunning(target: Target, instanceId: InstanceId): Promise<InstanceShown> {
   const instance = await poll(target, instanceId, (found) => found?.status === 'RUNNING')
   if (instance === null) throw new CommandError(`Instance ${instanceId} vanished while it was made.`)
   return instance
 }
 
-export async function untilGone(target: Target, instanceId: string): Promise<void> {
+export async function untilGone(target: Target, instanceId: InstanceId): Promise<void> {
   await poll(target, instanceId, (found) => found === null)
 }
 
@@ -57,7 +58,7 @@ export async function untilPartRuns(
 
 async function poll(
   target: Target,
-  instanceId: string,
+  instanceId: InstanceId,
   done: (instance: InstanceShown | null) => boolean,
 ): Promise<InstanceShown | null> {
   let found: InstanceShown | null = null

@@ -3,6 +3,7 @@
  * how much may pass. Its owner changes it while it serves. It knows neither a broker nor a protocol: whoever opens it
  * adds what calls are carried out with, and each protocol puts a refusal into its own words.
  */
+import type { InstanceId } from '../model/ids.ts'
 import type { Account, Authenticator, Credentials } from './authenticate.ts'
 import type { Bandwidth } from './bandwidth.ts'
 import type { Authorizer, Use, User } from './grants.ts'
@@ -10,7 +11,7 @@ import type { OpenCalls } from './open-calls.ts'
 import type { Connection } from './protocol.ts'
 
 export interface Endpoint {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   /** Null where clients need no credentials. */
   authenticator: Authenticator | null
   /** What each account may do; null where clients need no credentials, for then everybody may do everything. */

@@ -74,7 +74,7 @@ export async function deleteAccount(writer: Writer, row: Pick<AccountRow, 'insta
     .execute()
 }
 
-export async function countAccounts(reader: Reader, instanceId: string): Promise<number> {
+export async function countAccounts(reader: Reader, instanceId: InstanceId): Promise<number> {
   const { count } = await reader
     .selectFrom('instance_accounts')
     .select((of) => of.fn.countAll<number>().as('count'))
@@ -87,7 +87,7 @@ export async function countAccounts(reader: Reader, instanceId: string): Promise
 export async function listAccounts(
   reader: Reader,
   query: {
-    readonly instanceId: string
+    readonly instanceId: InstanceId
     /** Part of the name. */
     readonly username?: string | undefined
     readonly accountStatus?: AccountRow['account_status'] | undefined

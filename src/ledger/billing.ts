@@ -12,7 +12,7 @@ import type { Billing } from './service-period.ts'
 export interface BilledQuery {
   /** Released instances are left out. */
   readonly at: number
-  readonly instanceIds?: readonly string[] | undefined
+  readonly instanceIds?: readonly InstanceId[] | undefined
   readonly regionId?: string | undefined
   readonly paymentType?: 'PayAsYouGo' | 'Subscription' | undefined
   readonly commodityCode?: string | undefined

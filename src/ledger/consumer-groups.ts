@@ -79,7 +79,7 @@ export interface GroupCount {
 /** How many groups are wanted; an instance that is missing in the answer has none. */
 export async function countConsumerGroups(
   reader: Reader,
-  instanceIds: readonly string[],
+  instanceIds: readonly InstanceId[],
 ): Promise<Map<string, GroupCount>> {
   const counts = new Map<string, GroupCount>()
   if (instanceIds.length === 0) return counts

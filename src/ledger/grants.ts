@@ -1,4 +1,5 @@
 /** Grants in the ledger: one for each account, kind and name of a resource. They go with their account. */
+import type { InstanceId } from '../model/ids.ts'
 import type { GrantAction, GrantSpec } from '../model/instances.ts'
 import type { Reader, Writer } from './ledger.ts'
 import type { Row } from './schema.ts'
@@ -53,7 +54,7 @@ export async function deleteGrant(writer: Writer, key: GrantKey): Promise<void> 
     .execute()
 }
 
-export async function countGrants(reader: Reader, instanceId: string): Promise<number> {
+export async function countGrants(reader: Reader, instanceId: InstanceId): Promise<number> {
   const { count } = await reader
     .selectFrom('instance_grants')
     .select((of) => of.fn.countAll<number>().as('count'))
@@ -65,7 +66,7 @@ export async function countGrants(reader: Reader, instanceId: string): Promise<n
 /** Grants of one instance that count for some addresses only, in no order. */
 export function grantsWithAddresses(
   reader: Reader,
-  instanceId: string,
+  instanceId: InstanceId,
 ): Promise<(GrantKey & Pick<GrantRow, 'ip_whitelists_json'>)[]> {
   return reader
     .selectFrom('instance_grants')
@@ -78,7 +79,7 @@ export function grantsWithAddresses(
 /** Newest first, then by account and resource. */
 export async function listGrants(
   reader: Reader,
-  query: { readonly instanceId: string; readonly filter?: string | undefined; readonly page: Page },
+  query: { readonly instanceId: InstanceId; readonly filter?: string | undefined; readonly page: Page },
 ): Promise<{ totalCount: number; rows: GrantRow[] }> {
   const { filter, page } = query
   let matching = reader.selectFrom('instance_grants').where('instance_id', '=', query.instanceId)

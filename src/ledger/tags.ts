@@ -19,7 +19,7 @@ const INSTANCE = 'instance'
 export async function tagsOf(
   reader: Reader,
   regionId: string,
-  instanceIds: readonly string[],
+  instanceIds: readonly InstanceId[],
 ): Promise<Map<string, Tag[]>> {
   const found = new Map<string, Tag[]>()
   if (instanceIds.length === 0) return found
@@ -87,7 +87,7 @@ export interface TagQuery {
   readonly regionId: string
   /** Tags of instances released by this time are left out. */
   readonly at: number
-  readonly instanceIds?: readonly string[] | undefined
+  readonly instanceIds?: readonly InstanceId[] | undefined
   readonly resourceGroupId?: string | undefined
   /** Instances that carry every pair; only the tags with these keys are listed. */
   readonly tags?: ReadonlyArray<{ readonly key: string; readonly value?: string | undefined }> | undefined

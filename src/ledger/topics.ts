@@ -62,7 +62,7 @@ export async function deleteTopicsOf(writer: Writer, instanceId: InstanceId): Pr
 }
 
 /** How many topics are wanted; an instance that is missing in the answer has none. */
-export async function countTopics(reader: Reader, instanceIds: readonly string[]): Promise<Map<string, number>> {
+export async function countTopics(reader: Reader, instanceIds: readonly InstanceId[]): Promise<Map<string, number>> {
   if (instanceIds.length === 0) return new Map()
   const counted = await reader
     .selectFrom('topics')

@@ -6,7 +6,9 @@
  * One bad topic or group does not hold up the others: when a list is refused it is tried one by one,
  * what worked is recorded, and what did not stays CREATING and is tried again.
  */
+
 import type { Engine } from '../engines/engine.ts'
+import type { ConsumerGroupId } from '../model/ids.ts'
 import type { OffsetReset } from '../model/instances.ts'
 import type { InstanceObservation } from '../model/observations.ts'
 import { EngineError } from '../model/refusals.ts'
@@ -96,7 +98,7 @@ export function sentenceOf(cause: unknown): string {
 
 interface ChildFailures {
   readonly topics: Map<string, unknown>
-  readonly groups: Map<string, unknown>
+  readonly groups: Map<ConsumerGroupId, unknown>
   /** By reset id. */
   readonly resets: Map<string, unknown>
 }

@@ -238,7 +238,7 @@ async function loadAccess(
 async function readChildren<T extends 'topics' | 'consumer_groups'>(
   read: Reader,
   table: T,
-  instanceIds: readonly string[],
+  instanceIds: readonly InstanceId[],
   complete: boolean,
 ): Promise<Row<T>[]> {
   if (instanceIds.length === 0) return []

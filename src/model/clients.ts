@@ -8,7 +8,7 @@ export interface ClientConnection {
   readonly version: string | null
   /** Null for a producer. */
   readonly group: ConsumerGroupId | null
-  readonly topics: readonly string[]
+  readonly topics: readonly TopicName[]
   readonly address: string | null
   /** It can be asked things. */
   readonly listening: boolean

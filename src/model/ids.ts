@@ -7,6 +7,8 @@ type Named<Kind extends string> = string & { readonly kindOfId?: Kind }
 /** `rmq-cn-…`, unique in the ledger. */
 export type InstanceId = Named<'instance'>
 export type TopicName = Named<'topic'>
+/** Of a lite topic, within its LITE topic. */
+export type LiteTopicName = Named<'lite topic'>
 export type ConsumerGroupId = Named<'consumer group'>
 /** As a client names itself: host, process and a counter, by its language. */
 export type ClientId = Named<'client'>

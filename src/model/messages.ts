@@ -1,5 +1,5 @@
 /** Stored messages as an operator looks for and at them, and what became of one. */
-import type { ClientId, ConsumerGroupId, MessageId, TopicName } from './ids.ts'
+import type { ClientId, ConsumerGroupId, LiteTopicName, MessageId, TopicName } from './ids.ts'
 
 /** Stored messages of a topic: one by its id, or by key and time, in order of time. */
 export interface MessageQuery {
@@ -7,7 +7,7 @@ export interface MessageQuery {
   readonly messageId: MessageId | null
   readonly messageKey: string | null
   /** Of a LITE topic, only this lite topic; null or absent: all of them, one after another. */
-  readonly liteTopic?: string | null
+  readonly liteTopic?: LiteTopicName | null
   /** Store time, both ends included. */
   readonly fromMs: number
   readonly untilMs: number
@@ -43,7 +43,7 @@ export interface MessageView {
   readonly storeMs: number
   readonly messageType: string
   readonly messageGroup: string | null
-  readonly liteTopic: string | null
+  readonly liteTopic: LiteTopicName | null
   readonly userProperties: Readonly<Record<string, string>>
   readonly deliverAtMs: number | null
   /** PRIORITY topics; null for others. */
@@ -65,7 +65,7 @@ export interface MessageTrace {
   readonly storedFirstMs: number | null
   /** In order of time. */
   readonly incidents: readonly TraceIncident[]
-  readonly orderlyGroups: readonly string[]
+  readonly orderlyGroups: readonly ConsumerGroupId[]
 }
 
 export type TraceIncident =
@@ -97,7 +97,7 @@ export type TraceIncident =
       readonly what: 'dead-letter'
       readonly group: ConsumerGroupId | null
       readonly at: number
-      readonly topic: string | null
+      readonly topic: TopicName | null
     }
 
 /** Where a message is: in its queue, or not there yet, or never to be. Times are null where the log does not say any more. */

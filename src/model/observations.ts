@@ -1,5 +1,5 @@
 /** What an engine says is so: which instances it holds, how much is in them, how far groups are behind. */
-import type { ConsumerGroupId, InstanceId, TopicName } from './ids.ts'
+import type { ConsumerGroupId, InstanceId, LiteTopicName, TopicName } from './ids.ts'
 
 export interface InstanceObservation {
   readonly instanceId: InstanceId
@@ -34,7 +34,7 @@ export interface InstanceUsage {
 export interface TopicLag {
   readonly topicName: TopicName
   /** Of a LITE topic, the lite topic that this is about: each is counted by itself. */
-  readonly liteTopic?: string | null
+  readonly liteTopic?: LiteTopicName | null
   /** Messages that could be given now, whatever the filter says of them. */
   readonly readyCount: number
   /** Messages with clients. */

@@ -12,10 +12,10 @@ export const topicResource = (instanceId: InstanceId, topicName: TopicName): str
   `instance/${instanceId}/topic/${topicName}`
 export const groupResource = (instanceId: InstanceId, consumerGroupId: ConsumerGroupId): string =>
   `instance/${instanceId}/consumergroup/${consumerGroupId}`
-export const accountResource = (instanceId: string, username: string): string =>
+export const accountResource = (instanceId: InstanceId, username: string): string =>
   `instance/${instanceId}/account/${username}`
 /** All grants of an account; which of them stands in the detail. */
-export const grantResource = (instanceId: string, username: string): string =>
+export const grantResource = (instanceId: InstanceId, username: string): string =>
   `${accountResource(instanceId, username)}/acl`
 
 /** Who makes a change, with which call and when. */

@@ -2,8 +2,10 @@
  * The endpoint of an instance, as calls on it are carried out, whatever protocol carries them: the broker, its clients, who
  * may call. A refusal of the gateway is thrown as the status that RocketMQ's clients know.
  */
+
 import { type Denial, denyStopped, type Endpoint } from '../../gateway/endpoint.ts'
 import { Code } from '../../model/codes.ts'
+import type { ClientId } from '../../model/ids.ts'
 import { BrokerRefusal } from '../../model/refusals.ts'
 import type { Clock } from '../../world/world.ts'
 import type { Broker } from '../broker.ts'
@@ -34,7 +36,7 @@ export function checkInstance({ instanceId }: Endpoint, namespace: string): void
 }
 
 /** Throws CLIENT_ID_REQUIRED, or BAD_REQUEST for one that is too long. */
-export function checkClientId(clientId: string): void {
+export function checkClientId(clientId: ClientId): void {
   if (clientId.trim() === '')
     throw new BrokerRefusal(
       Code.CLIENT_ID_REQUIRED,

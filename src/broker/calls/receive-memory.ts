@@ -4,8 +4,10 @@
  * too much, of the instance that holds most the connection that does loses its receives. The receive that read messages
  * gives back those that no client took.
  */
+
 import { Share } from '../../bounds/shares.ts'
 import type { Connection } from '../../gateway/protocol.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import type { ReceiveBudget } from '../broker.ts'
 
 const mib = 2 ** 20
@@ -17,7 +19,7 @@ const undeliveredInAll = 512 * mib
 /** A call that is answered with messages. */
 interface Receive {
   readonly connection: Connection
-  readonly context: { readonly instanceId: string }
+  readonly context: { readonly instanceId: InstanceId }
   /** Calls `task` once the client has taken everything that was written, or what was left has been thrown away. */
   whenClosed(task: () => void): void
   /** Ends the call at once, and throws away what the client has not taken. */
@@ -83,7 +85,7 @@ export function budgetOf(call: Receive): ReceiveBudget {
   }
 }
 
-function holderOf(instanceId: string, connection: Connection): Holder {
+function holderOf(instanceId: InstanceId, connection: Connection): Holder {
   const instance = instances.get(instanceId) ?? {
     share: new Share({ most: undeliveredInAll, parent: all }),
     holders: new Map<Connection, Holder>(),
@@ -101,7 +103,7 @@ function holderOf(instanceId: string, connection: Connection): Holder {
   return holder
 }
 
-function forget(instanceId: string, connection: Connection): void {
+function forget(instanceId: InstanceId, connection: Connection): void {
   const { share, holders } = instances.get(instanceId)!
   holders.get(connection)!.share.close()
   holders.delete(connection)

@@ -1,13 +1,15 @@
 /** A call on an endpoint of an instance, of any protocol, as its handler sees it. */
+
 import type { Credentials } from '../../gateway/authenticate.ts'
 import type { Cancellation } from '../../model/cancellation.ts'
+import type { ClientId } from '../../model/ids.ts'
 import type { Broker } from '../broker.ts'
 import type { BrokerEndpoint } from './endpoint.ts'
 
 /** One call that was let in. A handler says which roles of the broker it uses: `WireCall<'producing'>`. */
 export interface WireCall<Roles extends keyof Broker = never> {
   readonly endpoint: BrokerEndpoint<Roles>
-  readonly clientId: string
+  readonly clientId: ClientId
   /** What the client says its language is: with gRPC `x-mq-language`, as sent. */
   readonly language: string | undefined
   /** What it says its version is: `x-mq-client-version`, as sent. */

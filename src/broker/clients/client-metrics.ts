@@ -6,7 +6,9 @@
  * buckets. A point beyond a bound or of an unknown kind is refused by itself and counted; the rest of
  * what came with it is kept.
  */
+
 import type { ClientMetric, MetricValue } from '../../model/clients.ts'
+import type { ClientId } from '../../model/ids.ts'
 
 const maxSeries = 50_000
 const maxSeriesPerClient = 1_000
@@ -48,7 +50,7 @@ export class ClientMetrics {
   #characters = 0
 
   /** Keeps what can be kept; null when that was everything. */
-  take(clientId: string, measured: Iterable<MeasuredPoint>, at: number): Rejected | null {
+  take(clientId: ClientId, measured: Iterable<MeasuredPoint>, at: number): Rejected | null {
     let points = 0
     let reason = ''
     let looks = 0
@@ -71,7 +73,7 @@ export class ClientMetrics {
     return points === 0 ? null : { points, reason }
   }
 
-  forget(clientId: string): void {
+  forget(clientId: ClientId): void {
     const ofClient = this.#clients.get(clientId)
     if (ofClient === undefined) return
     this.#count -= ofClient.series.size
@@ -83,7 +85,7 @@ export class ClientMetrics {
     return [...this.#clients.values()].flatMap(({ series }) => [...series.values()])
   }
 
-  #keep(clientId: string, point: MeasuredPoint, at: number): string | null {
+  #keep(clientId: ClientId, point: MeasuredPoint, at: number): string | null {
     const { name, unit, labels, value, delta } = point
     if (typeof labels === 'string') return labels
     if (typeof value === 'string') return value

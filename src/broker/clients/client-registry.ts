@@ -6,7 +6,9 @@
  * theirs), so every call counts as a sign of life. What the broker has to say to a client goes over its newest
  * stream; a client that has none, or that does not read what it was sent, is not told.
  */
+
 import type { ClientMetric } from '../../model/clients.ts'
+import type { ClientId, ConsumerGroupId, TopicName } from '../../model/ids.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
 import type { ConsumingRole } from '../broker.ts'
 import { ClientMetrics, type MeasuredPoint, type Rejected } from './client-metrics.ts'
@@ -30,7 +32,7 @@ export class ClientRegistry {
   readonly #streams: ClientStreams
   readonly #questions: Questions
   readonly #doubts = new Map<string, Doubt>()
-  #producerListener: (topics: readonly string[]) => void = () => {}
+  #producerListener: (topics: readonly TopicName[]) => void = () => {}
   #closed = false
 
   constructor(consuming: Pick<ConsumingRole, 'clientAlive' | 'clientGone'>, clock: Clock) {
@@ -43,7 +45,7 @@ export class ClientRegistry {
   // Who is there ---------------------------------------------------------------------------------
 
   /** Every authenticated call. */
-  alive(clientId: string): void {
+  alive(clientId: ClientId): void {
     const doubted = this.#doubts.get(clientId)
     if (doubted !== undefined) {
       doubted.heardAt = this.#clock.monotonic()
@@ -59,7 +61,7 @@ export class ClientRegistry {
     if (info.group === null && this.listening(info.clientId)) this.#producerListener(info.topics)
   }
 
-  streamOpened(clientId: string, stream: ClientStream): void {
+  streamOpened(clientId: ClientId, stream: ClientStream): void {
     this.#streams.opened(clientId, stream)
     this.#settle(clientId)
   }
@@ -68,7 +70,7 @@ export class ClientRegistry {
    * When the client has no stream any more, its deliveries are given back unless it is heard of soon; very
    * soon when the whole connection is gone, as when its process died.
    */
-  streamClosed(clientId: string, stream: ClientStream, connectionGone: boolean): void {
+  streamClosed(clientId: ClientId, stream: ClientStream, connectionGone: boolean): void {
     const last = this.#streams.closed(clientId, stream)
     // Streams end after the registry when an instance closes: nobody is left to be told.
     if (last && this.#known.has(clientId) && !this.#closed)
@@ -76,7 +78,7 @@ export class ClientRegistry {
   }
 
   /** It said goodbye. */
-  terminated(clientId: string): void {
+  terminated(clientId: ClientId): void {
     this.#forget(clientId)
   }
 
@@ -84,12 +86,12 @@ export class ClientRegistry {
     return this.#known.list()
   }
 
-  get(clientId: string): ClientInfo | null {
+  get(clientId: ClientId): ClientInfo | null {
     return this.#known.get(clientId)
   }
 
   /** Whether a call with the account, over the connection, may be the client's: nobody is it yet, or it is this one. */
-  isCalledBy(clientId: string, userName: string | null, connectionId: number): boolean {
+  isCalledBy(clientId: ClientId, userName: string | null, connectionId: number): boolean {
     const client = this.#known.get(clientId)
     if (client === null || client.userName === userName) return true
     return this.#streams.hasOver(connectionId, clientId, client.userName)
@@ -98,17 +100,17 @@ export class ClientRegistry {
   // What it is told, and asked -------------------------------------------------------------------
 
   /** Has a stream that reads what it is sent. */
-  listening(clientId: string): boolean {
+  listening(clientId: ClientId): boolean {
     return this.#streamOf(clientId) !== null
   }
 
   /** A client asked where a topic is. */
-  routeAsked(clientId: string): void {
+  routeAsked(clientId: ClientId): void {
     this.#streams.newest(clientId)?.routeAsked()
   }
 
   /** Over the newest stream; resolves when the client reads on, or after five seconds. Whether it was sent at all. */
-  async tell(clientId: string, command: ClientCommand): Promise<boolean> {
+  async tell(clientId: ClientId, command: ClientCommand): Promise<boolean> {
     const stream = this.#streamOf(clientId)
     if (stream === null) return false
     await this.#streams.send(stream, command)
@@ -116,24 +118,24 @@ export class ClientRegistry {
   }
 
   /** Of streams that another account opened under the id of a client, none: what is said to a client may hold messages. */
-  #streamOf(clientId: string): ClientStream | null {
+  #streamOf(clientId: ClientId): ClientStream | null {
     return this.#streams.newest(clientId, this.#known.get(clientId)?.userName)
   }
 
   /** As `tell`, and waits for the answer: null when none came within five seconds or too much is being asked. */
-  ask(clientId: string, command: (nonce: string) => ClientCommand): Promise<Answer | null> {
+  ask(clientId: ClientId, command: (nonce: string) => ClientCommand): Promise<Answer | null> {
     const stream = this.#streamOf(clientId)
     if (stream === null || !this.#questions.mayAsk(clientId)) return Promise.resolve(null)
     return this.#questions.ask(clientId, (nonce) => void this.#streams.send(stream, command(nonce)))
   }
 
   /** A client's answer to a question. */
-  answered(clientId: string, nonce: string, answer: Answer): void {
+  answered(clientId: ClientId, nonce: string, answer: Answer): void {
     this.#questions.answered(clientId, nonce, answer)
   }
 
   /** These groups' settings changed: their clients hear of it. */
-  groupsChanged(groups: ReadonlySet<string>): void {
+  groupsChanged(groups: ReadonlySet<ConsumerGroupId>): void {
     for (const { clientId, group } of this.#known.list()) {
       if (group === null || !groups.has(group)) continue
       for (const stream of this.#streams.readStreams(clientId)) stream.refresh()
@@ -143,24 +145,24 @@ export class ClientRegistry {
   // Producers ------------------------------------------------------------------------------------
 
   /** Whether `nextProducerOf` would find one. */
-  hasProducer(topicName: string): boolean {
+  hasProducer(topicName: TopicName): boolean {
     return this.#known.hasProducer(topicName, (clientId) => this.listening(clientId))
   }
 
   /** A listening producer that declared the topic: the next in turn, or null. */
-  nextProducerOf(topicName: string): ClientInfo | null {
+  nextProducerOf(topicName: TopicName): ClientInfo | null {
     return this.#known.nextProducerOf(topicName, (clientId) => this.listening(clientId))
   }
 
   /** Called with the topics of each producer that can be asked from now on; set once. */
-  onProducer(listener: (topics: readonly string[]) => void): void {
+  onProducer(listener: (topics: readonly TopicName[]) => void): void {
     this.#producerListener = listener
   }
 
   // What clients measure -------------------------------------------------------------------------
 
   /** What a client measured; what of it could not be kept. */
-  measured(clientId: string, points: Iterable<MeasuredPoint>): Rejected | null {
+  measured(clientId: ClientId, points: Iterable<MeasuredPoint>): Rejected | null {
     // One that nobody knows could never be forgotten.
     if (!this.#known.has(clientId)) return this.#metrics.refuse(points, 'the client has not said what it is')
     return this.#metrics.take(clientId, points, this.#clock.now())
@@ -179,7 +181,7 @@ export class ClientRegistry {
 
   // Doubts ---------------------------------------------------------------------------------------
 
-  #doubt(clientId: string, patienceMs: number): void {
+  #doubt(clientId: ClientId, patienceMs: number): void {
     this.#settle(clientId)
     this.#doubts.set(clientId, {
       heardAt: this.#clock.monotonic(),
@@ -189,7 +191,7 @@ export class ClientRegistry {
   }
 
   /** One timer a doubted client, however often it is heard: when it fires it asks whether there was silence. */
-  #lookAgain(clientId: string, afterMs: number): Cancel {
+  #lookAgain(clientId: ClientId, afterMs: number): Cancel {
     return this.#clock.after(afterMs, () => {
       const doubted = this.#doubts.get(clientId)!
       const leftMs = doubted.heardAt + doubted.patienceMs - this.#clock.monotonic()
@@ -198,12 +200,12 @@ export class ClientRegistry {
     })
   }
 
-  #settle(clientId: string): void {
+  #settle(clientId: ClientId): void {
     this.#doubts.get(clientId)?.cancel()
     this.#doubts.delete(clientId)
   }
 
-  #forget(clientId: string): void {
+  #forget(clientId: ClientId): void {
     this.#settle(clientId)
     this.#known.forget(clientId)
     this.#questions.give({ on: clientId })

@@ -2,7 +2,9 @@
  * The open streams of clients. A command goes over the client's newest stream; a stream that its client does not read gets
  * no more commands until it does.
  */
+
 import type { MessageToVerify } from '../../model/clients.ts'
+import type { ClientId, LiteTopicName } from '../../model/ids.ts'
 import type { Clock } from '../../world/world.ts'
 import type { Orphan } from '../broker.ts'
 
@@ -13,7 +15,7 @@ export type ClientCommand =
   | { readonly kind: 'reconnect-endpoints'; readonly nonce: string }
   /** `namespace` is that of the producer's topics, as it writes it. */
   | { readonly kind: 'recover-orphaned-transaction'; readonly orphan: Orphan; readonly namespace: string }
-  | { readonly kind: 'notify-unsubscribe-lite'; readonly liteTopic: string }
+  | { readonly kind: 'notify-unsubscribe-lite'; readonly liteTopic: LiteTopicName }
 
 /** A way to a client: with gRPC its telemetry stream. */
 export interface ClientStream {
@@ -45,13 +47,13 @@ export class ClientStreams {
     this.#clock = clock
   }
 
-  opened(clientId: string, stream: ClientStream): void {
+  opened(clientId: ClientId, stream: ClientStream): void {
     const open = this.#open.get(clientId) ?? []
     this.#open.set(clientId, [...open.slice(open.length >= maxStreamsPerClient ? 1 : 0), stream])
   }
 
   /** Whether the client has no stream any more. */
-  closed(clientId: string, stream: ClientStream): boolean {
+  closed(clientId: ClientId, stream: ClientStream): boolean {
     this.#stalled.delete(stream)
     const left = (this.#open.get(clientId) ?? []).filter((open) => open !== stream)
     if (left.length > 0) this.#open.set(clientId, left)
@@ -60,19 +62,19 @@ export class ClientStreams {
   }
 
   /** Of all, or of those that were opened with the account; null when there is none, or the client does not read it. */
-  newest(clientId: string, userName?: string | null): ClientStream | null {
+  newest(clientId: ClientId, userName?: string | null): ClientStream | null {
     const stream = this.#open.get(clientId)?.findLast((open) => userName === undefined || open.userName === userName)
     return stream === undefined || this.#stalled.has(stream) ? null : stream
   }
 
   /** Whether the client has one that was opened with the account, over this connection. */
-  hasOver(connectionId: number, clientId: string, userName: string | null): boolean {
+  hasOver(connectionId: number, clientId: ClientId, userName: string | null): boolean {
     const open = this.#open.get(clientId) ?? []
     return open.some((stream) => stream.userName === userName && stream.connectionId === connectionId)
   }
 
   /** All of the client's that it reads. */
-  readStreams(clientId: string): ClientStream[] {
+  readStreams(clientId: ClientId): ClientStream[] {
     return (this.#open.get(clientId) ?? []).filter((stream) => !this.#stalled.has(stream))
   }
 

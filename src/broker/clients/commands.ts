@@ -2,8 +2,10 @@
  * What the management plane may ask of a connected client: to run one message through its listener, to show its threads, to
  * dial again (data-plane §1.12). Not every language's client answers; who does not is named with its language in the refusal.
  */
+
 import type { ClientConnection, MessageToVerify, VerifiedMessage } from '../../model/clients.ts'
 import { Code } from '../../model/codes.ts'
+import type { ClientId, ConsumerGroupId } from '../../model/ids.ts'
 import { BrokerRefusal } from '../../model/refusals.ts'
 import { quoted } from '../messages/validation.ts'
 import type { ClientRegistry } from './client-registry.ts'
@@ -14,7 +16,7 @@ import type { Answer } from './questions.ts'
 const answerSeconds = 5
 
 /** Clients of the group, or all of them. */
-export function connections(clients: ClientRegistry, group: string | null): ClientConnection[] {
+export function connections(clients: ClientRegistry, group: ConsumerGroupId | null): ClientConnection[] {
   return clients
     .list()
     .filter((client) => group === null || client.group === group)
@@ -32,7 +34,7 @@ export function connections(clients: ClientRegistry, group: string | null): Clie
 /** Runs the message through the listener of one consumer; its progress in the group does not change. */
 export async function verifyMessage(
   clients: ClientRegistry,
-  clientId: string,
+  clientId: ClientId,
   message: MessageToVerify,
 ): Promise<VerifiedMessage> {
   const { answer, client } = await put(clients, clientId, 'verify a message', (nonce) => ({
@@ -45,7 +47,7 @@ export async function verifyMessage(
 }
 
 /** The client's own account of its threads. */
-export async function stackTrace(clients: ClientRegistry, clientId: string): Promise<string> {
+export async function stackTrace(clients: ClientRegistry, clientId: ClientId): Promise<string> {
   const { answer, client } = await put(clients, clientId, 'show its threads', (nonce) => ({
     kind: 'print-thread-stack-trace',
     nonce,
@@ -55,14 +57,14 @@ export async function stackTrace(clients: ClientRegistry, clientId: string): Pro
 }
 
 /** Asks the client to open its connections anew; whether it does, its language decides (Java and Node.js do). */
-export async function reconnect(clients: ClientRegistry, clientId: string): Promise<void> {
+export async function reconnect(clients: ClientRegistry, clientId: ClientId): Promise<void> {
   connected(clients, clientId)
   await clients.tell(clientId, { kind: 'reconnect-endpoints', nonce: `reconnect-${clientId}` })
 }
 
 async function put(
   clients: ClientRegistry,
-  clientId: string,
+  clientId: ClientId,
   what: string,
   command: (nonce: string) => ClientCommand,
 ): Promise<{ answer: Answer; client: ClientInfo }> {
@@ -76,7 +78,7 @@ async function put(
   )
 }
 
-function connected(clients: ClientRegistry, clientId: string): ClientInfo {
+function connected(clients: ClientRegistry, clientId: ClientId): ClientInfo {
   const client = clients.get(clientId)
   if (client !== null && clients.listening(clientId)) return client
   throw new BrokerRefusal(

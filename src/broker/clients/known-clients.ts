@@ -2,15 +2,17 @@
  * Clients by their settings: consumers with their group, producers with the topics they declare. Bounded in clients and in
  * topics; beyond the bound the oldest is forgotten.
  */
+import type { ClientId, ConsumerGroupId, TopicName } from '../../model/ids.ts'
+
 export interface ClientInfo {
-  readonly clientId: string
+  readonly clientId: ClientId
   readonly language: string | undefined
   readonly version: string | undefined
   /** The account it calls with; null where none is needed. */
   readonly userName: string | null
   /** Null for a producer. */
-  readonly group: string | null
-  readonly topics: readonly string[]
+  readonly group: ConsumerGroupId | null
+  readonly topics: readonly TopicName[]
   /** Resource namespace of its topics, as it writes it. */
   readonly namespace?: string
   /** Address it came from. */
@@ -24,7 +26,7 @@ const maxClients = 100_000
 const maxDeclaredTopics = 200_000
 
 export class KnownClients {
-  readonly #onForgotten: (clientId: string) => void
+  readonly #onForgotten: (clientId: ClientId) => void
   /** Oldest first. */
   readonly #all = new Map<string, ClientInfo>()
   #declaredTopics = 0
@@ -32,15 +34,15 @@ export class KnownClients {
   readonly #producers = new Map<string, Set<string>>()
 
   /** `onForgotten` hears of each client that is known no more, for whatever reason. */
-  constructor(onForgotten: (clientId: string) => void) {
+  constructor(onForgotten: (clientId: ClientId) => void) {
     this.#onForgotten = onForgotten
   }
 
-  has(clientId: string): boolean {
+  has(clientId: ClientId): boolean {
     return this.#all.has(clientId)
   }
 
-  get(clientId: string): ClientInfo | null {
+  get(clientId: ClientId): ClientInfo | null {
     return this.#all.get(clientId) ?? null
   }
 
@@ -66,18 +68,18 @@ export class KnownClients {
     for (const topic of topics) this.#producers.set(topic, (this.#producers.get(topic) ?? new Set()).add(clientId))
   }
 
-  forget(clientId: string): void {
+  forget(clientId: ClientId): void {
     this.#remove(clientId)
     this.#onForgotten(clientId)
   }
 
-  hasProducer(topicName: string, canBeAsked: (clientId: string) => boolean): boolean {
+  hasProducer(topicName: TopicName, canBeAsked: (clientId: ClientId) => boolean): boolean {
     for (const clientId of this.#producers.get(topicName) ?? []) if (canBeAsked(clientId)) return true
     return false
   }
 
   /** The next in turn of those that can be asked, or null. */
-  nextProducerOf(topicName: string, canBeAsked: (clientId: string) => boolean): ClientInfo | null {
+  nextProducerOf(topicName: TopicName, canBeAsked: (clientId: ClientId) => boolean): ClientInfo | null {
     const ofTopic = this.#producers.get(topicName)
     if (ofTopic === undefined) return null
     // Each one looked at goes to the end, so that the questions are spread.
@@ -90,7 +92,7 @@ export class KnownClients {
     return null
   }
 
-  #remove(clientId: string): void {
+  #remove(clientId: ClientId): void {
     const info = this.#all.get(clientId)
     if (info === undefined) return
     this.#all.delete(clientId)

@@ -4,6 +4,7 @@
  * A question waits at most five seconds (as in Apache), and the number of open questions is bounded. Only the client that
  * was asked can answer.
  */
+import type { ClientId } from '../../model/ids.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
 
 const answerMs = 5_000
@@ -19,7 +20,7 @@ export interface Answer {
 }
 
 interface Question {
-  readonly clientId: string
+  readonly clientId: ClientId
   readonly cancelLimit: Cancel
   settle(answer: Answer | null): void
 }
@@ -35,12 +36,12 @@ export class Questions {
   }
 
   /** Whether another question may be put to this client. */
-  mayAsk(clientId: string): boolean {
+  mayAsk(clientId: ClientId): boolean {
     return this.#open.size < maxOpen && (this.#openOf.get(clientId) ?? 0) < maxOpenPerClient
   }
 
   /** `put` sends the question under the nonce it is given. Resolves with null when no answer came in time. */
-  ask(clientId: string, put: (nonce: string) => void): Promise<Answer | null> {
+  ask(clientId: ClientId, put: (nonce: string) => void): Promise<Answer | null> {
     // A stream of a former process cannot answer for this one: it ended with that process.
     const nonce = `${this.#clock.now().toString(36)}-${++this.#asked}`
     return new Promise((resolve) => {
@@ -58,7 +59,7 @@ export class Questions {
   }
 
   /** What a client answered to the question with this nonce; without effect when it was not asked that. */
-  answered(clientId: string, nonce: string, answer: Answer): void {
+  answered(clientId: ClientId, nonce: string, answer: Answer): void {
     const question = this.#open.get(nonce)
     if (question === undefined || question.clientId !== clientId) return
     question.cancelLimit()

@@ -2,7 +2,7 @@
  * The events of a broker: every change of its state. The log holds them in order; applying them to an empty
  * state gives the state (`apply.ts`). Their bytes are in `event-codec.ts`.
  */
-import type { ConsumerGroupId, MessageId, TopicName } from '../../model/ids.ts'
+import type { ConsumerGroupId, LiteTopicName, MessageId, TopicName } from '../../model/ids.ts'
 import type { RetryPolicy } from './consuming/retry.ts'
 
 export interface TopicSettings {
@@ -250,7 +250,7 @@ export interface LiteTopicEvent {
   readonly type: 'lite-topic'
   /** First queue key of the LITE topic it is in. */
   readonly topicKey: number
-  readonly liteTopic: string
+  readonly liteTopic: LiteTopicName
   readonly queueKey: number
   readonly at: number
 }

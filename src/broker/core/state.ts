@@ -11,7 +11,7 @@
  * due when, who was heard, token buckets.
  */
 
-import type { ClientId, TopicName } from '../../model/ids.ts'
+import type { ClientId, ConsumerGroupId, LiteTopicName, TopicName } from '../../model/ids.ts'
 import { type HandleKey, noHandleKey } from './consuming/handle.ts'
 import type { GroupSettings, TopicSettings } from './events.ts'
 import type { Filter, SqlFilter } from './filters/filter.ts'
@@ -24,7 +24,7 @@ import { type Bucket, makeBucket } from './throttle.ts'
 export interface BrokerState {
   readonly topics: Map<string, Topic>
   readonly queues: Map<number, Queue>
-  readonly groups: Map<string, Group>
+  readonly groups: Map<ConsumerGroupId, Group>
   /** How many of them have `madeByUse`. */
   groupsMadeByUse: number
   /** Groups that were removed and not made again: when, by name, the first removed first. Bounded. */
@@ -77,7 +77,7 @@ export interface Topic {
   /** What it is a lite topic of; null for a topic of its own. */
   readonly parent: Topic | null
   /** Its name among the parent's; empty for a topic of its own. */
-  readonly liteTopic: string
+  readonly liteTopic: LiteTopicName
 }
 
 export interface LiteTopics {
@@ -247,7 +247,7 @@ export const noLiteTopics = (): LiteTopics => ({ byName: new Map(), byAge: new F
 /** A lite topic is a topic with one queue whose settings are those of its LITE topic: to everything that reads it is like any other. */
 export class LiteTopic implements Topic, Linked<LiteTopic> {
   readonly parent: Topic
-  readonly liteTopic: string
+  readonly liteTopic: LiteTopicName
   readonly queues: readonly [Queue]
   readonly subscriptions = new Map<string, Subscription>()
   readonly liteTopics = null
@@ -258,7 +258,7 @@ export class LiteTopic implements Topic, Linked<LiteTopic> {
   next: LiteTopic | null = null
   linked = false
 
-  constructor(parent: Topic, liteTopic: string, queueKey: number, at: number) {
+  constructor(parent: Topic, liteTopic: LiteTopicName, queueKey: number, at: number) {
     this.parent = parent
     this.liteTopic = liteTopic
     this.lastMs = at

@@ -3,9 +3,11 @@
  *
  * A view is made from the stored form alone; bodies of a page share a bound, and one message at a time is in memory.
  */
+
 import { promisify } from 'node:util'
 import { gunzip, inflate } from 'node:zlib'
 import * as gen from '../../grpc/gen/rocketmq.js'
+import type { MessageId, TopicName } from '../../model/ids.ts'
 import type { MessagePage, MessageQuery, MessageTrace, MessageView } from '../../model/messages.ts'
 import type { Broker, FoundMessage, StoredMessage } from '../broker.ts'
 import { maxBodyBytes } from './produced-message.ts'
@@ -48,7 +50,12 @@ export async function findMessages({ metadata, inspection }: Looked, query: Mess
 /** Null when the message is not found. */
 export async function traceMessage(
   { metadata, inspection }: Looked,
-  query: { readonly topicName: string; readonly messageId: string; readonly fromMs: number; readonly untilMs: number },
+  query: {
+    readonly topicName: TopicName
+    readonly messageId: MessageId
+    readonly fromMs: number
+    readonly untilMs: number
+  },
 ): Promise<MessageTrace | null> {
   const found = await inspection.findMessage({ ...query, topic: query.topicName })
   if (found === null) return null

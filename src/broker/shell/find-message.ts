@@ -2,7 +2,7 @@
  * Finds one message by its id: in a queue, a waiting timed message, an open half message, recalled or rolled back. Found
  * through the look-up index at a cost that does not grow with what is retained. It must never change state.
  */
-import type { MessageId } from '../../model/ids.ts'
+import type { MessageId, TopicName } from '../../model/ids.ts'
 import type { FoundMessage, MessageStatus, StoredMessage } from '../broker.ts'
 import type { BrokerEvent, HalfEvent, MessageEvent, TimerStoredEvent } from '../core/events.ts'
 import { idTerm, timerTerm, transactionTerm, unscopedIdTerm } from '../core/lookup-terms.ts'
@@ -20,7 +20,12 @@ type Named = { readonly position: number; readonly event: MessageEvent | TimerSt
 /** Null when the topic has no message of that id that is still retained and was stored from `fromMs` to `untilMs`, both included. */
 export async function findMessage(
   context: LogView,
-  request: { readonly topic: string; readonly messageId: MessageId; readonly fromMs: number; readonly untilMs: number },
+  request: {
+    readonly topic: TopicName
+    readonly messageId: MessageId
+    readonly fromMs: number
+    readonly untilMs: number
+  },
 ): Promise<FoundMessage | null> {
   const topic = context.state.topics.get(request.topic)
   if (!topic) return null

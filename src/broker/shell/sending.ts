@@ -1,7 +1,7 @@
 /**
  * The producing role: each kind of topic and message goes to its module, within the send budgets; answered when durable.
  */
-import type { MessageId } from '../../model/ids.ts'
+import type { MessageId, TopicName } from '../../model/ids.ts'
 import type { ProducingRole, SendReceipt, SendRequest } from '../broker.ts'
 import type { BrokerEvent } from '../core/events.ts'
 import { limits } from '../core/limits.ts'
@@ -34,7 +34,7 @@ export class Sending implements ProducingRole {
     this.#context = context
   }
 
-  recall(request: { topic: string; handle: string }): Promise<{ messageId: MessageId }> {
+  recall(request: { topic: TopicName; handle: string }): Promise<{ messageId: MessageId }> {
     return this.#context.timers.recall(request)
   }
 

@@ -4,7 +4,9 @@
  * `useBroker()` in a test file gives each of its tests a new one, with a topic `topic` that `group` reads, and checks at the
  * end that nothing was reported except what the test removed from `reported`.
  */
+
 import { afterEach, beforeEach, expect } from 'vitest'
+import type { ConsumerGroupId, TopicName } from '../../model/ids.ts'
 import type { GroupSpec } from '../../model/instances.ts'
 import type { Disk } from '../../world/disk.ts'
 import { SimulatedClock, SimulatedRandom, settle } from '../../world/simulated.ts'
@@ -107,7 +109,7 @@ export function gate() {
   }
 }
 
-export function topicSpec(topicName: string) {
+export function topicSpec(topicName: TopicName) {
   return { topicName, generation: 1, messageType: 'NORMAL' as const, maxSendTps: null }
 }
 
@@ -169,7 +171,10 @@ export function receive(changes: Partial<ReceiveRequest> = {}): Promise<Delivery
   return broker.consuming.receive(want(changes), new AbortController().signal)
 }
 
-export async function ack(delivery: Delivery, where: { group?: string } = {}): Promise<HandleOutcome['outcome']> {
+export async function ack(
+  delivery: Delivery,
+  where: { group?: ConsumerGroupId } = {},
+): Promise<HandleOutcome['outcome']> {
   const request = { group: 'group', topic: 'topic', clientId: 'client', ...where }
   const [answer] = await broker.consuming.ack({ ...request, handles: [delivery.handle] })
   return answer!.outcome
@@ -181,7 +186,7 @@ export function change(delivery: Delivery, invisibleMs: number) {
 }
 
 /** As a protocol does with what it sent to no client. */
-export function returnAll(deliveries: readonly Delivery[], delayMs: number, where: { group?: string } = {}) {
+export function returnAll(deliveries: readonly Delivery[], delayMs: number, where: { group?: ConsumerGroupId } = {}) {
   const handles = deliveries.map(({ handle }) => handle)
   return broker.consuming.returnDeliveries({ group: 'group', topic: 'topic', ...where, handles, delayMs })
 }

@@ -10,7 +10,7 @@
  * a record that is damaged on the disk: it is reported and passed over, or it would block all that follow.
  */
 
-import type { MessageId } from '../../model/ids.ts'
+import type { MessageId, TopicName } from '../../model/ids.ts'
 import { BrokerRefusal } from '../../model/refusals.ts'
 import type { Cancel, Clock } from '../../world/world.ts'
 import type { SendRequest } from '../broker.ts'
@@ -113,7 +113,7 @@ export class Timers {
    * Takes a waiting message back, durably; answers its message id, also when that was done before.
    * Refused: malformed or foreign handles and those of another topic (40000), and messages whose time has come (40400).
    */
-  async recall(request: { topic: string; handle: string }): Promise<{ messageId: MessageId }> {
+  async recall(request: { topic: TopicName; handle: string }): Promise<{ messageId: MessageId }> {
     const topic = this.#state.topics.get(request.topic)
     if (!topic)
       throw refuse({

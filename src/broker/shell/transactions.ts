@@ -120,7 +120,7 @@ export class TransactionShell implements TransactionsRole {
     this.#checkers.push(checker)
   }
 
-  producerConnected(topicNames: readonly string[]): void {
+  producerConnected(topicNames: readonly TopicName[]): void {
     const { state } = this.#context
     let any = false
     for (const topicName of topicNames) {

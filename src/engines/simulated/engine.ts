@@ -52,7 +52,7 @@ export interface Held {
   readonly state: InstanceObservation['state']
   readonly reason: string | null
   readonly topics: ReadonlyMap<string, TopicSpec & { readonly birth: number }>
-  readonly groups: ReadonlyMap<string, GroupSpec & { readonly birth: number }>
+  readonly groups: ReadonlyMap<ConsumerGroupId, GroupSpec & { readonly birth: number }>
   /** Resets that were carried out, oldest first. */
   readonly resets: readonly OffsetReset[]
 }
@@ -337,7 +337,7 @@ interface Holding extends Held {
   state: InstanceObservation['state']
   reason: string | null
   readonly topics: Map<string, TopicSpec & { readonly birth: number }>
-  readonly groups: Map<string, GroupSpec & { readonly birth: number }>
+  readonly groups: Map<ConsumerGroupId, GroupSpec & { readonly birth: number }>
   readonly resets: OffsetReset[]
 }
 

@@ -18,6 +18,7 @@ import {
   updateAccount,
 } from '../../ledger/accounts.ts'
 import { changeInstance } from '../../ledger/instances.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import { accountResource, causeOf } from '../change-names.ts'
 import type { Handler } from './handler.ts'
 import { liveInstance, usableInstance } from './instance-lookup.ts'
@@ -140,7 +141,7 @@ const defaultStays = (username: string): ApiError =>
     `"${username}" is the default account, which stays as long as its instance. UpdateInstanceAccount can disable it.`,
   )
 
-const quotaExceeded = (instanceId: string): ApiError =>
+const quotaExceeded = (instanceId: InstanceId): ApiError =>
   new ApiError(
     400,
     'QuotaExceeded.InstanceAccount',

@@ -26,6 +26,7 @@ import {
 import { asDocument } from '../../ledger/instance-documents.ts'
 import { changeInstance } from '../../ledger/instances.ts'
 import type { Reader } from '../../ledger/ledger.ts'
+import type { InstanceId } from '../../model/ids.ts'
 import { causeOf, grantResource } from '../change-names.ts'
 import { shown } from '../check.ts'
 import type { Handler } from './handler.ts'
@@ -112,7 +113,7 @@ export const deleteInstanceAcl: Handler<'DeleteInstanceAcl'> = async (services, 
 }
 
 function keyOf(input: {
-  readonly instanceId: string
+  readonly instanceId: InstanceId
   readonly username: string
   readonly resourceType: GrantKey['resource_type']
   readonly resourceName: string
@@ -144,7 +145,7 @@ function columnsOf(key: GrantKey, { actions, decision, ipWhitelists }: WantedGra
 }
 
 /** 404 for an account that does not exist; the default one may do everything, so that a grant to it would mean nothing. */
-async function checkAccount(reader: Reader, instanceId: string, username: string): Promise<void> {
+async function checkAccount(reader: Reader, instanceId: InstanceId, username: string): Promise<void> {
   const account = await findAccount(reader, instanceId, username)
   if (account === undefined) throw accountNotExisted(username)
   if (account.account_type !== 'DEFAULT') return
@@ -210,7 +211,7 @@ const grantExisted = (key: GrantKey): ApiError =>
     { field: 'resourceName' },
   )
 
-const quotaExceeded = (instanceId: string): ApiError =>
+const quotaExceeded = (instanceId: InstanceId): ApiError =>
   new ApiError(
     400,
     'QuotaExceeded.InstanceAcl',

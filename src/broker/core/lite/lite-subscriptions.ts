@@ -10,7 +10,7 @@
  *
  * Cost: a change of a lite topic costs something for each client of a group that subscribes to it, and nothing else.
  */
-import type { ClientId, ConsumerGroupId, TopicName } from '../../../model/ids.ts'
+import type { ClientId, ConsumerGroupId, LiteTopicName, TopicName } from '../../../model/ids.ts'
 import { limits } from '../limits.ts'
 import type { Refusal } from '../refusal.ts'
 import { DeadlineHeap, type Due } from '../structures/deadline-heap.ts'
@@ -20,7 +20,7 @@ export type LiteAction = 'add' | 'remove' | 'replace' | 'clear'
 
 export interface LiteSubscribe {
   readonly action: LiteAction
-  readonly liteTopics: readonly string[]
+  readonly liteTopics: readonly LiteTopicName[]
   /** Rises with each full list; an older one that comes late changes nothing. Null: it is the newest. */
   readonly version: number | null
 }
@@ -49,7 +49,7 @@ export interface LiteGroup {
 export interface LiteSubscribed {
   /** What the client did not have before. */
   readonly added: readonly string[]
-  readonly evicted: ReadonlyArray<{ readonly client: LiteClient; readonly liteTopic: string }>
+  readonly evicted: ReadonlyArray<{ readonly client: LiteClient; readonly liteTopic: LiteTopicName }>
 }
 
 export class LiteSubscriptions {
@@ -120,7 +120,7 @@ export class LiteSubscriptions {
   }
 
   /** Clients of the group that subscribe to the lite topic; who was served longest ago first. */
-  readersOf(consumerGroupId: ConsumerGroupId, liteTopic: string): ReadonlySet<LiteClient> {
+  readersOf(consumerGroupId: ConsumerGroupId, liteTopic: LiteTopicName): ReadonlySet<LiteClient> {
     return this.#groups.get(consumerGroupId)?.readers.get(liteTopic) ?? NOBODY
   }
 
@@ -130,7 +130,7 @@ export class LiteSubscriptions {
   }
 
   /** It was given something: others who share the lite topic come first next time. */
-  served(client: LiteClient, liteTopic: string): void {
+  served(client: LiteClient, liteTopic: LiteTopicName): void {
     const readers = client.group.readers.get(liteTopic)
     if (readers && readers.size > 1 && readers.delete(client)) readers.add(client)
   }
@@ -202,7 +202,7 @@ export class LiteSubscriptions {
 
   #add(client: LiteClient, asked: ReadonlySet<string>, exclusive: boolean): LiteSubscribed {
     const added: string[] = []
-    const evicted: Array<{ client: LiteClient; liteTopic: string }> = []
+    const evicted: Array<{ client: LiteClient; liteTopic: LiteTopicName }> = []
     const { readers } = client.group
     for (const liteTopic of asked) {
       if (client.subscribed.has(liteTopic)) continue
@@ -220,7 +220,7 @@ export class LiteSubscriptions {
     return { added, evicted }
   }
 
-  #remove(client: LiteClient, liteTopic: string): void {
+  #remove(client: LiteClient, liteTopic: LiteTopicName): void {
     if (!client.subscribed.delete(liteTopic)) return
     client.ready.delete(liteTopic)
     this.#count--

@@ -2,6 +2,7 @@
  * Lite topics in the state: adding and removing them, and with them the groups' subscriptions. Decisions are in lite.ts.
  */
 
+import type { LiteTopicName } from '../../../model/ids.ts'
 import { dropSubscription, subscriptionName } from '../consuming/deliveries.ts'
 import type { LiteBinding } from '../events.ts'
 import { type BrokerState, type Group, LiteTopic, type Subscription, type Topic } from '../state.ts'
@@ -17,7 +18,7 @@ export function touch(lite: LiteTopic, at: number): void {
 export function addLiteTopic(
   state: BrokerState,
   topic: Topic,
-  liteTopic: string,
+  liteTopic: LiteTopicName,
   queueKey: number,
   at: number,
 ): LiteTopic {

@@ -9,6 +9,7 @@
  * last message, of which only the head is looked at.
  */
 
+import type { LiteTopicName } from '../../../model/ids.ts'
 import { decideReset } from '../consuming/offsets.ts'
 import { isYoung } from '../consuming/subscriptions.ts'
 import type { BrokerEvent, LiteExpiredEvent, LiteSubscribedEvent, LiteTopicEvent, MessageEvent } from '../events.ts'
@@ -22,7 +23,7 @@ export const liteCodes = { illegalName: 40020, tooManyTopics: 42901, tooManySubs
 
 const NAME = new RegExp(`^[a-zA-Z0-9_-]{1,${limits.liteTopicNameBytes}}$`)
 
-export function refuseLiteName(liteTopic: string): Refusal | null {
+export function refuseLiteName(liteTopic: LiteTopicName): Refusal | null {
   if (NAME.test(liteTopic)) return null
   const shown = JSON.stringify(liteTopic.length > 80 ? `${liteTopic.slice(0, 80)}…` : liteTopic)
   return {
@@ -32,7 +33,7 @@ export function refuseLiteName(liteTopic: string): Refusal | null {
 }
 
 export interface LiteOutgoing extends Outgoing {
-  readonly liteTopic: string
+  readonly liteTopic: LiteTopicName
 }
 
 /** Messages into their lite topics, those made that are not there yet; or why there is no room for more of them. */

@@ -7,6 +7,7 @@ import type { Credentials } from '../../../gateway/authenticate.ts'
 import { admit, denyCredentials } from '../../../gateway/endpoint.ts'
 import type { Call } from '../../../grpc/transport.ts'
 import type { Cancellation } from '../../../model/cancellation.ts'
+import type { ClientId } from '../../../model/ids.ts'
 import type { Broker } from '../../broker.ts'
 import { type BrokerEndpoint, checkInstance, refuse, refuseWhenStopped } from '../../calls/endpoint.ts'
 import type { WireCall } from '../../calls/wire-call.ts'
@@ -38,12 +39,12 @@ export function openCall(call: Call<BrokerEndpoint>): WireCall<keyof Broker> {
 /** Made for every call, so what most calls never ask for (an abort signal, above all) is made when it is asked for. */
 class OpenedCall implements WireCall<keyof Broker> {
   readonly endpoint: BrokerEndpoint
-  readonly clientId: string
+  readonly clientId: ClientId
   readonly #call: Call<BrokerEndpoint>
   /** Undefined before it is asked for. */
   #userName: string | null | undefined
 
-  constructor(call: Call<BrokerEndpoint>, clientId: string) {
+  constructor(call: Call<BrokerEndpoint>, clientId: ClientId) {
     this.endpoint = call.context
     this.clientId = clientId
     this.#call = call

@@ -7,7 +7,7 @@
  */
 
 import type { Cancellation } from '../../../model/cancellation.ts'
-import type { ConsumerGroupId } from '../../../model/ids.ts'
+import type { ConsumerGroupId, TopicName } from '../../../model/ids.ts'
 import type { OffsetReset } from '../../../model/instances.ts'
 import type { TopicLag } from '../../../model/observations.ts'
 import { BrokerRefusal } from '../../../model/refusals.ts'
@@ -168,20 +168,20 @@ export class Offsets implements OffsetsRole {
     return found.count > 0 && found.from === offset ? found.storeTimeMs(0) : null
   }
 
-  committed(request: { group: string; topic: string; queueId: number }): number | null {
+  committed(request: { group: ConsumerGroupId; topic: TopicName; queueId: number }): number | null {
     const { topic, queue } = this.#queue(request)
     const subscription = topic.subscriptions.get(request.group)
     return subscription ? lowWater(subscription.cursors[queue.id]!) : null
   }
 
-  async update(request: { group: string; topic: string; queueId: number; offset: number }): Promise<void> {
+  async update(request: { group: ConsumerGroupId; topic: TopicName; queueId: number; offset: number }): Promise<void> {
     const { topic, queue } = this.#queue(request)
     checkOffset(queue, request.offset, queue.end)
     this.#move(this.#context.subscriptions.group(request.group), topic, null, new Map([[queue.id, request.offset]]))
     await this.#context.durable()
   }
 
-  async query(request: { topic: string; queueId: number; at: 'beginning' | 'end' | number }): Promise<number> {
+  async query(request: { topic: TopicName; queueId: number; at: 'beginning' | 'end' | number }): Promise<number> {
     const { queue } = this.#queue(request)
     if (request.at === 'beginning') return queue.begin
     if (request.at === 'end') return queue.visible
@@ -329,7 +329,7 @@ export class Offsets implements OffsetsRole {
     checkOffset(queue, at, queue.visible, Math.max(queue.begin, this.#context.index.minimumOffset(queue.key)))
   }
 
-  #queue(request: { topic: string; queueId: number }): { topic: Topic; queue: Queue } {
+  #queue(request: { topic: TopicName; queueId: number }): { topic: Topic; queue: Queue } {
     const topic = this.#context.state.topics.get(request.topic)
     if (!topic) throw refuse(topicNotFound(request.topic))
     const queue = topic.queues[request.queueId]

@@ -3,7 +3,7 @@
  * group delivers nothing until it is durable, because a power cut could undo it.
  */
 
-import type { ConsumerGroupId } from '../../../model/ids.ts'
+import type { ConsumerGroupId, LiteTopicName, TopicName } from '../../../model/ids.ts'
 import { defaultGroup } from '../../core/consumer-groups.ts'
 import type { DeliveryName } from '../../core/consuming/handle.ts'
 import { decideSubscribe } from '../../core/consuming/subscriptions.ts'
@@ -75,9 +75,9 @@ export class Subscriptions {
 
   /** The subscription that a handle is of: of a LITE topic the group has many, and the handle says which. */
   find(
-    request: { group: string; topic: string },
+    request: { group: ConsumerGroupId; topic: TopicName },
     name: DeliveryName | null,
-    liteTopic: string | null = null,
+    liteTopic: LiteTopicName | null = null,
   ): Subscription | undefined {
     const topic = this.#state.topics.get(request.topic)
     if (!topic?.liteTopics) return topic?.subscriptions.get(request.group)

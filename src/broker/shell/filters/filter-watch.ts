@@ -3,12 +3,13 @@
  * passed over for the whole group, so the others miss it (data-plane §4.8). Nothing is refused, because a
  * rolling upgrade looks the same; it is logged once for each group.
  */
+import type { ClientId } from '../../../model/ids.ts'
 import type { Filter } from '../../core/filters/filter.ts'
 import type { Group, Subscription } from '../../core/state.ts'
 
 interface Seen {
   readonly filter: Filter
-  readonly clientId: string
+  readonly clientId: ClientId
 }
 
 export class FilterWatch {
@@ -19,8 +20,8 @@ export class FilterWatch {
   saw(
     subscription: Subscription,
     filter: Filter,
-    clientId: string,
-    isHere: (clientId: string) => boolean,
+    clientId: ClientId,
+    isHere: (clientId: ClientId) => boolean,
   ): string | null {
     const { group, topic } = subscription
     const before = this.#latest.get(subscription)

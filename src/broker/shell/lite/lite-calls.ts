@@ -1,4 +1,5 @@
 /** The calls of lite consumers beside their receives: what group they are of, and what they subscribe to. */
+import type { ClientId, ConsumerGroupId, LiteTopicName } from '../../../model/ids.ts'
 import type { GroupView, LiteRole, LiteSyncRequest } from '../../broker.ts'
 import type { BrokerState } from '../../core/state.ts'
 import type { ClientLiveness } from '../client-liveness.ts'
@@ -20,7 +21,7 @@ export class LiteCalls implements LiteRole {
     this.#context = context
   }
 
-  group(consumerGroupId: string): GroupView {
+  group(consumerGroupId: ConsumerGroupId): GroupView {
     return groupView(liteGroup(this.#context.state, consumerGroupId))
   }
 
@@ -29,7 +30,7 @@ export class LiteCalls implements LiteRole {
     return this.#context.lite.sync(request).catch(refused)
   }
 
-  onTopicLost(listener: (clientId: string, liteTopic: string) => void): void {
+  onTopicLost(listener: (clientId: ClientId, liteTopic: LiteTopicName) => void): void {
     this.#context.lite.onLost(listener)
   }
 }

@@ -1,4 +1,5 @@
 /** Which group a lite consumer may use with a LITE topic, and the group's subscription to a lite topic. */
+import type { ConsumerGroupId, TopicName } from '../../../model/ids.ts'
 import { decideLiteSubscribe } from '../../core/lite/lite.ts'
 import { codes, type Refusal } from '../../core/refusal.ts'
 import type { BrokerState, Group, LiteTopic, Subscription, Topic } from '../../core/state.ts'
@@ -7,7 +8,7 @@ import { refuse } from '../refusals.ts'
 import type { LiteContext } from './lite-context.ts'
 
 /** The group, when it is bound to this LITE topic; throws a `BrokerRefusal` (40000, 40403) when it is not. */
-export function boundGroup(state: BrokerState, topic: Topic, consumerGroupId: string): Group {
+export function boundGroup(state: BrokerState, topic: Topic, consumerGroupId: ConsumerGroupId): Group {
   const { topicName, messageType } = topic.settings
   if (!topic.liteTopics || messageType !== 'LITE')
     throw refuse({
@@ -25,7 +26,7 @@ export function boundGroup(state: BrokerState, topic: Topic, consumerGroupId: st
 }
 
 /** The group, when it is one of lite consumers, whichever LITE topic it is bound to; throws as `boundGroup`. */
-export function liteGroup(state: BrokerState, consumerGroupId: string): Group {
+export function liteGroup(state: BrokerState, consumerGroupId: ConsumerGroupId): Group {
   const group = state.groups.get(consumerGroupId)
   if (group?.settings.lite) return group
   if (!isCreated(group)) throw refuse(notCreated(consumerGroupId, 'the LITE topic'))
@@ -39,7 +40,7 @@ export function liteGroup(state: BrokerState, consumerGroupId: string): Group {
 const isCreated = (group: Group | undefined): boolean =>
   group !== undefined && (group.settings.lite != null || group.settings.madeByUse !== true)
 
-const notCreated = (consumerGroupId: string, topicName: string): Refusal => ({
+const notCreated = (consumerGroupId: ConsumerGroupId, topicName: TopicName): Refusal => ({
   code: codes.consumerGroupNotFound,
   message: `consumer group ${consumerGroupId} was never created or was deleted, and lite consumers need one that is bound to their topic; create it with messageModel LITE_SELECTIVE and topicName ${topicName}`,
 })

@@ -7,6 +7,7 @@
  *
  * Must never give a client a lite topic that it does not subscribe to at that moment.
  */
+import type { ConsumerGroupId, LiteTopicName } from '../../../model/ids.ts'
 import type { Delivery } from '../../broker.ts'
 import type { MessageEvent } from '../../core/events.ts'
 import { limits } from '../../core/limits.ts'
@@ -120,7 +121,7 @@ export class LiteServing {
     this.#wakeOf.delete(client)
   }
 
-  #makeReady(consumerGroupId: string, liteTopic: string, portion: Portion): void {
+  #makeReady(consumerGroupId: ConsumerGroupId, liteTopic: LiteTopicName, portion: Portion): void {
     // A copy: serving changes the order of those who share a lite topic.
     for (const client of [...this.#context.clients.readersOf(consumerGroupId, liteTopic)]) {
       client.ready.add(liteTopic)

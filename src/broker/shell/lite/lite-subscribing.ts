@@ -3,6 +3,7 @@
  *
  * All or nothing: when the log has no room for what it moves, the client's lite subscriptions are as before.
  */
+import type { ClientId, LiteTopicName } from '../../../model/ids.ts'
 import type { LiteOffset, LiteSyncRequest } from '../../broker.ts'
 import { decideReset, lowWater } from '../../core/consuming/offsets.ts'
 import { isYoung } from '../../core/consuming/subscriptions.ts'
@@ -17,10 +18,10 @@ export interface LiteSubscribingContext extends LiteContext {
   readonly clients: LiteSubscriptions
   catchUp(at: number): void
   /** The client of these names, made when it is new; throws a `BrokerRefusal` when there are too many. */
-  client(group: Group, topic: Topic, clientId: string, at: number): LiteClient
+  client(group: Group, topic: Topic, clientId: ClientId, at: number): LiteClient
   serve(client: LiteClient): void
   /** Another client of its exclusive group has the lite topic now. */
-  lost(clientId: string, liteTopic: string): void
+  lost(clientId: ClientId, liteTopic: LiteTopicName): void
 }
 
 export class LiteSubscribing {
@@ -70,7 +71,7 @@ export class LiteSubscribing {
     this.#context.arm()
   }
 
-  #begin(client: LiteClient, group: Group, topic: Topic, liteTopics: readonly string[]): void {
+  #begin(client: LiteClient, group: Group, topic: Topic, liteTopics: readonly LiteTopicName[]): void {
     for (const liteTopic of liteTopics) {
       const lite = topic.liteTopics!.byName.get(liteTopic)
       if (!lite) continue
@@ -81,7 +82,7 @@ export class LiteSubscribing {
   }
 
   /** Moves the group's subscription to where a client asked for; a lite topic that is not there yet begins at its beginning anyway. */
-  async #place(group: Group, topic: Topic, liteTopic: string, offset: LiteOffset): Promise<void> {
+  async #place(group: Group, topic: Topic, liteTopic: LiteTopicName, offset: LiteOffset): Promise<void> {
     const { index, state, turns } = this.#context
     const lite = topic.liteTopics!.byName.get(liteTopic)
     if (!lite) return

@@ -4,7 +4,9 @@
  *
  * What is here are the calls, and what ends with a client, a group or a topic.
  */
+
 import type { Cancellation } from '../../../model/cancellation.ts'
+import type { ClientId, ConsumerGroupId, LiteTopicName, TopicName } from '../../../model/ids.ts'
 import type { Delivery, LiteSyncRequest, ReceiveRequest, SendReceipt, SendRequest } from '../../broker.ts'
 import { limits } from '../../core/limits.ts'
 import { decideLiteSend, type LiteOutgoing, refuseLiteName } from '../../core/lite/lite.ts'
@@ -28,7 +30,7 @@ export class LiteShell {
   readonly #serving: LiteServing
   readonly #subscribing: LiteSubscribing
   readonly #expiry: LiteExpiry
-  readonly #lostListeners: Array<(clientId: string, liteTopic: string) => void> = []
+  readonly #lostListeners: Array<(clientId: ClientId, liteTopic: LiteTopicName) => void> = []
 
   constructor(context: LiteContext) {
     this.#context = context
@@ -52,7 +54,7 @@ export class LiteShell {
     return Math.min(this.#polls.due, this.#serving.due, this.#expiry.due, this.#clients.silentAt)
   }
 
-  onLost(listener: (clientId: string, liteTopic: string) => void): void {
+  onLost(listener: (clientId: ClientId, liteTopic: LiteTopicName) => void): void {
     this.#lostListeners.push(listener)
   }
 
@@ -115,12 +117,12 @@ export class LiteShell {
   // Ends -----------------------------------------------------------------------------------------
 
   /** The client went away: its lite subscriptions end, and its waiting receives are answered with nothing. */
-  clientGone(clientId: string): void {
+  clientGone(clientId: ClientId): void {
     for (const client of this.#clients.byId(clientId)) this.#forget(client, null)
   }
 
   /** The group is gone or reads another LITE topic: its clients have to subscribe anew. */
-  groupGone(consumerGroupId: string, refusal: Refusal | null): void {
+  groupGone(consumerGroupId: ConsumerGroupId, refusal: Refusal | null): void {
     for (const client of this.#clients.ofGroup(consumerGroupId)) this.#forget(client, refusal)
   }
 
@@ -131,7 +133,7 @@ export class LiteShell {
   }
 
   /** All but a few lite topics of a LITE topic that is about to be removed go, a portion at a time. */
-  async empty(topicName: string): Promise<void> {
+  async empty(topicName: TopicName): Promise<void> {
     const topic = this.#state.topics.get(topicName)
     if (topic?.liteTopics) await this.#expiry.empty(topic)
   }
@@ -162,7 +164,7 @@ export class LiteShell {
     this.#expiry.expire(at)
   }
 
-  #client(group: Group, topic: Topic, clientId: string, at: number): LiteClient {
+  #client(group: Group, topic: Topic, clientId: ClientId, at: number): LiteClient {
     const client = this.#clients.client(group.settings.consumerGroupId, topic.settings.topicName, clientId, at)
     if (client) return client
     throw refuse({

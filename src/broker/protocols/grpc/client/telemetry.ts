@@ -5,10 +5,12 @@
  * Every `settings` is answered, with status OK, and the stream stays open. Credentials that fail are
  * told in a command and the stream ends; invalid settings end it with INVALID_ARGUMENT.
  */
+
 import { hash } from 'node:crypto'
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import { type BidiCall, RpcError, Status } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
+import type { ConsumerGroupId, TopicName } from '../../../../model/ids.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Broker, GroupView } from '../../../broker.ts'
 import { type BrokerEndpoint, refuseWhenStopped } from '../../../calls/endpoint.ts'
@@ -189,7 +191,7 @@ class Stream implements ClientStream {
     if (!(error instanceof BrokerRefusal)) this.#wire.endpoint.report(error)
   }
 
-  #merged(settings: gen.Settings, group: string | null): gen.SettingsInit {
+  #merged(settings: gen.Settings, group: ConsumerGroupId | null): gen.SettingsInit {
     const { endpoint, language } = this.#wire
     return mergeSettings(settings, group === null ? null : groupOf(endpoint.broker, settings, group), {
       language,
@@ -205,12 +207,16 @@ class Stream implements ClientStream {
 }
 
 /** A lite consumer needs a group that somebody created, so it makes none that would only take a place. */
-function groupOf(broker: Pick<Broker, 'consuming' | 'lite'>, { clientType }: gen.Settings, group: string): GroupView {
+function groupOf(
+  broker: Pick<Broker, 'consuming' | 'lite'>,
+  { clientType }: gen.Settings,
+  group: ConsumerGroupId,
+): GroupView {
   const isLite = clientType === gen.ClientType.LITE_PUSH_CONSUMER || clientType === gen.ClientType.LITE_SIMPLE_CONSUMER
   return isLite ? broker.lite.group(group) : broker.consuming.useGroup(group)
 }
 
-function declared(settings: gen.Settings): { topics: string[]; group: string | null; namespace: string } {
+function declared(settings: gen.Settings): { topics: TopicName[]; group: ConsumerGroupId | null; namespace: string } {
   const resources =
     settings.publishing?.topics ?? settings.subscription?.subscriptions.map((entry) => entry.topic) ?? []
   if (resources.length > maxTopics) {

@@ -2,8 +2,10 @@
  * AckMessage, ChangeInvisibleDuration (the nack) and
  * ForwardMessageToDeadLetterQueue.
  */
+
 import type * as gen from '../../../../grpc/gen/rocketmq.js'
 import { Code, codeName } from '../../../../model/codes.ts'
+import type { ClientId, ConsumerGroupId, TopicName } from '../../../../model/ids.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import { statusOf } from '../../../calls/status.ts'
 import type { WireCall } from '../../../calls/wire-call.ts'
@@ -85,7 +87,7 @@ export async function forwardToDeadLetterQueue(
 function delivered(
   call: WireCall,
   request: { readonly group: gen.Resource | null; readonly topic: gen.Resource | null },
-): { group: string; topic: string; clientId: string } {
+): { group: ConsumerGroupId; topic: TopicName; clientId: ClientId } {
   const group = request.group?.name ?? ''
   const topic = request.topic?.name ?? ''
   checkTopicName(topic)

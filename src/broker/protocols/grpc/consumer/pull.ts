@@ -3,9 +3,11 @@
  * offsets. Apache's proxy answers UNIMPLEMENTED and no official client has a consumer on top of them; they do
  * what their names say, on (group, queue), with the codes the protocol sets aside for them (data-plane §1.15).
  */
+
 import * as gen from '../../../../grpc/gen/rocketmq.js'
 import type { WritableCall } from '../../../../grpc/transport.ts'
 import { Code } from '../../../../model/codes.ts'
+import type { TopicName } from '../../../../model/ids.ts'
 import { BrokerRefusal } from '../../../../model/refusals.ts'
 import type { Pulled } from '../../../broker.ts'
 import { type BrokerEndpoint, refuseWhenStopped } from '../../../calls/endpoint.ts'
@@ -156,7 +158,7 @@ function placeOf(request: gen.QueryOffsetRequest): 'beginning' | 'end' | number 
   }
 }
 
-function queueOf(call: WireCall<'metadata'>, queue: gen.MessageQueue | null): { topic: string; queueId: number } {
+function queueOf(call: WireCall<'metadata'>, queue: gen.MessageQueue | null): { topic: TopicName; queueId: number } {
   const { topicName } = topicOf(call, queue?.topic ?? null)
   return { topic: topicName, queueId: queue?.id ?? 0 }
 }

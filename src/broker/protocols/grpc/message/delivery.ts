@@ -3,7 +3,9 @@
  * belongs to this delivery, without decoding or encoding a body. The system properties must stay one protobuf field: some
  * official clients replace a repeated one instead of merging it.
  */
+
 import * as gen from '../../../../grpc/gen/rocketmq.js'
+import type { TopicName } from '../../../../model/ids.ts'
 import type { Delivery } from '../../../broker.ts'
 import { systemStartOf } from '../../../messages/stored-message.ts'
 import { secondsAndNanos } from '../../../messages/time.ts'
@@ -13,7 +15,7 @@ import { varintLength, writeVarint } from '../../../messages/varint.ts'
 const deliveryOverheadBytes = 128
 
 /** The topic field of Message as the receiving client named it, encoded once a call. */
-export const topicField = (topicName: string, namespace: string): Uint8Array =>
+export const topicField = (topicName: TopicName, namespace: string): Uint8Array =>
   gen.Message.encode({ topic: { resourceNamespace: namespace, name: topicName } }).finish()
 
 /** An encoded ReceiveMessageResponse whose content is the message. */
