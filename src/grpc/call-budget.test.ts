@@ -46,7 +46,7 @@ describe('calls that come in one turn', () => {
     come(a, 8)
     come(b, 2)
     expect(done.join(' ')).toBe('a0 a1 a2')
-    expect([await next(), await next(), await next()]).toEqual(['a3 b0 a4', 'b1 a5 a6', 'a7'])
+    expect([await next(), await next(), await next()]).toEqual(['a3 b0 a4 read a read b', 'b1 a5 a6', 'a7'])
     await next()
     come(b, 300)
     // The first 64 of a turn begin whatever the clock says.
@@ -60,11 +60,16 @@ describe('calls that come in one turn', () => {
     come(a, 34)
     come(b, 34)
     come(c, 3)
+    const turns = [await next()]
     expect([a, b, c].map(({ reading }) => reading)).toEqual([false, false, true])
-    const turns: string[] = []
     while (!(a.reading && b.reading)) turns.push(await next())
     expect(turns.slice(-2)).toEqual([expect.stringMatching(/b33 read a$/), 'read b'])
-    expect(turns.slice(0, -2).join(' ')).not.toContain('read')
+    expect(
+      turns
+        .slice(0, -2)
+        .join(' ')
+        .match(/read ./g),
+    ).toEqual(['read c'])
   })
 
   it('do not wait behind those of another owner, while they are few', async () => {
@@ -87,13 +92,41 @@ describe('calls that come in one turn', () => {
     expect(done.join(' ')).toBe('c0')
   })
 
+  it('and use up its time: nothing more is read in it; whoever did that comes last in the turns that follow', async () => {
+    const { turns, connection, come, next } = turnsOf()
+    const [a, b, c] = [connection('a'), connection('b', {}), connection('c', {})]
+    for (const one of [a, b, c]) turns.opened(one)
+    come(a, 3)
+    expect([a, b, c].map(({ reading }) => reading)).toEqual([true, true, true])
+    come(a, 1)
+    expect([a, b, c].map(({ reading }) => reading)).toEqual([false, false, false])
+    // A write that ends makes Node read on; one call of it, and it is held back again.
+    a.reading = true
+    come(a, 1)
+    expect(a.reading).toBe(false)
+    expect(await next()).toBe('a0 a0 read b read c read a')
+    await next()
+    turns.forget(b)
+    come(connection('free'), 64)
+    come(c, 4)
+    expect(await next()).toMatch(/ read a read c$/)
+  })
+
+  it('while thousands of connections are open: 256 of them are read from again in a turn', async () => {
+    const { turns, connection, come, next } = turnsOf()
+    for (let n = 0; n < 600; n++) turns.opened(connection(`${n}.`))
+    come(connection('a'), 4)
+    const read = async () => (await next()).match(/read \d/g)?.length
+    expect([await read(), await read(), await read()]).toEqual([256, 256, 88])
+  })
+
   it('of a connection that has gone are not begun', async () => {
     const { turns, connection, come, next } = turnsOf()
     const [a, b] = [connection('a'), connection('b')]
     come(a, 50)
     come(b, 1)
     turns.forget(a)
-    expect([await next(), await next()]).toEqual(['b0', ''])
+    expect([await next(), await next()]).toEqual(['b0 read b', ''])
   })
 
   it('of several owners share the time, whatever one call of each takes', async () => {
@@ -166,5 +199,36 @@ describe('requests that are to be decoded', () => {
     const few = Array.from({ length: 20 }, () => turns.mayDecode(connection(), 1_000))
     expect(few.filter(Boolean)).toHaveLength(16)
     expect(turns.mayDecode(heavy, 1_000)).toBe(false)
+  })
+})
+
+describe('answers that are ready in one turn', () => {
+  it('are written until its time is over; a few of another owner do not wait behind them', async () => {
+    let at = 0
+    const turns = new CallBudget({ monotonic: () => at })
+    const connection = () => ({ owner: {}, pauseReading() {}, resumeReading() {} })
+    const [many, few] = [connection(), connection()]
+    const written: string[] = []
+    const answer = (of: typeof many, what: string) => {
+      const write = () => {
+        at += 3
+        written.push(what)
+      }
+      if (turns.mayAnswer(of)) write()
+      else turns.later(of, write)
+    }
+    const next = async () => {
+      written.length = 0
+      await new Promise((resolve) => setImmediate(resolve))
+      return written.join(' ')
+    }
+    for (let n = 0; n < 64; n++) answer(many, 'free')
+    expect(written).toHaveLength(64)
+    written.length = 0
+    for (let n = 0; n < 5; n++) answer(many, `m${n}`)
+    for (let n = 0; n < 17; n++) answer(few, `f${n}`)
+    const ahead = Array.from({ length: 16 }, (_, n) => `f${n}`)
+    expect(written).toEqual(['m0', 'm1', 'm2', ...ahead])
+    expect([await next(), await next()]).toEqual(['m3 f16 m4', ''])
   })
 })

@@ -3,7 +3,11 @@
  * of reads. Calls are begun, and their requests decoded and carried out, as they come until the turn has lasted `turnMs`; the
  * rest waits, and goes on in the turns that follow: whichever instance has had the least time, and in it connections in turn.
  * Whoever has many waiting is not read from, so that what waits is what one read held; one such connection a turn is read
- * from again.
+ * from again. Answers that become ready together, as those of many sends whose bytes are on disk at once, are bounded alike.
+ *
+ * What one read holds is taken apart by Node whatever is put off here. So when the time of a turn is over and calls still
+ * come, no connection is read from in that turn any more: those that are ready are in the turns that follow, one after
+ * another, and the one that used up the turn comes last.
  *
  * With a clock that does not move nothing ever waits, but what was asked to be done later.
  */
@@ -32,6 +36,8 @@ const requestBytes = 512
 const valueBytes = 32
 /** What a task counts for at least, so that owners take turns on a clock that does not move, too. */
 const leastMs = 0.001
+/** Connections read from again in a turn after none was: stopping and starting one takes a few microseconds. */
+const readAgainAtOnce = 256
 /** Calls that may wait of a connection that is still read from: a client that starts or comes back has fewer. */
 const fewCalls = 32
 
@@ -54,16 +60,26 @@ export class CallBudget {
   readonly #lineOf = new Map<Waiting, { readonly owner: object; readonly line: Line }>()
   /** Not read from; those of which nothing waits any more are read from again, one after another. */
   readonly #paused = new Set<Waiting>()
+  /** All there are; whoever used up a turn goes to the end. */
+  readonly #open = new Set<Waiting>()
+  /** Not read from until the turns of those before them are over. */
+  readonly #heldBack = new Set<Waiting>()
   /** Milliseconds each owner's waiting tasks have taken; one that begins to wait anew has nothing saved up. */
   readonly #used = new WeakMap<object, number>()
   /** What the owner had used whose task was done last. */
   #usedLast = 0
   /** Calls begun, in this turn and perhaps in some before. */
   #begun = 0
+  /** Calls that came, the same, begun or not. */
+  #came = 0
+  /** Calls answered, the same. */
+  #answered = 0
   /** Bytes decoded, the same. */
   #decoded = 0
-  /** Small requests decoded in this turn that did not wait behind others. */
+  /** Small requests decoded, and calls answered, in this turn that did not wait behind others. */
   #ahead = 0
+  /** The time of this turn is over, and nothing more is read in it. */
+  #spent = false
   /** When the clock was first looked at in this turn; null until then. */
   #since: number | null = null
   #scheduled = false
@@ -84,8 +100,14 @@ export class CallBudget {
     this.#clock = clock
   }
 
+  /** A connection is served from now on, until it is forgotten. */
+  opened(connection: Waiting): void {
+    this.#open.add(connection)
+  }
+
   /** True when a call that has just come may begin at once; else it is to be handed to `later`. */
   mayBegin(connection: Waiting): boolean {
+    if ((++this.#came > uncounted || this.#since !== null) && !this.#hasTime()) this.#stopReading(connection)
     if (this.#lines.size > 0 && (this.#begun >= aheadOfOthers || this.#isWaiting(connection))) return false
     return ++this.#begun <= uncounted || this.#hasTime()
   }
@@ -100,6 +122,15 @@ export class CallBudget {
     if (this.#decoded <= unlookedBytes) return true
     if (this.#lines.size === 0 && this.#hasTime()) return true
     return bytes <= smallBytes && !this.#lines.has(connection.owner) && ++this.#ahead <= aheadOfOthers
+  }
+
+  /**
+   * True when a call of `connection` may be answered at once; else that is to be handed to `later`. A few of owners of whom
+   * nothing waits do not wait behind the answers of others.
+   */
+  mayAnswer(connection: Waiting): boolean {
+    if (++this.#answered <= uncounted || this.#hasTime()) return true
+    return this.#lines.size > 0 && !this.#isWaiting(connection) && ++this.#ahead <= aheadOfOthers
   }
 
   /** A request that was decoded had so many values. */
@@ -142,6 +173,8 @@ export class CallBudget {
 
   /** What waits of a connection that has gone is not done. */
   forget(connection: Waiting): void {
+    this.#open.delete(connection)
+    this.#heldBack.delete(connection)
     this.#paused.delete(connection)
     this.#leave(connection)
   }
@@ -160,6 +193,22 @@ export class CallBudget {
     connection.pauseReading()
   }
 
+  /** `connection` goes on to send while the time of the turn is over. Asked again with each call, as above. */
+  #stopReading(connection: Waiting): void {
+    if (!this.#spent) {
+      this.#spent = true
+      if (this.#open.delete(connection)) this.#open.add(connection)
+      for (const other of this.#open) this.#holdBack(other)
+    }
+    this.#holdBack(connection)
+  }
+
+  #holdBack(connection: Waiting): void {
+    if (this.#paused.has(connection)) return
+    this.#heldBack.add(connection)
+    connection.pauseReading()
+  }
+
   #schedule(): void {
     if (this.#scheduled) return
     this.#scheduled = true
@@ -172,7 +221,10 @@ export class CallBudget {
     this.#begun = 0
     this.#decoded = 0
     this.#ahead = 0
-    if (this.#lines.size === 0 && this.#paused.size === 0) return
+    this.#came = 0
+    this.#answered = 0
+    this.#spent = false
+    if (!this.#isAnythingLeft()) return
     this.#wentOnAt = this.#clock.monotonic()
     this.#goOn(this.#wentOnAt)
   }
@@ -199,14 +251,27 @@ export class CallBudget {
     this.#goOn(now)
   }
 
+  #isAnythingLeft(): boolean {
+    return this.#lines.size > 0 || this.#paused.size > 0 || this.#heldBack.size > 0
+  }
+
   #readAgain(): void {
+    let count = 0
+    for (const connection of this.#heldBack) {
+      if (++count > readAgainAtOnce) break
+      this.#heldBack.delete(connection)
+      if (!this.#paused.has(connection)) connection.resumeReading()
+    }
     for (const connection of this.#paused) {
       if (this.#lineOf.has(connection)) continue
       this.#paused.delete(connection)
       connection.resumeReading()
       break
     }
-    if (this.#lines.size > 0 || this.#paused.size > 0) this.#schedule()
+    if (!this.#isAnythingLeft()) return
+    // What was done of what waited is part of this turn's time.
+    this.#since = this.#wentOnAt
+    this.#schedule()
   }
 
   /** Whoever has used the least, of equals who has waited longest. */

@@ -51,6 +51,8 @@ export interface CallHost {
   callEnded(bytes: number): void
   /** True when a request of `bytes` may be decoded at once; else that is to be handed to `later`. */
   mayDecode(bytes: number): boolean
+  /** True when an answer may be written at once; else that is to be handed to `later`. */
+  mayAnswer(): boolean
   /** Counts the values of a request that has more than an ordinary one, for the turn that decoded them. */
   decoded(values: number): void
   /** Does `task` in a later turn of the event loop. */
@@ -415,6 +417,12 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
 
   #answer(value: unknown): void {
     if (this.#ended) return
+    if (this.#host.mayAnswer()) this.#writeAnswer(value)
+    else this.#host.later(() => this.#writeAnswer(value))
+  }
+
+  #writeAnswer(value: unknown): void {
+    if (this.#ended) return
     if (this.kind !== 'unary') {
       this.end(Status.OK, '', noHeaders, true)
       return
@@ -499,9 +507,9 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     if (!this.#ended) this.#finish(Status.CANCELLED, clientGone)
   }
 
-  /** For whoever still works for the call; an error with its stack is made only if there is somebody. */
+  /** For whoever still works for the call; an error is made only if there is somebody. */
   #reasonOf(status: Status, message: string): RpcError {
-    return this.#queue === null && this.#signal === null ? hasEnded : new RpcError(status, message)
+    return this.#queue === null && this.#signal === null ? hasEnded : withoutStack(status, message)
   }
 
   /** The one place where a call ends. */
@@ -544,6 +552,17 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
     })
     if (inflated === null) throw hasEnded
     return inflated
+  }
+}
+
+/** Thousands of calls may be ended at a time, and the stack takes longer than everything else of ending one. */
+function withoutStack(status: Status, message: string): RpcError {
+  const { stackTraceLimit } = Error
+  Error.stackTraceLimit = 0
+  try {
+    return new RpcError(status, message)
+  } finally {
+    Error.stackTraceLimit = stackTraceLimit
   }
 }
 

@@ -84,6 +84,7 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
     this.#session.once('localSettings', () => connection.established())
     this.#session.on('stream', (stream, headers) => this.#onStream(stream as ServerHttp2Stream, headers))
     this.#session.once('close', () => host.budget.forget(this))
+    host.budget.opened(this)
     this.#session.setLocalWindowSize(host.limits.connectionWindowBytes)
   }
 
@@ -117,6 +118,10 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
 
   mayDecode(bytes: number): boolean {
     return this.#host.budget.mayDecode(this, bytes)
+  }
+
+  mayAnswer(): boolean {
+    return this.#host.budget.mayAnswer(this)
   }
 
   decoded(values: number): void {

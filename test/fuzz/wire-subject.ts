@@ -102,6 +102,7 @@ export class WireSubject {
       callOpened: () => true,
       callEnded: () => {},
       mayDecode: () => true,
+      mayAnswer: () => true,
       decoded: () => {},
       later: setImmediate,
       unsentBytes: () => 0,
