@@ -104,7 +104,13 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   #uncorking = false
   #stopWaiting: (() => void) | null = null
 
-  constructor(host: CallHost, stream: ServerHttp2Stream, headers: IncomingHttpHeaders, method: Method<any>) {
+  /** `rawHeaders`: the same headers as names and values in turn. */
+  constructor(
+    host: CallHost,
+    stream: ServerHttp2Stream,
+    { headers, rawHeaders }: { readonly headers: IncomingHttpHeaders; readonly rawHeaders: readonly string[] },
+    method: Method<any>,
+  ) {
     this.#host = host
     this.#stream = stream
     this.#method = method
@@ -123,7 +129,7 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
       this.end(Status.INTERNAL, `grpc-timeout ${JSON.stringify(timeout)} is malformed`)
       return
     }
-    if (!this.#admitted(method.admit) || !this.#opened()) return
+    if (!this.#admitted(method.admit) || !this.#opened(rawHeaders)) return
     stream.on('data', (chunk: Buffer) => this.#onData(chunk))
     stream.on('end', () => this.#onRequestEnd())
     if (method.type.kind === 'bidi') {
@@ -298,8 +304,8 @@ export class ServerCall implements BidiCall<unknown, unknown, unknown> {
   }
 
   /** False when there are too many open calls, and this one has ended. Headers of a unary call soon go. */
-  #opened(): boolean {
-    const bytes = openCallBytes + (this.kind === 'unary' ? 0 : headerBytes(this.metadata))
+  #opened(rawHeaders: readonly string[]): boolean {
+    const bytes = openCallBytes + (this.kind === 'unary' ? 0 : charactersOf(rawHeaders))
     if (this.#host.callOpened(bytes)) {
       this.#openBytes = bytes
       return true
@@ -566,10 +572,10 @@ function withoutStack(status: Status, message: string): RpcError {
   }
 }
 
-function headerBytes(metadata: Metadata): number {
-  let bytes = 0
-  for (const name in metadata) bytes += name.length + (metadata[name]?.length ?? 0)
-  return bytes
+function charactersOf(texts: readonly string[]): number {
+  let characters = 0
+  for (const text of texts) characters += text.length
+  return characters
 }
 
 function ignore(): void {}

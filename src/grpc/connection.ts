@@ -61,6 +61,14 @@ export function http2Options(limits: Limits): ServerOptions & { streamResetBurst
   }
 }
 
+/** As Node calls it; its declaration leaves out the last one, the headers as names and values in turn. */
+type StreamListener = (
+  stream: ServerHttp2Stream,
+  headers: IncomingHttpHeaders,
+  flags: number,
+  rawHeaders: readonly string[],
+) => void
+
 export class Http2Connection implements CallHost, ServedConnection, Waiting {
   readonly connection: ServingConnection
   readonly #host: ConnectionHost
@@ -82,7 +90,8 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
     this.#session = performServerHandshake(socket, options) as ServerHttp2Session
     this.#session.on('error', ignore)
     this.#session.once('localSettings', () => connection.established())
-    this.#session.on('stream', (stream, headers) => this.#onStream(stream as ServerHttp2Stream, headers))
+    const onStream: StreamListener = (stream, headers, _, rawHeaders) => this.#onStream(stream, headers, rawHeaders)
+    this.#session.on('stream', onStream as (...passed: unknown[]) => void)
     this.#session.once('close', () => host.budget.forget(this))
     host.budget.opened(this)
     this.#session.setLocalWindowSize(host.limits.connectionWindowBytes)
@@ -228,19 +237,19 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
   }
 
   /** A stream that has gone before its turn costs nothing more. */
-  #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  #onStream(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
     const { budget } = this.#host
     if (budget.mayBegin(this)) {
-      this.#begin(stream, headers)
+      this.#begin(stream, headers, rawHeaders)
       return
     }
     stream.on('error', ignore)
     budget.later(this, () => {
-      if (!stream.destroyed && !stream.closed) this.#begin(stream, headers)
+      if (!stream.destroyed && !stream.closed) this.#begin(stream, headers, rawHeaders)
     })
   }
 
-  #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders): void {
+  #begin(stream: ServerHttp2Stream, headers: IncomingHttpHeaders, rawHeaders: readonly string[]): void {
     const contentType = headers['content-type'] ?? ''
     if (headers[':method'] !== 'POST') {
       this.connection.refused()
@@ -259,7 +268,7 @@ export class Http2Connection implements CallHost, ServedConnection, Waiting {
       return
     }
     this.#host.onCallStart()
-    const call = new ServerCall(this, stream, headers, method)
+    const call = new ServerCall(this, stream, { headers, rawHeaders }, method)
     if (!call.ended) this.#calls.add(call)
   }
 }

@@ -155,7 +155,7 @@ export class WireSubject {
     const call = new ServerCall(
       this.#host,
       stream as unknown as ConstructorParameters<typeof ServerCall>[1],
-      { 'content-type': 'application/grpc', 'x-mq-client-id': 'fuzz', ...headers },
+      { headers: { 'content-type': 'application/grpc', 'x-mq-client-id': 'fuzz', ...headers }, rawHeaders: [] },
       method,
     )
     if (!call.ended) {

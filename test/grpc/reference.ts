@@ -4,7 +4,7 @@
  */
 import * as grpc from '@grpc/grpc-js'
 import type { Limits } from '../../src/grpc/limits.ts'
-import type { Codec } from '../../src/grpc/protobuf.ts'
+import { borrowWriter, type Codec, returnWriter } from '../../src/grpc/protobuf.ts'
 import {
   type BidiCall,
   type Connection,
@@ -214,7 +214,14 @@ async function* requestsOf(call: AnyCall, signal: AbortSignal): AsyncIterable<un
 }
 
 function encoder(codec: Codec<unknown, unknown>): (value: unknown) => Buffer {
-  return (value) => codec.encode(value).finish() as Buffer
+  return (value) => {
+    const writer = borrowWriter()
+    try {
+      return codec.encode(value, writer).finish() as Buffer
+    } finally {
+      returnWriter(writer)
+    }
+  }
 }
 
 function toServiceError(error: unknown, trailers: MetadataInit): Partial<grpc.ServiceError> {
