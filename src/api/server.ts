@@ -276,11 +276,14 @@ function headersOf(rawHeaders: readonly string[]): Map<string, string[]> {
 /** Why the request is refused by where it goes and comes from, or null. */
 function strangerIn(
   { allowedHosts = [], services, endpoints }: Host,
-  { headers }: IncomingMessage,
+  { headers, headersDistinct }: IncomingMessage,
   url: string,
 ): ApiError | null {
   const one = (name: string) => headers[name] as string | undefined
   const { advertisedHost } = services.settings
+  // Node keeps the first; a proxy in between may have gone by another.
+  if ((headersDistinct.host?.length ?? 0) > 1)
+    return new ApiError(400, 'InvalidHost', 'The request has more than one Host header; send one.')
   try {
     checkSite(
       {

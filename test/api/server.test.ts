@@ -60,6 +60,15 @@ describe('a page on the web', () => {
     expect(Object.keys(asked.headers).filter((name) => name.startsWith('access-control'))).toEqual([])
   })
 
+  it('gets nothing by a second Host header either', async () => {
+    await open({ handlers: echo })
+    const socket = connect(api.port, '127.0.0.1')
+    socket.end(`GET /regions HTTP/1.1\r\nHost: ${api.endpoint}\r\nHost: rebound.attacker.net\r\n\r\n`)
+    let answer = ''
+    for await (const chunk of socket) answer += chunk
+    expect(answer).toMatch(/^HTTP\/1\.1 400 .*"Code":"InvalidHost".*more than one Host header/s)
+  })
+
   it('is not needed to use another name: it can be allowed', async () => {
     await open({ handlers: echo, allowedHosts: ['gantry'] })
     expect((await api.call({ ...regions, host: 'gantry:7800' })).status).toBe(200)
