@@ -21,7 +21,8 @@ export interface BrokerEndpoint<Roles extends keyof Broker = keyof Broker> exten
   report(error: unknown): void
 }
 
-const maxClientIdLength = 1024
+/** Official clients name themselves host@pid@n@random, with a host of at most 64 characters. Ids of 100,000 clients are remembered. */
+const maxClientIdLength = 255
 
 /**
  * Clients of the cloud may give the instance's id as their namespace. One that names another instance dials the
