@@ -14,7 +14,7 @@ import {
   SyncLiteSubscriptionRequest,
   Timestamp,
 } from './gen/index.ts'
-import { HistogramDataPoint } from './gen/otlp.js'
+import { ExportMetricsServiceRequest, HistogramDataPoint } from './gen/otlp.js'
 import { maxMessageValues, TooManyValues } from './protobuf.ts'
 
 describe('64 bit integers are numbers', () => {
@@ -92,6 +92,12 @@ describe('what one message may hold', () => {
     expect(() => type.decode(bytes(65_000, tag, 0))).toThrow(TooManyValues)
     expect(decoded).toHaveBeenCalledTimes(2_048)
     decoded.mockRestore()
+  })
+
+  it('is less for what clients measure, whose points are a few hundred', () => {
+    const points = (count: number) => inside(0x0a, inside(0x12, inside(0x12, inside(0x2a, bytes(count, 0x0a, 0)))))
+    expect(() => ExportMetricsServiceRequest.decode(points(16_380))).not.toThrow()
+    expect(() => ExportMetricsServiceRequest.decode(points(16_381))).toThrow(/more than 16384 values/)
   })
 
   it('is enough for a thousand messages with ten properties each', () => {

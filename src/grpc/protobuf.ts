@@ -56,11 +56,14 @@ const BufferReader = protobuf.BufferReader as unknown as new (buffer: Uint8Array
 class NumberReader extends BufferReader {
   static recursionLimit = protobuf.Reader.recursionLimit
   #values = 0
+  #most = maxMessageValues
 
-  static create(source: Uint8Array | Buffer): NumberReader {
+  /** `most` values, where generated code says fewer than `maxMessageValues` (scripts/generate-proto.mjs). */
+  static create(source: Uint8Array | Buffer, most = maxMessageValues): NumberReader {
     latest = new NumberReader(
       Buffer.isBuffer(source) ? source : Buffer.from(source.buffer, source.byteOffset, source.length),
     )
+    latest.#most = most
     return latest
   }
 
@@ -74,7 +77,7 @@ class NumberReader extends BufferReader {
   }
 
   override tag(): number {
-    if (++this.#values > maxMessageValues) throw tooMany()
+    if (++this.#values > this.#most) throw tooMany(this.#most)
     return super.tag()
   }
 
@@ -82,7 +85,7 @@ class NumberReader extends BufferReader {
   countPacked(bytesEach: number): void {
     const start = this.pos
     this.#values += Math.floor(this.size() / bytesEach)
-    if (this.#values > maxMessageValues) throw tooMany()
+    if (this.#values > this.#most) throw tooMany(this.#most)
     this.pos = start
   }
 
@@ -130,7 +133,7 @@ export function decodedValues(): number {
   return values
 }
 
-const tooMany = () => new TooManyValues(`it holds more than ${maxMessageValues} values`)
+const tooMany = (most: number) => new TooManyValues(`it holds more than ${most} values`)
 
 /** Readers of packed fields, with the least bytes of one number. One tag stands for all its numbers. */
 const packedReaders = {

@@ -50,7 +50,7 @@ export class ClientMetrics {
   #characters = 0
 
   /** Keeps what can be kept; null when that was everything. */
-  take(clientId: ClientId, measured: Iterable<MeasuredPoint>, at: number): Rejected | null {
+  take(clientId: ClientId, measured: Iterable<() => MeasuredPoint>, at: number): Rejected | null {
     let points = 0
     let reason = ''
     let looks = 0
@@ -58,7 +58,7 @@ export class ClientMetrics {
       const refusal =
         ++looks > maxPointsPerRequest
           ? `a request may hold ${maxPointsPerRequest} points`
-          : this.#keep(clientId, point, at)
+          : this.#keep(clientId, point(), at)
       if (refusal === null) continue
       points++
       reason ||= refusal
@@ -67,7 +67,7 @@ export class ClientMetrics {
   }
 
   /** Of points that are not kept at all. */
-  refuse(measured: Iterable<MeasuredPoint>, reason: string): Rejected | null {
+  refuse(measured: Iterable<() => MeasuredPoint>, reason: string): Rejected | null {
     let points = 0
     for (const _ of measured) points++
     return points === 0 ? null : { points, reason }

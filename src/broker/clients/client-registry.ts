@@ -162,7 +162,7 @@ export class ClientRegistry {
   // What clients measure -------------------------------------------------------------------------
 
   /** What a client measured; what of it could not be kept. */
-  measured(clientId: ClientId, points: Iterable<MeasuredPoint>): Rejected | null {
+  measured(clientId: ClientId, points: Iterable<() => MeasuredPoint>): Rejected | null {
     // One that nobody knows could never be forgotten.
     if (!this.#known.has(clientId)) return this.#metrics.refuse(points, 'the client has not said what it is')
     return this.#metrics.take(clientId, points, this.#clock.now())

@@ -57,7 +57,7 @@ export const opentelemetry = $root.opentelemetry = (() => {
 
                         ExportMetricsServiceRequest.decode = function (reader, length, _end, _depth, _target) {
                             if (!(reader instanceof $Reader))
-                                reader = $Reader.create(reader);
+                                reader = $Reader.create(reader, 16384);
                             if (_depth === $undefined)
                                 _depth = 0;
                             if (_depth > $Reader.recursionLimit)

@@ -32,7 +32,7 @@ describe('a histogram of a client', () => {
       counts: 4,
       refused: 'a histogram has one bucket more than bounds',
     },
-    { shape: 'of bounds alone', bounds: 60_000, counts: 0, refused: 'a histogram has one bucket more than bounds' },
+    { shape: 'of bounds alone', bounds: 16_000, counts: 0, refused: 'a histogram has one bucket more than bounds' },
   ]) {
     it(`${shape} is ${refused === null ? 'kept' : 'refused by itself'}`, () => {
       const metrics = new ClientMetrics()
@@ -81,17 +81,29 @@ describe('what clients measure is bounded', () => {
     })
   })
 
+  it('beyond which no labels are made of what is only counted', () => {
+    let made = 0
+    const point = () => {
+      made++
+      return { name: 'cached', unit: '1', labels: {}, value: { kind: 'gauge' as const, value: 1 }, delta: false }
+    }
+    const metrics = new ClientMetrics()
+    expect(metrics.take('client', Array(1_200).fill(point), 0)).toMatchObject({ points: 200 })
+    expect(metrics.refuse(Array(1_200).fill(point), 'unknown')).toMatchObject({ points: 1_200 })
+    expect(made).toBe(1_000)
+  })
+
   it('in characters of labels of all clients; those of one that has gone are room for others', () => {
     const metrics = new ClientMetrics()
     const long = Array.from({ length: 15 }, () => 'x'.repeat(250))
     let clients = 0
-    while (metrics.take(`client-${clients}`, sent(gauge(500, ...long)), 0) === null) clients++
-    expect(clients).toBe(8)
+    while (metrics.take(`client-${clients}`, sent(gauge(200, ...long)), 0) === null) clients++
+    expect(clients).toBe(20)
     expect(metrics.take('late', sent(gauge(1, ...long)), 0)).toMatchObject({
       points: 1,
       reason: expect.stringContaining('characters of names and labels together'),
     })
     metrics.forget('client-0')
-    expect(metrics.take('late', sent(gauge(400, ...long)), 0)).toBeNull()
+    expect(metrics.take('late', sent(gauge(150, ...long)), 0)).toBeNull()
   })
 })

@@ -6,41 +6,41 @@ import { type MeasuredPoint, maxBuckets, maxLabels, maxTextBytes } from '../../.
 /** AggregationTemporality DELTA of OTLP. */
 const deltaTemporality = 1
 
-/** Every value of the request. */
-export function* pointsIn(request: otlp.ExportMetricsServiceRequest): Iterable<MeasuredPoint> {
+/** Every value of the request; its labels and buckets are made when it is called, as one that is only counted needs none. */
+export function* pointsIn(request: otlp.ExportMetricsServiceRequest): Iterable<() => MeasuredPoint> {
   for (const { scopeMetrics } of request.resourceMetrics)
     for (const { metrics } of scopeMetrics) for (const metric of metrics) yield* pointsOf(metric)
 }
 
-function* pointsOf(metric: otlp.Metric): Iterable<MeasuredPoint> {
+function* pointsOf(metric: otlp.Metric): Iterable<() => MeasuredPoint> {
   const { name, unit } = metric
   for (const { attributes, asDouble, asInt } of metric.gauge?.dataPoints ?? [])
-    yield { name, unit, labels: labelsOf(attributes), value: number('gauge', asDouble ?? asInt), delta: false }
+    yield () => ({ name, unit, labels: labelsOf(attributes), value: number('gauge', asDouble ?? asInt), delta: false })
   for (const { attributes, asDouble, asInt } of metric.sum?.dataPoints ?? [])
-    yield {
+    yield () => ({
       name,
       unit,
       labels: labelsOf(attributes),
       value: number('sum', asDouble ?? asInt),
       delta: metric.sum?.aggregationTemporality === deltaTemporality,
-    }
+    })
   for (const point of metric.histogram?.dataPoints ?? [])
-    yield {
+    yield () => ({
       name,
       unit,
       labels: labelsOf(point.attributes),
       value: histogram(point),
       delta: metric.histogram?.aggregationTemporality === deltaTemporality,
-    }
+    })
   const unread = metric.exponentialHistogram ?? metric.summary
   for (const _ of unread?.dataPoints ?? [])
-    yield {
+    yield () => ({
       name,
       unit,
       labels: {},
       value: 'only gauges, sums and histograms with explicit bounds are kept',
       delta: false,
-    }
+    })
 }
 
 function number(kind: 'gauge' | 'sum', value: number | null): MetricValue | string {
