@@ -23,16 +23,18 @@ import { openLedgerNonces } from './iam/ledger-nonces.ts'
 import { ensureAccountKey } from './ledger/access-keys.ts'
 import { acquireHome, HomeError, refuseHostile } from './ledger/home.ts'
 import { type KnownFormats, recordFormats, refuseNewerHome } from './ledger/home-format.ts'
+import type { Ledger } from './ledger/ledger.ts'
 import { migrations } from './ledger/migrations.ts'
 import { openLedger } from './ledger/open.ts'
 import { createHousekeeping } from './lifecycle/housekeeping.ts'
 import { createPortSource } from './lifecycle/ports.ts'
-import { createReconciler } from './lifecycle/reconciler.ts'
+import { createReconciler, type Reconciler } from './lifecycle/reconciler.ts'
 import type { Log } from './observability/log.ts'
+import type { Services } from './resources/handler.ts'
 import { products } from './resources/index.ts'
 import { publishedRegionIds } from './resources/rocketmq/region-table.ts'
 import { realWorld } from './world/real.ts'
-import type { Cancel, Clock } from './world/world.ts'
+import type { Cancel, Clock, World } from './world/world.ts'
 
 export interface RunningServer {
   readonly apiUrl: string
@@ -55,12 +57,15 @@ const briefAnswerMs = 500
 const firstBringUpPauseMs = 500
 const lastBringUpPauseMs = 30_000
 
+/** Steps of stopping, carried out last first. */
+type Undo = Array<() => Promise<unknown>>
+
 /** Starts everything. Rejects with `HomeError`, `SettingError` or an error of listen, each with a sentence. */
 export async function startServer(given: Settings, log: Log): Promise<RunningServer> {
   const world = realWorld()
   const { clock } = world
   const started = clock.monotonic()
-  const undo: Array<() => Promise<unknown>> = []
+  const undo: Undo = []
   let ready = false
   const stop = async (): Promise<void> => {
     for (const step of undo.splice(0).reverse()) {
@@ -85,22 +90,7 @@ export async function startServer(given: Settings, log: Log): Promise<RunningSer
     let storageKey = (_purpose: string): Uint8Array => {
       throw new Error('The ledger is not open yet.')
     }
-    const engine = new EmbeddedEngine({
-      clock,
-      disk: world.disk,
-      home: settings.home,
-      launcher: new HostLauncher({
-        home: settings.home,
-        script: path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'broker-host.mjs'),
-        version,
-        lingerMinutes: settings.brokerLingerMinutes,
-        clock,
-      }),
-      pool: settings.brokerProcesses,
-      hangSeconds: settings.brokerHangSeconds,
-      storageKey: (instanceId, keyId) => storageKey(`storage ${instanceId} ${keyId}`),
-      report: (error) => log.warn({ err: error }, 'the embedded engine'),
-    })
+    const engine = createEngine({ settings, world, log, storageKey: (purpose) => storageKey(purpose) })
     // Broker processes start while the ledger opens; whoever needs one waits for it.
     const engineStarted = engine.start()
     // Heard below, once there is a loop to go on with.
@@ -127,64 +117,10 @@ export async function startServer(given: Settings, log: Log): Promise<RunningSer
     })
     undo.push(() => nonces.close())
 
-    const reconciler = createReconciler({
-      ledger,
-      engine,
-      world,
-      log,
-      ports: createPortSource({
-        base: settings.firstInstancePort,
-        last: settings.lastInstancePort,
-        host: settings.host,
-      }),
-      listenHost: settings.host,
-    })
-    undo.push(() => reconciler.stop())
-    const housekeeping = createHousekeeping({
-      ledger,
-      world,
-      log,
-      zoneMinutes: settings.timeZoneOffsetMinutes,
-      wake: (instanceId) => reconciler.wake(instanceId),
-    })
-    undo.push(() => housekeeping.stop())
-    let swept: Promise<void> | null = null
-    const sweepOnce = (): Promise<void> => {
-      swept ??= housekeeping.start().catch((error: unknown) => {
-        swept = null
-        throw error
-      })
-      return swept
-    }
-    const bringUp = bringUpUntilDone({
-      clock,
-      first: Promise.all([engineStarted, sweepOnce()]).then(() => reconciler.start()),
-      again: async () => {
-        await Promise.all([engine.start(), sweepOnce()])
-        await reconciler.start()
-      },
-      onFailure: (error) => log.error({ err: error }, 'the instances could not be brought up; trying again'),
-    })
-    undo.push(async () => bringUp.cancel())
-
+    const { reconciler, firstTry } = startLoop({ settings, world, log, ledger, engine, engineStarted, undo })
     const api = createApi({
       products,
-      services: {
-        world,
-        ledger,
-        settings: {
-          accountId: account.accountId,
-          defaultRegionId: settings.region,
-          regionIds: [settings.region, ...publishedRegionIds().filter((regionId) => regionId !== settings.region)],
-          timeZoneOffsetMinutes: settings.timeZoneOffsetMinutes,
-          advertisedHost: settings.advertisedHost,
-          softwareVersion: `gantry-${version}`,
-        },
-        engine: { name: engine.name, ...engine.capabilities },
-        wake: (instanceId) => reconciler.wake(instanceId),
-        ask: engine.ask,
-        askBriefly: (...question) => orNull(clock, briefAnswerMs, engine.ask(...question)),
-      },
+      services: servicesOf({ settings, account, world, ledger, engine, reconciler }),
       keyRing: ledgerKeyRing({ ledger, accountId: account.accountId, clock }),
       nonces,
       requireContentMd5: settings.requireContentMd5,
@@ -196,7 +132,7 @@ export async function startServer(given: Settings, log: Log): Promise<RunningSer
     })
     const { port } = await api.listen(settings.host, settings.port)
     undo.push(() => api.close())
-    if (await hasInstances(ledger)) await orNull(clock, instancesReadyLimitMs, bringUp.firstTry)
+    if (await hasInstances(ledger)) await orNull(clock, instancesReadyLimitMs, firstTry)
 
     const apiUrl = `http://${settings.host.includes(':') ? `[${settings.host}]` : settings.host}:${port}`
     const serverFile = path.join(settings.home, 'server.json')
@@ -209,6 +145,124 @@ export async function startServer(given: Settings, log: Log): Promise<RunningSer
   } catch (error) {
     await stop()
     throw error
+  }
+}
+
+interface Parts {
+  readonly settings: Settings
+  readonly world: World
+  readonly log: Log
+  readonly ledger: Ledger
+  readonly engine: EmbeddedEngine
+}
+
+/** `storageKey` derives a key for a purpose from the ledger's; the engine asks once the ledger is open. */
+function createEngine({
+  settings,
+  world: { clock, disk },
+  log,
+  storageKey,
+}: Pick<Parts, 'settings' | 'world' | 'log'> & {
+  readonly storageKey: (purpose: string) => Uint8Array
+}): EmbeddedEngine {
+  return new EmbeddedEngine({
+    clock,
+    disk,
+    home: settings.home,
+    launcher: new HostLauncher({
+      home: settings.home,
+      script: path.join(path.dirname(fileURLToPath(import.meta.url)), '..', 'broker-host.mjs'),
+      version,
+      lingerMinutes: settings.brokerLingerMinutes,
+      clock,
+    }),
+    pool: settings.brokerProcesses,
+    hangSeconds: settings.brokerHangSeconds,
+    storageKey: (instanceId, keyId) => storageKey(`storage ${instanceId} ${keyId}`),
+    report: (error) => log.warn({ err: error }, 'the embedded engine'),
+  })
+}
+
+/** The loop and its housekeeping, brought up behind what starts next; how each is stopped joins `undo`. */
+function startLoop({
+  settings,
+  world,
+  log,
+  ledger,
+  engine,
+  engineStarted,
+  undo,
+}: Parts & { readonly engineStarted: Promise<void>; readonly undo: Undo }): {
+  readonly reconciler: Reconciler
+  /** Settles with the first try to bring the instances up, and never rejects. */
+  readonly firstTry: Promise<void>
+} {
+  const reconciler = createReconciler({
+    ledger,
+    engine,
+    world,
+    log,
+    ports: createPortSource({
+      base: settings.firstInstancePort,
+      last: settings.lastInstancePort,
+      host: settings.host,
+    }),
+    listenHost: settings.host,
+  })
+  undo.push(() => reconciler.stop())
+  const housekeeping = createHousekeeping({
+    ledger,
+    world,
+    log,
+    zoneMinutes: settings.timeZoneOffsetMinutes,
+    wake: (instanceId) => reconciler.wake(instanceId),
+  })
+  undo.push(() => housekeeping.stop())
+  let swept: Promise<void> | null = null
+  const sweepOnce = (): Promise<void> => {
+    swept ??= housekeeping.start().catch((error: unknown) => {
+      swept = null
+      throw error
+    })
+    return swept
+  }
+  const bringUp = bringUpUntilDone({
+    clock: world.clock,
+    first: Promise.all([engineStarted, sweepOnce()]).then(() => reconciler.start()),
+    again: async () => {
+      await Promise.all([engine.start(), sweepOnce()])
+      await reconciler.start()
+    },
+    onFailure: (error) => log.error({ err: error }, 'the instances could not be brought up; trying again'),
+  })
+  undo.push(async () => bringUp.cancel())
+  return { reconciler, firstTry: bringUp.firstTry }
+}
+
+/** What handlers may use. */
+function servicesOf({
+  settings,
+  account,
+  world,
+  ledger,
+  engine,
+  reconciler,
+}: Omit<Parts, 'log'> & { readonly account: Account; readonly reconciler: Reconciler }): Services {
+  return {
+    world,
+    ledger,
+    settings: {
+      accountId: account.accountId,
+      defaultRegionId: settings.region,
+      regionIds: [settings.region, ...publishedRegionIds().filter((regionId) => regionId !== settings.region)],
+      timeZoneOffsetMinutes: settings.timeZoneOffsetMinutes,
+      advertisedHost: settings.advertisedHost,
+      softwareVersion: `gantry-${version}`,
+    },
+    engine: { name: engine.name, ...engine.capabilities },
+    wake: (instanceId) => reconciler.wake(instanceId),
+    ask: engine.ask,
+    askBriefly: (...question) => orNull(world.clock, briefAnswerMs, engine.ask(...question)),
   }
 }
 
@@ -267,7 +321,7 @@ function bringUpUntilDone(options: {
   }
 }
 
-async function hasInstances(ledger: Awaited<ReturnType<typeof openLedger>>): Promise<boolean> {
+async function hasInstances(ledger: Ledger): Promise<boolean> {
   const row = await ledger.read.selectFrom('instances').select('instance_id').limit(1).executeTakeFirst()
   return row !== undefined
 }

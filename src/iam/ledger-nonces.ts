@@ -34,59 +34,81 @@ const DEFAULT_FLUSH_DELAY_MS = 250
 const CLEANING_INTERVAL_MS = 60_000
 
 export async function openLedgerNonces(options: Options): Promise<LedgerNonces> {
-  const { ledger, clock } = options
-  const flushDelayMs = options.flushDelayMs ?? DEFAULT_FLUSH_DELAY_MS
-  const memory = new NonceMemory(options.capacity === undefined ? {} : { capacity: options.capacity })
-  const horizonMs = await newestExpiry(ledger)
+  return new StoredNonces(options, await newestExpiry(options.ledger))
+}
+
+class StoredNonces implements LedgerNonces {
+  readonly #ledger: Ledger
+  readonly #clock: Clock
+  readonly #flushDelayMs: number
+  readonly #onError: ((error: unknown) => void) | undefined
+  readonly #memory: NonceMemory
+  /** Newest expiry of what a previous run wrote: only a nonce that expires no later can be one of its. */
+  readonly #horizonMs: number
   /** Key → expiry; bounded because what is pending is also in memory, which is bounded. */
-  let pending = new Map<string, number>()
-  let timer: Cancel | null = null
-  let writing: Promise<void> = Promise.resolve()
-  let cleanAfterMs = Number.NEGATIVE_INFINITY
-  let closed = false
+  #pending = new Map<string, number>()
+  #timer: Cancel | null = null
+  #writing: Promise<void> = Promise.resolve()
+  #cleanAfterMs = Number.NEGATIVE_INFINITY
+  #closed = false
 
-  const flush = (): Promise<void> => {
-    timer?.()
-    timer = null
-    const batch = pending
-    if (batch.size === 0 && clock.now() < cleanAfterMs) return writing
-    pending = new Map()
-    writing = writing.then(() => write(batch))
-    return writing
+  constructor({ ledger, clock, capacity, flushDelayMs, onError }: Options, horizonMs: number) {
+    this.#ledger = ledger
+    this.#clock = clock
+    this.#flushDelayMs = flushDelayMs ?? DEFAULT_FLUSH_DELAY_MS
+    this.#onError = onError
+    this.#memory = new NonceMemory(capacity === undefined ? {} : { capacity })
+    this.#horizonMs = horizonMs
   }
-  const write = async (batch: Map<string, number>): Promise<void> => {
-    const now = clock.now()
+
+  async use(use: Parameters<NonceStore['use']>[0]): ReturnType<NonceStore['use']> {
+    const verdict = verdictOf(this.#memory, use)
+    if (verdict.kind !== 'fresh') return verdict
+    const { key, expireTimeMs } = verdict.use
+    const isUsed = expireTimeMs <= this.#horizonMs && (await isStored(this.#ledger, key))
+    return isUsed ? { kind: 'used', agoMs: Number.POSITIVE_INFINITY } : verdict
+  }
+
+  release({ key, expireTimeMs, stored }: Parameters<NonceStore['release']>[0]): void {
+    if (!stored) this.#pending.set(key, expireTimeMs)
+    if (!stored || this.#clock.now() >= this.#cleanAfterMs) this.#schedule()
+  }
+
+  written(): Promise<void> {
+    return this.#writing
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true
+    await this.#flush()
+  }
+
+  #schedule(): void {
+    if (this.#timer === null && !this.#closed)
+      this.#timer = this.#clock.after(this.#flushDelayMs, () => void this.#flush())
+  }
+
+  #flush(): Promise<void> {
+    this.#timer?.()
+    this.#timer = null
+    const batch = this.#pending
+    if (batch.size === 0 && this.#clock.now() < this.#cleanAfterMs) return this.#writing
+    this.#pending = new Map()
+    this.#writing = this.#writing.then(() => this.#write(batch))
+    return this.#writing
+  }
+
+  async #write(batch: Map<string, number>): Promise<void> {
+    const now = this.#clock.now()
     try {
-      const removed = await save(ledger, batch, now, now >= cleanAfterMs)
+      const removed = await save(this.#ledger, batch, now, now >= this.#cleanAfterMs)
       // With more to remove, the next batch removes more: rows go as fast as they come.
-      if (removed !== null) cleanAfterMs = removed < NONCE_PRUNE_LIMIT ? now + CLEANING_INTERVAL_MS : now
+      if (removed !== null) this.#cleanAfterMs = removed < NONCE_PRUNE_LIMIT ? now + CLEANING_INTERVAL_MS : now
     } catch (error) {
-      for (const [key, expireTimeMs] of batch) if (expireTimeMs > now) pending.set(key, expireTimeMs)
-      options.onError?.(error)
-      schedule()
+      for (const [key, expireTimeMs] of batch) if (expireTimeMs > now) this.#pending.set(key, expireTimeMs)
+      this.#onError?.(error)
+      this.#schedule()
     }
-  }
-  const schedule = (): void => {
-    if (timer === null && !closed) timer = clock.after(flushDelayMs, () => void flush())
-  }
-
-  return {
-    async use(use) {
-      const verdict = verdictOf(memory, use)
-      if (verdict.kind !== 'fresh') return verdict
-      const { key, expireTimeMs } = verdict.use
-      const isUsed = expireTimeMs <= horizonMs && (await isStored(ledger, key))
-      return isUsed ? { kind: 'used', agoMs: Number.POSITIVE_INFINITY } : verdict
-    },
-    release({ key, expireTimeMs, stored }) {
-      if (!stored) pending.set(key, expireTimeMs)
-      if (!stored || clock.now() >= cleanAfterMs) schedule()
-    },
-    written: () => writing,
-    async close() {
-      closed = true
-      await flush()
-    },
   }
 }
 

@@ -23,7 +23,7 @@ export interface PortSource {
   rest(ports: readonly number[]): void
 }
 
-export function createPortSource(options: {
+interface PortOptions {
   /** First port to give out. */
   readonly base: number
   readonly host: string
@@ -31,61 +31,81 @@ export function createPortSource(options: {
   readonly last?: number
   /** Whether the port can be bound now; the machine is asked unless a test says otherwise. */
   readonly isFree?: (port: number, host: string) => Promise<boolean>
-}): PortSource {
-  const { base, host, last = 65_535, isFree = canBind } = options
-  const held = new Set<number>()
-  /** In the order in which they came to rest. */
-  const resting = new Set<number>()
-  // No port below is unused; without it the search would grow with the number of instances.
-  let lowestUnused = base
+}
 
-  async function tryPort(port: number): Promise<boolean> {
-    // Set aside before the wait, so that two searches never try the same port.
-    held.add(port)
-    let free = false
-    try {
-      free = await isFree(port, host)
-    } finally {
-      // Another program's port may be free the next time: it is tried again then.
-      if (!free) held.delete(port)
-    }
-    return free
+export const createPortSource = (options: PortOptions): PortSource => new Ports(options)
+
+class Ports implements PortSource {
+  readonly #base: number
+  readonly #last: number
+  readonly #host: string
+  readonly #isFree: (port: number, host: string) => Promise<boolean>
+  readonly #held = new Set<number>()
+  /** In the order in which they came to rest. */
+  readonly #resting = new Set<number>()
+  /** No port below is unused; without it the search would grow with the number of instances. */
+  #lowestUnused: number
+
+  constructor({ base, host, last = 65_535, isFree = canBind }: PortOptions) {
+    this.#base = base
+    this.#last = last
+    this.#host = host
+    this.#isFree = isFree
+    this.#lowestUnused = base
   }
 
-  return {
-    restore(ports) {
-      for (const port of ports.held) held.add(port)
-      for (const port of ports.resting) {
-        if (port >= base && port <= last && !held.has(port)) resting.add(port)
-      }
-    },
-    async reserve() {
-      while (held.has(lowestUnused) || resting.has(lowestUnused)) lowestUnused += 1
-      for (let port = lowestUnused; port <= last; port += 1) {
-        if (!held.has(port) && !resting.has(port) && (await tryPort(port))) return port
-      }
-      for (const port of [...resting]) {
-        if (held.has(port) || !(await tryPort(port))) continue
-        resting.delete(port)
-        return port
-      }
-      throw new Error(
-        `No free port is left on ${host} from ${base} to ${last}: stop what listens there, delete instances that are not needed, or set a higher last port (GANTRY_LAST_INSTANCE_PORT).`,
-      )
-    },
-    release(ports) {
-      for (const port of ports) {
-        held.delete(port)
-        if (port >= base && port < lowestUnused && !resting.has(port)) lowestUnused = port
-      }
-    },
-    rest(ports) {
-      for (const port of ports) {
-        held.delete(port)
-        resting.delete(port)
-        if (port >= base && port <= last) resting.add(port)
-      }
-    },
+  restore(ports: { readonly held: readonly number[]; readonly resting: readonly number[] }): void {
+    for (const port of ports.held) this.#held.add(port)
+    for (const port of ports.resting) {
+      if (this.#isOurs(port) && !this.#held.has(port)) this.#resting.add(port)
+    }
+  }
+
+  async reserve(): Promise<number> {
+    while (this.#held.has(this.#lowestUnused) || this.#resting.has(this.#lowestUnused)) this.#lowestUnused += 1
+    for (let port = this.#lowestUnused; port <= this.#last; port += 1) {
+      if (!this.#held.has(port) && !this.#resting.has(port) && (await this.#tryPort(port))) return port
+    }
+    for (const port of [...this.#resting]) {
+      if (this.#held.has(port) || !(await this.#tryPort(port))) continue
+      this.#resting.delete(port)
+      return port
+    }
+    throw new Error(
+      `No free port is left on ${this.#host} from ${this.#base} to ${this.#last}: stop what listens there, delete instances that are not needed, or set a higher last port (GANTRY_LAST_INSTANCE_PORT).`,
+    )
+  }
+
+  release(ports: readonly number[]): void {
+    for (const port of ports) {
+      this.#held.delete(port)
+      if (port >= this.#base && port < this.#lowestUnused && !this.#resting.has(port)) this.#lowestUnused = port
+    }
+  }
+
+  rest(ports: readonly number[]): void {
+    for (const port of ports) {
+      this.#held.delete(port)
+      this.#resting.delete(port)
+      if (this.#isOurs(port)) this.#resting.add(port)
+    }
+  }
+
+  #isOurs(port: number): boolean {
+    return port >= this.#base && port <= this.#last
+  }
+
+  async #tryPort(port: number): Promise<boolean> {
+    // Set aside before the wait, so that two searches never try the same port.
+    this.#held.add(port)
+    let free = false
+    try {
+      free = await this.#isFree(port, this.#host)
+    } finally {
+      // Another program's port may be free the next time: it is tried again then.
+      if (!free) this.#held.delete(port)
+    }
+    return free
   }
 }
 
