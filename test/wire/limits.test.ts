@@ -256,7 +256,7 @@ const limits: readonly [what: string, probe: Probe, limit: number, at: number, b
       other.close()
       return status?.code
     },
-    1024,
+    255,
     20000,
     40000,
   ],
