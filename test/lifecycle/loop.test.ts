@@ -118,12 +118,16 @@ describe('create, change and delete', () => {
     await addTopic(b, id, 'orders')
     loop.wake(id)
     await loop.settled()
-    expect((await transcript(b)).engine).toEqual([`${id} running @2, vpc 7801, topic orders@1`])
+    expect((await transcript(b)).engine).toEqual([
+      `${id} running @2, vpc 7801, topic orders@1, account worker granted orders`,
+    ])
     expect(b.failures).toEqual([])
     await seal(password_sealed)
     await b.clock.advance(2 * minute)
     await loop.settled()
-    expect((await transcript(b)).engine).toEqual([`${id} stopped @2, vpc 7801, topic orders@1`])
+    expect((await transcript(b)).engine).toEqual([
+      `${id} stopped @2, vpc 7801, topic orders@1, account worker granted orders`,
+    ])
     expect(b.engine.held(id)!.spec!.grants).toHaveLength(1)
     b.engine.restart()
     await loop.settled()
