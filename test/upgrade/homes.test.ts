@@ -56,9 +56,10 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
 
   it('takes receipt handles without a MAC where its program made such, after a restart too', async () => {
     const { broker, reopen } = await open()
+    type Held = { readonly handle: string; readonly clientId: string }
     // What a trace shows of a handle is all of it but the MAC.
     const unsignedHandles = async (messageIds: readonly string[]) => {
-      const handles: string[] = []
+      const handles: Held[] = []
       for (const messageId of messageIds) {
         const found = await broker.inspection.findMessage({
           topic: 'normal',
@@ -68,13 +69,14 @@ describe.each(cases)('a home of $fixture, $home: the messages of the $instance i
         })
         const history = await broker.inspection.historyOf('normal', found!)
         const delivered = history.find((one) => one.what === 'delivered' && one.group === 'reader')
-        handles.push((delivered as { readonly handle: string }).handle.replace(/^g2/, 'g1'))
+        const { handle, clientId } = delivered as unknown as Held
+        handles.push({ handle: handle.replace(/^g2/, 'g1'), clientId })
       }
       return handles
     }
     const [first, second] = await unsignedHandles(filled.normal.held)
-    const ack = async (on: Broker, handle: string) =>
-      (await on.consuming.ack({ group: 'reader', topic: 'normal', handles: [handle], clientId: 'client' }))[0]!.outcome
+    const ack = async (on: Broker, { handle, clientId }: Held) =>
+      (await on.consuming.ack({ group: 'reader', topic: 'normal', handles: [handle], clientId }))[0]!.outcome
     const outcome = one.fixture === '0.1.0' ? 'done' : 'expired'
     expect(await ack(broker, first!)).toBe(outcome)
     const later = await reopen()
