@@ -49,6 +49,8 @@ export interface MetadataRole {
   group(consumerGroupId: ConsumerGroupId): GroupView | null
   topics(): TopicView[]
   groups(): GroupView[]
+  /** Those of them with `generation` 0, in the order in which they were made. Costs nothing while there are none. */
+  unlistedGroups(): readonly ConsumerGroupId[]
   /** How far ahead a delivery time may lie. */
   readonly maxDelayMs: number
 }

@@ -97,6 +97,23 @@ it('groups made by use have places of their own, which neither take nor are take
   expect(await poll('fourth')).toMatchObject({ code: 40401 })
 })
 
+it('a group made by use is told to the loop, also when its client has gone before anybody asked', async () => {
+  await start()
+  const { instanceId, host } = instance
+  const topic = await instance.topic()
+  const attention = async () => (await host.hello()).attention.map((each) => each.instanceId)
+  expect(await attention()).toEqual([])
+  const driver = await dial()
+  await instance.elapse(driver.poll('simple', topic, 'passing'))
+  driver.close()
+  const connections = async () => (await host.ask({ instanceId, question: 'usage', params: {} })).connections
+  for (let tries = 0; tries < 1_000 && (await connections()) > 0; tries++) await turns(5)
+  expect(await connections()).toBe(0)
+  expect(await attention()).toEqual([instanceId])
+  await instance.group({ consumerGroupId: 'passing', generation: 1, madeByUse: true })
+  expect(await attention()).toEqual([])
+})
+
 it('credentials that were seen end with their date, whatever zone it may be of', async () => {
   await start()
   const { authorization, 'x-mq-date-time': date } = (await dial(instance.guardedPort)).headers('Heartbeat', 3000)

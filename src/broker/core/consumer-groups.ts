@@ -67,7 +67,7 @@ export function applyGroup(state: BrokerState, event: GroupEvent): void {
   const { type: _, ...settings } = event
   state.deletedGroups.delete(event.consumerGroupId)
   const known = state.groups.get(event.consumerGroupId)
-  countMadeByUse(state, known?.settings, settings)
+  noteGroup(state, known?.settings, settings)
   if (!known) {
     state.groups.set(event.consumerGroupId, makeGroup(settings))
     return
@@ -85,12 +85,19 @@ export function applyGroupRemoved(state: BrokerState, event: GroupRemovedEvent):
   const group = state.groups.get(event.consumerGroupId)
   if (!group) return
   for (const subscription of group.subscriptions.values()) dropSubscription(state, subscription)
-  countMadeByUse(state, group.settings, undefined)
+  noteGroup(state, group.settings, undefined)
   state.groups.delete(event.consumerGroupId)
 }
 
-function countMadeByUse(state: BrokerState, before: GroupSettings | undefined, after: GroupSettings | undefined): void {
+/** Keeps what the state says of all groups together; called with each change of a group's settings. */
+export function noteGroup(
+  state: BrokerState,
+  before: GroupSettings | undefined,
+  after: GroupSettings | undefined,
+): void {
   state.groupsMadeByUse += (after?.madeByUse === true ? 1 : 0) - (before?.madeByUse === true ? 1 : 0)
+  if (after?.generation === 0) state.unlistedGroups.add(after.consumerGroupId)
+  else if (before?.generation === 0) state.unlistedGroups.delete(before.consumerGroupId)
 }
 
 function interval(settings: GroupSettings): number | null {

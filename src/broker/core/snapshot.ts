@@ -11,6 +11,7 @@
  * messages a chunk of their table at a time. So no step of it is long, whatever the size of the state.
  */
 
+import { noteGroup } from './consumer-groups.ts'
 import { newLease, own } from './consuming/deliveries.ts'
 import { applyAckedOutOfOrderTo } from './consuming/orderly.ts'
 import type { BrokerEvent, MessageName } from './events.ts'
@@ -279,7 +280,7 @@ function readHead(from: Reader, state: BrokerState, version: number): ReadonlyMa
   for (let count = from.whole(); count > 0; count--) {
     const settings = readGroup(from)
     state.groups.set(settings.consumerGroupId, makeGroup(settings))
-    if (settings.madeByUse) state.groupsMadeByUse += 1
+    noteGroup(state, undefined, settings)
   }
   if (version >= 4)
     for (let count = from.whole(); count > 0; count--) state.deletedGroups.set(from.text(), from.whole())

@@ -27,6 +27,8 @@ export interface BrokerState {
   readonly groups: Map<ConsumerGroupId, Group>
   /** How many of them have `madeByUse`. */
   groupsMadeByUse: number
+  /** Those that the management API has not named yet (generation 0), in the order in which they were made. */
+  readonly unlistedGroups: Set<ConsumerGroupId>
   /** Groups that were removed and not made again: when, by name, the first removed first. Bounded. */
   readonly deletedGroups: Map<string, number>
   readonly subscriptions: Map<number, Subscription>
@@ -204,6 +206,7 @@ export function emptyState(): BrokerState {
     queues: new Map(),
     groups: new Map(),
     groupsMadeByUse: 0,
+    unlistedGroups: new Set(),
     deletedGroups: new Map(),
     subscriptions: new Map(),
     nextQueueKey: 1,

@@ -34,6 +34,10 @@ export class Metadata implements MetadataRole {
     return Array.from(this.#context.state.groups.values(), groupView)
   }
 
+  unlistedGroups(): readonly ConsumerGroupId[] {
+    return [...this.#context.state.unlistedGroups]
+  }
+
   get maxDelayMs(): number {
     return this.#context.maxDelayMs()
   }

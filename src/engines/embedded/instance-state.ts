@@ -23,7 +23,7 @@ export interface InstanceState {
 
 export function observationOf({ instanceId, spec, broker, endpoints, health }: InstanceState): InstanceObservation {
   const failure = endpoints.failure ?? health.stopped
-  const made = groupsMadeByUse(broker)
+  const made = broker.metadata.unlistedGroups()
   return {
     instanceId,
     generation: spec.generation,
@@ -46,23 +46,15 @@ export function usageOf({ instanceId, broker, endpoints, health, pause }: Instan
     instanceId,
     storedBytes: broker.inspection.usage().storedBytes,
     connections: endpoints.connections(),
-    groupsMadeByUse: groupsMadeByUse(broker).length,
+    groupsMadeByUse: broker.metadata.unlistedGroups().length,
     // A ledger on the same full disk cannot be told why the instance is not what is wanted.
     remark: health.stopped ?? pause?.writes ?? pause?.sends ?? health.damage,
   }
 }
 
-/** Whether the loop is to look at it again. Without clients nobody makes a group, and an idle instance costs nothing. */
-export function attentionOf({ instanceId, broker, endpoints, health, opening }: InstanceState): Attention | null {
+/** Whether the loop is to look at it again: at a group that clients made also when these have gone. An idle instance costs nothing. */
+export function attentionOf({ instanceId, broker, health, opening }: InstanceState): Attention | null {
   if (health.stopped !== null) return { instanceId, changeToken: `${opening} stopped` }
-  if (endpoints.connections() === 0) return null
-  const made = groupsMadeByUse(broker)
+  const made = broker.metadata.unlistedGroups()
   return made.length === 0 ? null : { instanceId, changeToken: `${opening} ${made.length} ${made.at(-1)}` }
 }
-
-/** Those that the loop does not know yet, in the order in which they were made. */
-const groupsMadeByUse = (broker: Pick<Broker, 'metadata'>): string[] =>
-  broker.metadata
-    .groups()
-    .filter(({ generation }) => generation === 0)
-    .map(({ consumerGroupId }) => consumerGroupId)
