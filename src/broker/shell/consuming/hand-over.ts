@@ -6,13 +6,16 @@
  * budget is asked between two. One that comes alone goes out at once and costs no look at the clock; a flood is spread over
  * turns. Every answer that waits here is given, also when the broker closes or its log fails.
  */
+import { FifoList, type Linked } from '../../core/structures/fifo-list.ts'
 import type { TurnBudget } from '../turn-budget.ts'
+
+interface Answer extends Linked<Answer> {
+  readonly give: () => void
+}
 
 export class HandOver {
   readonly #turns: Pick<TurnBudget, 'isSpent' | 'pause'>
-  #waiting: Array<() => void> = []
-  /** Of `#waiting`, how many have gone. */
-  #gone = 0
+  readonly #waiting = new FifoList<Answer>()
   /** An answer went out, and what it caused may not be done yet. */
   #busy = false
 
@@ -22,7 +25,7 @@ export class HandOver {
 
   /** Null: the caller's answer goes out now. Else it goes out when the promise resolves. Its work follows at once. */
   turn(): Promise<void> | null {
-    if (this.#busy) return new Promise((resolve) => this.#waiting.push(resolve))
+    if (this.#busy) return new Promise((resolve) => this.#wait(resolve))
     this.#begin()
     return null
   }
@@ -30,11 +33,15 @@ export class HandOver {
   /** Does `answer` when it is its turn, perhaps at once. */
   run(answer: () => void): void {
     if (this.#busy) {
-      this.#waiting.push(answer)
+      this.#wait(answer)
       return
     }
     this.#begin()
     answer()
+  }
+
+  #wait(give: () => void): void {
+    this.#waiting.push({ give, previous: null, next: null, linked: false })
   }
 
   /** Ticks are looked at when no promise has anything left to do. */
@@ -44,14 +51,9 @@ export class HandOver {
   }
 
   readonly #onDone = (): void => {
-    if (this.#gone === this.#waiting.length) {
-      this.#busy = false
-      this.#waiting = []
-      this.#gone = 0
-      return
-    }
     // Ticks run one after another; promises are looked at when none is left.
-    queueMicrotask(this.#onNext)
+    if (this.#waiting.first) queueMicrotask(this.#onNext)
+    else this.#busy = false
   }
 
   readonly #onNext = (): void => {
@@ -60,11 +62,9 @@ export class HandOver {
   }
 
   readonly #answerNext = (): void => {
-    const next = this.#waiting[this.#gone]!
-    this.#waiting[this.#gone++] = nothing
+    const next = this.#waiting.first!
+    this.#waiting.remove(next)
     this.#begin()
-    next()
+    next.give()
   }
 }
-
-const nothing = (): void => {}
