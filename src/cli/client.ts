@@ -126,15 +126,24 @@ export function callOperation(
   return send(url, operation.method, requestPath, headers, body)
 }
 
-/** `callOperation`, answering the reply's data; a refusal becomes a `CommandError` with the server's words. */
+/** `callOperation`, answering the reply's body; a refusal becomes a `CommandError` with the server's words. */
+async function bodyOf(
+  target: Target,
+  action: string,
+  input: Readonly<Record<string, unknown>>,
+): Promise<Reply['body']> {
+  const { status, body } = await callOperation(target, action, input)
+  if (status >= 400) throw new CommandError(refusalText(action, status, body))
+  return body
+}
+
+/** The reply's data; a refusal becomes a `CommandError` with the server's words. */
 export async function callData<Data>(
   target: Target,
   action: string,
   input: Readonly<Record<string, unknown>>,
 ): Promise<Data> {
-  const { status, body } = await callOperation(target, action, input)
-  if (status >= 400) throw new CommandError(refusalText(action, status, body))
-  return body.data as Data
+  return (await bodyOf(target, action, input)).data as Data
 }
 
 /** `callData`, saying on stderr what the reply says beside its data: what it could not do, or what should be known of it. */
@@ -143,8 +152,7 @@ export async function callAndNote<Data>(
   action: string,
   input: Readonly<Record<string, unknown>>,
 ): Promise<Data> {
-  const { status, body } = await callOperation(target, action, input)
-  if (status >= 400) throw new CommandError(refusalText(action, status, body))
+  const body = await bodyOf(target, action, input)
   if (body.message !== 'Success') say(shown(String(body.message).replace(/^Success\. /, '')))
   return body.data as Data
 }
