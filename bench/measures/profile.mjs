@@ -11,7 +11,7 @@ const parts = {
   'HTTP/2, streams and sockets': /^node:(internal\/(http2|stream|streams|net|tls|js_stream)|events|net|tls|_tls)/,
   protobuf: /(protobufjs|src\/grpc\/gen\/)/,
   'gRPC calls': /src\/grpc\//,
-  'checks and answers of the RPCs': /src\/broker\/wire\//,
+  'checks and answers of the RPCs': /src\/broker\/(protocols|messages|calls|clients)\//,
   'rules and state': /src\/broker\/(core|shell)\//,
   'log and disk': /(src\/broker\/log\/|src\/world\/|^node:(fs|internal\/fs|zlib))/,
   'MD5 of bodies': /^node:(crypto|internal\/crypto)/,
